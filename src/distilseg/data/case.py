@@ -1,0 +1,75 @@
+"""What exists on disk: cases, their images by modality, and the dataset that names them.
+
+A reader of any layout (`data/formats/`) returns a `Dataset`; nothing here opens an image file.
+Voxel axes are I J K as stored; an affine maps voxel indices to RAS+ millimetres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one modality of one case is: a file, or one channel (last axis) of a 4D file."""
+
+    path: Path
+    channel: int | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One examination: its images by modality and, if it is labelled, its label map."""
+
+    id: str
+    images: Mapping[str, Source]
+    label: Path | None = None
+    patient: str = ""  # cases of one patient never fall on both sides of a split; "" means: its own
+
+    @property
+    def group(self) -> str:
+        """What splits keep together."""
+        return self.patient or self.id
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder of labelled scans, read in place."""
+
+    name: str
+    folder: Path
+    layout: str  # the reader that recognised it
+    modalities: tuple[str, ...]  # the order of the image channels
+    labels: Mapping[int, str]  # value in the label maps -> name; 0 is the background
+    cases: tuple[Case, ...]  # the labelled ones
+    unlabelled: tuple[Case, ...] = ()
+    licence: str = ""
+    reference: str = ""
+
+    @property
+    def label_values(self) -> tuple[int, ...]:
+        """Label values in ascending order; class index k stands for the k-th of them."""
+        return tuple(sorted(self.labels))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names by class index, background first."""
+        return tuple(self.labels[value] for value in self.label_values)
+
+    def case(self, id: str) -> Case:
+        """The case named `id`; raises `UserError` with the known names otherwise."""
+        for case in (*self.cases, *self.unlabelled):
+            if case.id == id:
+                return case
+        raise unknown(f"case in {self.name}", id, [case.id for case in self.cases])
+
+    def __post_init__(self) -> None:
+        if 0 not in self.labels:
+            raise UserError(
+                f"dataset {self.name}: the labels {dict(self.labels)} name no background (value 0)",
+                "add the label 0: background",
+            )

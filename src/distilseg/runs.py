@@ -1,0 +1,176 @@
+"""The run folder: all that is needed to judge, predict, resume or report a run.
+
+    experiment.json         the recipe, its options, seed, versions: what made this run
+    plan.json  split.json   how scans are prepared; which cases train, validate and test
+    losses.csv              step, learning_rate, total, one column per term (unweighted)
+    validation.csv          step, mean, one column per class (Dice of the validation cases)
+    last.pt                 everything that resuming needs (tensors and plain values only)
+    last.safetensors        weights of the last step, with the description that rebuilds the network
+    best.safetensors        weights of the best validation
+    status.json             written when the run ends: steps, seconds, why it stopped
+    metrics.csv             case, label, metric, value: the test cases
+    cost.json               parameters, GFLOPs, seconds a case, peak memory
+    overlays.npz            slices of a few test cases, for the report's pictures
+    predictions/            label maps
+
+Standard library only: the report reads runs where no torch is installed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+from .files import write_json, written_whole
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder; every path of it by name."""
+
+    folder: Path
+
+    @property
+    def experiment(self) -> Path:
+        return self.folder / "experiment.json"
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "plan.json"
+
+    @property
+    def split(self) -> Path:
+        return self.folder / "split.json"
+
+    @property
+    def losses(self) -> Path:
+        return self.folder / "losses.csv"
+
+    @property
+    def validation(self) -> Path:
+        return self.folder / "validation.csv"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "last.pt"
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.safetensors"
+
+    @property
+    def status(self) -> Path:
+        return self.folder / "status.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.csv"
+
+    @property
+    def cost(self) -> Path:
+        return self.folder / "cost.json"
+
+    @property
+    def overlays(self) -> Path:
+        return self.folder / "overlays.npz"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions"
+
+    @property
+    def name(self) -> str:
+        """What tables and figures call this run."""
+        return self.folder.name
+
+    @property
+    def finished(self) -> bool:
+        return self.status.is_file()
+
+    def read(self, path: Path) -> Any:
+        """The JSON value in one of this run's files."""
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(
+                f"{path.name} is missing in the run folder {self.folder}",
+                "was the run finished? repeat the `distilseg train` command that made it, it resumes",
+            ) from None
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path} is not valid JSON (line {error.lineno}: {error.msg})", "repair it") from None
+
+
+def open_run(folder: Path | str) -> Run:
+    """The run in `folder`; raises `UserError` if `folder` is none."""
+    run = Run(Path(folder))
+    if not run.experiment.is_file():
+        raise UserError(
+            f"{folder} is not a run folder (no experiment.json in it)",
+            "give a folder that `distilseg train` made, such as runs/<dataset>/<recipe>-<hash>",
+        )
+    return run
+
+
+def find_runs(folder: Path | str) -> list[Run]:
+    """Every run at or below `folder`, sorted by path."""
+    return [Run(path.parent) for path in sorted(Path(folder).rglob("experiment.json"))]
+
+
+# Tables: CSV with a header; numbers are written so that reading gives the same float again.
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV table; an absent table has none."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes a CSV table whole; columns are the keys in order of first appearance."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with written_whole(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+class Log:
+    """A CSV table that grows row by row; opening it at `step` drops the rows that a resumed run repeats."""
+
+    def __init__(self, path: Path, columns: Sequence[str], *, step: int = 0) -> None:
+        kept = [row for row in self._whole_rows(path) if int(row["step"]) <= step]
+        with written_whole(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(kept)
+        self._file = path.open("a", newline="", encoding="utf-8")
+        self._writer = csv.DictWriter(self._file, columns, lineterminator="\n")
+
+    @staticmethod
+    def _whole_rows(path: Path) -> Iterator[dict[str, str]]:
+        """Rows up to the first that a kill cut short."""
+        for row in read_rows(path):
+            if None in row.values() or not row["step"].isdigit():
+                return
+            yield row
+
+    def append(self, row: dict[str, Any]) -> None:
+        self._writer.writerow(row)
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+__all__ = ["Log", "Run", "find_runs", "open_run", "read_rows", "write_json", "write_rows"]
