@@ -1,8 +1,9 @@
 """The plan: how the scans of a dataset are prepared and cut, decided once and saved as JSON people can edit.
 
-A fingerprint is measured, a plan is decided: orientation, spacing, cropping, normalisation by modality, patch,
-batch size and the strides of the network's levels, each with the reason why. `make_plan` decides, `check_plan`
-refuses what cannot work, `save_plan` and `load_plan` keep it. Axes are those of the oriented volume, I J K.
+A fingerprint is measured, a plan is decided: orientation, spacing, cropping, normalisation by modality,
+patch, batch size and the strides of the network's levels, each with the reason why. `make_plan` decides,
+`check_plan` refuses what cannot work, `save_plan` and `load_plan` keep it. Axes are those of the oriented
+volume, I J K.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Normalisation(BaseModel):
-    """How the intensities of one modality are scaled; `data/normalise.py` applies it and explains each kind."""
+    """How the intensities of one modality are scaled; `data/normalise.py` explains and applies each kind."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
