@@ -1,0 +1,181 @@
+"""Scans and label maps on disk: NIfTI, NRRD and MetaImage, read once and in their stored type.
+
+Arrays have the voxel axes as stored, [I J K]; an affine maps voxel indices to RAS+ millimetres, whatever
+convention the file itself has (NRRD and MetaImage store LPS+). Nothing is reoriented, resampled or cast here;
+NIfTI's intensity scaling is applied only where it changes something.
+
+`read_scan` reads one modality, `read_scans` a case (a file that holds several modalities is read once),
+`read_geometry` only the header. `write_label_map` puts labels back into a scan's own space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from ..files import written_whole
+from .case import Source
+
+NIFTI_ENDINGS = (".nii.gz", ".nii")
+ENDINGS = (*NIFTI_ENDINGS, ".nrrd", ".mha", ".mhd")
+
+
+class UnreadableImage(UserError):
+    """A file that cannot be used as a scan; `kind` says why in one word, for `distilseg check`."""
+
+    def __init__(self, kind: str, cause: str, fix: str = "") -> None:
+        super().__init__(cause, fix)
+        self.kind = kind
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Where a voxel grid lies in the patient."""
+
+    shape: tuple[int, ...]  # voxels along I J K
+    affine: np.ndarray  # [4 4] voxel index -> RAS+ mm
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...]:
+        """Distance between voxel centres along I J K."""
+        return tuple(float(mm) for mm in np.linalg.norm(self.affine[:3, :3], axis=0))
+
+    @property
+    def orientation(self) -> str:
+        """Which way I J K run, such as "RAS" (towards right, anterior, superior) or "LPS"."""
+        from nibabel.orientations import aff2axcodes
+
+        return "".join(letter or "?" for letter in aff2axcodes(self.affine))
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One modality, or one label map, as stored."""
+
+    array: np.ndarray  # [I J K] in the stored type
+    geometry: Geometry
+    path: Path
+    header: Any = field(default=None, repr=False)  # NIfTI: the header, whose codes a label map keeps
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """All that one file holds: the array may be [I J] or, with several modalities, [I J K M]."""
+
+    array: np.ndarray
+    affine: np.ndarray  # [4 4] voxel index -> RAS+ mm
+    header: Any = None
+
+
+def stem(path: Path | str) -> str:
+    """The file's name without its image ending: `case_1` for `somewhere/case_1.nii.gz`."""
+    name = Path(path).name
+    return name[: len(name) - len(ending(name))]
+
+
+def ending(path: Path | str) -> str:
+    """The image ending of `path` as written, or "" if it has none of ours."""
+    name = Path(path).name
+    return next((name[-len(known) :] for known in ENDINGS if name.lower().endswith(known)), "")
+
+
+def read_stored(path: Path) -> Stored:
+    """Everything in the file at `path`, in one read. Raises `UnreadableImage`, naming the file."""
+    return _backend(path).read(_existing(path))  # type: ignore[no-any-return]
+
+
+def read_scan(source: Source | Path) -> Scan:
+    """The 3D scan at `source`: a file, or one channel of a 4D file. Raises `UserError`, naming the file."""
+    source = source if isinstance(source, Source) else Source(source)
+    return scan_of(read_stored(source.path), source)
+
+
+def read_scans(images: Mapping[str, Source]) -> dict[str, Scan]:
+    """The modalities of a case; a file that holds several of them is read once."""
+    stored: dict[Path, Stored] = {}
+    for source in images.values():
+        if source.path not in stored:
+            stored[source.path] = read_stored(source.path)
+    return {name: scan_of(stored[source.path], source) for name, source in images.items()}
+
+
+def scan_of(stored: Stored, source: Source) -> Scan:
+    """What `source` means in a file already read. Raises `UnreadableImage` if that is no 3D array."""
+    array, shape = stored.array, stored.array.shape
+    if source.channel is not None and len(shape) == 4:
+        if source.channel >= shape[3]:
+            raise UnreadableImage(
+                "modality",
+                f"{source.path} holds {shape[3]} channels, the dataset asks for channel {source.channel}",
+                "correct the dataset's modalities or the file",
+            )
+        array = array[..., source.channel]
+    elif source.channel:
+        raise UnreadableImage(
+            "modality",
+            f"{source.path} holds one 3D image, the dataset asks for its channel {source.channel}",
+            "correct the dataset's modalities, or store the modalities along a fourth axis",
+        )
+    if array.ndim != 3:
+        raise UnreadableImage(
+            "dimension",
+            f"{source.path} is {array.ndim}D {list(shape)}, a 3D array was expected",
+            "store one volume per file" if array.ndim > 3 else "stack the slices of the case into one volume",
+        )
+    return Scan(array, Geometry(array.shape, stored.affine), source.path, stored.header)
+
+
+def read_geometry(path: Path) -> Geometry:
+    """Shape (at most I J K) and affine from the header alone. Raises `UserError`, naming the file."""
+    shape, affine = _backend(path).read_header(_existing(path))
+    return Geometry(tuple(shape)[:3], affine)
+
+
+def write_label_map(path: Path, labels_IJK: np.ndarray, like: Scan) -> None:
+    """Writes labels in the space of `like`, whole or not at all; the file type follows from `path`'s ending.
+
+    The smallest unsigned integer type that holds the values is chosen. From NIfTI to NIfTI the geometry in
+    the header (affines, their codes, units) is carried over bit by bit; otherwise it is the same affine, in
+    the convention and precision of the file type (NIfTI-1 keeps 32-bit floats).
+    """
+    if labels_IJK.shape != like.geometry.shape:
+        raise ValueError(f"labels of shape {labels_IJK.shape} for a scan of shape {like.geometry.shape}")
+    if labels_IJK.size and labels_IJK.min() < 0:
+        raise ValueError(f"a label map holds values from 0, not {labels_IJK.min()}")
+    highest = int(labels_IJK.max()) if labels_IJK.size else 0
+    backend = _backend(path)
+    with written_whole(path) as aside:
+        backend.write(aside, labels_IJK.astype(np.min_scalar_type(highest)), like)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        reason = "it is a folder" if path.is_dir() else "no such file"
+        raise UnreadableImage(
+            "missing", f"{path} cannot be read: {reason}", "restore the file or correct its path"
+        )
+    return path
+
+
+def _backend(path: Path) -> ModuleType:
+    """The module that reads and writes this file type."""
+    known = ending(path).lower()
+    if not known:
+        raise UnreadableImage(
+            "unreadable",
+            f"{path} has no image ending that is known",
+            f"convert it to one of {', '.join(ENDINGS)}",
+        )
+    if known in NIFTI_ENDINGS:
+        from . import nifti
+
+        return nifti
+    from . import itk
+
+    return itk
