@@ -1,0 +1,59 @@
+"""Folders of scans in the layouts that people already have, read in place.
+
+One module per layout, each with `recognises(folder) -> bool` and `read(folder) -> Dataset`. A reader lists
+what the dataset names; whether every file is there and sound is the business of `data/check.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from ...errors import UserError, unknown
+from ..case import Dataset
+from . import folders, msd, nnunet, table
+
+LAYOUTS: dict[str, ModuleType] = {"msd": msd, "nnunet": nnunet, "table": table, "folders": folders}
+_LOOKED_FOR = (
+    "looked for: dataset.json with 'training' (Decathlon) or 'channel_names' (nnU-Net v2), a CSV table with"
+    " the columns case, image:<modality>, label, or the folders images/ and labels/ (or imagesTr/ and labelsTr/)"
+)
+
+
+def read_dataset(folder: Path | str, layout: str | None = None) -> Dataset:
+    """The dataset at `folder` (a CSV table may also be named directly).
+
+    `layout` is one of `LAYOUTS`; without it the folder's content decides. Raises `UserError` where no layout
+    fits, a description is damaged, or no case is labelled.
+    """
+    folder = Path(folder)
+    if folder.name == "dataset.json":
+        folder = folder.parent
+    if not folder.exists():
+        raise UserError(f"there is no dataset at {folder}: no such folder", "correct the path")
+    if layout is not None and layout not in LAYOUTS:
+        raise unknown("layout", layout, LAYOUTS)
+    dataset: Dataset = LAYOUTS[layout or _recognise(folder)].read(folder)
+    if not dataset.cases:
+        raise UserError(
+            f"the dataset at {folder} has no labelled case (read as {dataset.layout})",
+            "training and evaluation need images with label maps; add them",
+        )
+    return dataset
+
+
+def _recognise(folder: Path) -> str:
+    for name, layout in LAYOUTS.items():
+        if layout.recognises(folder):
+            return name
+    if (folder / "dataset.json").is_file():
+        raise UserError(
+            f"{folder / 'dataset.json'} describes no layout that is known",
+            "it must list 'training' cases (Decathlon) or 'channel_names' (nnU-Net v2)",
+        )
+    inside = [child for child in sorted(folder.iterdir()) if child.is_dir()] if folder.is_dir() else []
+    nested = next(
+        (child for child in inside if any(layout.recognises(child) for layout in LAYOUTS.values())), None
+    )
+    guess = f"did you mean {nested}? " if nested else ""
+    raise UserError(f"{folder} holds no dataset in a layout that is known", guess + _LOOKED_FOR)

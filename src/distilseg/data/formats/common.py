@@ -1,0 +1,111 @@
+"""What several layouts need: descriptions in JSON, image files in a folder, names of label values."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError
+from ..image import UnreadableImage, ending, read_stored
+
+_MOST_VALUES = 256  # a label map with more distinct values is taken for an image
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`; raises `UserError` with the line where it is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path} is not valid JSON (line {error.lineno}, column {error.colno}: {error.msg})",
+            "repair it there",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error})", "restore the file") from None
+    if not isinstance(value, dict):
+        raise UserError(
+            f"{path} holds a {type(value).__name__}, an object {{...}} was expected", "correct it"
+        )
+    return value
+
+
+def description(folder: Path) -> dict[str, Any]:
+    """The folder's dataset.json; empty if it has none."""
+    path = folder / "dataset.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images in `folder`, sorted; hidden files (macOS writes `._` twins) are passed over."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if ending(path) and not path.name.startswith("."))
+
+
+def in_numeric_order(names: Mapping[str, Any], what: str, path: Path) -> tuple[str, ...]:
+    """Values of {"0": ..., "1": ..., "10": ...} by number; raises `UserError` for keys that are none."""
+    return tuple(str(names[key]) for key in sorted(names, key=lambda key: whole_number(key, what, path)))
+
+
+def whole_number(value: Any, what: str, path: Path) -> int:
+    """`value` as an integer; raises `UserError` naming `what` in `path` otherwise."""
+    try:
+        if isinstance(value, bool) or int(value) != float(value):
+            raise ValueError
+        return int(value)
+    except (TypeError, ValueError):
+        raise UserError(
+            f"{path}: {what} {value!r} is not a whole number", "number them 0, 1, 2, ..."
+        ) from None
+
+
+def value_to_name(labels: Any, path: Path) -> dict[int, str]:
+    """Labels as value -> name, from {"0": "background"} (Decathlon) or {"background": 0} (nnU-Net v2)."""
+    if not isinstance(labels, dict) or not labels:
+        raise UserError(f"{path} names no labels", 'add "labels", such as {"0": "background", "1": "tumour"}')
+    if any(isinstance(value, list) for value in labels.values()):
+        raise UserError(
+            f"{path} describes region labels (lists of values), which are not supported",
+            'name every value once, such as {"background": 0, "edema": 1, "core": 2}',
+        )
+    by_value = all(isinstance(value, str) and not value.isdigit() for value in labels.values())
+    pairs = labels.items() if by_value else ((value, name) for name, value in labels.items())
+    numbered = [(whole_number(value, "the label value", path), str(name)) for value, name in pairs]
+    named = dict(sorted(numbered))
+    if len(named) < len(numbered):
+        raise UserError(
+            f"{path} gives one label value to two names: {labels}", "give each class its own value"
+        )
+    if min(named) < 0:
+        raise UserError(f"{path} names the negative label value {min(named)}", "label values start at 0")
+    return named
+
+
+def labels_beside(folder: Path, label_maps: Sequence[Path]) -> dict[int, str]:
+    """Names from `labels.json` in `folder`; without it "label <value>" for the values that the maps hold."""
+    sidecar = folder / "labels.json"
+    if sidecar.is_file():
+        return value_to_name(read_json(sidecar), sidecar)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found: set[int] = set().union(*pool.map(_whole_values, label_maps))
+    if len(found) > _MOST_VALUES:
+        raise UserError(
+            f"the label maps of {folder} hold {len(found)} different values",
+            f"are the images and labels swapped? otherwise name the classes in {sidecar}",
+        )
+    return {0: "background", **{value: f"label {value}" for value in sorted(found) if value > 0}}
+
+
+def _whole_values(path: Path) -> set[int]:
+    """The whole numbers that a label map holds; none where it cannot be read, which the check reports."""
+    try:
+        values = np.unique(read_stored(path).array)
+    except UnreadableImage:
+        return set()
+    return {int(value) for value in values if np.isfinite(value) and value == np.floor(value)}
