@@ -16,7 +16,7 @@ from . import folders, msd, nnunet, table
 LAYOUTS: dict[str, ModuleType] = {"msd": msd, "nnunet": nnunet, "table": table, "folders": folders}
 _LOOKED_FOR = (
     "looked for: dataset.json with 'training' (Decathlon) or 'channel_names' (nnU-Net v2), a CSV table with"
-    " the columns case, image:<modality>, label, or the folders images/ and labels/ (or imagesTr/ and labelsTr/)"
+    " the columns case, image:<modality>, label, or the folders images/ and labels/ (imagesTr/, labelsTr/)"
 )
 
 

@@ -50,7 +50,10 @@ def image_files(folder: Path) -> list[Path]:
 
 def in_numeric_order(names: Mapping[str, Any], what: str, path: Path) -> tuple[str, ...]:
     """Values of {"0": ..., "1": ..., "10": ...} by number; raises `UserError` for keys that are none."""
-    return tuple(str(names[key]) for key in sorted(names, key=lambda key: whole_number(key, what, path)))
+    ordered = tuple(str(names[key]) for key in sorted(names, key=lambda key: whole_number(key, what, path)))
+    if len(set(ordered)) < len(ordered):
+        raise UserError(f"{path}: {what} names {list(ordered)} are not distinct", "name each differently")
+    return ordered
 
 
 def whole_number(value: Any, what: str, path: Path) -> int:
@@ -74,8 +77,10 @@ def value_to_name(labels: Any, path: Path) -> dict[int, str]:
             f"{path} describes region labels (lists of values), which are not supported",
             'name every value once, such as {"background": 0, "edema": 1, "core": 2}',
         )
-    by_value = all(isinstance(value, str) and not value.isdigit() for value in labels.values())
-    pairs = labels.items() if by_value else ((value, name) for name, value in labels.items())
+    by_name = all(str(value).isdigit() for value in labels.values()) and not all(
+        key.isdigit() for key in labels
+    )
+    pairs = ((value, name) for name, value in labels.items()) if by_name else labels.items()
     numbered = [(whole_number(value, "the label value", path), str(name)) for value, name in pairs]
     named = dict(sorted(numbered))
     if len(named) < len(numbered):

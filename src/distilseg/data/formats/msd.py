@@ -80,7 +80,8 @@ def _images(folder: Path, names: Sequence[str], modalities: Sequence[str]) -> di
     if len(names) > 1:
         if len(names) != len(modalities):
             raise UserError(
-                f"{folder / 'dataset.json'}: {len(names)} files from {names[0]} on for {len(modalities)} modalities",
+                f"{folder / 'dataset.json'}: {len(names)} images ({names[0]}, ...)"
+                f" for {len(modalities)} modalities",
                 "list one file per modality, in their order",
             )
         return {m: Source(_path(folder, name)) for m, name in zip(modalities, names, strict=True)}

@@ -24,16 +24,12 @@ def recognises(folder: Path) -> bool:
 
 
 def read(folder: Path) -> Dataset:
-    """The dataset in `folder`; raises `UserError` where the description is damaged or asks for what we lack."""
+    """The dataset in `folder`; raises `UserError` where its description is damaged or unsupported."""
     path, known = folder / "dataset.json", description(folder)
     channels = known.get("channel_names") or known.get("modality")
     if not isinstance(channels, dict) or not channels:
         raise UserError(f"{path} names no channels", 'add "channel_names", such as {"0": "CT"}')
     modalities = in_numeric_order(channels, "the channel", path)
-    if len(set(modalities)) < len(modalities):
-        raise UserError(
-            f"{path} gives two channels one name: {list(modalities)}", "name each channel differently"
-        )
     labels = known.get("labels")
     if isinstance(labels, dict) and "ignore" in labels:
         raise UserError(
