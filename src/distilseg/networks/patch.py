@@ -1,0 +1,96 @@
+"""Which patches a network can take: the rule, and the refusal that says what would work.
+
+A U-shaped network halves the patch again and again. Each axis must be a multiple of what it is divided by in
+all (the divisor), and the bottleneck must keep more than one voxel: normalisation over one voxel is undefined.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..errors import UserError
+
+Strides = Sequence[int | Sequence[int]]
+
+
+def check_patch(network: str, patch: Sequence[int], divisor: Sequence[int]) -> None:
+    """Refuses, with UserError, a patch (voxels per axis) that `network` cannot take."""
+    shrunk = [size // by for size, by in zip(patch, divisor, strict=True)]
+    working = smallest_patch(patch, divisor)
+    if any(size % by for size, by in zip(patch, divisor, strict=True)):
+        rule = f"every axis must be a multiple of {times(divisor)}"
+    elif math.prod(shrunk) == 1:
+        rule = f"the network divides it by {times(divisor)}, which leaves a bottleneck of one voxel"
+    else:
+        return
+    raise UserError(
+        f"{network} cannot take a patch of {times(patch)} voxels: {rule}",
+        f"the smallest patch at least as large that works is {times(working)}",
+    )
+
+
+def smallest_patch(patch: Sequence[int], divisor: Sequence[int]) -> tuple[int, ...]:
+    """The smallest patch that holds `patch`, is a multiple of `divisor` and leaves more than one voxel."""
+    working = [max(1, math.ceil(size / by)) * by for size, by in zip(patch, divisor, strict=True)]
+    if working == list(divisor):
+        thinnest = working.index(min(working))
+        working[thinnest] *= 2
+    return tuple(working)
+
+
+def times(sizes: Sequence[int]) -> str:
+    """(64, 64, 32) -> "64x64x32"."""
+    return "x".join(map(str, sizes))
+
+
+def halving_strides(patch: Sequence[int], levels: int) -> tuple[tuple[int, ...], ...]:
+    """Strides per level, the first all 1: an axis is halved while it is even and holds at least 4 voxels.
+
+    32x32x32 and 5 levels give 1, 2, 2, 2, 2 and a bottleneck of 2x2x2; a thin axis stops early and the others
+    go on.
+    """
+    sizes, strides = list(patch), [(1,) * len(patch)]
+    while len(strides) < levels:
+        stride = tuple(2 if size >= 4 and size % 2 == 0 else 1 for size in sizes)
+        if max(stride) == 1:
+            break
+        sizes = [size // by for size, by in zip(sizes, stride, strict=True)]
+        strides.append(stride)
+    return tuple(strides)
+
+
+def level_strides(
+    network: str, patch: Sequence[int], strides: Strides | None, levels: int
+) -> list[tuple[int, ...]]:
+    """The strides per level and axis: those given, or halving from the patch; at least 3 and at most `levels`."""
+    if strides is None:
+        steps = list(halving_strides(patch, levels))
+        if len(steps) < 3:
+            raise UserError(
+                f"{network} cannot take a patch of {times(patch)} voxels: it must be halved at least twice",
+                "give a patch of at least 8 voxels, a multiple of 4, along one axis, or `strides`",
+            )
+        return steps
+    steps = [(s,) * len(patch) if isinstance(s, int) else tuple(s) for s in strides]
+    if any(len(step) != len(patch) or min(step) < 1 for step in steps):
+        raise UserError(
+            f"{network}: strides {list(strides)} do not fit a patch of {len(patch)} axes",
+            "give one number, or one number per axis, for each level",
+        )
+    if max(steps[0]) != 1:
+        raise UserError(
+            f"{network}: the first level's stride is {steps[0]}, but level 0 has the resolution of the image",
+            "begin `strides` with 1",
+        )
+    if not 3 <= len(steps) <= levels:
+        raise UserError(
+            f"{network}: {len(steps)} strides, but the filters allow 3 to {levels} levels",
+            "give one stride and one filter count per level",
+        )
+    return steps
+
+
+def product(steps: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """What each axis is divided by in all."""
+    return tuple(math.prod(axis) for axis in zip(*steps, strict=True))
