@@ -45,12 +45,14 @@ class Method(nn.Module, abc.ABC):
         super().__init__()
         weights = weights or {}
         if wrong := sorted(weights.keys() - self.paper_weights.keys()):
-            raise ValueError(f"{type(self).__name__} has no term {wrong}; its terms are {sorted(self.paper_weights)}")
+            raise ValueError(
+                f"{type(self).__name__} has no term {wrong}; its terms are {sorted(self.paper_weights)}"
+            )
         self.weights: dict[str, Weight] = {**self.paper_weights, **weights}
 
     @abc.abstractmethod
     def terms(self, outputs: Mapping[str, Outputs], batch: Batch) -> dict[str, Tensor]:
-        """Every term of the objective, unweighted, as a scalar. A term of constant weight 0 may be left out."""
+        """Every term of the objective, unweighted, a scalar. A term of constant weight 0 may be left out."""
 
     def uses(self, term: str) -> bool:
         """Whether `term` can contribute: false only for a constant weight of 0."""
@@ -61,8 +63,12 @@ class Method(nn.Module, abc.ABC):
         terms = self.terms(outputs, batch)
         needed = {name for name in self.weights if self.uses(name)}
         if terms.keys() - self.weights.keys() or needed - terms.keys():
-            raise ValueError(f"{type(self).__name__} computed the terms {sorted(terms)} but weighs {sorted(self.weights)}")
-        total = sum((_at(self.weights[name], progress) * terms[name] for name in terms if self.uses(name)), start=0.0)
+            raise ValueError(
+                f"{type(self).__name__} computed the terms {sorted(terms)} but weighs {sorted(self.weights)}"
+            )
+        total = sum(
+            (_at(self.weights[name], progress) * terms[name] for name in terms if self.uses(name)), start=0.0
+        )
         if not isinstance(total, Tensor):
             raise ValueError(f"{type(self).__name__}: every term has weight 0, nothing would be learned")
         return Losses(total, terms)
@@ -95,5 +101,7 @@ def _merged_roles(methods: Mapping[str, Method]) -> dict[str, Role]:
         old = roles.get(name, Role(input=role.input))
         if old.input is not role.input and old.input != role.input:
             raise ValueError(f"two methods show {name!r} different inputs; give both the same `input`")
-        roles[name] = Role(tuple(dict.fromkeys(old.taps + role.taps)), role.input, old.trained or role.trained)
+        roles[name] = Role(
+            tuple(dict.fromkeys(old.taps + role.taps)), role.input, old.trained or role.trained
+        )
     return roles

@@ -1,0 +1,272 @@
+"""Dual self-distillation (DSD): a U-shaped network is its own teacher, in the encoder and in the decoder.
+
+    L     = DCE(main) + Σ_i η_i DCE(dec_i) + α L_enc + β L_dec
+    L_enc = T² Σ_{i<n} KL(enc_n ‖ enc_i)            teacher: the coarsest encoder output
+    L_dec = T² Σ_{i>1} KL(dec_1 ‖ dec_i)            teacher: the FINEST side output of the decoder
+
+Banerjee, Summerfield, Dong, Glide-Hurst, "Volumetric medical image segmentation through dual
+self-distillation in U-shaped networks", IEEE TBME 2025, arXiv 2306.03271v3; code
+github.com/soumbane/DualSelfDistillation ("the code" below). DCE is soft Dice plus cross-entropy
+(`functional.segmentation`), KL(t‖s) the mean over cases and voxels of Σ_k p_t (log p_t − log p_s) between
+softmax(z/T) (`functional.divergence`).
+
+Level 1 of the paper is our level 0, the finest: enc1 … enc4 are `encoder.0` … `encoder.3`; dec1 … dec4, at
+strides 2 … 16, are `decoder.1`, `decoder.2`, `decoder.3` and the bottleneck (or `decoder.4` where a network
+has one). `default_sides` finds them. A head maps each side feature to full-resolution logits (`head`); the
+heads belong to this method, so the student costs exactly what its undistilled control costs.
+
+Ablations are weights of 0, and what they do not need is neither tapped nor built:
+Basic deep_supervision = encoder = decoder = 0; DS encoder = decoder = 0; SDD encoder = 0; SDE decoder = 0.
+
+Where the paper and the code differ, or are silent:
+
+- Weights. The paper's values could not be read from its text; the code uses α = β = 1, η_i = 1, T = 3. In
+  the code a KL weight other than 1 is swallowed by a constructor and has no effect; here weights work.
+- T². In the code, not visible in the paper: `t2_factor`.
+- Detaching. The code lets KL gradients flow into the teachers: `detach_teacher=False`. Detached, a teacher
+  whose head nothing else trains (enc4's own) keeps that head as it was drawn: its parameters are frozen.
+- Levels of deep supervision. The code's DSD sums main and dec1 … dec4, its (commented) variant with deep
+  supervision alone leaves dec4 out: `ds_levels`.
+- Up-sampling. The code applies one shared ×2 transposed convolution n times ("shared_x2"), the paper
+  describes one deconvolution layer ("single_deconv"); "trilinear" is a control that learns no up-sampling.
+- Sharing. The code shares heads between encoder and decoder in nnU-Net (DynUNet) and Swin UNETR, and has
+  separate ones in UNETR and VNet: `shared_heads`. Its VNet also owns a head that is never used (32 channels
+  at full size, 111 parameters for 3 classes); it is not built here, so our count is lower by as much.
+- Initialisation. The code's DynUNet draws its heads anew (Kaiming normal); here they keep PyTorch's default.
+- Background. `include_background=False` drops class 0 before the softmax of the KL terms, as in the code.
+- Teachers "mean" (students: all outputs; the softened probabilities are averaged) and "reversed" (enc1 and
+  the coarsest decoder output teach) are in the paper only.
+- `feature_l2` (in the code, no gain reported): features projected to 128 channels and averaged over space;
+  squared differences of enc2, enc3 to enc4 and of dec2, dec3 to dec1, whatever `teacher` is. Off; the code's
+  weight is 1e-4 (`FEATURE_L2_WEIGHT`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import UserError, unknown
+from ..functional.divergence import kl_divergence, log_mean, log_soft_labels
+from ..functional.segmentation import dice_cross_entropy, in_full_precision, one_hot
+from ..types import Batch, Outputs
+from .head import Head, Upsampling
+from .method import Method, Role, Weight
+
+Teacher = Literal["deepest", "mean", "reversed"]
+Shapes = Mapping[str, tuple[int, ...]]  # feature name -> [B C *s]
+
+PAPER_LEVELS = 4
+PROJECTED_CHANNELS = 128
+FEATURE_L2_WEIGHT = 1e-4
+
+
+def default_sides(
+    feature_shapes: Shapes, levels: int = PAPER_LEVELS
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the encoder and the decoder side features, finest first.
+
+    Encoder: levels 0 … n−1, n the smaller of `levels` (the paper's 4) and what the network has. Decoder:
+    levels 1 … n, where the bottleneck stands in if there is no `decoder.n`. Raises UserError for a network
+    without two of each.
+    """
+    numbers = {side: _numbers(feature_shapes, side) for side in ("encoder", "decoder")}
+    n = min(levels, len(numbers["encoder"]))
+    encoder = tuple(f"encoder.{i}" for i in numbers["encoder"][:n])
+    decoder = tuple(f"decoder.{i}" for i in numbers["decoder"] if 1 <= i <= n)
+    if len(decoder) < n and "bottleneck" in feature_shapes:
+        decoder += ("bottleneck",)
+    if min(len(encoder), len(decoder)) < 2:
+        raise UserError(
+            "dual self-distillation needs at least two encoder and two decoder features, found"
+            f" {list(encoder)} and {list(decoder)} among {sorted(feature_shapes)}",
+            "choose a deeper U-shaped network or a larger patch, or name the features (`encoder`, `decoder`)",
+        )
+    return encoder, decoder
+
+
+def _numbers(names: Iterable[str], side: str) -> list[int]:
+    return sorted(int(m[1]) for name in names if (m := re.fullmatch(rf"{side}\.(\d+)", name)))
+
+
+class DualSelfDistillation(Method):
+    """L = seg + deep_supervision + encoder + decoder (+ feature_l2), see the module's text.
+
+    `feature_shapes` says how large the student's features are, [B C *s] by name, for an input of `patch`
+    voxels (`networks.features.feature_shapes` measures them; 2D and 3D). `encoder` and `decoder` name the
+    side features, finest first. `ds_levels` names the decoder features under deep supervision (all), `eta`
+    weighs them by name (1 each). Wrong options raise UserError.
+    """
+
+    paper_weights: Mapping[str, Weight] = {
+        "seg": 1.0,
+        "deep_supervision": 1.0,
+        "encoder": 1.0,
+        "decoder": 1.0,
+        "feature_l2": 0.0,
+    }
+
+    def __init__(
+        self,
+        feature_shapes: Shapes,
+        classes: int,
+        patch: Sequence[int],
+        *,
+        encoder: Sequence[str] | None = None,
+        decoder: Sequence[str] | None = None,
+        temperature: float = 3.0,
+        t2_factor: bool = True,
+        detach_teacher: bool = False,
+        include_background: bool = True,
+        ds_levels: Sequence[str] | None = None,
+        eta: Mapping[str, float] | None = None,
+        head_upsample: Upsampling = "shared_x2",
+        shared_heads: bool = False,
+        teacher: Teacher = "deepest",
+        weights: Mapping[str, Weight] | None = None,
+    ) -> None:
+        super().__init__(weights)
+        if encoder is None or decoder is None:
+            found = default_sides(feature_shapes)
+            encoder, decoder = encoder or found[0], decoder or found[1]
+        self.encoder, self.decoder = tuple(encoder), tuple(decoder)
+        self.classes, self.temperature, self.t2_factor = classes, temperature, t2_factor
+        self.detach_teacher, self.include_background = detach_teacher, include_background
+        self.teacher = teacher
+        self.ds_levels = self.decoder if ds_levels is None else tuple(ds_levels)
+        self.eta = dict.fromkeys(self.ds_levels, 1.0) | dict(eta or {})
+        self._check(feature_shapes, head_upsample)
+
+        self._sides = self._names_with_heads()
+        self._head_of = {name: _head_key(name, feature_shapes, shared_heads) for name in self._sides}
+        self.heads = nn.ModuleDict()
+        for name, key in self._head_of.items():
+            if key not in self.heads:
+                _, channels, *space = feature_shapes[name]
+                self.heads[key] = Head(channels, classes, space, patch, head_upsample)
+        self._freeze_untaught_heads()
+
+        l2_names = (*self.encoder[1:], *self.decoder[:-1]) if self.uses("feature_l2") else ()
+        self._projection_of = {name: _head_key(name, feature_shapes, shared=True) for name in l2_names}
+        self.projections = nn.ModuleDict(
+            {
+                key: nn.Linear(feature_shapes[name][1], PROJECTED_CHANNELS)
+                for name, key in self._projection_of.items()
+            }
+        )
+        self.roles = {"student": Role(taps=tuple(dict.fromkeys((*self._sides, *l2_names))))}
+
+    def terms(self, outputs: Mapping[str, Outputs], batch: Batch) -> dict[str, Tensor]:
+        student = outputs["student"]
+        logits = {name: self.heads[key](student[name]) for name, key in self._head_of.items()}
+        terms: dict[str, Tensor] = {}
+        if self.uses("seg") or self.uses("deep_supervision"):
+            hot_BKS = one_hot(batch.label, self.classes, like=student.logits)
+        if self.uses("seg"):
+            terms["seg"] = dice_cross_entropy(student.logits, batch.label, one_hot_BKS=hot_BKS)
+        if self.uses("deep_supervision"):
+            # Σ_i η_i DCE(dec_i)
+            terms["deep_supervision"] = _sum(
+                self.eta[name] * dice_cross_entropy(logits[name], batch.label, one_hot_BKS=hot_BKS)
+                for name in self.ds_levels
+            )
+        if self.uses("encoder"):
+            terms["encoder"] = self._self_distillation(logits, self.encoder, self._teachers()[0])
+        if self.uses("decoder"):
+            terms["decoder"] = self._self_distillation(logits, self.decoder, self._teachers()[1])
+        if self.uses("feature_l2"):
+            terms["feature_l2"] = self._feature_l2(student)
+        return terms
+
+    def _teachers(self) -> tuple[str | None, str | None]:
+        """The names of the encoder's and the decoder's teacher; None where all teach together."""
+        if self.teacher == "mean":
+            return None, None
+        first, last = (0, -1) if self.teacher == "reversed" else (-1, 0)
+        return self.encoder[first], self.decoder[last]
+
+    def _self_distillation(
+        self, logits: Mapping[str, Tensor], names: Sequence[str], teacher: str | None
+    ) -> Tensor:
+        """T² Σ_i KL(teacher ‖ student_i) over the outputs `names` of one side."""
+        log_soft = {
+            name: log_soft_labels(logits[name], self.temperature, include_background=self.include_background)
+            for name in names
+        }
+        log_teacher_BKS = log_mean(list(log_soft.values())) if teacher is None else log_soft[teacher]
+        if self.detach_teacher:
+            log_teacher_BKS = log_teacher_BKS.detach()
+        students = [log_soft[name] for name in names if name != teacher]
+        return kl_divergence(students, log_teacher_BKS) * (self.temperature**2 if self.t2_factor else 1.0)
+
+    def _feature_l2(self, student: Outputs) -> Tensor:
+        """Σ MSE(enc_i, enc_n) + Σ MSE(dec_i, dec_1) of projected, averaged features, without the ends."""
+        with torch.autocast(student.logits.device.type, enabled=False):
+            # The projection is linear, so it may follow the average: the same numbers, less work.
+            pooled = {
+                name: self.projections[key](in_full_precision(student[name]).flatten(2).mean(-1))
+                for name, key in self._projection_of.items()
+            }
+            teachers = self.encoder[-1], self.decoder[0]
+            if self.detach_teacher:
+                pooled |= {name: pooled[name].detach() for name in teachers}
+            pairs = [(name, teachers[0]) for name in self.encoder[1:-1]]
+            pairs += [(name, teachers[1]) for name in self.decoder[1:-1]]
+            return _sum(F.mse_loss(pooled[student], pooled[teacher]) for student, teacher in pairs)
+
+    def _names_with_heads(self) -> tuple[str, ...]:
+        """The features whose logits some term of this objective reads, in a fixed order."""
+        names: tuple[str, ...] = ()
+        if self.uses("encoder"):
+            names += self.encoder
+        if self.uses("decoder"):
+            names += self.decoder
+        elif self.uses("deep_supervision"):
+            names += tuple(name for name in self.decoder if name in self.ds_levels)
+        return names
+
+    def _freeze_untaught_heads(self) -> None:
+        """A detached teacher's head may get no gradient at all; distributed training must know that."""
+        if not self.detach_teacher:
+            return
+        only_teaching = set(self._teachers()) - (
+            set(self.ds_levels) if self.uses("deep_supervision") else set()
+        )
+        taught = {self._head_of[name] for name in self._sides if name not in only_teaching}
+        for key in self.heads.keys() - taught:
+            self.heads[key].requires_grad_(False)
+
+    def _check(self, feature_shapes: Shapes, head_upsample: str) -> None:
+        """Every wrong option is refused here, with the fix."""
+        for name in (*self.encoder, *self.decoder):
+            if name not in feature_shapes:
+                raise unknown("feature", name, feature_shapes)
+        for name in (*self.ds_levels, *self.eta):
+            if name not in self.decoder:
+                raise unknown("decoder side output", name, self.decoder)
+        if head_upsample not in get_args(Upsampling):
+            raise unknown("head_upsample", head_upsample, get_args(Upsampling))
+        if self.teacher not in get_args(Teacher):
+            raise unknown("teacher", self.teacher, get_args(Teacher))
+        if not self.temperature > 0:
+            raise UserError(f"the temperature is {self.temperature}, it must be above 0", "the paper uses 3")
+        if not self.include_background and self.classes < 3:
+            raise UserError(
+                f"without the background {self.classes - 1} class is left, and its soft label is always 1",
+                "keep include_background=True for a single foreground class",
+            )
+
+
+def _head_key(name: str, shapes: Shapes, shared: bool) -> str:
+    """Which head serves a feature: its own, or the one of its channels and size."""
+    _, channels, *space = shapes[name]
+    return f"{channels}_at_{'x'.join(map(str, space))}" if shared else name.replace(".", "_")
+
+
+def _sum(scalars: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(scalars)).sum()

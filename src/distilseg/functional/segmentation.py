@@ -1,0 +1,71 @@
+"""Soft Dice and cross-entropy between logits and a label: what every segmentation objective is made of.
+
+    Dice(P, Y) = mean over b, k of  1 − (2 Σ_s P Y + ε) / (Σ_s P + Σ_s Y + ε),     ε = 1e-5
+    CE(z, Y)   = mean over b, s of  −Σ_k Y log P
+    DCE(z, Y)  = Dice + CE,                                                        P = softmax(z) over K
+
+The background is a class like any other. The sum is MONAI's `DiceCELoss(to_onehot_y=True, softmax=True)`
+with its defaults (0.9 to 1.6). Everything is computed in float32 (float64 stays), also under autocast.
+
+Axes: B cases, K classes, S space (any number of axes).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SMOOTH = 1e-5
+
+
+def in_full_precision(tensor: Tensor) -> Tensor:
+    """`tensor` in float32, or as it is where it is float64."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def one_hot(label_B1S: Tensor, classes: int, *, like: Tensor) -> Tensor:
+    """[B 1 *S] class indices to [B K *S] zeros and ones, in the floating type the losses of `like` use.
+
+    Raises ValueError if `label_B1S` has no channel axis of one, or holds an index outside 0 … K−1.
+    """
+    if label_B1S.ndim < 3 or label_B1S.shape[1] != 1:
+        raise ValueError(f"a label is [B 1 *S], this one is {tuple(label_B1S.shape)}")
+    dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+    hot_BKS = torch.zeros(
+        (label_B1S.shape[0], classes, *label_B1S.shape[2:]), dtype=dtype, device=label_B1S.device
+    )
+    try:
+        return hot_BKS.scatter_(1, label_B1S.long(), 1.0)
+    except RuntimeError:
+        low, high = int(label_B1S.min()), int(label_B1S.max())
+        raise ValueError(
+            f"the label holds class indices {low} to {high}; {classes} classes allow 0 to {classes - 1}"
+        ) from None
+
+
+def soft_dice(probabilities_BKS: Tensor, target_BKS: Tensor) -> Tensor:
+    """1 − Dice, averaged over cases and classes; [] in 0 … 1. Both arguments [B K *S]."""
+    probabilities_BKs, target_BKs = probabilities_BKS.flatten(2), target_BKS.flatten(2)
+    overlap_BK = (probabilities_BKs * target_BKs).sum(-1)
+    sizes_BK = probabilities_BKs.sum(-1) + target_BKs.sum(-1)
+    return (1 - (2 * overlap_BK + SMOOTH) / (sizes_BK + SMOOTH)).mean()
+
+
+def cross_entropy(log_probabilities_BKS: Tensor, target_BKS: Tensor) -> Tensor:
+    """−Σ_k Y log P, averaged over cases and voxels; []. Both arguments [B K *S]."""
+    voxels = target_BKS.numel() // target_BKS.shape[1]
+    return -(log_probabilities_BKS * target_BKS).sum() / voxels
+
+
+def dice_cross_entropy(logits_BKS: Tensor, label_B1S: Tensor, *, one_hot_BKS: Tensor | None = None) -> Tensor:
+    """Soft Dice plus cross-entropy of `logits_BKS` [B K *S] against `label_B1S` [B 1 *S] class indices; [].
+
+    `one_hot_BKS` is the label already made by `one_hot`: give it where several logits meet one label.
+    """
+    with torch.autocast(logits_BKS.device.type, enabled=False):
+        log_probabilities_BKS = in_full_precision(logits_BKS).log_softmax(1)
+        if one_hot_BKS is None:
+            one_hot_BKS = one_hot(label_B1S, logits_BKS.shape[1], like=logits_BKS)
+        return soft_dice(log_probabilities_BKS.exp(), one_hot_BKS) + cross_entropy(
+            log_probabilities_BKS, one_hot_BKS
+        )
