@@ -1,8 +1,9 @@
 """From a name to a network, and back to a description that fits into JSON.
 
-A builder is a function whose first parameters are `in_channels, classes, patch` and whose options are keywords
-with plain defaults. Every such function in this package is a network by its name; `my_file.py:function` names one
-anywhere else. Builders are found by reading source text, so `names` and `describe` never import torch.
+A builder is a function whose first parameters are `in_channels, classes, patch` and whose options are
+keywords with plain defaults. Every such function in this package is a network by its name;
+`my_file.py:function` names one anywhere else. Builders are found by reading source text, so `names` and
+`describe` never import torch.
 """
 
 from __future__ import annotations
@@ -115,9 +116,7 @@ def _check_arguments(spec: NetworkSpec) -> None:
             "a segmentation network needs at least one modality and two classes, background included",
         )
     if len(spec.patch) not in (2, 3) or min(spec.patch) < 1:
-        raise UserError(
-            f"{spec.name}: patch {list(spec.patch)}", "give two or three positive sizes in voxels"
-        )
+        raise UserError(f"{spec.name}: patch {list(spec.patch)}", "give 2 or 3 positive sizes in voxels")
 
 
 def _function(name: str) -> Callable[..., nn.Module]:
@@ -190,7 +189,8 @@ def _module(file: Path) -> ModuleType:
 @cache
 def _foreign_module(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -204,7 +204,7 @@ def options_from_text(name: str, texts: Sequence[str]) -> dict[str, Any]:
         option, equals, value = text.partition("=")
         if not equals:
             raise UserError(
-                f"network option {text!r} has no value", "write option=value, such as feature_size=24"
+                f"network option {text!r} has no value", "write option=value, such as dropout=0.1"
             )
         if option not in known:
             raise unknown(f"option of {name}", option, known)

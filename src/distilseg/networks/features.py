@@ -3,9 +3,9 @@
     encoder.0 ... encoder.n,  bottleneck,  decoder.n ... decoder.0
 
 The number is the resolution level, 0 the finest, so `encoder.i` and `decoder.i` have the same spatial size.
-Names are declared, numbers are measured: a table, one `feature_modules` function per network class, says which
-module computes each feature, and a pass on the meta device says how large it is (`feature_shapes`). `Tapped`
-wraps a network and never changes it.
+Names are declared, numbers are measured: a table, one `feature_modules` function per network class, says
+which module computes each feature, and a pass on the meta device says how large it is (`feature_shapes`).
+`Tapped` wraps a network and never changes it.
 
 Limits, which `distilseg.testing.check_network` looks for: a module called twice in one pass keeps its last
 output; an operation that is no module cannot be tapped (give it an `nn.Identity`); an operation that works in
@@ -42,9 +42,9 @@ class FeaturePoint(NamedTuple):
 
 @singledispatch
 def feature_modules(network: nn.Module) -> dict[str, FeaturePoint]:
-    """Where `network` computes each named feature; one function per class, `@feature_modules.register(Class)`.
+    """Where `network` computes each named feature.
 
-    Raises UserError for a network without a table.
+    One function per class, `@feature_modules.register(Class)`. Raises UserError for a network without a table.
     """
     from .tables import monai as _  # noqa: F401  a library's table is loaded when a network may need it
 
@@ -77,8 +77,8 @@ def select(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
 class Tapped(nn.Module):
     """Wraps `network` so that a call returns its logits together with the tapped features.
 
-    `taps` are names or patterns ("encoder.*"). The logits are those of the bare network, bit for bit. Used as a
-    context manager, the hooks are gone when the block ends; `close` removes them too.
+    `taps` are names or patterns ("encoder.*"). The logits are those of the bare network, bit for bit. Used as
+    a context manager, the hooks are gone when the block ends; `close` removes them too.
     """
 
     def __init__(self, network: nn.Module, taps: Iterable[str] = ()) -> None:

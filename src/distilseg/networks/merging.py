@@ -20,7 +20,7 @@ OCTANTS = ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 0), (0,
 
 
 class PatchMerging2022(PatchMerging):  # type: ignore[misc]  # MONAI is not typed
-    """For `SwinUNETR(downsample=...)`: tokens [B I J K C] -> [B I/2 J/2 K/2 2C]; odd axes are padded with zeros."""
+    """For `SwinUNETR(downsample=...)`: [B I J K C] -> [B I/2 J/2 K/2 2C]; odd axes are padded with zeros."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         if tokens.ndim != 5:

@@ -1,9 +1,8 @@
 """MONAI's networks by name.
 
 A builder is a plain function `(in_channels, classes, patch, *, option=default, ...)`; the length of `patch`
-(voxels per axis) says whether the network is 2D or 3D. Beside it, `<name>_divisor` says what each axis of the
-patch must be a multiple of. Defaults are light. Torch and MONAI are imported inside the functions, so names and
-options can be listed without them.
+(voxels per axis) says whether the network is 2D or 3D. Beside it, `<name>_divisor` says what each axis of
+the patch must be a multiple of. Defaults are light. Torch and MONAI are imported inside the functions.
 """
 
 from __future__ import annotations
@@ -249,7 +248,7 @@ def unetr(
     norm: Literal["instance", "batch"] = "instance",
     dropout: float = 0.0,
 ) -> nn.Module:
-    """A vision transformer of 12 layers as the encoder of a U-Net (Hatamizadeh et al. 2022); 16-voxel tokens."""
+    """A 12-layer vision transformer as the encoder of a U-Net (Hatamizadeh et al. 2022); 16-voxel tokens."""
     _needs_einops("unetr")
     from monai.networks.nets import UNETR
 

@@ -1,7 +1,7 @@
 """Which patches a network can take: the rule, and the refusal that says what would work.
 
-A U-shaped network halves the patch again and again. Each axis must be a multiple of what it is divided by in
-all (the divisor), and the bottleneck must keep more than one voxel: normalisation over one voxel is undefined.
+A U-shaped network halves the patch again and again. Each axis must be a multiple of what it is divided by
+in all (the divisor), and the bottleneck must keep more than one voxel: one voxel has no spread to normalise by.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def halving_strides(patch: Sequence[int], levels: int) -> tuple[tuple[int, ...],
 def level_strides(
     network: str, patch: Sequence[int], strides: Strides | None, levels: int
 ) -> list[tuple[int, ...]]:
-    """The strides per level and axis: those given, or halving from the patch; at least 3 and at most `levels`."""
+    """The strides per level and axis: those given, or halved from the patch; at least 3, at most `levels`."""
     if strides is None:
         steps = list(halving_strides(patch, levels))
         if len(steps) < 3:

@@ -1,7 +1,7 @@
 """Where MONAI's networks keep their features.
 
-A level's encoder feature is what its skip connection carries, its decoder feature what its up-block returns;
-the bottleneck is the coarsest map. Two networks have no `encoder.0`: MONAI's UNet and AHNet halve the image in
+A level's encoder feature is what its skip connection carries, its decoder feature what its up-block
+returns; the bottleneck is the coarsest map. MONAI's UNet and AHNet have no `encoder.0`: they halve the image in
 their first convolution. In Swin UNETR the skip at stride 16 is a raw transformer state and is not offered.
 """
 
@@ -118,9 +118,10 @@ def _(network: UNETR) -> dict[str, P]:
 
 
 def _tokens_to_map(output: Any, image: Tensor) -> Tensor:
-    """ViT tokens [B N C] -> [B C *s], the grid being the image divided by the transformer's 16-voxel patch."""
+    """ViT tokens [B N C] -> [B C *s]; the grid is the image divided by the transformer's 16-voxel patch."""
     tokens: Tensor = output[0]
-    return tokens.transpose(1, 2).unflatten(2, [size // 16 for size in image.shape[2:]])
+    batch, _, channels = tokens.shape
+    return tokens.transpose(1, 2).reshape(batch, channels, *(size // 16 for size in image.shape[2:]))
 
 
 @feature_modules.register(AHNet)
