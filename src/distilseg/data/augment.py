@@ -1,0 +1,229 @@
+"""Augmentation of whole batches: chance is drawn first (`draw`), then applied deterministically (`apply`).
+
+What happens to a sample is a pure function of (seed, index of the sample), so it depends neither on the
+batch it travels in nor on workers, ranks or a resume. Flips and quarter turns move voxels exactly; rotation
+and scaling share one interpolation, in millimetres, so that anisotropic voxels turn without being sheared.
+`apply_geometry` moves any further map of the same patch (a teacher's soft labels, say) by the same
+parameters.
+
+Intensities are changed in units of the normalised image. Flipping mirrors the patient: where left and right
+structures have labels of their own, leave the left-right axis out of `flip_axes`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+_STREAM = 2  # of chance from one seed; patches.py uses the others
+
+
+@dataclass(frozen=True)
+class Chance:
+    """With `probability`, a value drawn uniformly from `low` to `high`; otherwise nothing changes."""
+
+    probability: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What may happen to a sample; the default is nothing."""
+
+    flip: float = 0.0  # probability for each of the flip axes
+    flip_axes: tuple[int, ...] | None = None  # None: all
+    rotate90: float = 0.0  # probability of 1, 2 or 3 quarter turns in the plane of axes 0 and 1
+    rotate_degrees: Chance = Chance()  # about every axis in 3D
+    scale: Chance = Chance()  # above 1 enlarges
+    gain: Chance = Chance()  # factor, per modality
+    shift: Chance = Chance()  # summand, per modality
+    gamma: Chance = Chance()  # exponent on the intensities scaled to 0...1, per modality
+    blur: Chance = Chance()  # standard deviation of a Gaussian, voxels
+    noise: Chance = Chance()  # standard deviation of Gaussian noise
+
+
+NONE = Augmentation()
+LIGHT = Augmentation(
+    flip=0.5,
+    rotate_degrees=Chance(0.3, -15, 15),
+    scale=Chance(0.3, 0.9, 1.1),
+    gain=Chance(0.3, 0.9, 1.1),
+    shift=Chance(0.3, -0.1, 0.1),
+    gamma=Chance(0.2, 0.8, 1.25),
+    blur=Chance(0.1, 0.5, 1.0),
+    noise=Chance(0.15, 0.0, 0.1),
+)
+# Dual self-distillation, the authors' code: hippocampus and BraTS, then MMWHS.
+DSD_HIPPOCAMPUS = Augmentation(flip=0.5, rotate90=0.1, shift=Chance(1.0, -0.1, 0.1))
+DSD_MMWHS = Augmentation(flip=0.1, rotate90=0.1, shift=Chance(0.5, -0.1, 0.1))
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """What was drawn, one row per sample; the neutral value where nothing happens."""
+
+    flips: NDArray[np.bool_]  # [B D]
+    quarter_turns: NDArray[np.int64]  # [B]
+    degrees: NDArray[np.float64]  # [B 3] about each axis, [B 1] in 2D
+    scale: NDArray[np.float64]  # [B]
+    gain: NDArray[np.float64]  # [B M]
+    shift: NDArray[np.float64]  # [B M]
+    gamma: NDArray[np.float64]  # [B M]
+    blur: NDArray[np.float64]  # [B] voxels
+    noise: NDArray[np.float64]  # [B]
+    noise_seed: NDArray[np.int64]  # [B]
+    spacing_mm: tuple[float, ...]
+
+
+def draw(
+    augmentation: Augmentation,
+    seed: int,
+    indices: Sequence[int],
+    ndim: int,
+    *,
+    modalities: int = 1,
+    spacing_mm: Sequence[float] = (),
+) -> Parameters:
+    """Draws for the samples `indices` of patches with `ndim` axes; no `spacing_mm` means isotropic voxels."""
+    axes = range(ndim) if augmentation.flip_axes is None else augmentation.flip_axes
+    may_flip = np.isin(np.arange(ndim), list(axes))
+    rows: list[dict[str, Any]] = []
+    for index in indices:
+        chance = np.random.default_rng([seed, _STREAM, index])
+        # Everything is drawn, used or not: switching one change off leaves the others as they were.
+        rows.append(
+            {
+                "flips": (chance.random(ndim) < augmentation.flip) & may_flip,
+                "quarter_turns": (chance.random() < augmentation.rotate90) * chance.integers(1, 4),
+                "degrees": _value(
+                    chance, augmentation.rotate_degrees, 0.0, 3 if ndim == 3 else 1, together=True
+                ),
+                "scale": _value(chance, augmentation.scale, 1.0, 1)[0],
+                "gain": _value(chance, augmentation.gain, 1.0, modalities),
+                "shift": _value(chance, augmentation.shift, 0.0, modalities),
+                "gamma": _value(chance, augmentation.gamma, 1.0, modalities),
+                "blur": _value(chance, augmentation.blur, 0.0, 1)[0],
+                "noise": _value(chance, augmentation.noise, 0.0, 1)[0],
+                "noise_seed": chance.integers(2**62),
+            }
+        )
+    columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    return Parameters(**columns, spacing_mm=tuple(spacing_mm) or (1.0,) * ndim)
+
+
+def apply(image: Tensor, label: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
+    """The augmented batch: image [B M *S] (linear), label [B 1 *S] (nearest, its integer type kept)."""
+    moved = apply_geometry(image, parameters, "bilinear")
+    return apply_intensity(moved, parameters), apply_geometry(label, parameters, "nearest")
+
+
+def apply_geometry(maps: Tensor, parameters: Parameters, mode: Literal["bilinear", "nearest"]) -> Tensor:
+    """Flips, quarter turns, rotation and scaling of `maps` [B C *S]; beyond the border its voxels repeat.
+
+    An odd number of quarter turns is left out where the plane of axes 0 and 1 is not square in voxels and mm.
+    """
+    ndim, spacing = maps.ndim - 2, parameters.spacing_mm
+    square = maps.shape[2] == maps.shape[3] and math.isclose(spacing[0], spacing[1], rel_tol=0.01)
+    samples = []
+    for sample, flips, turns in zip(maps, parameters.flips, parameters.quarter_turns, strict=True):
+        axes = [axis + 1 for axis in range(ndim) if flips[axis]]
+        sample = sample.flip(axes) if axes else sample
+        samples.append(
+            torch.rot90(sample, int(turns), (1, 2)) if turns and (square or turns == 2) else sample
+        )
+    moved = torch.stack(samples)
+
+    oblique = np.flatnonzero((parameters.degrees != 0).any(axis=1) | (parameters.scale != 1))
+    if oblique.size:
+        matrices = _inverse_matrices(parameters, tuple(maps.shape[2:]))[oblique]
+        rows = torch.from_numpy(oblique).to(maps.device)
+        source = moved[rows].float()
+        theta = torch.from_numpy(matrices).to(source)
+        grid = F.affine_grid(theta, list(source.shape), align_corners=False)
+        turned = F.grid_sample(source, grid, mode=mode, padding_mode="border", align_corners=False)
+        moved[rows] = turned.to(moved.dtype)
+    return moved
+
+
+def apply_intensity(image: Tensor, parameters: Parameters) -> Tensor:
+    """Noise, blur, gain, shift and gamma of `image` [B M *S], in this order; the input is left alone."""
+    image = image.clone()
+    for sample, noise, seed, blur in zip(
+        image, parameters.noise, parameters.noise_seed, parameters.blur, strict=True
+    ):
+        if noise:
+            generator = torch.Generator().manual_seed(int(seed))
+            sample += noise * torch.randn(sample.shape, generator=generator).to(sample)
+        if blur:
+            sample.copy_(_blurred(sample, float(blur)))
+
+    def per_modality(values: NDArray[np.float64]) -> Tensor:
+        return torch.from_numpy(values).to(image).view(*values.shape, *[1] * (image.ndim - 2))
+
+    image = image * per_modality(parameters.gain) + per_modality(parameters.shift)
+    if (parameters.gamma != 1).any():
+        # x -> low + (high - low) ((x - low) / (high - low))^gamma
+        space = tuple(range(2, image.ndim))
+        low, high = image.amin(space, keepdim=True), image.amax(space, keepdim=True)
+        extent = (high - low).clamp(min=1e-7)
+        gamma = per_modality(parameters.gamma)
+        bent = low + extent * ((image - low) / extent) ** gamma
+        image = torch.where(gamma == 1, image, bent)
+    return image
+
+
+def _value(
+    chance: np.random.Generator, wanted: Chance, neutral: float, n: int, *, together: bool = False
+) -> NDArray[np.float64]:
+    """n values, each drawn with its own luck, or all with the same (`together`)."""
+    luck, values = chance.random(n), chance.uniform(wanted.low, wanted.high, n)
+    return np.where((luck[:1] if together else luck) < wanted.probability, values, neutral)
+
+
+def _inverse_matrices(parameters: Parameters, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """[B D D+1]: where each output voxel comes from, in the normalised x y z coordinates of `affine_grid`.
+
+    With half extents H (diagonal, mm), rotation R, scale s: p_in = H^-1 (R^T / s) H p_out, axes reversed.
+    """
+    half_mm = np.array(shape) * np.array(parameters.spacing_mm) / 2
+    inverse = np.swapaxes(_rotations(np.radians(parameters.degrees)), 1, 2) / parameters.scale[:, None, None]
+    matrices = (inverse / half_mm[:, None] * half_mm)[:, ::-1, ::-1]
+    return np.concatenate([matrices, np.zeros((len(matrices), len(shape), 1))], axis=2)
+
+
+def _rotations(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[B D D] rotations: in 2D by one angle, in 3D about axis 0, then 1, then 2."""
+    ndim = 2 if angles.shape[1] == 1 else 3
+    planes = [(0, 1)] if ndim == 2 else [(1, 2), (2, 0), (0, 1)]
+    turned = np.broadcast_to(np.eye(ndim), (len(angles), ndim, ndim))
+    for column, (a, b) in enumerate(planes):
+        step = np.tile(np.eye(ndim), (len(angles), 1, 1))
+        cosine, sine = np.cos(angles[:, column]), np.sin(angles[:, column])
+        step[:, a, a], step[:, a, b], step[:, b, a], step[:, b, b] = cosine, -sine, sine, cosine
+        turned = step @ turned
+    return turned
+
+
+def _blurred(sample: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of [M *S] along every space axis, borders replicated."""
+    reach = max(1, math.ceil(3 * sigma))
+    steps = range(-reach, reach + 1)
+    weights = np.exp(-0.5 * (np.array(steps) / sigma) ** 2)
+    weights /= weights.sum()
+    for axis in range(1, sample.ndim):
+        voxels = torch.arange(sample.shape[axis], device=sample.device)
+        shifted = (
+            float(weight) * sample.index_select(axis, (voxels + step).clamp(0, len(voxels) - 1))
+            for step, weight in zip(steps, weights, strict=True)
+        )
+        sample = torch.stack(list(shifted)).sum(0)
+    return sample

@@ -1,0 +1,114 @@
+"""Batches of augmented patches for the training loop, made ahead while the network works.
+
+Sample j of the global batch at `step` has the index step * batch_size + j; everything about it follows from
+that index, so a run that resumes at step n sees what an uninterrupted run sees there, and neither workers
+nor ranks change a voxel. Rank r of w processes gets the r-th of w equal shares of each batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from ..errors import UserError
+from ..types import Batch
+from .augment import Augmentation, apply, draw
+from .patches import PatchSampler
+
+
+def batches(
+    sampler: PatchSampler,
+    augmentation: Augmentation,
+    *,
+    batch_size: int,
+    first_step: int,
+    steps: int,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """The batches of steps `first_step` ... `first_step + steps - 1`, on the CPU.
+
+    `batch_size` counts the samples of all `world` ranks together. `workers` are processes; with 0 a thread
+    prepares one batch ahead. An error names the case whose patch it struck.
+    """
+    if batch_size % world:
+        raise UserError(
+            f"a batch of {batch_size} cannot be shared equally by {world} processes",
+            f"choose a multiple of {world} as the batch size",
+        )
+    share = batch_size // world
+    first = first_step * batch_size + rank * share
+    starts = range(first, first + steps * batch_size, batch_size)
+    maker = _Maker(sampler, augmentation, share)
+    return _by_processes(maker, starts, workers) if workers else _by_thread(maker, starts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Maker(TorchDataset["Batch | Exception"]):
+    """The batch of the samples from `start` on; an error is returned, to be raised where it can be read."""
+
+    sampler: PatchSampler
+    augmentation: Augmentation
+    size: int
+
+    def __getitem__(self, start: int) -> Batch | Exception:
+        try:
+            return self.make(start)
+        except Exception as error:
+            return error
+
+    def make(self, start: int) -> Batch:
+        sampler, indices = self.sampler, range(start, start + self.size)
+        patches = [sampler[index] for index in indices]
+        image = torch.from_numpy(np.stack([patch.image for patch in patches]))
+        label = torch.from_numpy(np.stack([patch.label for patch in patches])[:, None].astype(np.int64))
+        parameters = draw(
+            self.augmentation,
+            sampler.seed,
+            indices,
+            len(sampler.patch),
+            modalities=image.shape[1],
+            spacing_mm=sampler.spacing_mm,
+        )
+        image, label = apply(image, label, parameters)
+        return Batch(image, label, sampler.spacing_mm, tuple(patch.case_id for patch in patches))
+
+    def cases(self, start: int) -> str:
+        return ", ".join(self.sampler.case(index).id for index in range(start, start + self.size))
+
+
+def _by_thread(maker: _Maker, starts: range) -> Iterator[Batch]:
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+        ahead: deque[Future[Batch]] = deque()
+        for start in starts:
+            ahead.append(pool.submit(maker.make, start))
+            if len(ahead) == 2:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def _by_processes(maker: _Maker, starts: range, workers: int) -> Iterator[Batch]:
+    # Its own generator: the global one must not notice how many workers there are.
+    generator = torch.Generator()
+    loader = DataLoader(maker, sampler=starts, batch_size=None, num_workers=workers, generator=generator)
+    made = iter(loader)
+    for start in starts:
+        try:
+            batch = next(made)
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"a data worker died while preparing the cases {maker.cases(start)} or the next: {error}."
+                " Out of memory? Use fewer workers, or 0."
+            ) from error
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch
