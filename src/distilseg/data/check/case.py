@@ -1,0 +1,90 @@
+"""What is wrong within one case. Each of its files is read once, and let go before the next."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..case import Case, Dataset, Source
+from ..image import Scan, Stored, UnreadableImage, read_stored, scan_of
+from .grid import Placed, check_grid, compare_grids
+from .label import check_label
+from .report import Findings, voxels
+
+
+def check_case(case: Case, dataset: Dataset, tolerance_mm: float) -> Findings:
+    """Everything that is wrong with `case` by itself."""
+    found = Findings(case)
+    reference: Placed | None = None  # the first image on a usable grid
+    for path in dict.fromkeys(source.path for source in case.images.values()):
+        channels = {name: source for name, source in case.images.items() if source.path == path}
+        for name, scan in _scans(path, channels, found):
+            _check_voxels(scan.array, name, path, found)
+            if check_grid(scan, found):
+                reference = reference or Placed(scan.geometry, path)
+                compare_grids(scan, reference, f"{name} image", tolerance_mm, found)
+    if case.label is not None:
+        for _, scan in _scans(case.label, {"label": Source(case.label)}, found):
+            check_label(scan, dataset.labels, found)
+            if check_grid(scan, found) and reference is not None:
+                compare_grids(scan, reference, "label", tolerance_mm, found)
+    return found
+
+
+def _scans(path: Path, sources: Mapping[str, Source], found: Findings) -> Iterator[tuple[str, Scan]]:
+    """The modalities in one file; what makes the file unusable is reported once."""
+    found.files += 1
+    try:
+        stored = read_stored(path)
+        _check_channels(stored, sources, path, found)
+        for name, source in sources.items():
+            yield name, scan_of(stored, source)
+    except UnreadableImage as error:
+        found.add(error.kind, error.cause, error.fix, path)
+
+
+def _check_channels(stored: Stored, sources: Mapping[str, Source], path: Path, found: Findings) -> None:
+    channels = stored.array.shape[3] if stored.array.ndim == 4 else 1
+    asked = [source.channel for source in sources.values() if source.channel is not None]
+    if asked and channels > len(asked):
+        found.add(
+            "modality",
+            f"{path} holds {channels} channels, the dataset names {len(asked)} modalities",
+            "name every channel in 'modality'",
+            path,
+            severity="warning",
+        )
+
+
+def _check_voxels(array: np.ndarray, modality: str, path: Path, found: Findings) -> None:
+    with np.errstate(invalid="ignore"):
+        low, high = array.min(), array.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        bad = int(array.size - np.isfinite(array).sum())
+        found.add(
+            "non_finite",
+            f"{path} has {bad} NaN or infinite {voxels(bad)} of {array.size}",
+            "fill them, with the value of air for instance, before training",
+            path,
+        )
+    elif low == high:
+        found.add(
+            "constant", f"all voxels of {path} are {low}", "is it the right file?", path, severity="warning"
+        )
+        return
+    digest = hashlib.blake2b(f"{array.shape}{array.dtype}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(array.T).data)
+    fingerprint = digest.hexdigest()
+    same = next((name for name, other in found.fingerprints.items() if other == fingerprint), None)
+    if same is not None:
+        found.add(
+            "duplicate",
+            f"the {modality} image holds the same voxels as the {same} image ({path})",
+            "is one of the two files a copy of the other by mistake?",
+            path,
+            severity="warning",
+        )
+    found.fingerprints[modality] = fingerprint

@@ -1,0 +1,118 @@
+"""The pass over all cases, and what only shows between them: duplicates, classes that no case holds."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from ..case import Dataset
+from ..formats import read_dataset
+from .case import check_case
+from .report import CheckReport, Findings, Problem, Severity
+
+TOLERANCE_MM = 0.01
+_FOR_TRAINING = ("imagesTr", "images")
+
+
+def check_dataset(
+    dataset: Dataset | Path | str,
+    *,
+    tolerance_mm: float = TOLERANCE_MM,
+    progress: Callable[[str], None] = lambda case: None,
+) -> CheckReport:
+    """Every problem of a dataset, unlabelled cases included.
+
+    Two grids of one case may put a voxel up to `tolerance_mm` apart (measured at the corners of the volume)
+    before that is an error; smaller differences are fixable warnings. `progress(case)` is called as cases
+    are done. Raises `UserError` only where the dataset's description cannot be read at all.
+    """
+    if not isinstance(dataset, Dataset):
+        dataset = read_dataset(dataset)
+    cases = (*dataset.cases, *dataset.unlabelled)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        futures = [pool.submit(check_case, case, dataset, tolerance_mm) for case in cases]
+        ids = {future: case.id for future, case in zip(futures, cases, strict=True)}
+        for future in as_completed(futures):
+            if (error := future.exception()) is not None:
+                pool.shutdown(cancel_futures=True)
+                raise RuntimeError(f"checking case {ids[future]} failed: {error}") from error
+            progress(ids[future])
+    findings = [future.result() for future in futures]
+    between = [*_same_ids(findings), *_same_images(findings), *_unlabelled(dataset)]
+    order = {case.id: number for number, case in reversed(list(enumerate(cases)))}
+    problems = [problem for found in findings for problem in found.problems]
+    problems = sorted([*problems, *between], key=lambda problem: order[problem.case])  # stable
+    return CheckReport(
+        dataset=dataset.name,
+        folder=dataset.folder,
+        cases_checked=len(cases),
+        files_checked=sum(found.files for found in findings),
+        tolerance_mm=tolerance_mm,
+        problems=(*problems, *_absent_classes(dataset, findings)),
+    )
+
+
+def _same_ids(findings: Sequence[Findings]) -> list[Problem]:
+    times = Counter(found.case.id for found in findings)
+    return [
+        Problem(id, "duplicate", f"the case is listed {n} times", "list each case once, under its own name")
+        for id, n in times.items()
+        if n > 1
+    ]
+
+
+def _same_images(findings: Sequence[Findings]) -> list[Problem]:
+    """One image under two ids: between training and test cases it would spoil every number."""
+    holders: dict[str, list[tuple[Findings, str]]] = defaultdict(list)
+    for found in findings:
+        for modality, fingerprint in found.fingerprints.items():
+            holders[fingerprint].append((found, modality))
+    problems, reported = [], set()
+    for held in holders.values():
+        first, modality = held[0]
+        for other, _ in held[1:]:
+            pair = (first.case.id, other.case.id)
+            if pair[0] == pair[1] or pair in reported:
+                continue
+            reported.add(pair)
+            path = other.case.images[next(m for f, m in held if f is other)].path
+            message = (
+                f"the image {path} holds the same voxels as the {modality} image of case {first.case.id}"
+            )
+            fix = "remove one of the two, or give both the same patient so that no split separates them"
+            same_patient = first.case.group == other.case.group
+            severity: Severity = "warning" if same_patient else "error"
+            problems.append(Problem(other.case.id, "duplicate", message, fix, severity, path=path))
+    return problems
+
+
+def _unlabelled(dataset: Dataset) -> list[Problem]:
+    """Images that lie among the training images and have no label: perhaps one was forgotten."""
+    problems = []
+    for case in dataset.unlabelled:
+        path = next(iter(case.images.values())).path
+        if path.parent.name in _FOR_TRAINING and dataset.layout in ("nnunet", "folders"):
+            fix = "it is taken as unlabelled; add the label if one was forgotten"
+            problems.append(Problem(case.id, "unlabelled", f"{path} has no label", fix, "warning", path=path))
+    return problems
+
+
+def _absent_classes(dataset: Dataset, findings: Sequence[Findings]) -> list[Problem]:
+    held: set[int] = set().union(*(found.values for found in findings))
+    strange = sorted(held - set(dataset.labels))
+    others = (
+        f" (they hold {', '.join(map(str, strange[:5]))}, which no class is named for)" if strange else ""
+    )
+    return [
+        Problem(
+            "",
+            "label_absent",
+            f"no label map holds {value}, the class {name!r}{others}",
+            "correct the dataset's labels: what no case shows cannot be learned",
+        )
+        for value, name in sorted(dataset.labels.items())
+        if value != 0 and value not in held
+    ]
