@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -37,12 +38,13 @@ class NetworkSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain lists and values; options that do not fit into JSON raise TypeError."""
         return {
             "name": self.name,
             "in_channels": self.in_channels,
             "classes": self.classes,
             "patch": list(self.patch),
-            "options": dict(self.options),
+            "options": json.loads(json.dumps(dict(self.options))),
         }
 
     @staticmethod

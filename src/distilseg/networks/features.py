@@ -44,7 +44,7 @@ class FeaturePoint(NamedTuple):
 def feature_modules(network: nn.Module) -> dict[str, FeaturePoint]:
     """Where `network` computes each named feature.
 
-    One function per class, `@feature_modules.register(Class)`. Raises UserError for a network without a table.
+    One function per class, `@feature_modules.register(Class)`; a network without a table raises UserError.
     """
     from .tables import monai as _  # noqa: F401  a library's table is loaded when a network may need it
 

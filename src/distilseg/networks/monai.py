@@ -2,7 +2,8 @@
 
 A builder is a plain function `(in_channels, classes, patch, *, option=default, ...)`; the length of `patch`
 (voxels per axis) says whether the network is 2D or 3D. Beside it, `<name>_divisor` says what each axis of
-the patch must be a multiple of. Defaults are light. Torch and MONAI are imported inside the functions.
+the patch must be a multiple of (and would refuse a 2D or 3D patch that the network has no form for; MONAI's
+have both). Defaults are light. Torch and MONAI are imported inside the functions.
 """
 
 from __future__ import annotations
@@ -335,7 +336,7 @@ def ahnet(in_channels: int, classes: int, patch: Patch, *, pyramid: int | None =
     """
     from monai.networks.nets import AHNet
 
-    check_patch("ahnet", patch, ahnet_divisor(patch, pyramid=pyramid))
+    check_patch("ahnet", patch, ahnet_divisor(patch, pyramid=pyramid), shrinks_by=(32,) * len(patch))
     network: nn.Module = AHNet(
         spatial_dims=len(patch),
         in_channels=in_channels,
@@ -354,11 +355,8 @@ def ahnet_divisor(patch: Patch, *, pyramid: int | None = None, **others: object)
 
 
 def _pyramid(patch: Patch) -> int:
-    return max(
-        scales
-        for scales in range(5)
-        if scales < 3 or not any(size % 2 ** (scales + 3) for size in patch[:-1])
-    )
+    fits = [scales for scales in (3, 4) if all(size % 2 ** (scales + 3) == 0 for size in patch[:-1])]
+    return max(fits, default=2)
 
 
 def _needs_einops(network: str) -> None:

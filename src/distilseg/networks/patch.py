@@ -1,7 +1,7 @@
 """Which patches a network can take: the rule, and the refusal that says what would work.
 
 A U-shaped network halves the patch again and again. Each axis must be a multiple of what it is divided by
-in all (the divisor), and the bottleneck must keep more than one voxel: one voxel has no spread to normalise by.
+in all (the divisor), and the bottleneck must keep more than one voxel: one has no spread to normalise by.
 """
 
 from __future__ import annotations
@@ -14,14 +14,19 @@ from ..errors import UserError
 Strides = Sequence[int | Sequence[int]]
 
 
-def check_patch(network: str, patch: Sequence[int], divisor: Sequence[int]) -> None:
-    """Refuses, with UserError, a patch (voxels per axis) that `network` cannot take."""
-    shrunk = [size // by for size, by in zip(patch, divisor, strict=True)]
-    working = smallest_patch(patch, divisor)
+def check_patch(
+    network: str, patch: Sequence[int], divisor: Sequence[int], shrinks_by: Sequence[int] | None = None
+) -> None:
+    """Refuses, with UserError, a patch (voxels per axis) that `network` cannot take.
+
+    `shrinks_by` is what the bottleneck is smaller by, where that is not the divisor.
+    """
+    shrinks_by = divisor if shrinks_by is None else shrinks_by
+    working = smallest_patch(patch, divisor, shrinks_by)
     if any(size % by for size, by in zip(patch, divisor, strict=True)):
         rule = f"every axis must be a multiple of {times(divisor)}"
-    elif math.prod(shrunk) == 1:
-        rule = f"the network divides it by {times(divisor)}, which leaves a bottleneck of one voxel"
+    elif tuple(patch) == tuple(shrinks_by):
+        rule = "it shrinks to a bottleneck of one voxel, too few to normalise over"
     else:
         return
     raise UserError(
@@ -30,12 +35,14 @@ def check_patch(network: str, patch: Sequence[int], divisor: Sequence[int]) -> N
     )
 
 
-def smallest_patch(patch: Sequence[int], divisor: Sequence[int]) -> tuple[int, ...]:
+def smallest_patch(
+    patch: Sequence[int], divisor: Sequence[int], shrinks_by: Sequence[int]
+) -> tuple[int, ...]:
     """The smallest patch that holds `patch`, is a multiple of `divisor` and leaves more than one voxel."""
-    working = [max(1, math.ceil(size / by)) * by for size, by in zip(patch, divisor, strict=True)]
-    if working == list(divisor):
+    working = [math.ceil(size / by) * by for size, by in zip(patch, divisor, strict=True)]
+    if working == list(shrinks_by):
         thinnest = working.index(min(working))
-        working[thinnest] *= 2
+        working[thinnest] += divisor[thinnest]
     return tuple(working)
 
 

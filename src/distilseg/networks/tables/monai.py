@@ -1,8 +1,8 @@
 """Where MONAI's networks keep their features.
 
 A level's encoder feature is what its skip connection carries, its decoder feature what its up-block
-returns; the bottleneck is the coarsest map. MONAI's UNet and AHNet have no `encoder.0`: they halve the image in
-their first convolution. In Swin UNETR the skip at stride 16 is a raw transformer state and is not offered.
+returns; the bottleneck is the coarsest map. MONAI's UNet and AHNet have no `encoder.0`: they halve the image
+in their first convolution. In Swin UNETR the skip at stride 16 is a raw transformer state and not offered.
 """
 
 from __future__ import annotations

@@ -1,0 +1,150 @@
+"""Weights with the description that rebuilds their network, in one safetensors file.
+
+The file's header holds JSON: the `NetworkSpec` and whatever else the caller wants to keep (`extra`). Reading
+never executes anything: tensors and text only. A pickle is refused, unless it holds nothing but tensors in
+plain containers; a network from somebody's Python file is built only for a caller who names that file.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..files import written_whole
+from .build import NetworkSpec, build, names
+
+HEADER = "distilseg"
+PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
+
+
+def save_weights(
+    path: Path | str, network: nn.Module, spec: NetworkSpec, extra: Mapping[str, Any] | None = None
+) -> None:
+    """Writes the weights of `network`, whole or not at all; `extra` must fit into JSON."""
+    header = json.dumps({"network": spec.to_dict(), "extra": dict(extra or {})}, ensure_ascii=False)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _weights(network).items()}
+    with written_whole(Path(path)) as aside:
+        save_file(tensors, aside, metadata={HEADER: header})
+
+
+def load_network(
+    path: Path | str, *, trust: str | None = None
+) -> tuple[nn.Module, NetworkSpec, dict[str, Any]]:
+    """The network in evaluation mode, its description, and what was kept with it.
+
+    A description that names a builder in a Python file would run that file: it is refused unless `trust` is
+    that very name (`my_file.py:function`).
+    """
+    tensors, header = _read(Path(path))
+    if header is None:
+        raise UserError(
+            f"{path} holds weights but no description of their network",
+            "load it into a network you build yourself with `load_weights(network, path)`",
+        )
+    spec = NetworkSpec.from_dict(header["network"])
+    if spec.name not in names() and spec.name != trust:
+        raise UserError(
+            f"{path} names the network {spec.name!r}, not one of this package; loading would run that file",
+            f"if you trust it, say so: load_network(path, trust={spec.name!r})",
+        )
+    network = build(spec)
+    _fill(network, tensors, path)
+    return network.eval(), spec, dict(header["extra"])
+
+
+def load_weights(network: nn.Module, path: Path | str) -> None:
+    """Fills `network` from a safetensors file, or from a pickle that holds nothing but tensors."""
+    tensors, _ = _read(Path(path))
+    _fill(network, tensors, path)
+
+
+def _weights(network: nn.Module) -> dict[str, Tensor]:
+    """The state by name; a tensor that several names share (as in DynUNet) goes under the first of them."""
+    seen: dict[int, str] = {}
+    state: dict[str, Tensor] = network.state_dict(keep_vars=True)
+    return {name: tensor for name, tensor in state.items() if seen.setdefault(id(tensor), name) == name}
+
+
+def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path | str) -> None:
+    expected = _weights(network)
+    aliases = network.state_dict().keys() - expected.keys()
+    missing = [name for name in expected if name not in tensors]
+    surplus = [name for name in tensors if name not in expected and name not in aliases]
+    if missing or surplus:
+        raise UserError(
+            f"{path} does not fit {type(network).__name__}: it lacks {_some(missing)}; it has beside"
+            f" {_some(surplus)}",
+            "load it into the network it was trained as, with the same options",
+        )
+    wrong = [
+        f"{name} {list(tensors[name].shape)} instead of {list(expected[name].shape)}"
+        for name in expected
+        if tensors[name].shape != expected[name].shape
+    ]
+    if wrong:
+        raise UserError(
+            f"{path} does not fit {type(network).__name__}: {_some(wrong)}",
+            "load it into a network with the same options, modalities and classes",
+        )
+    network.load_state_dict({name: tensors[name] for name in expected}, strict=False)
+
+
+def _some(names: Sequence[str], most: int = 6) -> str:
+    if not names:
+        return "nothing"
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """The tensors, and our header where the file has one."""
+    if not path.is_file():
+        raise UserError(f"there is no weights file {path}", "give the path of a .safetensors file")
+    if path.suffix in PICKLES:
+        return _read_pickle(path), None
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
+            text = (file.metadata() or {}).get(HEADER)
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} is not a whole safetensors file ({error})", "it may be truncated: copy or train it again"
+        ) from None
+    return tensors, None if text is None else _header(text, path)
+
+
+def _header(text: str, path: Path) -> dict[str, Any]:
+    try:
+        header = json.loads(text)
+        return {"network": dict(header["network"]), "extra": dict(header["extra"])}
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"the header of {path} is damaged", "copy or train it again") from None
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise UserError(
+            f"{path} is a pickle that is damaged or holds more than tensors, and loading such a file could"
+            f" run code ({_first_line(error)})",
+            "ask its author for safetensors, or for a state dictionary alone",
+        ) from None
+    if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
+        value = value["state_dict"]
+    if not isinstance(value, dict) or not all(isinstance(tensor, Tensor) for tensor in value.values()):
+        raise UserError(f"{path} holds no state dictionary", "save `network.state_dict()` alone")
+    return value
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

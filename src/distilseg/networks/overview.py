@@ -1,0 +1,62 @@
+"""The table behind `distilseg networks`: what each network is and costs at one patch size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ..errors import UserError
+from .build import NetworkSpec, build, describe, divisor, names
+from .count import multiply_accumulates, parameters
+from .features import meta_twin
+from .patch import times
+
+
+@dataclass(frozen=True)
+class NetworkRow:
+    """One network with its default options."""
+
+    name: str
+    parameters: int | None  # None where the network cannot take the patch
+    gmacs: float | None  # 10^9 multiply–accumulates of one patch; papers call them GFLOPs
+    dims: str  # "2D", "3D" or "2D, 3D"
+    constraint: str  # which patches work, or why this one does not
+    summary: str
+
+
+def network_table(patch: Sequence[int], in_channels: int = 1, classes: int = 2) -> list[NetworkRow]:
+    """A row for every network of the package; nothing is computed but shapes."""
+    return [_row(NetworkSpec(name, in_channels, classes, tuple(patch))) for name in names()]
+
+
+def _row(spec: NetworkSpec) -> NetworkRow:
+    summary = describe(spec.name).summary
+    dims = ", ".join(f"{d}D" for d in (2, 3) if _takes(spec.name, d))
+    try:
+        by = divisor(spec)
+        network = _shapes_only(spec)
+    except UserError as refusal:
+        return NetworkRow(spec.name, None, None, dims, str(refusal), summary)
+    macs = multiply_accumulates(network, (1, spec.in_channels, *spec.patch))
+    rule = f"patch a multiple of {times(by)}" if max(by) > 1 else "any patch"
+    return NetworkRow(spec.name, parameters(network), macs / 1e9, dims, rule, summary)
+
+
+def _takes(name: str, dims: int) -> bool:
+    try:
+        divisor(NetworkSpec(name, 1, 2, (128,) * dims))
+    except UserError:
+        return False
+    return True
+
+
+def _shapes_only(spec: NetworkSpec) -> nn.Module:
+    """The network on the meta device, where even the largest costs no memory."""
+    try:
+        with torch.device("meta"):
+            return build(spec)
+    except RuntimeError:  # MONAI's Swin transformer reads numbers from tensors while it is built
+        return meta_twin(build(spec))
