@@ -270,7 +270,7 @@ def _ct(rng: np.random.Generator, tissue: NDArray[np.uint8]) -> Array:
 def _pet(rng: np.random.Generator, tissue: NDArray[np.uint8]) -> Array:
     from scipy.ndimage import gaussian_filter
 
-    uptake = gaussian_filter(_PET[tissue] * rng.uniform(0.8, 1.2), np.array(tissue.shape) / 60)
+    uptake: Array = gaussian_filter(_PET[tissue] * rng.uniform(0.8, 1.2), np.array(tissue.shape) / 60)
     noise = rng.normal(0, 0.15, tissue.shape).astype(np.float32)
     return np.maximum(uptake + noise * np.sqrt(uptake), 0).astype(np.float32)
 
