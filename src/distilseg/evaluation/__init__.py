@@ -1,0 +1,48 @@
+"""How good is a segmentation, and is one run better than another? NumPy and SciPy only.
+
+Conventions, each explained where it is computed:
+
+- A structure is one label value, or a region that unites several (`evaluate.py`).
+- Distances are in millimetres. `unit="voxel"` measures on the voxel grid, and says so in the metric's name.
+- HD, HD95, ASSD and `nsd_voxel` go from voxel centre to voxel centre of surface voxels, as in MONAI: HD95 is
+  the larger directed percentile, ASSD the mean over both surfaces pooled (`surface.py`).
+- NSD weighs by surface area at a tolerance in mm: the definition of DeepMind's surface-distance
+  (`surface_elements.py`).
+- Where a mask is empty, a convention holds that is chosen by name; "nan", the default, leaves out what is
+  undefined and counts it (`empty.py`).
+- Runs are compared case by case: bootstrap interval of the mean difference, Wilcoxon's signed-rank test,
+  Holm's correction over structures (`significance.py`).
+"""
+
+from .checks import Labels
+from .empty import Empty
+from .evaluate import (
+    DEFAULT_METRICS,
+    METRICS,
+    Metric,
+    Row,
+    Unit,
+    evaluate_case,
+    evaluate_cases,
+    summarise_rows,
+)
+from .significance import Paired, Summary, holm, mean_interval, paired, summarise
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "METRICS",
+    "Empty",
+    "Labels",
+    "Metric",
+    "Paired",
+    "Row",
+    "Summary",
+    "Unit",
+    "evaluate_case",
+    "evaluate_cases",
+    "holm",
+    "mean_interval",
+    "paired",
+    "summarise",
+    "summarise_rows",
+]
