@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -200,6 +201,16 @@ def _key(case: Case, plan: Plan, known: Digests, digests: Digests) -> str:
 
 
 def _digest(path: Path, known: Digests, digests: Digests) -> str:
+    """Digest of an image: its file and, where a .mhd header keeps the voxels beside it, that file too."""
+    digest = _file_digest(path, known, digests)
+    if path.suffix.lower() == ".mhd":
+        beside = re.search(r"^ElementDataFile *= *(.+?) *$", path.read_text("latin-1"), re.MULTILINE)
+        if beside and (path.parent / beside[1]).is_file():
+            digest += _file_digest(path.parent / beside[1], known, digests)
+    return digest
+
+
+def _file_digest(path: Path, known: Digests, digests: Digests) -> str:
     name, state = str(path.absolute()), path.stat()
     size, changed_ns, digest = known.get(name, (-1, -1, ""))
     if (size, changed_ns) != (state.st_size, state.st_mtime_ns):
