@@ -54,8 +54,9 @@ from torch.nn import functional as F
 from ..errors import UserError, unknown
 from ..functional.divergence import kl_divergence, log_mean, log_soft_labels
 from ..functional.segmentation import dice_cross_entropy, in_full_precision, one_hot
+from ..functional.upsampling import NestedOrder
 from ..types import Batch, Outputs
-from .head import Head, Upsampling
+from .head import Head, Upsampling, doublings
 from .method import Method, Role, Weight
 
 Teacher = Literal["deepest", "mean", "reversed"]
@@ -71,15 +72,15 @@ def default_sides(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names of the encoder and the decoder side features, finest first.
 
-    Encoder: levels 0 … n−1, n the smaller of `levels` (the paper's 4) and what the network has. Decoder:
-    levels 1 … n, where the bottleneck stands in if there is no `decoder.n`. Raises UserError for a network
-    without two of each.
+    Encoder: the levels below n, which is one more than the deepest there is, at most `levels` (the paper's
+    4). Decoder: levels 1 … n; the bottleneck stands in if there is no `decoder.n`. Raises UserError for a
+    network without two of each.
     """
-    numbers = {side: _numbers(feature_shapes, side) for side in ("encoder", "decoder")}
-    n = min(levels, len(numbers["encoder"]))
-    encoder = tuple(f"encoder.{i}" for i in numbers["encoder"][:n])
-    decoder = tuple(f"decoder.{i}" for i in numbers["decoder"] if 1 <= i <= n)
-    if len(decoder) < n and "bottleneck" in feature_shapes:
+    encoder_levels, decoder_levels = _levels(feature_shapes, "encoder"), _levels(feature_shapes, "decoder")
+    n = min(levels, max(encoder_levels, default=-1) + 1)
+    encoder = tuple(f"encoder.{level}" for level in encoder_levels if level < n)
+    decoder = tuple(f"decoder.{level}" for level in decoder_levels if 1 <= level <= n)
+    if n not in decoder_levels and "bottleneck" in feature_shapes:
         decoder += ("bottleneck",)
     if min(len(encoder), len(decoder)) < 2:
         raise UserError(
@@ -90,8 +91,8 @@ def default_sides(
     return encoder, decoder
 
 
-def _numbers(names: Iterable[str], side: str) -> list[int]:
-    return sorted(int(m[1]) for name in names if (m := re.fullmatch(rf"{side}\.(\d+)", name)))
+def _levels(names: Iterable[str], side: str) -> list[int]:
+    return sorted(int(match[1]) for name in names if (match := re.fullmatch(rf"{side}\.(\d+)", name)))
 
 
 class DualSelfDistillation(Method):
@@ -144,11 +145,17 @@ class DualSelfDistillation(Method):
 
         self._sides = self._names_with_heads()
         self._head_of = {name: _head_key(name, feature_shapes, shared_heads) for name in self._sides}
-        self.heads = nn.ModuleDict()
-        for name, key in self._head_of.items():
-            if key not in self.heads:
-                _, channels, *space = feature_shapes[name]
-                self.heads[key] = Head(channels, classes, space, patch, head_upsample)
+        spaces = {name: feature_shapes[name][2:] for name in self._sides}
+        depth = max((doublings(space, patch) or 0 for space in spaces.values()), default=0)
+        if head_upsample != "shared_x2":
+            depth = 0
+        self.order = NestedOrder(patch, depth)
+        self.heads = nn.ModuleDict(
+            {
+                key: Head(feature_shapes[name][1], classes, spaces[name], patch, head_upsample, depth)
+                for key, name in {key: name for name, key in self._head_of.items()}.items()
+            }
+        )
         self._freeze_untaught_heads()
 
         l2_names = (*self.encoder[1:], *self.decoder[:-1]) if self.uses("feature_l2") else ()
@@ -163,16 +170,17 @@ class DualSelfDistillation(Method):
 
     def terms(self, outputs: Mapping[str, Outputs], batch: Batch) -> dict[str, Tensor]:
         student = outputs["student"]
+        # Side maps are [B K N]: the terms average over voxels, so any order will do that the maps share.
         logits = {name: self.heads[key](student[name]) for name, key in self._head_of.items()}
         terms: dict[str, Tensor] = {}
-        if self.uses("seg") or self.uses("deep_supervision"):
-            hot_BKS = one_hot(batch.label, self.classes, like=student.logits)
         if self.uses("seg"):
-            terms["seg"] = dice_cross_entropy(student.logits, batch.label, one_hot_BKS=hot_BKS)
+            terms["seg"] = dice_cross_entropy(student.logits, batch.label)
         if self.uses("deep_supervision"):
             # Σ_i η_i DCE(dec_i)
+            label_B1N = self.order(batch.label)
+            hot_BKN = one_hot(label_B1N, self.classes, like=student.logits)
             terms["deep_supervision"] = _sum(
-                self.eta[name] * dice_cross_entropy(logits[name], batch.label, one_hot_BKS=hot_BKS)
+                self.eta[name] * dice_cross_entropy(logits[name], label_B1N, one_hot_BKS=hot_BKN)
                 for name in self.ds_levels
             )
         if self.uses("encoder"):

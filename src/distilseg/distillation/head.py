@@ -20,43 +20,62 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..functional.upsampling import blockwise, pointwise
+from ..functional.upsampling import NestedOrder, doubled, pointwise
 
 Upsampling = Literal["shared_x2", "single_deconv", "trilinear"]
 
 
+def doublings(space: Sequence[int], patch: Sequence[int]) -> int | None:
+    """How often `space` must double on every axis to become `patch`; None if no number does it."""
+    n = (patch[0] // space[0]).bit_length() - 1
+    return n if [s << n for s in space] == list(patch) else None
+
+
 class Head(nn.Module):
-    """[B `channels` *`space`] to [B `classes` *`patch`]."""
+    """A feature [B `channels` *`space`] to logits [B `classes` N] for every voxel of `patch`.
+
+    The voxels are listed in nested order over `depth` doublings (`functional.upsampling`); `depth` 0 is the
+    natural order. "shared_x2" needs a depth of at least its doublings.
+    """
 
     def __init__(
-        self, channels: int, classes: int, space: Sequence[int], patch: Sequence[int], upsampling: Upsampling
+        self,
+        channels: int,
+        classes: int,
+        space: Sequence[int],
+        patch: Sequence[int],
+        upsampling: Upsampling = "shared_x2",
+        depth: int = 0,
     ) -> None:
         super().__init__()
         self.patch = tuple(patch)
         stride = tuple(S // s for S, s in zip(patch, space, strict=True))
         divides = all(s * k == S for S, s, k in zip(patch, space, stride, strict=True))
-        doublings = stride[0].bit_length() - 1
-        if upsampling == "shared_x2" and stride != (2**doublings,) * len(stride):
+        times = doublings(space, patch)
+        if upsampling == "shared_x2" and times is None:
             upsampling = "single_deconv"
         self.upsampling: Upsampling = upsampling if divides else "trilinear"
-        kernel, self.times = stride, 1
-        if self.upsampling == "shared_x2" and doublings > 0:
-            kernel, self.times = (2,) * len(stride), doublings
-        # The library's layers hold the parameters and draw them; `forward` applies them as matrix products.
+        self.times = times or 0 if self.upsampling == "shared_x2" else 0
+        kernel = (min(2, stride[0]),) * len(stride) if self.upsampling == "shared_x2" else stride
+        # The library's layers draw and hold the parameters; `forward` applies most as matrix products.
         convolution, transposed = _LAYERS[len(self.patch)]
         self.project = convolution(channels, classes, 1)
-        self.enlarge = (
-            None if self.upsampling == "trilinear" else transposed(classes, classes, kernel, kernel)
-        )
+        learned = self.upsampling != "trilinear"
+        self.enlarge = transposed(classes, classes, kernel, kernel) if learned else nn.Identity()
+        self.order = NestedOrder(space if self.upsampling == "shared_x2" else patch, depth - self.times)
 
     def forward(self, feature_BCs: Tensor) -> Tensor:
         logits = pointwise(feature_BCs, *_parameters(self.project))
-        if self.enlarge is None:
+        if self.upsampling == "shared_x2":
+            logits = self.order(logits)
+            for _ in range(max(self.times, 1)):
+                logits = doubled(logits, *_parameters(self.enlarge))
+            return logits
+        if self.upsampling == "trilinear":
             mode = ("linear", "bilinear", "trilinear")[len(self.patch) - 1]
-            return F.interpolate(logits, size=self.patch, mode=mode, align_corners=False)
-        for _ in range(self.times):
-            logits = blockwise(logits, *_parameters(self.enlarge))
-        return logits
+            logits = F.interpolate(logits, size=self.patch, mode=mode, align_corners=False)
+        ordered: Tensor = self.order(self.enlarge(logits))
+        return ordered
 
     def extra_repr(self) -> str:
         return f"upsampling={self.upsampling!r}, times={self.times}, patch={self.patch}"
