@@ -14,10 +14,10 @@ image, the largest distance possible.
     worst    Dice, IoU, NSD         -              0                  0
              HD, HD95, ASSD         -          diagonal           diagonal
 
-Who uses them: `nan`, for Dice and IoU, nnU-Net; `monai`, MONAI's metrics as they come (ignore_empty=True),
-and dual self-distillation, which then leaves out what is not finite; `brats`, the BraTS challenges, whose
-diagonal is 373.13 mm, and for Dice and NSD the FLARE challenges; `worst`, the advice of Metrics Reloaded
-(Maier-Hein et al., 2024) that a value which is missing should count as the worst possible.
+Who uses them: `nan`, for Dice and IoU, nnU-Net. `monai`: MONAI's metrics as they come (ignore_empty=True; its
+HD95 is NaN where its HD is infinite), and dual self-distillation, which leaves out what is not finite.
+`brats`: the BraTS challenges, whose diagonal is 373.13 mm; for Dice and NSD also the FLARE challenges.
+`worst`: the advice of Metrics Reloaded (Maier-Hein et al., 2024) to count a missing value as the worst.
 
 Averages of distances under `nan` and `monai` flatter a network that misses structures, because its worst
 cases are left out: look at the counts. The volume difference in ml needs no convention; the relative one is
