@@ -1,0 +1,30 @@
+"""Runs judged and shown: compared with their control, as tables, as CSV, as one page of HTML.
+
+    comparison = compare_runs(runs)          pure data
+    print_comparison(comparison)             terminal
+    write_csv(comparison, path)              CSV
+    write_report(runs, path)                 HTML
+
+Reads run folders only and never imports torch; Matplotlib is imported where something is drawn.
+"""
+
+from __future__ import annotations
+
+from .comparison import Comparison, Difference, Score, compare_runs
+from .html import render, write_report
+from .table import csv_rows, print_comparison, write_csv
+from .words import verdict, verdicts
+
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Score",
+    "compare_runs",
+    "csv_rows",
+    "print_comparison",
+    "render",
+    "verdict",
+    "verdicts",
+    "write_csv",
+    "write_report",
+]

@@ -1,0 +1,132 @@
+"""What a reader should know before trusting a comparison, one sentence each.
+
+Nothing here stops a comparison; the sentences stand above the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from .contenders import METRICS, Contender, Metric, seen_cases, training_cases
+
+if TYPE_CHECKING:
+    from .comparison import Score
+
+SMALLEST_N = 6  # with 5 pairs the smallest two-sided p of the Wilcoxon signed-rank test is 2 / 2^5 = 0.0625
+
+
+def cautions(
+    competing: Sequence[Contender],
+    controls: Mapping[str, str | None],
+    metrics: Sequence[Metric],
+    overall: str,
+    scores: Mapping[tuple[str, str, str], Score],
+    asked: Sequence[str],
+) -> Iterator[str]:
+    """Every caution that applies, the gravest first."""
+    yield from leaks(competing)
+    yield from _unfinished(competing)
+    yield from _different_conditions(competing)
+    for name, control in controls.items():
+        if control:
+            own, other = (next(c for c in competing if c.name == n) for n in (name, control))
+            yield from _different_cases(own, other)
+            yield from _different_budgets(own, other)
+    yield from _undefined(competing, metrics, overall, scores)
+    for name in asked:
+        missing = [c.name for c in competing if all(metric != name for _, metric in c.values)]
+        if missing:
+            title = METRICS[name].title if name in METRICS else name
+            yield f"{title} was not measured for {', '.join(missing)}; run `distilseg evaluate` to have it."
+
+
+def leaks(competing: Sequence[Contender]) -> Iterator[str]:
+    """Test cases of any run that shaped another (or the same) run."""
+    tested = {case for contender in competing for case in contender.cases}
+    for contender in competing:
+        seen = sorted(tested & set().union(*(seen_cases(run) for run in contender.runs)))
+        if seen:
+            yield (
+                f"{contender.name} was trained or validated on {len(seen)} of the test cases ({_some(seen)});"
+                " its scores are no evidence."
+            )
+
+
+def _unfinished(competing: Sequence[Contender]) -> Iterator[str]:
+    for contender in competing:
+        names = [run.name for run in contender.runs if not run.finished]
+        if names:
+            yield f"{', '.join(names)}: training is not finished; these scores are of an earlier state."
+        seeds = contender.seeds
+        if len(set(seeds)) < len(seeds):
+            yield f"{contender.name}: several runs share a seed; they are averaged like seeds."
+
+
+def _different_conditions(competing: Sequence[Contender]) -> Iterator[str]:
+    plans = {c.name: c.runs[0].read(c.runs[0].plan) if c.runs[0].plan.is_file() else {} for c in competing}
+    splits = {c.name: frozenset(training_cases(c.runs[0])) for c in competing if len(set(c.seeds)) == 1}
+    for one, other in combinations(competing, 2):
+        a, b = plans[one.name], plans[other.name]
+        keys = ("spacing_mm", "patch", "modalities", "normalisation", "labels")
+        for key in (key for key in keys if a.get(key) != b.get(key) and key in a and key in b):
+            told = f" ({a[key]} and {b[key]})" if key not in ("normalisation", "labels") else ""
+            yield f"{one.name} and {other.name} were planned differently: {key}{told}."
+        train = splits.get(one.name), splits.get(other.name)
+        if train[0] and train[1] and train[0] != train[1]:
+            yield (
+                f"{one.name} and {other.name} were trained on different cases"
+                f" ({len(train[0])} and {len(train[1])}, {len(train[0] & train[1])} shared)."
+            )
+
+
+def _different_cases(own: Contender, control: Contender) -> Iterator[str]:
+    shared, apart = own.cases & control.cases, own.cases ^ control.cases
+    if not shared:
+        yield f"{own.name} and {control.name} share no test case; their difference cannot be tested."
+        return
+    if apart:
+        yield (
+            f"{own.name} and {control.name} were not tested on the same cases: {len(apart)} case(s) of one"
+            f" only ({_some(sorted(apart))}); differences are over the {len(shared)} that both have."
+        )
+    if len(shared) < SMALLEST_N:
+        yield (
+            f"{own.name} and {control.name} share {len(shared)} test case(s): with fewer than"
+            f" {SMALLEST_N} pairs the Wilcoxon test cannot reach p < 0.05, whatever the difference."
+        )
+
+
+def _different_budgets(own: Contender, control: Contender) -> Iterator[str]:
+    def apart(a: float | None, b: float | None, tolerance: float) -> bool:
+        return a is not None and b is not None and abs(a - b) > tolerance * max(a, b)
+
+    if apart(own.steps, control.steps, 0.05) and apart(own.seconds, control.seconds, 0.1):
+        yield (
+            f"{own.name} and {control.name} had different budgets:"
+            f" {own.steps:,.0f} and {control.steps:,.0f} steps,"
+            f" {own.seconds:,.0f} and {control.seconds:,.0f} s."
+        )
+
+
+def _undefined(
+    competing: Sequence[Contender],
+    metrics: Sequence[Metric],
+    overall: str,
+    scores: Mapping[tuple[str, str, str], Score],
+) -> Iterator[str]:
+    """A method that misses structures must not win by having its misses left out."""
+    for metric in metrics:
+        found = {c.name: scores.get((c.name, overall, metric.name)) for c in competing}
+        counts = {name: score.excluded for name, score in found.items() if score and score.excluded}
+        if counts:
+            told = ", ".join(f"{count} case(s) of {name}" for name, count in counts.items())
+            yield (
+                f"{metric.title} is undefined in {told} (usually an empty prediction); these are left out of"
+                " the means and of the paired differences, so look at Dice as well."
+            )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

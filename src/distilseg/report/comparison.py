@@ -1,0 +1,218 @@
+"""Runs beside their undistilled control: what was won, what was lost, and how sure that is.
+
+Every number comes from the runs' metrics.csv; nothing is drawn or printed here. A difference is always
+contender minus control, case by case, over the cases where both have a value.
+
+    interval   95 % bootstrap interval of the mean difference over cases
+    p          two-sided Wilcoxon signed-rank test
+    p_holm     p corrected (Holm) over the structures and contenders tested for the same metric;
+               the mean over structures is one question and corrected over contenders only
+
+"helped" and "hurt" are said only where the interval excludes 0 *and* p_holm < 0.05.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..evaluation.significance import holm, paired, summarise
+from ..runs import Run
+from . import cautions
+from .contenders import METRICS, Contender, Metric, Values, contenders
+
+MEAN = "mean over structures"
+ALPHA = 0.05
+Outcome = Literal["helped", "hurt", "none"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one structure, over the test cases of one contender."""
+
+    values: Values  # case -> value
+    mean: float
+    std: float  # sample standard deviation over cases
+    interval: tuple[float, float]  # 95 %, bootstrap over cases
+    n: int
+    excluded: int  # cases without a value
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Contender minus control, paired by case."""
+
+    values: Values
+    mean: float
+    interval: tuple[float, float]
+    n: int
+    p: float
+    p_holm: float
+    outcome: Outcome
+
+
+Key = tuple[str, str, str]  # contender, structure, metric
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that the tables, the figures and the page show."""
+
+    contenders: tuple[Contender, ...]
+    controls: Mapping[str, str | None]  # contender -> the contender it is measured against
+    structures: tuple[str, ...]  # the classes, and last, where there are several, their mean
+    metrics: tuple[Metric, ...]
+    cases: tuple[str, ...]
+    scores: Mapping[Key, Score]
+    differences: Mapping[Key, Difference]
+    warnings: tuple[str, ...]
+
+    @property
+    def overall(self) -> str:
+        """The structure that the verdict is about."""
+        return self.structures[-1]
+
+    @property
+    def dataset(self) -> Mapping[str, Any]:
+        run = self.contenders[0].runs[0]
+        dataset = run.read(run.experiment).get("dataset")
+        return dataset if isinstance(dataset, Mapping) else {"name": dataset or "unknown"}
+
+    def contender(self, name: str) -> Contender:
+        return next(contender for contender in self.contenders if contender.name == name)
+
+
+def compare_runs(
+    runs: Sequence[Run], *, control: Run | None = None, metrics: Sequence[str] = ("dice", "hd95", "nsd")
+) -> Comparison:
+    """The runs' test results, each against its control.
+
+    The control is `control`; or what the run's experiment.json names, if that is among `runs`; or the first
+    run. Runs that differ only in their seed count as one contender. Raises `UserError` for a run without test
+    results and for runs of different datasets.
+    """
+    competing = contenders([*([control] if control else []), *runs])
+    controls = _controls(competing, control)
+    cases = tuple(sorted({case for c in competing for case in c.cases}, key=natural))
+    found = {metric for c in competing for _, metric in c.values}
+    chosen = tuple(METRICS[name] for name in metrics if name in METRICS and name in found)
+    structures = tuple(dict.fromkeys(structure for c in competing for structure, _ in c.values))
+    values = {
+        (c.name, structure, metric.name): c.values.get((structure, metric.name), {})
+        for c in competing
+        for structure in structures
+        for metric in chosen
+    }
+    if len(structures) > 1:
+        for metric in chosen:
+            means = _means_over_structures(competing, structures, metric.name)
+            values |= {(name, MEAN, metric.name): mean for name, mean in means.items()}
+        structures += (MEAN,)
+    scores = {key: _score(of_case) for key, of_case in values.items() if of_case}
+    differences = _differences(values, controls, structures, chosen)
+    warnings = cautions.cautions(competing, controls, chosen, structures[-1], scores, metrics)
+    return Comparison(
+        tuple(competing), controls, structures, chosen, cases, scores, differences, tuple(warnings)
+    )
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sorts case_2 before case_10."""
+    parts = re.split(r"(\d+)", name)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+
+
+def _controls(competing: Sequence[Contender], control: Run | None) -> dict[str, str | None]:
+    """Whom each contender is measured against; None for the controls themselves."""
+    of_folder = {run.name: c.name for c in competing for run in c.runs}
+    if control is not None or len(competing) == 1:
+        named: dict[str, str | None] = {}
+    else:
+        named = {c.name: of_folder.get(Path(c.control).name) for c in competing if c.control}
+    fallback = next((name for name in named.values() if name), competing[0].name)
+    standards = {name for name in named.values() if name} or {fallback}
+    return {c.name: None if c.name in standards else named.get(c.name) or fallback for c in competing}
+
+
+def _means_over_structures(
+    competing: Sequence[Contender], structures: Iterable[str], metric: str
+) -> dict[str, dict[str, float]]:
+    """Contender -> case -> mean over the structures of that case.
+
+    A structure for which no contender has a value is taken as absent from the case and left out. If only this
+    contender lacks a value (it missed the structure), its mean is undefined: dropping just that structure
+    would reward the miss.
+    """
+    means: dict[str, dict[str, float]] = {}
+    for contender in competing:
+        of_case: dict[str, list[float]] = {}
+        for structure in structures:
+            own = contender.values.get((structure, metric), {})
+            others = [c.values.get((structure, metric), {}) for c in competing]
+            for case in own:
+                if any(math.isfinite(other.get(case, math.nan)) for other in others):
+                    of_case.setdefault(case, []).append(own[case])
+                else:
+                    of_case.setdefault(case, [])
+        means[contender.name] = {
+            case: math.fsum(values) / len(values) if values else math.nan for case, values in of_case.items()
+        }
+    return means
+
+
+def _score(values: Values) -> Score:
+    finite = [value for value in values.values() if math.isfinite(value)]
+    summary = summarise(finite)
+    return Score(values, summary.mean, summary.std, summary.interval, len(finite), len(values) - len(finite))
+
+
+def _differences(
+    values: Mapping[Key, Values],
+    controls: Mapping[str, str | None],
+    structures: Sequence[str],
+    metrics: Sequence[Metric],
+) -> dict[Key, Difference]:
+    differences: dict[Key, Difference] = {}
+    for metric in metrics:
+        tested = {}
+        for name, control in controls.items():
+            for structure in structures:
+                if control is None:
+                    continue
+                own = values[name, structure, metric.name]
+                other = values[control, structure, metric.name]
+                shared = [
+                    case
+                    for case in own
+                    if math.isfinite(own[case]) and math.isfinite(other.get(case, math.nan))
+                ]
+                if shared:
+                    outcome = paired([own[case] for case in shared], [other[case] for case in shared])
+                    by_case = {case: own[case] - other[case] for case in shared}
+                    tested[name, structure, metric.name] = (by_case, outcome)
+        for family in ([k for k in tested if k[1] != MEAN], [k for k in tested if k[1] == MEAN]):
+            corrected = holm([tested[key][1].p_wilcoxon for key in family])
+            for key, p_holm in zip(family, corrected, strict=True):
+                by_case, test = tested[key]
+                differences[key] = Difference(
+                    values=by_case,
+                    mean=test.mean_difference,
+                    interval=test.interval,
+                    n=test.n,
+                    p=test.p_wilcoxon,
+                    p_holm=p_holm,
+                    outcome=outcome_of(test.interval, p_holm, metric),
+                )
+    return differences
+
+
+def outcome_of(interval: tuple[float, float], p_holm: float, metric: Metric) -> Outcome:
+    """What may honestly be said of a difference with this interval and corrected p."""
+    low, high = interval
+    if not p_holm < ALPHA or low <= 0 <= high or math.isnan(low):
+        return "none"
+    return "helped" if (low > 0) == metric.higher_is_better else "hurt"

@@ -1,0 +1,214 @@
+"""What is compared: the runs of one recipe and its options, read from their folders.
+
+Runs that differ in nothing but the seed are one contender; a case's value is its mean over the seeds. A value
+that is undefined or infinite (HD95 of an empty prediction, for instance) stays NaN here, so that it can be
+counted instead of being forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ..errors import UserError
+from ..runs import Run, read_rows
+
+Values = Mapping[str, float]  # case -> value, NaN where undefined
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric of metrics.csv is named, counted and judged."""
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    decimals: int
+
+    @property
+    def arrow(self) -> str:
+        return "↑" if self.higher_is_better else "↓"
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("dice", "Dice", "", True, 3),
+        Metric("iou", "IoU", "", True, 3),
+        Metric("hd95", "HD95", "mm", False, 2),
+        Metric("hd95_in_voxels", "HD95", "voxels", False, 2),
+        Metric("assd", "ASSD", "mm", False, 2),
+        Metric("assd_in_voxels", "ASSD", "voxels", False, 2),
+        Metric("nsd", "NSD", "", True, 3),
+        Metric("nsd_in_voxels", "NSD (tolerance in voxels)", "", True, 3),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One recipe with its options: what its runs scored, what it costs, what it was given."""
+
+    name: str
+    recipe: str
+    options: Mapping[str, Any]
+    runs: tuple[Run, ...]
+    seeds: tuple[int, ...]
+    control: str | None  # the folder name of its undistilled control, if its runs name one
+    values: Mapping[tuple[str, str], Values]  # (structure, metric) -> case -> value
+    cost: Mapping[str, Any] = field(default_factory=dict)
+    steps: float | None = None
+    seconds: float | None = None
+
+    @property
+    def cases(self) -> set[str]:
+        return {case for values in self.values.values() for case in values}
+
+
+def contenders(runs: Sequence[Run]) -> list[Contender]:
+    """The runs grouped by recipe and options (the seed apart), in the order given."""
+    if not runs:
+        raise UserError("there is no run to report", "give one run folder or more")
+    unique = {run.folder.resolve(): run for run in runs}.values()
+    described = [(run, run.read(run.experiment)) for run in unique]
+    datasets = {str(_dataset(experiment).get("name", "")): run for run, experiment in described}
+    if len(datasets) > 1:
+        told = ", ".join(f"{run.name} on {name!r}" for name, run in datasets.items())
+        raise UserError(
+            f"the runs are of different datasets ({told})", "compare runs of one dataset at a time"
+        )
+    groups: dict[str, list[tuple[Run, dict[str, Any]]]] = {}
+    for run, experiment in described:
+        groups.setdefault(_identity(experiment), []).append((run, experiment))
+    names = _names([group[0] for group in groups.values()])
+    return [_contender(name, group) for name, group in zip(names, groups.values(), strict=True)]
+
+
+def _contender(name: str, group: list[tuple[Run, dict[str, Any]]]) -> Contender:
+    runs = tuple(run for run, _ in group)
+    first = group[0][1]
+    status = [run.read(run.status) for run in runs if run.finished]
+    costs = [run.read(run.cost) for run in runs if run.cost.is_file()]
+    return Contender(
+        name=name,
+        recipe=str(first.get("recipe", runs[0].name)),
+        options=_options(first),
+        runs=runs,
+        seeds=tuple(int(experiment.get("seed", 0)) for _, experiment in group),
+        control=next((str(e["control"]) for _, e in group if e.get("control")), None),
+        values=_over_seeds([_values(run) for run in runs]),
+        cost=_mean_cost(costs),
+        steps=_mean(s.get("steps") for s in status),
+        seconds=_mean(s.get("seconds") for s in status),
+    )
+
+
+def _values(run: Run) -> dict[tuple[str, str], dict[str, float]]:
+    """metrics.csv as (structure, metric) -> case -> value."""
+    rows = read_rows(run.metrics)
+    if not rows:
+        state = "has no test results yet" if run.finished else "is not finished"
+        fix = (
+            f"run `distilseg evaluate {run.folder}`"
+            if run.finished
+            else "repeat the `distilseg train` command that made it, it resumes"
+        )
+        raise UserError(f"the run {run.folder} {state} (no rows in metrics.csv)", fix)
+    values: dict[tuple[str, str], dict[str, float]] = {}
+    for line, row in enumerate(rows, start=2):
+        try:
+            value = float(row["value"] or "nan")
+            key = (row["label"], row["metric"])
+            values.setdefault(key, {})[row["case"]] = value if math.isfinite(value) else math.nan
+        except (KeyError, TypeError, ValueError):
+            raise UserError(
+                f"line {line} of {run.metrics} is not a row of case, label, metric and a number",
+                f"run `distilseg evaluate {run.folder}` again",
+            ) from None
+    return values
+
+
+def _over_seeds(seeds: list[dict[tuple[str, str], dict[str, float]]]) -> dict[tuple[str, str], Values]:
+    """Each case's mean over the seeds that tested it; NaN as soon as one seed has no value for it."""
+    keys = dict.fromkeys(key for seed in seeds for key in seed)
+    averaged: dict[tuple[str, str], Values] = {}
+    for key in keys:
+        tables = [seed.get(key, {}) for seed in seeds]
+        cases = dict.fromkeys(case for table in tables for case in table)
+        averaged[key] = {case: fmean(table[case] for table in tables if case in table) for case in cases}
+    return averaged
+
+
+def _mean(values: Iterable[Any]) -> float | None:
+    numbers = [float(value) for value in values if isinstance(value, int | float)]
+    return fmean(numbers) if numbers else None
+
+
+def _mean_cost(costs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Numbers averaged over the seeds (timings differ a little), everything else from the first."""
+    if not costs:
+        return {}
+    return {
+        key: value
+        if isinstance(value, bool) or not isinstance(value, int | float)
+        else _mean(c.get(key) for c in costs)
+        for key, value in costs[0].items()
+    }
+
+
+def _dataset(experiment: Mapping[str, Any]) -> Mapping[str, Any]:
+    dataset = experiment.get("dataset")
+    return dataset if isinstance(dataset, Mapping) else {"name": dataset or ""}
+
+
+def _options(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in (experiment.get("options") or {}).items() if name != "seed"}
+
+
+def _identity(experiment: Mapping[str, Any]) -> str:
+    parts = [
+        experiment.get("recipe"),
+        _options(experiment),
+        experiment.get("networks"),
+        experiment.get("budget"),
+    ]
+    return json.dumps(parts, sort_keys=True, default=str)
+
+
+def _names(firsts: list[tuple[Run, dict[str, Any]]]) -> list[str]:
+    """The recipe's name; where several share it, with the options that differ, or else the folder."""
+    recipes = [str(experiment.get("recipe", run.name)) for run, experiment in firsts]
+    names = []
+    for recipe, (_, experiment) in zip(recipes, firsts, strict=True):
+        siblings = [_options(e) for r, (_, e) in zip(recipes, firsts, strict=True) if r == recipe]
+        own = _options(experiment)
+        keys = dict.fromkeys(key for options in siblings for key in options)
+        differing = [k for k in keys if any(options.get(k) != own.get(k) for options in siblings)]
+        told = ", ".join(f"{key}={own[key]}" for key in differing if own.get(key) is not None)
+        names.append(f"{recipe} ({told})" if told else recipe)
+    return [
+        f"{name} [{run.name}]" if names.count(name) > 1 else name
+        for name, (run, _) in zip(names, firsts, strict=True)
+    ]
+
+
+def training_cases(run: Run) -> set[str]:
+    """The cases that the run was trained on, as its split.json says; empty where it has none."""
+    return set(map(str, run.read(run.split).get("train", ()))) if run.split.is_file() else set()
+
+
+def seen_cases(run: Run) -> set[str]:
+    """The cases that shaped the run: those it was trained on, and those that chose its best weights."""
+    split = run.read(run.split) if run.split.is_file() else {}
+    return {str(case) for part in ("train", "validation") for case in split.get(part, ())}
+
+
+def folder_name(path: Any) -> str:
+    """The last part of a folder's path: reports are shared, and the rest of the path is the user's own."""
+    return Path(str(path)).name if path else "DATA"

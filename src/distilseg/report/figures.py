@@ -1,0 +1,152 @@
+"""The figures of the report: each takes a comparison and gives an SVG element, or "" for nothing to draw."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from . import words
+from .comparison import Comparison
+from .contenders import Metric
+from .drawing import FAINT, HELPED, HURT, INK, LINE, PALETTE, WIDTH, legend, quiet, svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANEL_WIDTH, PANEL_HEIGHT = 2.4, 2.3  # inches, at the least
+
+
+def colours(comparison: Comparison) -> dict[str, str]:
+    """Contender -> colour: grey for the first control, then the palette in order."""
+    ordered = sorted(comparison.contenders, key=lambda c: comparison.controls[c.name] is not None)
+    return {c.name: PALETTE[i % len(PALETTE)] for i, c in enumerate(ordered)}
+
+
+def paired_differences(comparison: Comparison, name: str) -> str:
+    """Contender minus control for every case, sorted, with mean and interval; a panel per structure."""
+    shown = [
+        m for m in comparison.metrics if any(k[0] == name and k[2] == m.name for k in comparison.differences)
+    ]
+    if not shown:
+        return ""
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(len(shown), len(comparison.structures), squeeze=False, sharey="row")
+        for metric, row in zip(shown, panels, strict=True):
+            for structure, axes in zip(comparison.structures, row, strict=True):
+                if metric == shown[0]:
+                    axes.set_title(structure)
+                _differences_panel(comparison, name, structure, metric, axes)
+            row[0].set_ylabel(f"Δ {metric.title}{f' [{metric.unit}]' if metric.unit else ''}")
+        for axes in panels[-1]:
+            axes.set_xlabel("test cases, sorted")
+
+    columns = len(comparison.structures)
+    return svg(max(WIDTH, PANEL_WIDTH * columns), PANEL_HEIGHT * len(shown), draw, salt=f"differences {name}")
+
+
+def _differences_panel(comparison: Comparison, name: str, structure: str, metric: Metric, axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.margins(y=0.16)
+    axes.axhline(0, color=INK, linewidth=0.9)
+    difference = comparison.differences.get((name, structure, metric.name))
+    if difference is None:
+        axes.text(0.5, 0.5, "no pair of values", transform=axes.transAxes, ha="center", color=FAINT)
+        return
+    values = sorted(difference.values.values())
+    better = [(value > 0) == metric.higher_is_better and value != 0 for value in values]
+    tints = [
+        LINE if value == 0 else HELPED if good else HURT for value, good in zip(values, better, strict=True)
+    ]
+    size = max(8.0, min(30.0, 500 / len(values)))
+    axes.vlines(range(len(values)), 0, values, colors=tints, linewidth=1.0, alpha=0.45)
+    axes.scatter(range(len(values)), values, s=size, c=tints, linewidths=0, zorder=3)
+    if all(map(math.isfinite, difference.interval)):
+        axes.axhspan(*difference.interval, color=PALETTE[1], alpha=0.16, linewidth=0)
+    axes.axhline(difference.mean, color=PALETTE[1], linewidth=1.6)
+    axes.set_xlim(-1, len(values))
+    told = words.number(difference.mean, metric.decimals, sign=True)
+    axes.text(
+        0.03, 0.97, f"mean {told}\np {words.p_value(difference.p_holm)}", transform=axes.transAxes,
+        ha="left", va="top", fontsize=8.5, color=INK,
+    )  # fmt: skip
+
+
+def distributions(comparison: Comparison) -> str:
+    """Every case as a dot beside the box of its contender; a panel per metric and structure."""
+    if not comparison.metrics:
+        return ""
+    tints = colours(comparison)
+    names = [c.name for c in comparison.contenders]
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(
+            len(comparison.metrics), len(comparison.structures), squeeze=False, sharey="row"
+        )
+        for metric, row in zip(comparison.metrics, panels, strict=True):
+            for structure, axes in zip(comparison.structures, row, strict=True):
+                if metric == comparison.metrics[0]:
+                    axes.set_title(structure)
+                for place, name in enumerate(names):
+                    _box(comparison, (name, structure, metric.name), tints[name], place, axes)
+                axes.set_xlim(-0.6, len(names) - 0.4)
+                axes.set_xticks([])
+                axes.grid(False, axis="x")
+            row[0].set_ylabel(words.heading(metric))
+        legend(figure, tints)
+
+    columns, rows = len(comparison.structures), len(comparison.metrics)
+    return svg(max(WIDTH, PANEL_WIDTH * columns), PANEL_HEIGHT * rows + 0.4, draw, salt="distributions")
+
+
+def _box(comparison: Comparison, key: tuple[str, str, str], tint: str, place: int, axes: Axes) -> None:
+    score = comparison.scores.get(key)
+    values = sorted(v for v in score.values.values() if math.isfinite(v)) if score else []
+    if not values:
+        return
+    axes.boxplot(
+        [values], positions=[place], widths=0.55, showfliers=False, patch_artist=True,
+        boxprops={"facecolor": tint, "alpha": 0.28, "edgecolor": tint},
+        medianprops={"color": tint, "linewidth": 2.2}, whiskerprops={"color": tint}, capprops={"color": tint},
+    )  # fmt: skip
+    golden = 0.6180339887  # a fixed low-discrepancy jitter: the figure is the same every time
+    jitter = [place + 0.36 * ((i * golden) % 1 - 0.5) for i in range(len(values))]
+    axes.scatter(jitter, values, s=9, color=tint, linewidths=0, alpha=0.85, zorder=3)
+
+
+def cost_bars(comparison: Comparison) -> str:
+    """Parameters, GFLOPs, seconds a case and peak memory, written out beside their bars."""
+    kinds = (
+        ("parameters", "parameters", words.count),
+        ("multiply_accumulates", "GFLOPs", words.giga),
+        ("seconds_per_case", "seconds a case", words.seconds),
+        ("peak_memory_bytes", "peak memory", words.memory),
+    )
+    measured = [kind for kind in kinds if any(c.cost.get(kind[0]) is not None for c in comparison.contenders)]
+    if not measured or len(comparison.contenders) < 2:
+        return ""
+    tints = colours(comparison)
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(1, len(measured), squeeze=False)[0]
+        for (key, title, told), axes in zip(measured, panels, strict=True):
+            values = [float(c.cost.get(key) or 0) for c in comparison.contenders]
+            places = range(len(values))
+            axes.barh(places, values, color=[tints[c.name] for c in comparison.contenders], height=0.62)
+            for place, contender in zip(places, comparison.contenders, strict=True):
+                label = told(contender.cost.get(key))
+                axes.annotate(
+                    label, (values[place], place), xytext=(4, 0), textcoords="offset points",
+                    va="center", ha="left", fontsize=8.5, color=INK,
+                )  # fmt: skip
+            axes.set_title(title)
+            axes.set_xlim(0, (max(values) or 1) * 1.55)
+            axes.set_ylim(len(values) - 0.4, -0.6)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines["bottom"].set_visible(False)
+            quiet(axes)
+        legend(figure, tints)
+
+    return svg(WIDTH, 0.85 + 0.34 * len(comparison.contenders), draw, salt="cost")

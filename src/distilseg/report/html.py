@@ -1,0 +1,197 @@
+"""The report as one HTML file that needs nothing else: no script, no address, no font to load.
+
+Everything that comes from a run (names of cases, options, credits) is escaped; only our own SVG is not.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__
+from ..files import write_text
+from ..runs import Run
+from . import curves, figures, overlays, words
+from .cautions import leaks
+from .comparison import MEAN, Comparison, compare_runs
+from .contenders import seen_cases, training_cases
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+MOST_CASES_LISTED = 300
+
+
+def write_report(
+    runs: Sequence[Run],
+    path: Path | str,
+    *,
+    control: Run | None = None,
+    metrics: Sequence[str] = ("dice", "hd95", "nsd"),
+    title: str | None = None,
+    notes: Sequence[str] = (),
+    date: datetime.date | None = None,
+) -> Comparison:
+    """Compares `runs` (one run is enough) and writes the page to `path`, whole or not at all.
+
+    title: of the page; by default what was compared. notes: sentences of the caller's that the reader should
+    see above the table, such as that the scans are synthetic. date: of the page; by default today.
+    """
+    comparison = compare_runs(runs, control=control, metrics=metrics)
+    write_text(Path(path), render(comparison, title=title, notes=notes, date=date))
+    return comparison
+
+
+def render(
+    comparison: Comparison,
+    *,
+    title: str | None = None,
+    notes: Sequence[str] = (),
+    date: datetime.date | None = None,
+) -> str:
+    """The page's text."""
+    first = comparison.contenders[0].runs[0]
+    experiment = first.read(first.experiment)
+    return _template().render(
+        title=title or _title(comparison),
+        date=(date or datetime.date.today()).isoformat(),
+        comparison=comparison,
+        words=words,
+        dataset=comparison.dataset,
+        plan=first.read(first.plan) if first.plan.is_file() else {},
+        unseen=all(seen_cases(r) for c in comparison.contenders for r in c.runs)
+        and not list(leaks(comparison.contenders)),
+        training=len(training_cases(first)),
+        evaluation=_evaluation(first, experiment),
+        versions=_versions(experiment),
+        devices=_devices(comparison),
+        cards=_cards(comparison),
+        notes=notes,
+        costs=[(c, words.costs(c)) for c in comparison.contenders],
+        listed=_listed(comparison),
+        commands=[
+            words.train_command(contender, run.read(run.experiment))
+            for contender in comparison.contenders
+            for run in contender.runs
+        ],
+        runs=[run.name for contender in comparison.contenders for run in contender.runs],
+        figures=_figures(comparison),
+        colours=figures.colours(comparison),
+        MEAN=MEAN,
+        MISSING=words.MISSING,
+    )
+
+
+@functools.cache
+def _template() -> Template:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("distilseg.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _figures(comparison: Comparison) -> dict[str, Any]:
+    """Every figure as markup that is ours and safe; "" where there is nothing to draw."""
+    from markupsafe import Markup
+
+    students = [c.name for c in comparison.contenders if comparison.controls[c.name]]
+    return {
+        "differences": {name: Markup(figures.paired_differences(comparison, name)) for name in students},
+        "distributions": Markup(figures.distributions(comparison)),
+        "overlays": Markup(overlays.overlays(comparison)),
+        "validation": Markup(curves.validation_curves(comparison)),
+        "losses": Markup(curves.loss_curves(comparison)),
+        "cost": Markup(figures.cost_bars(comparison)),
+    }
+
+
+def _title(comparison: Comparison) -> str:
+    names = [c.name for c in comparison.contenders]
+    students = [name for name in names if comparison.controls[name]]
+    dataset = comparison.dataset.get("name") or "unknown dataset"
+    if len(students) == 1 and len(names) == 2:
+        return f"{students[0]} and its control {comparison.controls[students[0]]}, on {dataset}"
+    return f"{names[0]} on {dataset}" if len(names) == 1 else f"{len(names)} recipes on {dataset}"
+
+
+def _cards(comparison: Comparison) -> list[dict[str, str]]:
+    """For each contender with a control: outcome, sentence, and the other metrics in short."""
+    cards = []
+    for contender in comparison.contenders:
+        if not comparison.controls[contender.name] or not comparison.metrics:
+            continue
+        first, *others = comparison.metrics
+        difference = comparison.differences.get((contender.name, comparison.overall, first.name))
+        outcome = difference.outcome if difference else "none"
+        cards.append(
+            {
+                "name": contender.name,
+                "outcome": outcome,
+                "label": {"helped": "helped", "hurt": "hurt", "none": "no difference shown"}[outcome],
+                "value": words.number(difference.mean, first.decimals, sign=True)
+                if difference
+                else words.MISSING,
+                "metric": first.title,
+                "sentence": words.verdict(comparison, contender.name, first),
+                "others": "; ".join(
+                    f"{metric.title} {words.evidence_of(other, metric)}"
+                    for metric in others
+                    if (
+                        other := comparison.differences.get((contender.name, comparison.overall, metric.name))
+                    )
+                ),
+            }
+        )
+    return cards
+
+
+def _listed(comparison: Comparison) -> dict[str, Any]:
+    """Every case by the first metric, mean over structures: the first contender and the differences to it."""
+    if not comparison.metrics:
+        return {}
+    metric = comparison.metrics[0]
+    scores = {
+        c.name: comparison.scores.get((c.name, comparison.overall, metric.name))
+        for c in comparison.contenders
+    }
+    rows = [
+        (
+            case,
+            [
+                words.number(score.values.get(case), metric.decimals) if score else words.MISSING
+                for score in scores.values()
+            ],
+        )
+        for case in comparison.cases[:MOST_CASES_LISTED]
+    ]
+    return {"metric": metric, "rows": rows, "left_out": len(comparison.cases) - len(rows)}
+
+
+def _evaluation(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+    """How the run was judged, where it says so."""
+    own = experiment.get("evaluation")
+    return own if isinstance(own, dict) else {}
+
+
+def _versions(experiment: dict[str, Any]) -> str:
+    versions = {
+        "distilseg": __version__,
+        "python": platform.python_version(),
+        **(experiment.get("versions") or {}),
+    }
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _devices(comparison: Comparison) -> str:
+    told = dict.fromkeys(str(c.cost["device"]) for c in comparison.contenders if c.cost.get("device"))
+    return ", ".join(told)

@@ -1,0 +1,160 @@
+"""The comparison as tables: for the terminal (100 columns are enough) and as CSV."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..runs import write_rows
+from . import words
+from .comparison import Comparison
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+STYLES = {"helped": "green", "hurt": "red", "none": ""}
+
+
+def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
+    """Cautions, results, costs, and last, where the eye is, the verdict."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = console or Console()
+    for warning in comparison.warnings:
+        console.print(Text(f"Caution: {warning}", style="yellow"))
+    console.print(result_table(comparison))
+    console.print(cost_table(comparison))
+    for sentence in words.verdicts(comparison):
+        console.print(Text(sentence, style="bold"))
+
+
+def result_table(comparison: Comparison) -> Table:
+    """A block per structure: every contender's mean ± standard deviation, under it the paired difference."""
+    from rich.table import Table
+    from rich.text import Text
+
+    dataset = comparison.dataset.get("name") or "unknown dataset"
+    table = Table(
+        title=Text(f"{dataset}: {len(comparison.cases)} test cases, mean ± standard deviation over cases"),
+        caption=Text(_legend(comparison)),
+        header_style="bold",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("run", overflow="fold")
+    for metric in comparison.metrics:
+        table.add_column(Text(words.heading(metric)), justify="right", no_wrap=True)
+    for structure in comparison.structures:
+        table.add_row(Text(structure, style="bold"))
+        for contender in comparison.contenders:
+            key = (contender.name, structure)
+            scores = [_score(comparison, *key, metric.name) for metric in comparison.metrics]
+            table.add_row(Text(f"  {contender.name}"), *scores)
+            control = comparison.controls[contender.name]
+            if control:
+                changes = [_change(comparison, *key, metric.name) for metric in comparison.metrics]
+                table.add_row(Text(f"  difference from {control}", style="dim"), *changes)
+        table.add_section()
+    return table
+
+
+def cost_table(comparison: Comparison) -> Table:
+    """Parameters, GFLOPs, seconds a case, peak memory; and the training budget that was spent."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title="Cost of prediction, and the training budget",
+        caption="GFLOPs: multiply–accumulates of one forward pass / 10⁹, as the field counts",
+        header_style="bold",
+        title_justify="left",
+        caption_justify="left",
+    )
+    longest = max(len(contender.name) for contender in comparison.contenders)
+    table.add_column("run", overflow="fold", min_width=min(longest, 24))
+    for name in words.COSTS:
+        table.add_column(name, justify="right")
+    for contender in comparison.contenders:
+        table.add_row(Text(contender.name), *words.costs(contender).values())
+    return table
+
+
+def csv_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """One row per contender, structure and metric, in full precision; empty where there is no value."""
+    rows = []
+    for (name, structure, metric), score in comparison.scores.items():
+        contender = comparison.contender(name)
+        difference = comparison.differences.get((name, structure, metric))
+        rows.append(
+            {
+                "run": name,
+                "structure": structure,
+                "metric": metric,
+                "mean": _plain(score.mean),
+                "std": _plain(score.std),
+                "low": _plain(score.interval[0]),
+                "high": _plain(score.interval[1]),
+                "n": score.n,
+                "excluded": score.excluded,
+                "control": comparison.controls[name] or "",
+                "difference": _plain(difference.mean) if difference else "",
+                "difference_low": _plain(difference.interval[0]) if difference else "",
+                "difference_high": _plain(difference.interval[1]) if difference else "",
+                "pairs": difference.n if difference else "",
+                "p_wilcoxon": _plain(difference.p) if difference else "",
+                "p_holm": _plain(difference.p_holm) if difference else "",
+                "verdict": difference.outcome if difference else "",
+                "parameters": contender.cost.get("parameters", ""),
+                "multiply_accumulates": contender.cost.get("multiply_accumulates", ""),
+                "seconds_per_case": contender.cost.get("seconds_per_case", ""),
+                "peak_memory_bytes": contender.cost.get("peak_memory_bytes", ""),
+                "steps": _plain(contender.steps),
+                "training_seconds": _plain(contender.seconds),
+                "seeds": len(set(contender.seeds)),
+            }
+        )
+    return rows
+
+
+def write_csv(comparison: Comparison, path: Path) -> None:
+    """`csv_rows` as a file, whole or not at all."""
+    write_rows(path, csv_rows(comparison))
+
+
+def _plain(value: float | None) -> float | str:
+    return value if value is not None and math.isfinite(value) else ""
+
+
+def _score(comparison: Comparison, name: str, structure: str, metric: str) -> str:
+    score = comparison.scores.get((name, structure, metric))
+    if score is None:
+        return words.MISSING
+    shown = next(m for m in comparison.metrics if m.name == metric)
+    return words.score(score, shown) + (f"\n{score.excluded} undefined" if score.excluded else "")
+
+
+def _change(comparison: Comparison, name: str, structure: str, metric: str) -> Text:
+    from rich.text import Text
+
+    difference = comparison.differences.get((name, structure, metric))
+    if difference is None:
+        return Text(words.MISSING)
+    shown = next(m for m in comparison.metrics if m.name == metric)
+    mean = words.number(difference.mean, shown.decimals, sign=True)
+    low, high = (words.number(value, shown.decimals, sign=True) for value in difference.interval)
+    return Text(
+        f"{mean}\n[{low}, {high}]\np {words.p_value(difference.p_holm)}", style=STYLES[difference.outcome]
+    )
+
+
+def _legend(comparison: Comparison) -> str:
+    if not comparison.differences:
+        return "↑ higher is better, ↓ lower is better"
+    return (
+        "↑ higher is better, ↓ lower is better; difference: run minus its control, paired by case,"
+        " [95 % bootstrap interval], Wilcoxon p corrected (Holm)"
+    )

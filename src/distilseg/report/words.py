@@ -1,0 +1,167 @@
+"""Numbers and verdicts in plain words, the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from .comparison import MEAN, Comparison, Difference, Score
+from .contenders import Contender, Metric, folder_name
+
+MISSING = "–"
+
+
+def number(value: float | None, decimals: int, *, sign: bool = False) -> str:
+    """`value` with a true minus sign; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if round(value, decimals) == 0:
+        value = 0.0
+    return f"{value:{'+' if sign and value else ''}.{decimals}f}".replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """`= 0.41`, `< 0.001`, or what says that there is none."""
+    if not math.isfinite(p):
+        return "not testable"
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}" if p < 0.1 else f"= {p:.2f}"
+
+
+def score(value: Score, metric: Metric) -> str:
+    return f"{number(value.mean, metric.decimals)} ± {number(value.std, metric.decimals)}"
+
+
+def interval(low_high: tuple[float, float], metric: Metric, *, sign: bool = True) -> str:
+    low, high = (number(value, metric.decimals, sign=sign) for value in low_high)
+    return f"{low} to {high}"
+
+
+def heading(metric: Metric) -> str:
+    """The metric's name, its unit, and which direction is better."""
+    return f"{metric.title}{f' [{metric.unit}]' if metric.unit else ''} {metric.arrow}"
+
+
+def verdict(comparison: Comparison, name: str, metric: Metric) -> str:
+    """One sentence on a contender against its control, for the mean over structures."""
+    control = comparison.controls[name]
+    difference = comparison.differences.get((name, comparison.overall, metric.name))
+    if control is None:
+        return f"{name} is the control."
+    if difference is None:
+        return f"{name} cannot be compared with {control}: no test case has a {metric.title} of both."
+    where = f" ({comparison.overall})" if comparison.overall != MEAN else ""
+    evidence = f"{metric.title}{where} {evidence_of(difference, metric)}"
+    if difference.outcome == "helped":
+        return f"{name} helped at this budget, against {control}: {evidence}."
+    if difference.outcome == "hurt":
+        return f"{name} hurt at this budget, against {control}: {evidence}."
+    return f"{name} did not help at this budget; no difference from {control} was shown: {evidence}."
+
+
+def evidence_of(difference: Difference, metric: Metric) -> str:
+    """The mean difference, its interval, p and n, for brackets."""
+    unit = f" {metric.unit}" if metric.unit else ""
+    test = f"p {p_value(difference.p)}"
+    if p_value(difference.p) != p_value(difference.p_holm):
+        test += f", corrected {p_value(difference.p_holm).removeprefix('= ')}"
+    return (
+        f"{number(difference.mean, metric.decimals, sign=True)}{unit}"
+        f" (95 % interval {interval(difference.interval, metric)}, {test}, {difference.n} cases)"
+    )
+
+
+def verdicts(comparison: Comparison) -> list[str]:
+    """For every contender but the controls: the verdict on the first metric."""
+    if not comparison.metrics:
+        return []
+    first = comparison.metrics[0]
+    return [verdict(comparison, c.name, first) for c in comparison.contenders if comparison.controls[c.name]]
+
+
+# Cost
+
+
+COSTS = ("parameters", "GFLOPs", "seconds a case", "peak memory", "steps", "training time", "seeds")
+
+
+def costs(contender: Contender) -> dict[str, str]:
+    """What a contender costs and was given, by the names of `COSTS`."""
+    cost = contender.cost
+    return {
+        "parameters": count(cost.get("parameters")),
+        "GFLOPs": giga(cost.get("multiply_accumulates")),
+        "seconds a case": seconds(cost.get("seconds_per_case")),
+        "peak memory": memory(cost.get("peak_memory_bytes")),
+        "steps": f"{contender.steps:,.0f}" if contender.steps is not None else MISSING,
+        "training time": duration(contender.seconds),
+        "seeds": str(len(set(contender.seeds))),
+    }
+
+
+def count(value: float | None) -> str:
+    if value is None:
+        return MISSING
+    for size, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.0f}"
+
+
+def giga(value: float | None) -> str:
+    return MISSING if value is None else significant(value / 1e9)
+
+
+def seconds(value: float | None) -> str:
+    return MISSING if value is None else f"{significant(value)} s"
+
+
+def memory(value: float | None) -> str:
+    if value is None:
+        return MISSING
+    return f"{significant(value / 2**30)} GiB" if value >= 2**30 else f"{significant(value / 2**20)} MiB"
+
+
+def duration(value: float | None) -> str:
+    if value is None:
+        return MISSING
+    if value < 120:
+        return f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
+
+
+def significant(value: float) -> str:
+    """Three significant digits, never in exponent form."""
+    if value == 0:
+        return "0"
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+
+
+# Commands
+
+
+def train_command(contender: Contender, experiment: Mapping[str, Any]) -> str:
+    """The command line that makes this run again, on a dataset folder of the same name."""
+    dataset = experiment.get("dataset") or {}
+    folder = dataset.get("folder") or dataset.get("name") if isinstance(dataset, Mapping) else dataset
+    words = ["distilseg", "train", contender.recipe, "--data", folder_name(folder)]
+    for name, value in contender.options.items():
+        if not re.fullmatch(r"[A-Za-z_]\w*", name) or value is None:
+            continue
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, list | tuple):
+            words += [word for item in value for word in (f"--{flag}", _word(item))]
+        else:
+            words += [f"--{flag}", _word(value)]
+    if experiment.get("seed") is not None:
+        words += ["--seed", str(experiment["seed"])]
+    return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)

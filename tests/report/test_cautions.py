@@ -1,0 +1,77 @@
+"""Everything that should make a reader doubt a comparison is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from distilseg.report import compare_runs
+
+LIVER = ("liver", "dice")
+N = 12
+
+
+def warnings_of(*runs, **options) -> str:
+    return "\n".join(compare_runs(list(runs), metrics=("dice",), **options).warnings)
+
+
+@pytest.fixture
+def control(make_run):
+    return make_run("supervised", {LIVER: [0.8] * N})
+
+
+def test_a_fair_comparison_has_no_caution(control, make_run):
+    assert warnings_of(control, make_run("dsd", {LIVER: [0.8] * N})) == ""
+
+
+def test_different_test_cases(control, make_run):
+    names = [f"case_{i}" for i in range(3, 3 + N)]
+    told = warnings_of(control, make_run("dsd", {LIVER: [0.8] * N}, cases=names))
+    assert "dsd and supervised were not tested on the same cases: 4 case(s) of one only" in told
+    assert "over the 10 that both have" in told
+
+
+def test_no_shared_case(control, make_run):
+    other = make_run("dsd", {LIVER: [0.8] * 2}, cases=["x", "y"])
+    assert "share no test case; their difference cannot be tested" in warnings_of(control, other)
+    assert not compare_runs([control, other]).differences
+
+
+@pytest.mark.parametrize(("n", "said"), [(5, True), (6, False)])
+def test_too_few_pairs_for_the_wilcoxon_test(make_run, n, said):
+    names = [f"case_{i}" for i in range(n)]
+    # All differences of one sign, none equal: as significant as n pairs can be.
+    control = make_run("supervised", {LIVER: [0.5] * n}, cases=names)
+    student = make_run("dsd", {LIVER: [0.6 + 0.01 * i for i in range(n)]}, cases=names)
+    assert ("cannot reach p < 0.05" in warnings_of(control, student)) is said
+    assert (compare_runs([control, student]).differences["dsd", "liver", "dice"].p >= 0.05) is said
+
+
+def test_a_different_plan(control, make_run):
+    plan = {"spacing_mm": [1.0, 1.0, 2.0], "patch": [32, 32, 32], "modalities": ["MR"]}
+    told = warnings_of(control, make_run("dsd", {LIVER: [0.8] * N}, plan=plan))
+    assert "planned differently: spacing_mm ([1.0, 1.0, 1.0] and [1.0, 1.0, 2.0])" in told
+
+
+def test_different_training_cases_and_test_cases_in_the_training(control, make_run):
+    split = {"train": ["t_1", "case_1"], "validation": ["case_2"], "test": []}
+    told = warnings_of(control, make_run("dsd", {LIVER: [0.8] * N}, split=split))
+    assert "trained on different cases (2 and 2, 1 shared)" in told
+    assert "dsd was trained or validated on 2 of the test cases (case_1, case_2)" in told
+
+
+def test_a_run_still_training(control, make_run):
+    told = warnings_of(control, make_run("dsd", {LIVER: [0.8] * N}, finished=False))
+    assert "dsd: training is not finished" in told
+
+
+def test_different_budgets_are_told_unless_time_or_steps_agree(control, make_run):
+    less = make_run("less", {LIVER: [0.8] * N}, status={"steps": 500, "seconds": 300.0})
+    assert "different budgets: 500 and 1,000 steps, 300 and 600 s" in warnings_of(control, less)
+    slower = make_run("slower", {LIVER: [0.8] * N}, status={"steps": 500, "seconds": 600.0})
+    assert "budgets" not in warnings_of(control, slower)
+
+
+def test_a_metric_that_a_run_lacks(control, make_run):
+    other = make_run("dsd", {LIVER: [0.8] * N, ("liver", "nsd"): [0.9] * N})
+    told = compare_runs([control, other], metrics=("dice", "nsd")).warnings
+    assert told == ("NSD was not measured for supervised; run `distilseg evaluate` to have it.",)
