@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor
+from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from ..errors import UserError
@@ -47,7 +48,10 @@ def batches(
     share = batch_size // world
     first = first_step * batch_size + rank * share
     starts = range(first, first + steps * batch_size, batch_size)
-    maker = _Maker(sampler, augmentation, share)
+    at = torch.full((max(workers, 1),), -1)
+    if workers:
+        at.share_memory_()  # type: ignore[no-untyped-call]
+    maker = _Maker(sampler, augmentation, share, at)
     return _by_processes(maker, starts, workers) if workers else _by_thread(maker, starts)
 
 
@@ -58,6 +62,7 @@ class _Maker(TorchDataset["Batch | Exception"]):
     sampler: PatchSampler
     augmentation: Augmentation
     size: int
+    at: Tensor  # [workers], shared between processes: the sample each is busy with, or -1
 
     def __getitem__(self, start: int) -> Batch | Exception:
         try:
@@ -67,7 +72,10 @@ class _Maker(TorchDataset["Batch | Exception"]):
 
     def make(self, start: int) -> Batch:
         sampler, indices = self.sampler, range(start, start + self.size)
-        patches = [sampler[index] for index in indices]
+        worker, patches = get_worker_info(), []
+        for index in indices:
+            self.at[worker.id if worker else 0] = index
+            patches.append(sampler[index])
         image = torch.from_numpy(np.stack([patch.image for patch in patches]))
         label = torch.from_numpy(np.stack([patch.label for patch in patches])[:, None].astype(np.int64))
         parameters = draw(
@@ -79,10 +87,11 @@ class _Maker(TorchDataset["Batch | Exception"]):
             spacing_mm=sampler.spacing_mm,
         )
         image, label = apply(image, label, parameters)
+        self.at[worker.id if worker else 0] = -1
         return Batch(image, label, sampler.spacing_mm, tuple(patch.case_id for patch in patches))
 
-    def cases(self, start: int) -> str:
-        return ", ".join(self.sampler.case(index).id for index in range(start, start + self.size))
+    def busy_with(self) -> str:
+        return " or ".join(self.sampler.case(index).id for index in self.at.tolist() if index >= 0) or "none"
 
 
 def _by_thread(maker: _Maker, starts: range) -> Iterator[Batch]:
@@ -101,12 +110,12 @@ def _by_processes(maker: _Maker, starts: range, workers: int) -> Iterator[Batch]
     generator = torch.Generator()
     loader = DataLoader(maker, sampler=starts, batch_size=None, num_workers=workers, generator=generator)
     made = iter(loader)
-    for start in starts:
+    for _ in starts:
         try:
             batch = next(made)
         except RuntimeError as error:
             raise RuntimeError(
-                f"a data worker died while preparing the cases {maker.cases(start)} or the next: {error}."
+                f"a data worker died while cutting a patch of case {maker.busy_with()}: {error}."
                 " Out of memory? Use fewer workers, or 0."
             ) from error
         if isinstance(batch, Exception):
