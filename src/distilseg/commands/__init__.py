@@ -1,0 +1,48 @@
+"""The commands as Python functions: `from distilseg.commands import train` does what `distilseg train` does.
+
+    demo, fetch                     first steps
+    check, plan                     a dataset: is it sound, how will it be prepared
+    recipes, networks               what there is
+    train, evaluate, compare        runs, judged and compared
+    predict, report                 label maps of new scans; the page of figures
+
+Each is imported when it is asked for, so that `distilseg --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._check import check as check
+    from ._compare import compare as compare
+    from ._demo import demo as demo
+    from ._evaluate import evaluate as evaluate
+    from ._fetch import fetch as fetch
+    from ._networks import networks as networks
+    from ._plan import plan as plan
+    from ._predict import predict as predict
+    from ._recipes import recipes as recipes
+    from ._report import report as report
+    from ._train import train as train
+
+__all__ = [
+    "check",
+    "compare",
+    "demo",
+    "evaluate",
+    "fetch",
+    "networks",
+    "plan",
+    "predict",
+    "recipes",
+    "report",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"._{name}", __name__), name)

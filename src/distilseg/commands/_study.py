@@ -1,0 +1,75 @@
+"""From a folder of labelled scans to a study: dataset, plan, split, seed."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from rich.progress import Progress
+
+from ..data.case import Dataset
+from ..data.fingerprint import Fingerprint, load_fingerprint, measure, save_fingerprint
+from ..data.formats import read_dataset
+from ..data.plan import Plan, load_plan, make_plan
+from ..data.splits import Split, folds, load_split, split_cases, subset
+from ..errors import UserError
+from ..training.experiment import Study
+
+
+def make_study(
+    data: Path | str | Dataset,
+    *,
+    layout: str | None = None,
+    plan: Path | Plan | None = None,
+    split: Path | Split | None = None,
+    folds_: int | None = None,
+    fold: int = 0,
+    subjects: int | None = None,
+    seed: int = 0,
+    split_seed: int = 0,
+    **plan_options: Any,
+) -> Study:
+    """Reads the dataset, measures and plans it unless `plan` is given, splits it unless `split` is.
+
+    The split is 70/10/20 by patient, drawn by `split_seed` and not by `seed`, so that runs of several seeds are
+    judged on the same cases; or fold `fold` of `folds_`. `subjects` keeps that many training cases.
+    """
+    dataset = data if isinstance(data, Dataset) else read_dataset(data, layout)
+    if isinstance(plan, Path):
+        plan = load_plan(plan, fingerprint_of(dataset))
+    if plan is None:
+        plan = make_plan(dataset, fingerprint_of(dataset), **plan_options)
+    elif plan_options:
+        raise UserError(
+            f"a plan is given, and also {sorted(plan_options)}", "edit the plan, or leave one out"
+        )
+    if isinstance(split, Path):
+        split = load_split(split, dataset.cases)
+    if split is None and folds_ is not None:
+        split = folds(dataset.cases, n=folds_, fold=fold, seed=split_seed)
+    if split is None:
+        split = split_cases(dataset.cases, seed=split_seed)
+    if subjects is not None:
+        split = subset(split, subjects, seed=split_seed)
+    return Study(dataset, plan, split, seed)
+
+
+def fingerprint_of(dataset: Dataset, cache: Path | None = None) -> Fingerprint:
+    """The dataset's measures; kept in the user's cache until one of its files changes."""
+    files = sorted({source.path for case in dataset.cases for source in case.images.values()})
+    files += sorted(case.label for case in dataset.cases if case.label)
+    state = [(str(f.absolute()), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.exists()]
+    key = hashlib.blake2b(
+        repr((dataset.name, dict(dataset.labels), state)).encode(), digest_size=12
+    ).hexdigest()
+    kept = (cache or Path(platformdirs.user_cache_dir("distilseg"))) / "fingerprints" / f"{key}.json"
+    if kept.is_file():
+        return load_fingerprint(kept)
+    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("measuring the scans", total=len(dataset.cases))
+        found = measure(dataset, progress=lambda done, total: bar.update(task, completed=done))
+    save_fingerprint(kept, found)
+    return found

@@ -1,0 +1,128 @@
+"""What a run's student costs: parameters, multiply-accumulates, seconds a case, peak memory.
+
+Time and memory are measured in a process of its own, which loads the run and predicts whole cases as
+`distilseg predict` does (reading and writing files aside): a process that has just trained would show its
+own memory. The first case warms up and is told apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..runs import Run
+
+Scans = Mapping[str, tuple[str, int | None]]  # modality -> file, channel
+
+
+def measure_cost(
+    run: Run, cases: Mapping[str, Scans], *, device: str = "auto", threads: int | None = None
+) -> dict[str, Any]:
+    """Measures `cases` (three or four will do) in a fresh process; returns what cost.json holds."""
+    order = [sys.executable, "-m", "distilseg.export.cost", str(run.folder), "--device", device]
+    if threads:
+        order += ["--threads", str(threads)]
+    done = subprocess.run(order, input=json.dumps(cases), capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(
+            f"measuring the cost of {run.name} failed: {last}", "run `distilseg evaluate` on it again"
+        )
+    cost: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return cost
+
+
+def _measure(folder: Path, cases: Mapping[str, Scans], device: str, threads: int | None) -> dict[str, Any]:
+    import torch
+
+    from ..data.case import Source
+    from ..data.image import read_scan
+    from ..networks.count import multiply_accumulates, parameters
+    from ..predict import load_predictor
+
+    if threads:
+        torch.set_num_threads(threads)
+    start = time.perf_counter()
+    predictor = load_predictor(folder, device=device)
+    load_s = time.perf_counter() - start
+    _reset_peak()
+    seconds, voxels = [], []
+    for case, images in cases.items():
+        scans = {
+            modality: read_scan(Source(Path(file), channel)) for modality, (file, channel) in images.items()
+        }
+        start = time.perf_counter()
+        labels = predictor.segment(scans, case=case)
+        seconds.append(time.perf_counter() - start)
+        voxels.append(labels.size)
+    spec_patch = predictor.plan.patch
+    shape = (1, len(predictor.plan.modalities), *spec_patch)
+    return {
+        "parameters": parameters(predictor.network),
+        "multiply_accumulates": multiply_accumulates(predictor.network, shape),
+        "counted_on": list(shape),
+        "seconds_per_case": statistics.median(seconds[1:] or seconds),
+        "first_case_s": seconds[0],
+        "load_s": load_s,
+        "cases_timed": len(seconds),
+        "voxels_per_case": statistics.median(voxels),
+        "peak_memory_bytes": _peak(),
+        "device": str(predictor.device),
+        "threads": torch.get_num_threads(),
+        "processor": _processor(),
+        "torch": torch.__version__,
+    }
+
+
+def _reset_peak() -> None:
+    """Forgets the peak so far, where the system allows it (Linux)."""
+    import contextlib
+
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> int | None:
+    """The most memory this process held, in bytes: on the GPU if it ran there, else resident."""
+    import torch
+
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return int(torch.cuda.max_memory_allocated())
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next((line for line in status.read_text().splitlines() if line.startswith("VmHWM")), "")
+        return int(line.split()[1]) * 1024 if line else None
+    try:
+        import resource
+    except ImportError:
+        return None
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on macOS
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Measures a run's cost on the cases given as JSON on stdin.")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int)
+    given = parser.parse_args(arguments)
+    print(json.dumps(_measure(given.run, json.load(sys.stdin), given.device, given.threads)))
+
+
+if __name__ == "__main__":
+    _main()

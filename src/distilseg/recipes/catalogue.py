@@ -1,0 +1,91 @@
+"""Which recipes there are: every public function of this package that takes a `study`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from ..training.experiment import Experiment, Study
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe and what can be said of it without running it."""
+
+    name: str
+    make: Callable[..., Experiment]
+
+    @property
+    def summary(self) -> str:
+        """The first line of its docstring."""
+        return (inspect.getdoc(self.make) or "").partition("\n")[0]
+
+    @property
+    def options(self) -> Mapping[str, inspect.Parameter]:
+        """Its keyword options, with annotations (as text) and defaults."""
+        parameters = inspect.signature(self.make).parameters.values()
+        return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    def __call__(self, study: Study, **options: Any) -> Experiment:
+        """The experiment. An option that the recipe has not raises UserError with those it has."""
+        for name in options:
+            if name not in self.options:
+                raise unknown(f"option of the recipe {self.name}", name, self.options or ["(it has none)"])
+        return self.make(study, **options)
+
+
+def recipes() -> dict[str, Recipe]:
+    """All recipes of this package by name, in the order of files and lines."""
+    package = importlib.import_module(__package__)
+    modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    found = [importlib.import_module(f"{__package__}.{name}") for name in modules]
+    return {recipe.name: recipe for module in found for recipe in _recipes_in(module)}
+
+
+def find(name: str) -> Recipe:
+    """The recipe called `name`, or the one at `my_file.py:function`; raises UserError with the known names."""
+    known = recipes()
+    if name in known:
+        return known[name]
+    path, colon, function = name.rpartition(":")
+    if not colon or not path.endswith(".py"):
+        raise unknown("recipe", name, [*known, "my_file.py:function"])
+    own = {recipe.name: recipe for recipe in _recipes_in(_load(Path(path)))}
+    if function not in own:
+        raise UserError(
+            f"{path} has no recipe {function!r}; it has {', '.join(own) or 'none'}",
+            "a recipe is a function whose first parameter is `study` and that returns an Experiment",
+        )
+    return own[function]
+
+
+def _recipes_in(module: ModuleType) -> list[Recipe]:
+    functions = [
+        value
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    ]
+    return [
+        Recipe(f.__name__, f) for f in functions if next(iter(inspect.signature(f).parameters), "") == "study"
+    ]
+
+
+def _load(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UserError(f"there is no file {path}", "give the path of a Python file that holds a recipe")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,145 @@
+"""Dual self-distillation (Banerjee et al., 2025) on any dataset, its ablations, and the paper's own settings.
+
+Ablations (the paper's tables): Basic, DS, SDD, SDE, DSD; T = 1 ... 4; mean and reversed teachers. Each is the
+recipe with the one thing changed that differs. The paper's settings are in `dual_self_distillation_paper.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..training.experiment import Experiment, FeatureShapes, Study
+from .supervised import supervised
+
+if TYPE_CHECKING:
+    from ..distillation.method import Method
+
+Options = Mapping[str, Any] | None
+SHARED_IN_THE_CODE = ("dynunet", "swin_unetr")  # heads that encoder and decoder share where shapes agree
+
+
+def dual_self_distillation(
+    study: Study,
+    *,
+    network: str = "dynunet",
+    network_options: Options = None,
+    temperature: float = 3.0,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    deep_supervision: float = 1.0,
+    feature_l2: float = 0.0,
+    teacher: Literal["deepest", "mean", "reversed"] = "deepest",
+    detach_teacher: bool = False,
+    t2_factor: bool = True,
+    include_background: bool = True,
+    ds_levels: Literal["all", "without_coarsest"] = "all",
+    head_upsample: Literal["shared_x2", "single_deconv", "trilinear"] = "shared_x2",
+    shared_heads: bool | None = None,
+) -> Experiment:
+    """The deepest encoder and the finest decoder output teach the other outputs of the same network.
+
+    alpha and beta weigh the encoder's and the decoder's term, deep_supervision and feature_l2 theirs.
+    shared_heads: None does as the authors' networks do. ds_levels="without_coarsest" is the code's DS variant.
+    """
+    options = {name: value for name, value in locals().items() if name != "study"}
+    options["network_options"] = dict(network_options or {})
+    control = supervised(study, network=network, network_options=network_options)
+    shared = network in SHARED_IN_THE_CODE if shared_heads is None else shared_heads
+
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.dual_self_distillation import DualSelfDistillation, default_sides
+
+        encoder, decoder = default_sides(shapes["student"])
+        return DualSelfDistillation(
+            shapes["student"],
+            len(study.plan.classes),
+            study.plan.patch,
+            encoder=encoder,
+            decoder=decoder,
+            temperature=temperature,
+            t2_factor=t2_factor,
+            detach_teacher=detach_teacher,
+            include_background=include_background,
+            ds_levels=decoder[:-1] if ds_levels == "without_coarsest" else None,
+            head_upsample=head_upsample,
+            shared_heads=shared,
+            teacher=teacher,
+            weights={
+                "deep_supervision": deep_supervision,
+                "encoder": alpha,
+                "decoder": beta,
+                "feature_l2": feature_l2,
+            },
+        )
+
+    return replace(control, recipe="dual_self_distillation", options=options, method=method, control=control)
+
+
+def dsd_basic(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
+    """Ablation Basic: the main output alone; the same run as `supervised`."""
+    return supervised(study, network=network, network_options=network_options)
+
+
+def dsd_ds(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
+    """Ablation DS: deep supervision of the decoder, no self-distillation."""
+    ds = dual_self_distillation(study, network=network, network_options=network_options, alpha=0.0, beta=0.0)
+    return replace(ds, recipe="dsd_ds")
+
+
+def dsd_sdd(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
+    """Ablation SDD: deep supervision, self-distillation in the decoder only."""
+    sdd = dual_self_distillation(study, network=network, network_options=network_options, alpha=0.0)
+    return replace(sdd, recipe="dsd_sdd")
+
+
+def dsd_sde(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
+    """Ablation SDE: deep supervision, self-distillation in the encoder only."""
+    sde = dual_self_distillation(study, network=network, network_options=network_options, beta=0.0)
+    return replace(sde, recipe="dsd_sde")
+
+
+def dsd_t1(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
+    """Ablation T = 1: soft labels as they are."""
+    t1 = dual_self_distillation(study, network=network, network_options=network_options, temperature=1.0)
+    return replace(t1, recipe="dsd_t1")
+
+
+def dsd_t2(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
+    """Ablation T = 2."""
+    t2 = dual_self_distillation(study, network=network, network_options=network_options, temperature=2.0)
+    return replace(t2, recipe="dsd_t2")
+
+
+def dsd_t3(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
+    """T = 3, the paper's choice; the same run as `dual_self_distillation`."""
+    return dual_self_distillation(study, network=network, network_options=network_options)
+
+
+def dsd_t4(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
+    """Ablation T = 4."""
+    t4 = dual_self_distillation(study, network=network, network_options=network_options, temperature=4.0)
+    return replace(t4, recipe="dsd_t4")
+
+
+def dsd_mean_teacher(
+    study: Study, *, network: str = "dynunet", network_options: Options = None
+) -> Experiment:
+    """Ablation: the mean of all outputs of a side teaches each of them."""
+    mean = dual_self_distillation(study, network=network, network_options=network_options, teacher="mean")
+    return replace(mean, recipe="dsd_mean_teacher")
+
+
+def dsd_reversed(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
+    """Ablation: the finest encoder and the coarsest decoder output teach."""
+    other = dual_self_distillation(
+        study, network=network, network_options=network_options, teacher="reversed"
+    )
+    return replace(other, recipe="dsd_reversed")
+
+
+def dsd_feature_l2(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
+    """The variant of the authors' code with an L2 distance of pooled features (weight 1e-4)."""
+    l2 = dual_self_distillation(study, network=network, network_options=network_options, feature_l2=1e-4)
+    return replace(l2, recipe="dsd_feature_l2")

@@ -1,0 +1,136 @@
+"""Experiment: one value that describes a run completely, before anything heavy is loaded.
+
+A recipe returns it, `trained()` carries it out, the run folder records it. Two experiments with the same
+identity are the same run; changing anything that matters changes the identity and so the run's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from .. import __version__
+from ..data.case import Dataset
+from ..data.plan import Plan
+from ..data.splits import Split
+from ..errors import unknown
+from ..networks.build import NetworkSpec
+from .budget import Budget
+
+if TYPE_CHECKING:
+    from ..distillation.method import Method
+
+Padding = Literal["edge", "reflect", "zero"]
+FeatureShapes = Mapping[str, tuple[int, ...]]  # feature name -> [B C *s]
+MakeMethod = Callable[[Mapping[str, FeatureShapes]], "Method"]  # shapes by role -> objective
+
+
+@dataclass(frozen=True)
+class Study:
+    """What runs that are to be compared share: the dataset, how it is prepared, how it is split, the seed."""
+
+    dataset: Dataset
+    plan: Plan
+    split: Split
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How patches are drawn from the prepared cases."""
+
+    batch_size: int = 2  # over all devices
+    patches_per_case: int = 2  # an epoch draws this many from every case
+    foreground_fraction: float = 0.67  # patches centred on a foreground voxel
+    pad: Padding = "edge"  # how volumes smaller than the patch are filled
+    augmentation: str = "light"  # a preset of data/augment.py
+    flip_axes: tuple[int, ...] | None = (
+        None  # None: all; leave out the left-right axis where sides are labelled
+    )
+    workers: int = 0  # processes that draw patches; patches are the same for any number
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How weights are updated."""
+
+    optimizer: str = "adamw"  # adamw, adam or sgd (momentum 0.99, Nesterov)
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-5
+    schedule: str = "cosine"
+    warmup: float = 0.0  # fraction of the budget
+    clip: float | None = 12.0  # largest gradient norm
+    accumulate: int = 1  # batches per step
+    ema: float = 0.0  # decay of the averaged weights; 0: none
+
+
+@dataclass(frozen=True)
+class Validation:
+    """When the student is judged on the validation cases, and when a run that no longer improves ends."""
+
+    validations: int = 10  # evenly over the budget
+    validation_cases: int | None = None  # at most; None: all
+    patience: int | None = None  # validations without a new best before stopping early
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run: a study, the networks that take part, what is minimised, and how."""
+
+    recipe: str
+    study: Study
+    networks: Mapping[str, NetworkSpec]  # the trained ones by role; "student" always
+    method: MakeMethod
+    budget: Budget
+    options: Mapping[str, Any] = field(default_factory=dict)  # what the recipe was asked for
+    teachers: Mapping[str, Experiment] = field(default_factory=dict)  # frozen roles: whose student plays them
+    control: Experiment | None = None  # the undistilled student
+    sampling: Sampling = Sampling()
+    optimisation: Optimisation = Optimisation()
+    validation: Validation = Validation()
+    inferer: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that determines the trained weights, as plain values."""
+        study = self.study
+        return {
+            "recipe": self.recipe,
+            "options": dict(self.options),
+            "dataset": {"name": study.dataset.name, "modalities": list(study.dataset.modalities)},
+            "plan": study.plan.model_dump(mode="json"),
+            "split": asdict(study.split),
+            "seed": study.seed,
+            "networks": {role: spec.to_dict() for role, spec in self.networks.items()},
+            "teachers": {role: teacher.identity for role, teacher in self.teachers.items()},
+            "sampling": {k: v for k, v in asdict(self.sampling).items() if k != "workers"},
+            "optimisation": asdict(self.optimisation),
+            "validation": asdict(self.validation),
+            "budget": asdict(self.budget),
+            "inferer": dict(self.inferer),
+            "version": __version__,
+        }
+
+    def run_name(self, content: str = "") -> str:
+        """`recipe-hash`; `content` is a digest of the scans it learns from."""
+        text = json.dumps([self.identity, content], sort_keys=True, default=str)
+        return f"{self.recipe}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+
+    def with_settings(self, budget: Budget | None = None, **settings: Any) -> Experiment:
+        """The same experiment, and its control, with another budget or other settings.
+
+        `settings` names fields of `Sampling`, `Optimisation` and `Validation`; teachers keep their own.
+        """
+        parts: dict[str, Any] = {
+            name: getattr(self, name) for name in ("sampling", "optimisation", "validation")
+        }
+        known = {field.name: part for part, value in parts.items() for field in fields(value)}
+        for name, value in settings.items():
+            if name not in known:
+                raise unknown("setting", name, known)
+            parts[known[name]] = replace(parts[known[name]], **{name: value})
+        control = self.control and self.control.with_settings(budget, **settings)
+        return replace(self, budget=budget or self.budget, control=control, **parts)

@@ -1,0 +1,84 @@
+"""One training step's mathematics as one module: every network of a method, tapped, and the method itself.
+
+Being one module, it is what a distributed strategy wraps: gradients of the student, of the method's own
+parameters and of nothing else are synchronised.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..distillation.method import Method
+from ..networks.features import Tapped
+from ..types import Batch
+
+
+class Objective(nn.Module):
+    """Networks by role and the method over them; `forward` returns the total and the unweighted terms."""
+
+    def __init__(self, method: Method, networks: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        if missing := sorted(method.roles.keys() - networks.keys()):
+            raise ValueError(f"{type(method).__name__} needs a network for {missing}; got {sorted(networks)}")
+        self.method = method
+        self.trained_roles = {
+            name for name, role in method.roles.items() if name == "student" or role.trained
+        }
+        self.tapped = {name: Tapped(networks[name], role.taps) for name, role in method.roles.items()}
+        self.networks = nn.ModuleDict(self.tapped)
+        for name in method.roles:
+            networks[name].requires_grad_(name in self.trained_roles)
+        self.train()
+
+    def train(self, mode: bool = True) -> Objective:
+        """Teachers stay in evaluation mode whatever the student does."""
+        super().train(mode)
+        for name, network in self.networks.items():
+            network.train(mode and name in self.trained_roles)
+        return self
+
+    def forward(
+        self,
+        image: Tensor,
+        label: Tensor,
+        progress: float,
+        about: Mapping[str, Any],
+        others: Mapping[str, Any],
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """`about` holds a batch's spacing and case ids, `others` its unpaired batches as the same arguments."""
+        batch = _batch(image, label, about, others)
+        outputs = {}
+        for name, role in self.method.roles.items():
+            learns = name in self.trained_roles
+            with contextlib.nullcontext() if learns else torch.no_grad():
+                outputs[name] = self.tapped[name](role.input(batch))
+        losses = self.method(outputs, batch, progress)
+        return losses.total, dict(losses.terms)
+
+    def learned(self) -> list[nn.Parameter]:
+        """What the optimizer steps: trained networks' and the method's parameters, in a fixed order."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+    def release(self) -> None:
+        """Removes the taps."""
+        for network in self.tapped.values():
+            network.close()
+
+
+def arguments(batch: Batch) -> dict[str, Any]:
+    """A batch as the plain arguments of `Objective.forward`, which a strategy may move and cast."""
+    return {
+        "image": batch.image,
+        "label": batch.label,
+        "about": {"spacing_mm": batch.spacing_mm, "case_ids": batch.case_ids},
+        "others": {name: arguments(other) for name, other in batch.others.items()},
+    }
+
+
+def _batch(image: Tensor, label: Tensor, about: Mapping[str, Any], others: Mapping[str, Any]) -> Batch:
+    return Batch(image, label, **about, others={name: _batch(**other) for name, other in others.items()})

@@ -1,0 +1,97 @@
+"""What watches a run: tables, a progress bar, TensorBoard. Rank 0 alone holds them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..errors import UserError
+from ..runs import Log, Run
+from .loop import Step
+
+
+class Tables:
+    """losses.csv and validation.csv: no times in them, so that a resumed run writes the same bytes."""
+
+    def __init__(self, run: Run, terms: Sequence[str], classes: Sequence[str], *, step: int) -> None:
+        self._losses = Log(run.losses, ["step", "learning_rate", "total", *terms], step=step)
+        self._validation = Log(run.validation, ["step", "mean", *classes], step=step)
+
+    def after_step(self, step: Step) -> None:
+        self._losses.append(
+            {"step": step.step, "learning_rate": step.learning_rate, "total": step.total, **step.terms}
+        )
+
+    def after_validation(self, step: int, dice: Mapping[str, float], best: bool) -> None:
+        self._validation.append({"step": step, **dice})
+
+    def close(self) -> None:
+        self._losses.close()
+        self._validation.close()
+
+
+class Bar:
+    """A progress bar with the loss terms, the best Dice and the time left; silent where no one looks."""
+
+    def __init__(self, name: str) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[news]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task(name, total=1.0, news="")
+        self._dice = ""
+        self._progress.start()
+
+    def after_step(self, step: Step) -> None:
+        terms = "  ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
+        news = f"step {step.step}  {terms}{self._dice}"
+        self._progress.update(self._task, completed=step.progress, news=news)
+
+    def after_validation(self, step: int, dice: Mapping[str, float], best: bool) -> None:
+        self._dice = f"  Dice {dice['mean']:.3f}"
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class TensorBoard:
+    """The same numbers as TensorBoard events in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise UserError(
+                "TensorBoard is not installed",
+                "pip install 'distilseg[tensorboard]', or leave --tensorboard out",
+            ) from None
+        self._writer: Any = SummaryWriter(str(folder))
+
+    def after_step(self, step: Step) -> None:
+        numbers = {"total": step.total, "learning_rate": step.learning_rate, **step.terms}
+        for name, value in numbers.items():
+            self._writer.add_scalar(f"loss/{name}", value, step.step)
+
+    def after_validation(self, step: int, dice: Mapping[str, float], best: bool) -> None:
+        for name, value in dice.items():
+            self._writer.add_scalar(f"dice/{name}", value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def announce(message: str) -> None:
+    """One line for the person in front of the terminal; nothing where stderr is not one."""
+    if sys.stderr.isatty():
+        Console(stderr=True).print(message, highlight=False)

@@ -1,0 +1,97 @@
+"""What a resumed run needs, saved as tensors and plain values only, so that loading never executes code.
+
+Random numbers need no saving: patches, augmentation and dropout are functions of (seed, step).
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..files import written_whole
+from .objective import Objective
+
+
+@dataclass
+class State:
+    """Where a run stands."""
+
+    step: int = 0
+    elapsed_s: float = 0.0  # training and validation, without pauses between resumptions
+    validations: int = 0
+    best: float = -1.0  # mean Dice of the best validation
+    best_step: int = 0
+    since_best: int = 0
+    stopped: str = ""  # steps, minutes or patience
+
+
+class Average:
+    """Exponential moving average of a network's weights: a <- decay a + (1 - decay) w; buffers are copied."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                self.weights[name].lerp_(value, 1 - self.decay)
+            else:
+                self.weights[name].copy_(value)
+
+
+def save_state(
+    path: Path,
+    state: State,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    average: Average | None,
+    precision: Mapping[str, Any],
+) -> None:
+    """Writes everything whole; frozen teachers are left out, their runs hold them."""
+    content = {
+        "state": asdict(state),
+        "objective": _learned(objective),
+        "optimizer": optimizer.state_dict(),
+        "average": average.weights if average else {},
+        "precision": dict(precision),
+    }
+    with written_whole(path) as aside:
+        torch.save(content, aside)
+
+
+def load_state(
+    path: Path, objective: Objective, optimizer: torch.optim.Optimizer, average: Average | None
+) -> tuple[State, dict[str, Any]]:
+    """Puts saved weights and optimizer state back; returns where the run stands and the precision's state."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read as a checkpoint of distilseg ({str(error).splitlines()[0]})",
+            f"delete {path.parent} to start this run afresh",
+        ) from None
+    expected = _learned(objective).keys()
+    if content["objective"].keys() != expected:
+        odd = sorted(content["objective"].keys() ^ expected)[:3]
+        raise UserError(
+            f"{path} belongs to another network or method (differs in {odd})", f"delete {path.parent}"
+        )
+    objective.load_state_dict(content["objective"], strict=False)
+    optimizer.load_state_dict(content["optimizer"])
+    if average:
+        average.weights = content["average"]
+    return State(**content["state"]), content["precision"]
+
+
+def _learned(objective: Objective) -> dict[str, Tensor]:
+    frozen = tuple(f"networks.{name}." for name in objective.networks if name not in objective.trained_roles)
+    return {name: value for name, value in objective.state_dict().items() if not name.startswith(frozen)}
