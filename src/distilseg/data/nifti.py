@@ -73,24 +73,24 @@ def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
     return _layout(path, header)[0], _affine(path, header)
 
 
-def write(path: Path, labels_IJK: np.ndarray, like: Scan) -> None:
-    """A label map in the space of `like`; its header's geometry, if it has a NIfTI header, bit by bit."""
+def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
+    """An array in the space of `like`; its header's geometry, if it has a NIfTI header, bit by bit."""
     old = like.header
     carried = old is not None and np.array_equal(_affine(like.path, old), like.geometry.affine)
-    two = isinstance(old, Nifti2Header) or max(labels_IJK.shape) > 32767
+    two = isinstance(old, Nifti2Header) or max(array_IJK.shape) > 32767
     header: Any = (Nifti2Header if two else Nifti1Header)()
-    header.set_data_dtype(labels_IJK.dtype)
-    header.set_data_shape(labels_IJK.shape)
+    header.set_data_dtype(array_IJK.dtype)
+    header.set_data_shape(array_IJK.shape)
     if carried:
         for name in _GEOMETRY_FIELDS:
             header[name] = old[name]
         header["pixdim"][4:] = 1
-        header["xyzt_units"] = int(old["xyzt_units"]) & 7  # the spatial unit; a label map has no time axis
+        header["xyzt_units"] = int(old["xyzt_units"]) & 7  # the spatial unit; no time axis here
     else:
         header.set_sform(like.geometry.affine, code=1)
         header.set_qform(like.geometry.affine, code=1, strip_shears=True)
         header.set_xyzt_units("mm")
-    content = (Nifti2Image if two else Nifti1Image)(labels_IJK, None, header).to_bytes()
+    content = (Nifti2Image if two else Nifti1Image)(array_IJK, None, header).to_bytes()
     path.write_bytes(
         gzip.compress(content, compresslevel=1, mtime=0) if path.name.endswith(".gz") else content
     )
@@ -118,6 +118,8 @@ def _layout(path: Path, header: Any) -> tuple[tuple[int, ...], np.dtype[Any], in
     try:
         shape, stored_type = tuple(int(n) for n in header.get_data_shape()), header.get_data_dtype()
         offset = max(int(header.get_data_offset()), int(header.sizeof_hdr))
+    except KeyError as error:
+        raise UnreadableImage("unreadable", f"{path} has the unknown datatype {error}", _AGAIN) from None
     except (HeaderDataError, ValueError, OverflowError) as error:
         raise UnreadableImage("unreadable", f"{path} has a damaged header ({error})", _AGAIN) from None
     if not shape or len(shape) > 7 or min(shape) < 1:
