@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from monai.networks.layers import SkipConnection
 from monai.networks.nets import (
     UNETR,
     AHNet,
@@ -44,12 +45,12 @@ def _(network: UNet) -> dict[str, P]:
     encoder: dict[str, P] = {}
     decoder: dict[str, P] = {}
     level, path, block = 0, "model", network.model
-    while isinstance(block, nn.Sequential):
+    while isinstance(block, nn.Sequential) and isinstance(block[1], SkipConnection):
         encoder[f"encoder.{level + 1}"] = P(f"{path}.0")
         decoder[f"decoder.{level}"] = P(f"{path}.2")
         level, path, block = level + 1, f"{path}.1.submodule", block[1].submodule
     # The last up-block of all ends in the logits; its transposed convolution is the feature before them.
-    if isinstance(network.model[2], nn.Sequential):
+    if network.num_res_units > 0:
         decoder["decoder.0"] = P("model.2.0")
     else:
         del decoder["decoder.0"]
