@@ -134,6 +134,18 @@ def axis_order(orientation: str) -> tuple[int, ...]:
     return order
 
 
+def working_shapes(
+    fingerprint: Fingerprint, orientation: str, spacing_mm: Sequence[float], *, crop: str
+) -> NDArray[np.int64]:
+    """Voxels [cases 3] that the cases will have once oriented, cropped ("none", "nonzero") and resampled."""
+    order = list(axis_order(orientation))
+    shapes = np.array([c.nonzero_shape if crop == "nonzero" else c.shape for c in fingerprint.cases])
+    spacings = np.array([case.spacing_mm for case in fingerprint.cases])
+    exact = (shapes * spacings)[:, order] / np.array(spacing_mm)
+    voxels: NDArray[np.int64] = np.maximum(np.round(exact), 1).astype(np.int64)
+    return voxels
+
+
 def _measure_case(case: Case, dataset: Dataset) -> tuple[CaseMeasures, dict[str, NDArray[Any]]]:
     from .image import read_scan, read_scans
 

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import UserError, unknown
 from ..files import write_text
 from .case import Dataset
-from .fingerprint import Fingerprint, Intensities, axis_order
+from .fingerprint import Fingerprint, Intensities, axis_order, working_shapes
 from .levels import level_strides, patch_size, to_multiples
 from .readable import readable_json
 
@@ -160,7 +159,7 @@ def _one_line(error: ValidationError) -> str:
 
 
 def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
-    """Refuses a plan that cannot work, by `UserError` with the reason; with a fingerprint: on that dataset."""
+    """Refuses, by `UserError` and with the reason, a plan that cannot work (on a dataset, if measured)."""
     axis_order(plan.orientation)
     if 0 not in plan.labels or len(plan.labels) < 2:
         raise UserError(f"labels {plan.labels} need the background 0 and a structure", "name both")
@@ -222,7 +221,7 @@ def _check_fits(plan: Plan, fingerprint: Fingerprint) -> None:
             f" dataset {fingerprint.dataset} has {', '.join(fingerprint.intensities)}",
             "make a plan for this dataset with `distilseg plan`",
         )
-    largest = np.max(_working_shapes(plan.orientation, plan.spacing_mm, plan.crop, fingerprint), axis=0)
+    largest = np.max(working_shapes(fingerprint, plan.orientation, plan.spacing_mm, crop=plan.crop), axis=0)
     for axis, (n, stride, most) in enumerate(
         zip(plan.patch, plan.total_stride, largest.tolist(), strict=True)
     ):
@@ -270,7 +269,7 @@ def make_plan(
     if crop is None:
         crop, reasons["crop"] = _crop(fingerprint)
     scaling, reasons["normalisation"] = _normalisations(dataset, fingerprint, normalisation)
-    median = np.median(_working_shapes(orientation, spacing_mm, crop, fingerprint), axis=0)
+    median = np.median(working_shapes(fingerprint, orientation, spacing_mm, crop=crop), axis=0)
     depth = levels or DEFAULT_LEVELS
     if patch is None:
         size = patch_size(median, spacing_mm, patch_voxels)
@@ -287,7 +286,7 @@ def make_plan(
         raise UserError(
             f"a patch of {_times(patch)} cannot carry {levels} levels: more than {len(strides) - 1} halvings"
             " leave a bottleneck of one voxel, or half a voxel",
-            f"use {len(strides)} levels, or axes that are multiples of {2 ** (levels - 1)} from {2**levels} on",
+            f"use {len(strides)} levels, or axes that are multiples of {2 ** (levels - 1)} from {2**levels}",
         )
     reasons["strides"] = (
         "each level halves the axes that keep at least 2 voxels at the bottleneck; a coarse axis waits until"
@@ -387,19 +386,6 @@ def is_ct(modality: str) -> bool:
     return any(
         word in ("CT", "CTA", "CBCT", "CECT", "NCCT") for word in re.split(r"[^A-Z]+", modality.upper())
     )
-
-
-def _working_shapes(
-    orientation: str, spacing_mm: Sequence[float], crop: str, fingerprint: Fingerprint
-) -> NDArray[np.int64]:
-    """Shape [cases 3] of each case after preprocessing."""
-    order = list(axis_order(orientation))
-    shapes = np.array([c.nonzero_shape if crop == "nonzero" else c.shape for c in fingerprint.cases])
-    spacings = np.array([case.spacing_mm for case in fingerprint.cases])
-    working: NDArray[np.int64] = np.round((shapes * spacings)[:, order] / np.array(spacing_mm)).astype(
-        np.int64
-    )
-    return np.maximum(working, 1)
 
 
 def _times(shape: Sequence[int]) -> str:
