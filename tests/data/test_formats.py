@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_datasets import SHAPE, decathlon, image, label, nnunet, write, write_json
+from .small_datasets import SHAPE, decathlon, image, label, nnunet, write, write_json
 
 from distilseg.data.case import Source
 from distilseg.data.formats import read_dataset

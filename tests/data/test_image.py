@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from small_datasets import OBLIQUE, SHAPE, image, label, write
+from .small_datasets import OBLIQUE, SHAPE, image, label, write
 
 from distilseg.data.case import Source
 from distilseg.data.image import (
