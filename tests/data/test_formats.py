@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from .small_datasets import SHAPE, decathlon, image, label, nnunet, write, write_json
 
 from distilseg.data.case import Source
 from distilseg.data.formats import read_dataset
 from distilseg.data.image import read_scans
 from distilseg.errors import UserError
+
+from .small_datasets import SHAPE, decathlon, image, label, nnunet, write, write_json
 
 
 def ids(cases: object) -> list[str]:

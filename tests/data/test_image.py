@@ -7,7 +7,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from .small_datasets import OBLIQUE, SHAPE, image, label, write
 
 from distilseg.data.case import Source
 from distilseg.data.image import (
@@ -23,6 +22,8 @@ from distilseg.data.image import (
     write_label_map,
 )
 from distilseg.errors import UserError
+
+from .small_datasets import OBLIQUE, SHAPE, image, label, write
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

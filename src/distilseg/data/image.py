@@ -87,7 +87,12 @@ def ending(path: Path | str) -> str:
 
 def read_stored(path: Path) -> Stored:
     """Everything in the file at `path`, in one read. Raises `UnreadableImage`, naming the file."""
-    return _backend(path).read(_existing(path))  # type: ignore[no-any-return]
+    backend = _backend(path)
+    try:
+        stored: Stored = backend.read(_existing(path))
+    except OSError as error:
+        raise UnreadableImage("unreadable", f"{path} cannot be read ({error.strerror})", "check it") from None
+    return stored
 
 
 def read_scan(source: Source | Path) -> Scan:
@@ -144,14 +149,19 @@ def write_label_map(path: Path, labels_IJK: np.ndarray, like: Scan) -> None:
     the header (affines, their codes, units) is carried over bit by bit; otherwise it is the same affine, in
     the convention and precision of the file type (NIfTI-1 keeps 32-bit floats).
     """
-    if labels_IJK.shape != like.geometry.shape:
-        raise ValueError(f"labels of shape {labels_IJK.shape} for a scan of shape {like.geometry.shape}")
     if labels_IJK.size and labels_IJK.min() < 0:
         raise ValueError(f"a label map holds values from 0, not {labels_IJK.min()}")
     highest = int(labels_IJK.max()) if labels_IJK.size else 0
+    write_array(path, labels_IJK.astype(np.min_scalar_type(highest)), like)
+
+
+def write_array(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
+    """The same for any voxels, in the type they have."""
+    if array_IJK.shape != like.geometry.shape:
+        raise ValueError(f"an array of shape {array_IJK.shape} for a scan of shape {like.geometry.shape}")
     backend = _backend(path)
     with written_whole(path) as aside:
-        backend.write(aside, labels_IJK.astype(np.min_scalar_type(highest)), like)
+        backend.write(aside, array_IJK, like)
 
 
 def _existing(path: Path) -> Path:

@@ -37,9 +37,9 @@ def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
     return tuple(reader.GetSize()), _affine(reader)
 
 
-def write(path: Path, labels_IJK: np.ndarray, like: Scan) -> None:
-    """A label map in the space of `like`."""
-    image = sitk.GetImageFromArray(np.ascontiguousarray(labels_IJK.T))
+def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
+    """An array in the space of `like`."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array_IJK.T))
     affine = _LPS_TO_RAS @ like.geometry.affine
     spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
     image.SetSpacing(spacing_mm.tolist())
@@ -64,4 +64,5 @@ def _affine(image: Any) -> np.ndarray:
 
 def _unreadable(path: Path, error: RuntimeError) -> UnreadableImage:
     reason = str(error).strip().splitlines()[-1].strip().removeprefix("itk::ERROR: ")
-    return UnreadableImage("unreadable", f"{path} cannot be read ({reason})", "copy or export the file again")
+    kind = "spacing" if "spacing" in reason.lower() else "unreadable"
+    return UnreadableImage(kind, f"{path} cannot be read ({reason})", "copy or export the file again")

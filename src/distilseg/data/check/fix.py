@@ -12,6 +12,7 @@ from pathlib import Path
 from ...errors import UserError
 from ...files import folder_written_whole
 from ..case import Case, Dataset, Source
+from ..formats import read_dataset
 from ..image import Scan, read_scan, write_array, write_label_map
 from .report import CheckReport, Problem
 
@@ -23,7 +24,7 @@ def fix_dataset(dataset: Dataset, report: CheckReport, out: Path | str) -> list[
     numbers stored as floats becomes the smallest unsigned integer type. Everything else is copied as it is.
     The source is never touched, and `out` appears whole or not at all. Returns one line per repaired file;
     with nothing to repair it is empty and nothing is written. Raises `UserError` if `out` holds anything,
-    lies in the dataset or around it, or if the dataset names files outside its folder.
+    lies in the dataset or around it, or if the dataset names files by other than relative paths within.
     """
     out = Path(out)
     source = dataset.folder if dataset.folder.is_dir() else dataset.folder.parent
@@ -34,10 +35,11 @@ def fix_dataset(dataset: Dataset, report: CheckReport, out: Path | str) -> list[
             repairs[problem.path].append(problem)
     if not repairs:
         return []
-    _refuse_outside(dataset, source)
     cases = {case.id: case for case in dataset.cases}
     with folder_written_whole(out) as aside:
         shutil.copytree(source, aside, dirs_exist_ok=True, ignore=shutil.ignore_patterns("._*"))
+        table = aside if source == dataset.folder else aside / dataset.folder.name
+        _refuse_foreign(read_dataset(table, dataset.layout), aside)
 
         def repair(path: Path) -> str:
             return _repair(
@@ -72,11 +74,12 @@ def _refuse_unsafe(source: Path, out: Path) -> None:
         raise UserError(f"{out} exists and is not empty", "name a new folder for the repaired copy")
 
 
-def _refuse_outside(dataset: Dataset, source: Path) -> None:
-    for case in (*dataset.cases, *dataset.unlabelled):
+def _refuse_foreign(copy: Dataset, aside: Path) -> None:
+    """The copied description must name the copied files, not the source's by absolute or upward paths."""
+    for case in (*copy.cases, *copy.unlabelled):
         for path in (*(image.path for image in case.images.values()), case.label):
-            if path is not None and source.resolve() not in Path(os.path.abspath(path)).parents:
+            if path is not None and aside.absolute() not in Path(os.path.abspath(path)).parents:
                 raise UserError(
-                    f"case {case.id}: {path} lies outside the dataset's folder {source}",
-                    "a copy could not name it in the same way; move the file into the folder",
+                    f"case {case.id}: the copy would still use {path}",
+                    "a repaired copy needs all files in the dataset's folder, named by relative paths",
                 )
