@@ -69,14 +69,20 @@ def nearest_mm(
     distances_mm = np.zeros(np.count_nonzero(points))
     apart = ~surface[points]
     if apart.any():
-        spacing = np.asarray(spacing_mm, dtype=np.float64)
-        # Neither balance nor tight nodes: they double the time to build and gain nothing on surfaces.
-        tree = KDTree(np.argwhere(surface) * spacing, leafsize=32, compact_nodes=False, balanced_tree=False)
+        # Balance takes time to build and gains nothing on surfaces. Compact nodes gain a little where the
+        # surfaces are close and cost eight times as much where one lies around the other.
+        positions_mm = _positions_mm(surface, spacing_mm)
+        tree = KDTree(positions_mm, leafsize=32, compact_nodes=False, balanced_tree=False)
         bound_mm = np.nextafter(within_mm, math.inf)  # the tree leaves out what lies exactly at its bound
-        distances_mm[apart] = tree.query(np.argwhere(points)[apart] * spacing, distance_upper_bound=bound_mm)[
-            0
-        ]
+        lost_mm = _positions_mm(points & ~surface, spacing_mm)
+        distances_mm[apart] = tree.query(lost_mm, distance_upper_bound=bound_mm)[0]
     return distances_mm
+
+
+def _positions_mm(mask: Mask, spacing_mm: Sequence[float]) -> Floats:
+    """Where a mask [*S] is set, in C order: [N n]. Several times faster than `np.argwhere`."""
+    indices = np.unravel_index(np.flatnonzero(mask), mask.shape)
+    return np.stack([index * spacing for index, spacing in zip(indices, spacing_mm, strict=True)], axis=1)
 
 
 def surface_distances(reference: Mask, prediction: Mask, spacing_mm: Sequence[float]) -> SurfaceDistances:
