@@ -156,7 +156,6 @@ class DualSelfDistillation(Method):
                 for key, name in {key: name for name, key in self._head_of.items()}.items()
             }
         )
-        self._freeze_untaught_heads()
 
         l2_names = (*self.encoder[1:], *self.decoder[:-1]) if self.uses("feature_l2") else ()
         self._projection_of = {name: _head_key(name, feature_shapes, shared=True) for name in l2_names}
@@ -166,6 +165,7 @@ class DualSelfDistillation(Method):
                 for name, key in self._projection_of.items()
             }
         )
+        self._freeze_untaught()
         self.roles = {"student": Role(taps=tuple(dict.fromkeys((*self._sides, *l2_names))))}
 
     def terms(self, outputs: Mapping[str, Outputs], batch: Batch) -> dict[str, Tensor]:
@@ -238,25 +238,37 @@ class DualSelfDistillation(Method):
             names += tuple(name for name in self.decoder if name in self.ds_levels)
         return names
 
-    def _freeze_untaught_heads(self) -> None:
+    def _freeze_untaught(self) -> None:
         """A detached teacher's head may get no gradient at all; distributed training must know that."""
         if not self.detach_teacher:
             return
-        only_teaching = set(self._teachers()) - (
-            set(self.ds_levels) if self.uses("deep_supervision") else set()
-        )
-        taught = {self._head_of[name] for name in self._sides if name not in only_teaching}
-        for key in self.heads.keys() - taught:
-            self.heads[key].requires_grad_(False)
+        supervised = set(self.ds_levels) if self.uses("deep_supervision") else set()
+        only_teaching = set(self._teachers()) - supervised
+        _freeze(self.heads, self._head_of, only_teaching)
+        _freeze(self.projections, self._projection_of, {self.encoder[-1], self.decoder[0]})
 
     def _check(self, feature_shapes: Shapes, head_upsample: str) -> None:
         """Every wrong option is refused here, with the fix."""
         for name in (*self.encoder, *self.decoder):
             if name not in feature_shapes:
                 raise unknown("feature", name, feature_shapes)
-        for name in (*self.ds_levels, *self.eta):
+        for name in self.ds_levels:
             if name not in self.decoder:
                 raise unknown("decoder side output", name, self.decoder)
+        for name in self.eta:
+            if name not in self.ds_levels:
+                raise unknown("deep supervision level", name, self.ds_levels)
+        if not self.ds_levels and self.uses("deep_supervision"):
+            raise UserError(
+                "deep supervision has no level", "name some in `ds_levels`, or give it the weight 0"
+            )
+        for term, names in (("encoder", self.encoder), ("decoder", self.decoder)):
+            if len(names) < 2 and self.uses(term):
+                raise UserError(
+                    f"the term {term!r} needs at least two features, got {list(names)}", "name more"
+                )
+        if min(len(self.encoder), len(self.decoder)) < 3 and self.uses("feature_l2"):
+            raise UserError("feature_l2 needs at least three features on each side", "give it the weight 0")
         if head_upsample not in get_args(Upsampling):
             raise unknown("head_upsample", head_upsample, get_args(Upsampling))
         if self.teacher not in get_args(Teacher):
@@ -274,6 +286,13 @@ def _head_key(name: str, shapes: Shapes, shared: bool) -> str:
     """Which head serves a feature: its own, or the one of its channels and size."""
     _, channels, *space = shapes[name]
     return f"{channels}_at_{'x'.join(map(str, space))}" if shared else name.replace(".", "_")
+
+
+def _freeze(modules: nn.ModuleDict, module_of: Mapping[str, str], untaught: set[str | None]) -> None:
+    """Freezes every module that serves only features in `untaught`."""
+    taught = {key for name, key in module_of.items() if name not in untaught}
+    for key in modules.keys() - taught:
+        modules[key].requires_grad_(False)
 
 
 def _sum(scalars: Iterable[Tensor]) -> Tensor:

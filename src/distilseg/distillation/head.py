@@ -34,8 +34,8 @@ def doublings(space: Sequence[int], patch: Sequence[int]) -> int | None:
 class Head(nn.Module):
     """A feature [B `channels` *`space`] to logits [B `classes` N] for every voxel of `patch`.
 
-    The voxels are listed in nested order over `depth` doublings (`functional.upsampling`); `depth` 0 is the
-    natural order. "shared_x2" needs a depth of at least its doublings.
+    The voxels are listed in nested order over `depth` doublings (`functional.upsampling`): the head's own by
+    default, at least those. A depth of 0 is the natural order.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Head(nn.Module):
         space: Sequence[int],
         patch: Sequence[int],
         upsampling: Upsampling = "shared_x2",
-        depth: int = 0,
+        depth: int | None = None,
     ) -> None:
         super().__init__()
         self.patch = tuple(patch)
@@ -62,7 +62,8 @@ class Head(nn.Module):
         self.project = convolution(channels, classes, 1)
         learned = self.upsampling != "trilinear"
         self.enlarge = transposed(classes, classes, kernel, kernel) if learned else nn.Identity()
-        self.order = NestedOrder(space if self.upsampling == "shared_x2" else patch, depth - self.times)
+        ordered = space if self.upsampling == "shared_x2" else patch
+        self.order = NestedOrder(ordered, 0 if depth is None else depth - self.times)
 
     def forward(self, feature_BCs: Tensor) -> Tensor:
         logits = pointwise(feature_BCs, *_parameters(self.project))
