@@ -30,6 +30,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         plan: Mapping[str, Any] | None = None,
         split: Mapping[str, Any] | None = None,
         cost: Mapping[str, Any] | None = None,
+        evaluation: Mapping[str, Any] | None = None,
         overlays: bool = False,
         curves: bool = False,
         **experiment: Any,
@@ -70,6 +71,8 @@ def make_run(tmp_path: Path) -> MakeRun:
             run.split, dict(split or {"train": ["t_1", "t_2"], "validation": ["v_1"], "test": list(cases)})
         )
         write_json(run.cost, dict(cost or {"parameters": 2_500_000, "multiply_accumulates": 12_340_000_000}))
+        if evaluation:
+            write_json(run.folder / "evaluation.json", dict(evaluation))
         if curves:
             write_rows(
                 run.losses,

@@ -56,7 +56,7 @@ def test_different_training_cases_and_test_cases_in_the_training(control, make_r
     split = {"train": ["t_1", "case_1"], "validation": ["case_2"], "test": []}
     told = warnings_of(control, make_run("dsd", {LIVER: [0.8] * N}, split=split))
     assert "trained on different cases (2 and 2, 1 shared)" in told
-    assert "dsd was trained or validated on 2 of the test cases (case_1, case_2)" in told
+    assert "dsd was trained or validated on 2 of its test cases (case_1, case_2)" in told
 
 
 def test_a_run_still_training(control, make_run):
@@ -75,3 +75,28 @@ def test_a_metric_that_a_run_lacks(control, make_run):
     other = make_run("dsd", {LIVER: [0.8] * N, ("liver", "nsd"): [0.9] * N})
     told = compare_runs([control, other], metrics=("dice", "nsd")).warnings
     assert told == ("NSD was not measured for supervised; run `distilseg evaluate` to have it.",)
+
+
+def test_folds_of_one_split_are_no_leak_and_one_contender(make_run):
+    names = [f"case_{i}" for i in range(N)]
+    runs = []
+    for fold, (test, train) in enumerate([(names[:6], names[6:]), (names[6:], names[:6])]):
+        split = {"train": train, "validation": [], "test": test}
+        for recipe, dice in (("supervised", 0.8), ("dsd", 0.9)):
+            values = {LIVER: [dice] * 6}
+            runs.append(make_run(f"{recipe}-{fold}", values, recipe=recipe, cases=test, split=split))
+    comparison = compare_runs(runs, metrics=("dice",))
+    assert comparison.warnings == ()
+    assert comparison.differences["dsd", "liver", "dice"].n == N
+
+
+def test_a_run_given_twice_under_two_names(make_run):
+    runs = [make_run(name, {LIVER: [0.8] * N}, recipe="dsd") for name in ("a", "b")]
+    assert "a and b are alike, seed included" in warnings_of(*runs)
+
+
+def test_runs_judged_differently(make_run):
+    way = {"tolerance_mm": 1.0, "empty": "nan", "unit": "mm", "weights": "best"}
+    a = make_run("a", {LIVER: [0.8] * N}, evaluation=way)
+    b = make_run("b", {LIVER: [0.8] * N}, evaluation=way | {"tolerance_mm": 2.0})
+    assert "a and b were judged differently: tolerance_mm (1.0 and 2.0)" in warnings_of(a, b)

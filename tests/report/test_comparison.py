@@ -206,3 +206,22 @@ def test_a_damaged_row_is_named_by_its_line(make_run):
 
 def test_cases_sort_as_people_count():
     assert sorted(["c_10", "c_2", "b"], key=natural) == ["b", "c_2", "c_10"]
+
+
+def test_low_data_runs_of_one_recipe_are_two_contenders(make_run):
+    runs = [
+        make_run(
+            f"r{n}",
+            {LIVER: [0.8] * N},
+            recipe="dsd",
+            split={"train": [f"t_{i}" for i in range(n)], "validation": ["v"], "test": []},
+        )
+        for n in (5, 10)
+    ]
+    names = [c.name for c in compare_runs(runs).contenders]
+    assert names == ["dsd (training cases=5)", "dsd (training cases=10)"]
+
+
+def test_budgets_tell_runs_of_one_recipe_apart(make_run):
+    runs = [make_run(f"r{s}", {LIVER: [0.8] * N}, recipe="dsd", budget={"steps": s}) for s in (500, 5000)]
+    assert [c.name for c in compare_runs(runs).contenders] == ["dsd (steps=500)", "dsd (steps=5000)"]

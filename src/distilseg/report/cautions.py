@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from .contenders import METRICS, Contender, Metric, seen_cases, training_cases
+from .contenders import METRICS, Contender, Metric, evaluation, seen_cases, training_cases
 
 if TYPE_CHECKING:
     from .comparison import Score
@@ -43,13 +43,13 @@ def cautions(
 
 
 def leaks(competing: Sequence[Contender]) -> Iterator[str]:
-    """Test cases of any run that shaped another (or the same) run."""
-    tested = {case for contender in competing for case in contender.cases}
+    """Cases that a run was tested on and that had shaped it."""
     for contender in competing:
-        seen = sorted(tested & set().union(*(seen_cases(run) for run in contender.runs)))
+        pairs = zip(contender.runs, contender.tested, strict=True)
+        seen = sorted(set().union(*(tested & seen_cases(run) for run, tested in pairs)))
         if seen:
             yield (
-                f"{contender.name} was trained or validated on {len(seen)} of the test cases ({_some(seen)});"
+                f"{contender.name} was trained or validated on {len(seen)} of its test cases ({_some(seen)});"
                 " its scores are no evidence."
             )
 
@@ -59,26 +59,32 @@ def _unfinished(competing: Sequence[Contender]) -> Iterator[str]:
         names = [run.name for run in contender.runs if not run.finished]
         if names:
             yield f"{', '.join(names)}: training is not finished; these scores are of an earlier state."
-        seeds = contender.seeds
-        if len(set(seeds)) < len(seeds):
-            yield f"{contender.name}: several runs share a seed; they are averaged like seeds."
+        made = zip(contender.runs, contender.seeds, contender.tested, strict=True)
+        for (one, seed, tested), (other, seed_too, tested_too) in combinations(made, 2):
+            if seed == seed_too and tested & tested_too:
+                yield f"{one.name} and {other.name} are alike, seed included; they are averaged all the same."
 
 
 def _different_conditions(competing: Sequence[Contender]) -> Iterator[str]:
     plans = {c.name: c.runs[0].read(c.runs[0].plan) if c.runs[0].plan.is_file() else {} for c in competing}
-    splits = {c.name: frozenset(training_cases(c.runs[0])) for c in competing if len(set(c.seeds)) == 1}
+    splits = {c.name: frozenset[str]().union(*map(training_cases, c.runs)) for c in competing}
+    judged = {c.name: evaluation(c.runs[0]) for c in competing}
     for one, other in combinations(competing, 2):
         a, b = plans[one.name], plans[other.name]
         keys = ("spacing_mm", "patch", "modalities", "normalisation", "labels")
         for key in (key for key in keys if a.get(key) != b.get(key) and key in a and key in b):
             told = f" ({a[key]} and {b[key]})" if key not in ("normalisation", "labels") else ""
             yield f"{one.name} and {other.name} were planned differently: {key}{told}."
-        train = splits.get(one.name), splits.get(other.name)
-        if train[0] and train[1] and train[0] != train[1]:
+        x, y = splits[one.name], splits[other.name]
+        if x and y and x != y:
             yield (
                 f"{one.name} and {other.name} were trained on different cases"
-                f" ({len(train[0])} and {len(train[1])}, {len(train[0] & train[1])} shared)."
+                f" ({len(x)} and {len(y)}, {len(x & y)} shared)."
             )
+        a, b = judged[one.name], judged[other.name]
+        for key in (key for key in ("tolerance_mm", "empty", "unit", "weights") if a.get(key) != b.get(key)):
+            told = f"{a.get(key, 'not recorded')} and {b.get(key, 'not recorded')}"
+            yield f"{one.name} and {other.name} were judged differently: {key} ({told})."
 
 
 def _different_cases(own: Contender, control: Contender) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """What is compared: the runs of one recipe and its options, read from their folders.
 
-Runs that differ in nothing but the seed are one contender; a case's value is its mean over the seeds. A value
-that is undefined or infinite (HD95 of an empty prediction, for instance) stays NaN here, so that it can be
-counted instead of being forgotten.
+Runs that differ in nothing but the seed, or are folds of one split, are one contender; a case's value is its
+mean over the runs that tested it. A value that is undefined or infinite (HD95 of an empty prediction, for
+instance) stays NaN here, so that it can be counted instead of being forgotten.
 """
 
 from __future__ import annotations
@@ -53,13 +53,17 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Contender:
-    """One recipe with its options: what its runs scored, what it costs, what it was given."""
+    """One recipe with its options: what its runs scored, what it costs, what it was given.
+
+    Numbers of several runs are averaged.
+    """
 
     name: str
     recipe: str
     options: Mapping[str, Any]
     runs: tuple[Run, ...]
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...]  # of each run
+    tested: tuple[frozenset[str], ...]  # the cases in each run's metrics.csv
     control: str | None  # the folder name of its undistilled control, if its runs name one
     values: Mapping[tuple[str, str], Values]  # (structure, metric) -> case -> value
     cost: Mapping[str, Any] = field(default_factory=dict)
@@ -72,7 +76,7 @@ class Contender:
 
 
 def contenders(runs: Sequence[Run]) -> list[Contender]:
-    """The runs grouped by recipe and options (the seed apart), in the order given."""
+    """The runs grouped by everything but the seed and the fold, in the order given."""
     if not runs:
         raise UserError("there is no run to report", "give one run folder or more")
     unique = {run.folder.resolve(): run for run in runs}.values()
@@ -85,7 +89,7 @@ def contenders(runs: Sequence[Run]) -> list[Contender]:
         )
     groups: dict[str, list[tuple[Run, dict[str, Any]]]] = {}
     for run, experiment in described:
-        groups.setdefault(_identity(experiment), []).append((run, experiment))
+        groups.setdefault(_identity(run, experiment), []).append((run, experiment))
     names = _names([group[0] for group in groups.values()])
     return [_contender(name, group) for name, group in zip(names, groups.values(), strict=True)]
 
@@ -93,6 +97,7 @@ def contenders(runs: Sequence[Run]) -> list[Contender]:
 def _contender(name: str, group: list[tuple[Run, dict[str, Any]]]) -> Contender:
     runs = tuple(run for run, _ in group)
     first = group[0][1]
+    values = [_values(run) for run in runs]
     status = [run.read(run.status) for run in runs if run.finished]
     costs = [run.read(run.cost) for run in runs if run.cost.is_file()]
     return Contender(
@@ -102,7 +107,8 @@ def _contender(name: str, group: list[tuple[Run, dict[str, Any]]]) -> Contender:
         runs=runs,
         seeds=tuple(int(experiment.get("seed", 0)) for _, experiment in group),
         control=next((str(e["control"]) for _, e in group if e.get("control")), None),
-        values=_over_seeds([_values(run) for run in runs]),
+        tested=tuple(frozenset(case for of_case in table.values() for case in of_case) for table in values),
+        values=_over_runs(values),
         cost=_mean_cost(costs),
         steps=_mean(s.get("steps") for s in status),
         seconds=_mean(s.get("seconds") for s in status),
@@ -134,12 +140,12 @@ def _values(run: Run) -> dict[tuple[str, str], dict[str, float]]:
     return values
 
 
-def _over_seeds(seeds: list[dict[tuple[str, str], dict[str, float]]]) -> dict[tuple[str, str], Values]:
-    """Each case's mean over the seeds that tested it; NaN as soon as one seed has no value for it."""
-    keys = dict.fromkeys(key for seed in seeds for key in seed)
+def _over_runs(runs: list[dict[tuple[str, str], dict[str, float]]]) -> dict[tuple[str, str], Values]:
+    """Each case's mean over the runs that tested it; NaN as soon as one of them has no value for it."""
+    keys = dict.fromkeys(key for run in runs for key in run)
     averaged: dict[tuple[str, str], Values] = {}
     for key in keys:
-        tables = [seed.get(key, {}) for seed in seeds]
+        tables = [run.get(key, {}) for run in runs]
         cases = dict.fromkeys(case for table in tables for case in table)
         averaged[key] = {case: fmean(table[case] for table in tables if case in table) for case in cases}
     return averaged
@@ -171,31 +177,42 @@ def _options(experiment: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in (experiment.get("options") or {}).items() if name != "seed"}
 
 
-def _identity(experiment: Mapping[str, Any]) -> str:
-    parts = [
-        experiment.get("recipe"),
-        _options(experiment),
-        experiment.get("networks"),
-        experiment.get("budget"),
-    ]
-    return json.dumps(parts, sort_keys=True, default=str)
+SETTINGS = ("budget", "optimisation", "sampling", "validation", "weights")
+
+
+def _identity(run: Run, experiment: Mapping[str, Any]) -> str:
+    """What runs of one contender share. Folds share the number of cases; runs on fewer cases have fewer."""
+    parts = [experiment.get(name) for name in ("recipe", "networks", *SETTINGS)]
+    return json.dumps([_options(experiment), _split_size(run), *parts], sort_keys=True, default=str)
+
+
+def _split_size(run: Run) -> int:
+    split = run.read(run.split) if run.split.is_file() else {}
+    return sum(len(cases) for cases in split.values() if isinstance(cases, list))
 
 
 def _names(firsts: list[tuple[Run, dict[str, Any]]]) -> list[str]:
-    """The recipe's name; where several share it, with the options that differ, or else the folder."""
+    """The recipe's name; where several share it, with what differs, or else with the folder's name."""
     recipes = [str(experiment.get("recipe", run.name)) for run, experiment in firsts]
+    described = [_description(run, experiment) for run, experiment in firsts]
     names = []
-    for recipe, (_, experiment) in zip(recipes, firsts, strict=True):
-        siblings = [_options(e) for r, (_, e) in zip(recipes, firsts, strict=True) if r == recipe]
-        own = _options(experiment)
-        keys = dict.fromkeys(key for options in siblings for key in options)
-        differing = [k for k in keys if any(options.get(k) != own.get(k) for options in siblings)]
+    for recipe, own in zip(recipes, described, strict=True):
+        siblings = [other for name, other in zip(recipes, described, strict=True) if name == recipe]
+        keys = dict.fromkeys(key for sibling in siblings for key in sibling)
+        differing = [key for key in keys if any(sibling.get(key) != own.get(key) for sibling in siblings)]
         told = ", ".join(f"{key}={own[key]}" for key in differing if own.get(key) is not None)
         names.append(f"{recipe} ({told})" if told else recipe)
     return [
         f"{name} [{run.name}]" if names.count(name) > 1 else name
         for name, (run, _) in zip(names, firsts, strict=True)
     ]
+
+
+def _description(run: Run, experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything by which two runs of one recipe may be told apart."""
+    settings = [experiment.get(name) for name in SETTINGS]
+    told = {key: value for part in settings if isinstance(part, Mapping) for key, value in part.items()}
+    return {**_options(experiment), **told, "training cases": len(training_cases(run))}
 
 
 def training_cases(run: Run) -> set[str]:
@@ -207,6 +224,13 @@ def seen_cases(run: Run) -> set[str]:
     """The cases that shaped the run: those it was trained on, and those that chose its best weights."""
     split = run.read(run.split) if run.split.is_file() else {}
     return {str(case) for part in ("train", "validation") for case in split.get(part, ())}
+
+
+def evaluation(run: Run) -> Mapping[str, Any]:
+    """How the run was judged: weights, tolerance_mm, empty, unit; nothing where it was not recorded."""
+    recorded = run.folder / "evaluation.json"
+    told: Mapping[str, Any] = run.read(recorded) if recorded.is_file() else {}
+    return told
 
 
 def folder_name(path: Any) -> str:

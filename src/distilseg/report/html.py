@@ -18,7 +18,7 @@ from ..runs import Run
 from . import curves, figures, overlays, words
 from .cautions import leaks
 from .comparison import MEAN, Comparison, compare_runs
-from .contenders import seen_cases, training_cases
+from .contenders import evaluation, seen_cases, training_cases
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -61,12 +61,13 @@ def render(
         date=(date or datetime.date.today()).isoformat(),
         comparison=comparison,
         words=words,
-        dataset=comparison.dataset,
-        plan=first.read(first.plan) if first.plan.is_file() else {},
+        dataset={"name": "", "licence": "", "reference": "", **comparison.dataset},
+        plan={"spacing_mm": (), "patch": (), "modalities": ()}
+        | (first.read(first.plan) if first.plan.is_file() else {}),
         unseen=all(seen_cases(r) for c in comparison.contenders for r in c.runs)
         and not list(leaks(comparison.contenders)),
         training=len(training_cases(first)),
-        evaluation=_evaluation(first, experiment),
+        evaluation=evaluation(first),
         versions=_versions(experiment),
         devices=_devices(comparison),
         cards=_cards(comparison),
@@ -177,12 +178,6 @@ def _listed(comparison: Comparison) -> dict[str, Any]:
     return {"metric": metric, "rows": rows, "left_out": len(comparison.cases) - len(rows)}
 
 
-def _evaluation(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
-    """How the run was judged, where it says so."""
-    own = experiment.get("evaluation")
-    return own if isinstance(own, dict) else {}
-
-
 def _versions(experiment: dict[str, Any]) -> str:
     versions = {
         "distilseg": __version__,
@@ -193,5 +188,11 @@ def _versions(experiment: dict[str, Any]) -> str:
 
 
 def _devices(comparison: Comparison) -> str:
-    told = dict.fromkeys(str(c.cost["device"]) for c in comparison.contenders if c.cost.get("device"))
-    return ", ".join(told)
+    """Where time and memory were measured; several, if the runs differ in it."""
+    told = []
+    for cost in (contender.cost for contender in comparison.contenders):
+        threads = f"{cost['threads']:.0f} threads" if cost.get("threads") else None
+        told.append(
+            ", ".join(str(part) for part in (cost.get("device"), cost.get("processor"), threads) if part)
+        )
+    return "; ".join(dict.fromkeys(filter(None, told)))

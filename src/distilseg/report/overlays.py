@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,14 +48,14 @@ def read_slices(run: Run) -> list[Slice]:
         return []
     slices = []
     try:
-        with np.load(run.overlays, allow_pickle=False) as arrays:
+        with run.overlays.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             for n in sorted(int(key[6:]) for key in arrays.files if key.startswith("image_")):
                 image, reference, prediction = (
                     arrays[f"{kind}_{n}"] for kind in ("image", "reference", "prediction")
                 )
                 title = str(arrays[f"title_{n}"]) if f"title_{n}" in arrays.files else f"slice {n}"
                 slices.append(Slice(title, np.asarray(image, np.float32), reference, prediction))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{run.overlays} cannot be read ({error})", f"run `distilseg evaluate {run.folder}` again"
         ) from None

@@ -107,7 +107,7 @@ def count(value: float | None) -> str:
         return MISSING
     for size, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if value >= size:
-            return f"{value / size:.3g}{letter}"
+            return f"{significant(value / size)}{letter}"
     return f"{value:.0f}"
 
 
@@ -148,8 +148,10 @@ def train_command(contender: Contender, experiment: Mapping[str, Any]) -> str:
     dataset = experiment.get("dataset") or {}
     folder = dataset.get("folder") or dataset.get("name") if isinstance(dataset, Mapping) else dataset
     words = ["distilseg", "train", contender.recipe, "--data", folder_name(folder)]
-    for name, value in contender.options.items():
-        if not re.fullmatch(r"[A-Za-z_]\w*", name) or value is None:
+    budget = experiment.get("budget")
+    given = {**contender.options, **(budget if isinstance(budget, Mapping) else {})}
+    for name, value in given.items():
+        if not re.fullmatch(r"[A-Za-z_]\w*", name) or value is None or value == {}:
             continue
         flag = name.replace("_", "-")
         if isinstance(value, bool):
