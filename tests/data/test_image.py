@@ -166,6 +166,15 @@ def test_a_truncated_nrrd_or_mha(tmp_path: Path, ending: str) -> None:
     write_array(path, scan.array, scan)
     path.write_bytes(path.read_bytes()[:-200])
     assert kind_of(path) == "unreadable"
+    with pytest.raises(UserError, match=r"cut short|bytes|read error"):
+        read_scan(path)
+
+
+def test_a_metaimage_without_spacing(tmp_path: Path) -> None:
+    path = tmp_path / "a.mha"
+    write_array(path, image(0), Scan(image(0), Geometry(SHAPE, np.diag([1.0, 2.0, 3.0, 1.0])), path))
+    path.write_bytes(path.read_bytes().replace(b"ElementSpacing = 1 2 3", b"ElementSpacing = 1 0 3"))
+    assert kind_of(path) == "spacing"
 
 
 # Writing

@@ -64,5 +64,7 @@ def _affine(image: Any) -> np.ndarray:
 
 def _unreadable(path: Path, error: RuntimeError) -> UnreadableImage:
     reason = str(error).strip().splitlines()[-1].strip().removeprefix("itk::ERROR: ")
+    if reason.startswith("Reason:"):  # the system's last error, which says nothing: the file itself was found
+        reason = "its header or voxels are damaged, cut short or missing"
     kind = "spacing" if "spacing" in reason.lower() else "unreadable"
     return UnreadableImage(kind, f"{path} cannot be read ({reason})", "copy or export the file again")
