@@ -151,6 +151,12 @@ def test_a_stopped_download_is_resumed_by_the_next_call(server: Server, tmp_path
     assert server.asked[1]["Range"] == f"bytes={kept}-"
 
 
+def test_a_whole_download_is_not_repeated(server: Server, tmp_path: Path) -> None:
+    (tmp_path / f"{FOLDER}.tar.part").write_bytes(GOOD)  # as a kill before unpacking leaves it
+    assert_whole(fetched(server, tmp_path))
+    assert server.asked == []
+
+
 def test_a_server_without_ranges_starts_anew(server: Server, tmp_path: Path) -> None:
     server.ranges, server.cuts = False, [700_000]
     assert_whole(fetched(server, tmp_path))

@@ -69,22 +69,12 @@ def fetch(
     folder, part = parent / archive.folder, parent / f"{archive.folder}.tar.part"
     if _is_dataset(folder):
         return folder
-    url = url or archive.url
+    url, expected = url or archive.url, (checksum or archive.checksum).lower()
     by_hand = f"or download it by hand and unpack it to {folder}"
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        for attempt in (1, 2):
-            resumed = _download(url, part, by_hand, progress)
-            if (came := _digest(part, checksum or archive.checksum)) == (
-                checksum or archive.checksum
-            ).lower():
-                break
-            _forget(part)
-            if attempt == 2 or not resumed:  # the pieces of a resumed file may be of two versions: once more
-                raise UserError(
-                    f"{url} has the checksum {came}, expected {checksum or archive.checksum}",
-                    f"the file is damaged or another one; repeat the command, {by_hand}",
-                )
+        if not part.is_file() or _digest(part, expected) != expected:
+            _download_verified(url, part, expected, by_hand, progress)
         _unpack(part, folder, url)
     except OSError as error:
         if error.errno not in _UNWRITABLE:
@@ -147,6 +137,22 @@ def _found(place: Path, folder: str) -> Path | None:
 
 
 # Downloading: `part` grows, `part` + ".validator" remembers which version of the file it is a piece of.
+
+
+def _download_verified(url: str, part: Path, expected: str, by_hand: str, progress: Progress | None) -> None:
+    """Completes `part`; what was joined from pieces of two versions is downloaded once more."""
+    joined = _download(url, part, by_hand, progress)
+    came = _digest(part, expected)
+    if came != expected and joined:
+        _forget(part)
+        _download(url, part, by_hand, progress)
+        came = _digest(part, expected)
+    if came != expected:
+        _forget(part)
+        raise UserError(
+            f"{url} has the checksum {came}, expected {expected}",
+            f"the file is damaged or another one; repeat the command, {by_hand}",
+        )
 
 
 def _download(url: str, part: Path, by_hand: str, progress: Progress | None) -> bool:

@@ -2,7 +2,8 @@
 
 A body holds a liver, a spleen and a kidney (superquadrics, smoothly deformed from case to case), a tree of
 vessels of 1 to 2 voxels' radius, and in the liver a lesion that only the PET shows: in CT and MR it has the
-liver's own intensity. A small network learns the organs in a minute; vessels and lesion stay hard.
+liver's own intensity. A small network that sees all three modalities learns it in a minute;
+one that sees no PET cannot know the lesion.
 
     CT    Hounsfield units, int16         air -1000, fat -90, organs 110 to 190, vessels 280; noise
     PET   uptake, blurred, float32 >= 0   the lesion is hot; noise grows with uptake
