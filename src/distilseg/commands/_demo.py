@@ -79,10 +79,9 @@ def _dataset(data: Path | str | None, out: Path, say: Callable[[str], None]) -> 
         say(f"data: {found}")
         return read_dataset(found)
     phantom = out / "phantom"
-    if not phantom.is_dir():
-        write_phantom(phantom, cases=40, shape=(40, 40, 40), seed=0)
+    write_phantom(phantom, cases=40, shape=(40, 40, 40))
     say(
-        "data: NO REAL SCANS FOUND, so this runs on the built-in phantom (synthetic anatomy). For real hippocampus"
-        " MR run `distilseg fetch hippocampus` first, or give --data."
+        "data: NO REAL SCANS FOUND, so this runs on the built-in phantom (synthetic anatomy)."
+        " For real hippocampus MR run `distilseg fetch hippocampus` first, or give --data."
     )
     return read_dataset(phantom)

@@ -34,8 +34,8 @@ def make_study(
 ) -> Study:
     """Reads the dataset, measures and plans it unless `plan` is given, splits it unless `split` is.
 
-    The split is 70/10/20 by patient, drawn by `split_seed` and not by `seed`, so that runs of several seeds are
-    judged on the same cases; or fold `fold` of `folds_`. `subjects` keeps that many training cases.
+    The split is 70/10/20 by patient, drawn by `split_seed` and not by `seed`, so that runs of several seeds
+    are judged on the same cases; or fold `fold` of `folds_`. `subjects` keeps that many training cases.
     """
     dataset = data if isinstance(data, Dataset) else read_dataset(data, layout)
     if isinstance(plan, Path):

@@ -47,7 +47,7 @@ def train(
 
     Returns the runs, the recipe's last. Everything already done is found again; what was interrupted resumes.
     `options` are the recipe's own (`distilseg recipes NAME`), `settings` those of sampling, optimisation and
-    validation (such as batch_size=4, learning_rate=1e-3, patience=3). Raises UserError for what can be mended.
+    validation (batch_size=4, learning_rate=1e-3, patience=3). Raises UserError for what can be mended.
     """
     machine = machine or Machine()
     study = make_study(

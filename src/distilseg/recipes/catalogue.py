@@ -53,7 +53,7 @@ def recipes() -> dict[str, Recipe]:
 
 
 def find(name: str) -> Recipe:
-    """The recipe called `name`, or the one at `my_file.py:function`; raises UserError with the known names."""
+    """The recipe called `name`, or at `my_file.py:function`; raises UserError with the known names."""
     known = recipes()
     if name in known:
         return known[name]

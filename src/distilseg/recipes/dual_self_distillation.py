@@ -41,7 +41,7 @@ def dual_self_distillation(
     """The deepest encoder and the finest decoder output teach the other outputs of the same network.
 
     alpha and beta weigh the encoder's and the decoder's term, deep_supervision and feature_l2 theirs.
-    shared_heads: None does as the authors' networks do. ds_levels="without_coarsest" is the code's DS variant.
+    shared_heads: None does as the authors' networks do. "without_coarsest" is the code's variant of DS.
     """
     options = {name: value for name, value in locals().items() if name != "study"}
     options["network_options"] = dict(network_options or {})

@@ -1,4 +1,4 @@
-"""Dual self-distillation with the paper's own patches, normalisation, schedule and evaluation, one per dataset.
+"""Dual self-distillation with the paper's own patches, normalisation and schedule, one recipe per dataset.
 
 From the authors' code; hours on a GPU, days on a CPU. `--epochs` shortens them.
 """
@@ -46,7 +46,7 @@ def dsd_paper_mmwhs(study: Study, *, network: str = "dynunet") -> Experiment:
 
 
 def dsd_paper_brats(study: Study, *, network: str = "dynunet") -> Experiment:
-    """MSD BraTS as published: 128³ patches, 2 a case, raw intensities; 300 epochs (transformers 325 at 1e-4)."""
+    """MSD BraTS as published: 128³ patches, 2 a case, raw intensities; 300 epochs (others 325 at 1e-4)."""
     study = _planned(study, Normalisation(kind="none"), (128, 128, 128))
     sampling = Sampling(2, patches_per_case=2, foreground_fraction=1.0, augmentation="dsd_hippocampus")
     if network == "dynunet":

@@ -39,7 +39,7 @@ def supervised(
 
 
 def network_spec(study: Study, network: str, network_options: Mapping[str, Any] | None = None) -> NetworkSpec:
-    """`network` for the study's modalities, classes and patch; where it lets strides be chosen, the plan's."""
+    """`network` for the study's modalities, classes and patch, with the plan's strides if it takes them."""
     plan, options = study.plan, dict(network_options or {})
     if "strides" in describe(network).options:
         options.setdefault("strides", [list(stride) for stride in plan.strides])

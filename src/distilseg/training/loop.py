@@ -177,7 +177,7 @@ def _refuse_not_finite(numbers: Mapping[str, float], step: int, case_ids: Sequen
     }
     raise UserError(
         f"step {step}: the loss is not finite; terms at fault: {at_fault}; cases: {', '.join(case_ids)}",
-        "check the scans with `distilseg check`, or lower --learning-rate; the run resumes from its last checkpoint",
+        "check the scans with `distilseg check`, or lower --learning-rate; to resume, repeat the command",
     )
 
 

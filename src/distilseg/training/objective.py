@@ -50,7 +50,7 @@ class Objective(nn.Module):
         about: Mapping[str, Any],
         others: Mapping[str, Any],
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """`about` holds a batch's spacing and case ids, `others` its unpaired batches as the same arguments."""
+        """`about`: a batch's spacing and case ids; `others`: its unpaired batches, as the same arguments."""
         batch = _batch(image, label, about, others)
         outputs = {}
         for name, role in self.method.roles.items():

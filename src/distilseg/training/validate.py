@@ -1,4 +1,4 @@
-"""The student on the validation cases: Dice by class on the plan's grid, whole volumes through the inferer."""
+"""The student on the validation cases: Dice by class on the plan's grid, whole volumes by the inferer."""
 
 from __future__ import annotations
 

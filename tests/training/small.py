@@ -1,0 +1,47 @@
+"""A study small enough to train in a second: phantoms of 20 voxels, a network of a few thousand weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from distilseg.data.formats import read_dataset
+from distilseg.data.phantom import write_phantom
+from distilseg.data.plan import Normalisation, Plan
+from distilseg.data.splits import Split
+from distilseg.recipes import find
+from distilseg.training.budget import Budget
+from distilseg.training.experiment import Experiment, Study
+
+NETWORK = {"filters": [4, 8, 8]}
+
+
+def small_study(folder: Path, *, seed: int = 0, cases: int = 6) -> Study:
+    """Six phantom cases written to `folder`: three to train, one to validate, two to judge."""
+    write_phantom(folder, cases=cases, shape=(20, 20, 20), spacing_mm=(1, 1, 1), modalities=("MR",))
+    dataset = read_dataset(folder)
+    plan = Plan(
+        dataset=dataset.name,
+        modalities=dataset.modalities,
+        labels=dict(dataset.labels),
+        spacing_mm=(1.0, 1.0, 1.0),
+        normalisation={name: Normalisation(kind="zscore") for name in dataset.modalities},
+        patch=(16, 16, 16),
+        strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)),
+    )
+    ids = tuple(case.id for case in dataset.cases)
+    return Study(dataset, plan, Split(ids[:3], ids[3:4], ids[4:]), seed)
+
+
+def small_experiment(
+    study: Study, recipe: str = "dual_self_distillation", *, steps: int = 6, **settings: Any
+) -> Experiment:
+    """`recipe` on the tiny network."""
+    experiment = find(recipe)(study, network_options=NETWORK)
+    return experiment.with_settings(Budget(steps=steps), validations=2, **settings)
+
+
+def of_seed(experiment: Experiment, seed: int) -> Experiment:
+    """The same experiment with another seed."""
+    return replace(experiment, study=replace(experiment.study, seed=seed))
