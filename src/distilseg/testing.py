@@ -6,15 +6,24 @@ Each check raises AssertionError with the broken promise in words, and returns n
 from __future__ import annotations
 
 import copy
+import dataclasses
+import inspect
+import runpy
 import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from .distillation.method import Method
+from .errors import UserError, unknown
+from .inference.inferer import Inferer
 from .networks.build import NetworkSpec, build
 from .networks.checkpoint import load_network, save_weights
 from .networks.features import Tapped, feature_modules, feature_shapes
+from .types import Batch, Outputs
 
 
 def check_network(spec: NetworkSpec, *, batch: int = 1) -> None:
@@ -92,3 +101,157 @@ def _check_rebuilding(network: nn.Module, spec: NetworkSpec, image: Tensor, logi
     assert extra == {"note": "kept"}, "what was kept beside the weights changed"
     with torch.no_grad():
         assert torch.equal(rebuilt(image), logits), "loaded again, the network computes another function"
+
+
+def check_inferer(inferer: Inferer, *, dims: int = 3) -> None:
+    """An inferer puts back together what it cut: identity in, the volume out; constant in, constant out.
+
+    `dims`: axes of space that it takes. Volumes of many shapes, smaller than any patch included.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((1, 1, 1), (5, 3, 4), (8, 10, 6), (9, 10, 7), (23, 16, 30), (40, 17, 12)):
+        for cases, modalities in ((1, 1), (2, 3)):
+            image = torch.randn(cases, modalities, *shape[:dims], generator=generator)
+            before = image.clone()
+            same = inferer(image, lambda patch: patch)
+            assert same.shape == image.shape, f"{list(image.shape)} became {list(same.shape)}"
+            assert same.dtype == torch.float32, f"logits are {same.dtype}, expected float32"
+            assert torch.allclose(same, image, atol=1e-5), f"the identity changes {list(image.shape)}"
+            assert torch.equal(image, before), "the image is changed in place"
+            flat = inferer(image, lambda patch: torch.full((len(patch), 4, *patch.shape[2:]), 3.0))
+            assert flat.shape == (cases, 4, *shape[:dims]), f"4 classes became {list(flat.shape)}"
+            assert torch.allclose(flat, torch.tensor(3.0)), f"a constant is not kept on {list(image.shape)}"
+
+
+def check_method(
+    make: Callable[..., Method] | str | Path, *, classes: int = 3, patch: tuple[int, ...] = (16, 16, 16)
+) -> None:
+    """A method keeps the contract of `distillation.method`: finite scalar terms, honest weights, it learns.
+
+    `make` is a Method class or a function that returns a method, or names one in a file:
+    "my_method.py:MyMethod", or "my_method.py" where the file defines one class. It is called with those of
+    `feature_shapes` (the student's, [B C *s] by name), `classes`, `patch` and `weights` that it has as
+    parameters. Trains tiny networks on the CPU for a few steps; every role gets one.
+    """
+    make = _method_in_file(make) if isinstance(make, str | Path) else make
+    torch.manual_seed(0)
+    image = torch.randn(2, 2, *patch)
+    batch = Batch(
+        image, (image[:, :1] > 0.5).to(torch.uint8) + (image[:, :1] > 1).to(torch.uint8) * (classes > 2)
+    )
+    made = partial(_made, make, feature_shapes=_tiny_shapes(classes, patch), classes=classes, patch=patch)
+    method = made()
+    assert "student" in method.roles, f"a method has the role 'student', this one has {sorted(method.roles)}"
+    networks = {
+        name: _tiny(role.input(batch).shape[1], classes, patch) for name, role in method.roles.items()
+    }
+    outputs = _outputs(method, networks, batch)
+
+    _check_terms(method, outputs, batch)
+    if "weights" in inspect.signature(make).parameters:
+        _check_weights(method, made, outputs, batch)
+    _check_learning(method, networks, batch)
+    _check_broken_input(method, networks, batch)
+
+
+def _method_in_file(source: str | Path) -> Callable[..., Method]:
+    path, _, name = str(source).partition(":")
+    if not Path(path).is_file():
+        raise UserError(f"there is no file {path}", "give my_method.py or my_method.py:MyMethod")
+    content = runpy.run_path(path, run_name="checked_method")
+    found: dict[str, Callable[..., Method]] = {
+        key: value
+        for key, value in content.items()
+        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == "checked_method"
+    }
+    if name and not callable(content.get(name)):
+        raise unknown(f"method in {path}", name, found)
+    if not name and len(found) != 1:
+        raise UserError(f"{path} defines {len(found)} methods {sorted(found)}", f"name one: {path}:NAME")
+    return content[name] if name else next(iter(found.values()))
+
+
+def _made(make: Callable[..., Method], **offered: object) -> Method:
+    parameters = inspect.signature(make).parameters
+    return make(**{name: value for name, value in offered.items() if name in parameters})
+
+
+def _tiny(modalities: int, classes: int, patch: tuple[int, ...]) -> nn.Module:
+    return build(NetworkSpec("dynunet", modalities, classes, patch, {"filters": [4, 6, 8, 10, 12]}))
+
+
+def _tiny_shapes(classes: int, patch: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    return feature_shapes(_tiny(1, classes, patch), (2, 1, *patch))
+
+
+def _outputs(method: Method, networks: Mapping[str, nn.Module], batch: Batch) -> dict[str, Outputs]:
+    outputs = {}
+    for name, role in method.roles.items():
+        learns = role.trained or name == "student"
+        with Tapped(networks[name], role.taps) as tapped, torch.set_grad_enabled(learns):
+            outputs[name] = tapped(role.input(batch))
+    return outputs
+
+
+def _check_terms(method: Method, outputs: Mapping[str, Outputs], batch: Batch) -> None:
+    losses = method(outputs, batch)
+    for name, term in losses.terms.items():
+        assert term.shape == (), f"the term {name!r} has the shape {list(term.shape)}, a term is a scalar"
+        assert term.isfinite(), f"the term {name!r} is {term.item()} on ordinary input"
+        assert term.dtype == torch.float32, f"the term {name!r} is {term.dtype}, expected float32"
+    assert torch.equal(losses.total, method(outputs, batch).total), "the same outputs give another loss"
+
+
+def _check_weights(
+    method: Method, made: Callable[..., Method], outputs: Mapping[str, Outputs], batch: Batch
+) -> None:
+    """Any term can be switched off, and an unknown name is refused."""
+    used = [name for name in method.weights if method.uses(name)]
+    for name in used if len(used) > 1 else []:
+        without = made(weights={name: 0.0})
+        without.load_state_dict(method.state_dict(), strict=False)
+        losses = without(outputs, batch)
+        assert losses.total.isfinite(), f"without {name!r} the loss is {losses.total.item()}"
+        for kept in losses.terms.keys() - {name}:
+            torch.testing.assert_close(losses.terms[kept], method(outputs, batch).terms[kept])
+    try:
+        made(weights={"no such term": 1.0})
+    except ValueError as error:
+        assert "no such term" in str(error), f"the error does not name the unknown term: {error}"
+    else:
+        raise AssertionError("a weight for a term that does not exist is accepted")
+
+
+def _check_learning(method: Method, networks: Mapping[str, nn.Module], batch: Batch) -> None:
+    """A few steps make the loss smaller, reach every parameter, and leave frozen teachers as they were."""
+    learning = [name for name, role in method.roles.items() if role.trained or name == "student"]
+    learned = [p for p in method.parameters() if p.requires_grad]
+    parameters = [*learned, *(p for name in learning for p in networks[name].parameters())]
+    before = {name: copy.deepcopy(network.state_dict()) for name, network in networks.items()}
+    optimizer = torch.optim.Adam(parameters, lr=3e-3)
+    totals = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        total = method(_outputs(method, networks, batch), batch).total
+        total.backward()  # type: ignore[no-untyped-call]
+        waiting = [name for name, p in method.named_parameters() if p.requires_grad and p.grad is None]
+        assert not waiting, f"no gradient reaches the method's parameters {waiting}; freeze or drop them"
+        assert all(p.grad is None or p.grad.isfinite().all() for p in parameters), "a gradient is not finite"
+        optimizer.step()
+        totals.append(total.item())
+    assert totals[-1] < totals[0], f"the loss did not fall in {len(totals)} steps: {totals}"
+    for name, network in networks.items():
+        changed = any(
+            not torch.equal(value, before[name][key]) for key, value in network.state_dict().items()
+        )
+        assert changed == (name in learning), (
+            f"the network {name!r} {'changed' if changed else 'did not learn'}"
+        )
+
+
+def _check_broken_input(method: Method, networks: Mapping[str, nn.Module], batch: Batch) -> None:
+    """A voxel that is no number must show in the loss, not vanish in it."""
+    broken = dataclasses.replace(batch, image=torch.full_like(batch.image, torch.nan))
+    with torch.no_grad():
+        total = method(_outputs(method, networks, broken), broken).total
+    assert not total.isfinite(), f"an image of NaN gives the loss {total.item()}"

@@ -1,11 +1,12 @@
-"""From a run's description of its inferer, as plain values, to the inferer."""
+"""An inferer from its description, as experiment.json records it: {"kind": ..., option: value, ...}."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import unknown
+from ..errors import UserError, unknown
 from .inferer import Inferer
 from .sliding_window import SlidingWindow
 
@@ -13,10 +14,19 @@ KINDS: Mapping[str, Callable[..., Inferer]] = {"sliding_window": SlidingWindow}
 
 
 def make_inferer(description: Mapping[str, Any]) -> Inferer:
-    """`{"kind": "sliding_window", "patch": [...], ...}`: the other entries are the inferer's arguments."""
-    arguments = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in description.items() if name != "kind"
+    """The inferer that `description` names; raises `UserError` for an unknown kind or option."""
+    options: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in description.items()
+        if name != "kind"
     }
-    if description.get("kind") not in KINDS:
-        raise unknown("inferer", description.get("kind"), KINDS)
-    return KINDS[description["kind"]](**arguments)
+    kind = str(description.get("kind"))
+    if kind not in KINDS:
+        raise unknown("kind of inferer", kind, KINDS)
+    parameters = inspect.signature(KINDS[kind]).parameters
+    for name in options:
+        if name not in parameters:
+            raise unknown(f"option of the inferer {kind}", name, parameters)
+    if missing := [name for name, p in parameters.items() if p.default is p.empty and name not in options]:
+        raise UserError(f"the inferer {kind} lacks {', '.join(missing)}", "add it to its description")
+    return KINDS[kind](**options)

@@ -1,0 +1,171 @@
+"""Sliding window: overlapping patches over the volume, blended into one map of logits.
+
+    logits(x) = sum_p w_p(x) network(image[p])(x),    sum_p w_p(x) = 1
+
+Patches stand on a grid, evenly spaced, and a weight is a product of one factor per axis (constant, or a
+Gaussian of sigma = patch / 8 as in nnU-Net; Isensee et al., 2021). The sum to 1 can therefore be had on each
+axis alone: no map of weights is kept beside the logits, and nothing is divided at the end. A volume that fits
+into the patch is one pass of the network, its weights all 1.
+
+A volume smaller than the patch is padded by replicating its edges, as the training patches are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import UserError, unknown
+from .inferer import Network, logits_of
+
+Blend = Literal["gaussian", "constant"]
+
+# Far from its centre a patch still counts a little: else a corner seen by one patch alone is 0 / 0.
+_LEAST_WEIGHT = 1e-3
+
+
+@dataclass(frozen=True)
+class SlidingWindow:
+    """(image [B M *S], network) -> logits [B K *S], float32; any size, 2D or 3D."""
+
+    patch: tuple[int, ...]  # voxels
+    overlap: float = 0.25  # least share of a patch that its neighbour sees too
+    blend: Blend = "gaussian"
+    batch: int = 4  # patches in one pass of the network
+    mirror: bool | tuple[int, ...] = False  # average over flips of all axes, or of these
+
+    def __post_init__(self) -> None:
+        if not self.patch or min(self.patch) < 1:
+            raise UserError(
+                f"a sliding window cannot have the patch {list(self.patch)}", "give voxels from 1"
+            )
+        if not 0 <= self.overlap < 1:
+            raise UserError(
+                f"windows cannot overlap by {self.overlap}", "give a share in [0, 1), such as 0.25"
+            )
+        if self.blend not in get_args(Blend):
+            raise unknown("blend of windows", self.blend, get_args(Blend))
+        if self.batch < 1:
+            raise UserError(f"a pass of {self.batch} patches is none", "give a batch of 1 or more")
+        if strange := [axis for axis in self.mirrored_axes if not 0 <= axis < len(self.patch)]:
+            raise UserError(
+                f"there is no axis {strange[0]} to mirror", f"a patch has axes 0 to {len(self.patch) - 1}"
+            )
+
+    @property
+    def mirrored_axes(self) -> tuple[int, ...]:
+        """Axes of space that are flipped."""
+        if isinstance(self.mirror, bool):
+            return tuple(range(len(self.patch))) if self.mirror else ()
+        return tuple(self.mirror)
+
+    def __call__(self, image: Tensor, network: Network) -> Tensor:
+        shape = tuple(image.shape[2:])
+        if len(shape) != len(self.patch):
+            raise ValueError(
+                f"a patch of {len(self.patch)} axes for an image [B M *S] of {list(image.shape)}"
+            )
+        padded, inner = _padded(image, self.patch)
+        axes = [
+            _windows(size, patch, self.overlap, self.blend)
+            for size, patch in zip(padded.shape[2:], self.patch, strict=True)
+        ]
+        places = [
+            (case, _place(windows)) for case in range(len(image)) for windows in itertools.product(*axes)
+        ]
+        if len(places) == len(image):
+            return self._predicted(padded, network).float()[inner]
+        whole: Tensor | None = None
+        for first in range(0, len(places), self.batch):
+            here = places[first : first + self.batch]
+            patches = [padded[case][:, *place.voxels] for case, place in here]
+            logits = self._predicted(torch.stack(patches), network)
+            if whole is None:
+                size = (len(image), logits.shape[1], *padded.shape[2:])
+                whole = torch.zeros(size, dtype=torch.float32, device=logits.device)
+            for (case, place), part in zip(here, logits, strict=True):
+                weight_P = place.weight_P().to(part.device)
+                whole[case][:, *place.voxels].addcmul_(part.float(), weight_P)
+        assert whole is not None
+        return whole[inner]
+
+    def _predicted(self, patches: Tensor, network: Network) -> Tensor:
+        """Logits [N K *P], the mean over all flips of the mirrored axes."""
+        flips = [
+            [2 + axis for axis in chosen]
+            for n in range(len(self.mirrored_axes) + 1)
+            for chosen in itertools.combinations(self.mirrored_axes, n)
+        ]
+        total: Tensor | None = None
+        for flip in flips:
+            logits = logits_of(network(patches.flip(flip) if flip else patches))
+            if logits.shape[2:] != patches.shape[2:] or len(logits) != len(patches):
+                raise ValueError(
+                    f"the network answered patches {list(patches.shape)} with logits {list(logits.shape)};"
+                    " the sizes in space must agree"
+                )
+            logits = logits.flip(flip) if flip else logits
+            total = logits if total is None else total + logits
+        assert total is not None
+        return total / len(flips) if len(flips) > 1 else total
+
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """Where a patch lies along one axis."""
+
+    voxels: slice
+    weight: Tensor  # [patch] float32; over all windows of the axis they sum to 1 at every voxel
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where a patch lies."""
+
+    voxels: tuple[slice, ...]
+    weights: tuple[Tensor, ...]  # along each axis
+
+    def weight_P(self) -> Tensor:
+        """The patch's share at each of its voxels, [*P]."""
+        product = self.weights[0]
+        for weight in self.weights[1:]:
+            product = product[..., None] * weight
+        return product
+
+
+def _place(windows: Sequence[_Window]) -> _Place:
+    return _Place(tuple(window.voxels for window in windows), tuple(window.weight for window in windows))
+
+
+def _windows(size: int, patch: int, overlap: float, blend: Blend) -> list[_Window]:
+    """As few evenly spaced windows along an axis of `size` >= `patch` voxels as the overlap allows."""
+    step = max(1, math.floor(patch * (1 - overlap)))
+    n = math.ceil((size - patch) / step) + 1
+    starts = [round(i * (size - patch) / max(n - 1, 1)) for i in range(n)]
+    profile = torch.ones(patch, dtype=torch.float64)
+    if blend == "gaussian":
+        distance = torch.arange(patch) - (patch - 1) / 2
+        profile = torch.exp(-0.5 * (distance / (patch / 8)).double() ** 2).clamp(min=_LEAST_WEIGHT)
+    total = torch.zeros(size, dtype=torch.float64)
+    for start in starts:
+        total[start : start + patch] += profile
+    voxels = [slice(start, start + patch) for start in starts]
+    return [_Window(place, (profile / total[place]).float()) for place in voxels]
+
+
+def _padded(image: Tensor, patch: Sequence[int]) -> tuple[Tensor, tuple[slice, ...]]:
+    """The image grown to at least the patch, and where it lies in the result."""
+    lacking = [max(0, p - size) for p, size in zip(patch, image.shape[2:], strict=True)]
+    grown = zip(lacking, image.shape[2:], strict=True)
+    inner = (slice(None), slice(None), *(slice(more // 2, more // 2 + size) for more, size in grown))
+    if not any(lacking):
+        return image, inner
+    ends = [end for more in reversed(lacking) for end in (more // 2, more - more // 2)]
+    return F.pad(image, ends, mode="replicate"), inner

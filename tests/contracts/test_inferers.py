@@ -1,0 +1,26 @@
+"""One contract over all inferers."""
+
+from __future__ import annotations
+
+import pytest
+
+from distilseg.inference.inferer import Inferer
+from distilseg.inference.sliding_window import SlidingWindow
+from distilseg.testing import check_inferer
+
+INFERERS: dict[str, tuple[Inferer, int]] = {
+    f"{dims}D overlap {overlap} {blend} mirror {mirror}": (
+        SlidingWindow((8, 10, 6)[:dims], overlap, blend, mirror=mirror),  # type: ignore[arg-type]
+        dims,
+    )
+    for dims in (2, 3)
+    for overlap in (0, 0.25, 0.6)
+    for blend in ("gaussian", "constant")
+    for mirror in (False, True)
+}
+
+
+@pytest.mark.parametrize("name", INFERERS)
+def test_inferer_keeps_the_contract(name: str) -> None:
+    inferer, dims = INFERERS[name]
+    check_inferer(inferer, dims=dims)
