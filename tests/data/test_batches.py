@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +113,11 @@ def test_leaving_early_leaves_nothing_running(workers):
     endless = batches(sampler, LIGHT, batch_size=2, first_step=0, steps=10**9, workers=workers)
     assert next(endless).image.shape[0] == 2
     endless.close()
+    soon = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < soon:
+        time.sleep(0.01)
     assert threading.active_count() == before
+    assert not multiprocessing.active_children()
 
 
 def test_an_uneven_share_is_refused():
@@ -142,8 +149,12 @@ def test_an_error_comes_as_it_was_raised(workers):
         made(struck, workers=workers)
     assert str(caught.value) == f"case {struck.case(5).id}: its cache entry is damaged; delete it"
     assert caught.value.fix == "delete it"
+    started = time.monotonic()
+    gc.collect()
+    assert time.monotonic() - started < 4  # torch waits 5 s for each worker that was not ended properly
     good = batches(struck, NONE, batch_size=4, first_step=0, steps=2, workers=workers)
     assert next(good).image.shape[0] == 4  # what was ready before is still delivered
+    good.close()
 
 
 def test_a_worker_that_dies_is_no_riddle():
