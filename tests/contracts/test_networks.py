@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,3 +33,54 @@ def test_contract(name: str, dims: int) -> None:
 
 def test_contract_with_anisotropic_strides() -> None:
     check_network(NetworkSpec("dynunet", 1, 2, (32, 32, 8), {"filters": [4, 4, 4, 4], "norm": "batch"}))
+
+
+BROKEN = """
+import torch
+from torch import nn
+from distilseg.networks import FeaturePoint, feature_modules
+
+class Net(nn.Module):
+    def __init__(self, in_channels, classes, promise):
+        super().__init__()
+        self.promise = promise
+        self.first, self.last = nn.Conv2d(in_channels, 4, 3, padding=1), nn.Conv2d(4, classes, 1)
+        self.pool = nn.AvgPool2d(2)
+
+    def forward(self, image):
+        feature = self.first(image.detach() if self.promise == "gradient" else image)
+        if self.promise == "in place":
+            feature = feature.relu_()
+        if self.promise == "same twice":
+            feature = feature + torch.rand(())
+            return self.last(self.pool(feature).repeat_interleave(2, 2).repeat_interleave(2, 3))
+        self.pool(feature)
+        logits = self.last(feature)
+        return logits[..., 1:] if self.promise == "shape" else logits
+
+@feature_modules.register(Net)
+def _(network):
+    table = {"encoder.0": FeaturePoint("first")}
+    return table | {"decoder.0": FeaturePoint("pool")} if network.promise == "level" else table
+
+def net(in_channels, classes, patch, *, promise=""):
+    return Net(in_channels, classes, promise)
+"""
+
+
+@pytest.mark.parametrize(
+    ("promise", "words"),
+    [
+        ("in place", "changed in place"),
+        ("gradient", "does not depend on the image"),
+        ("level", "its decoder level"),
+        ("shape", r"expected \[B K \*S\]"),
+        ("same twice", "tapping changes the logits"),
+    ],
+)
+def test_the_contract_has_teeth(promise: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text(BROKEN)
+    check_network(NetworkSpec(f"{file}:net", 1, 2, (8, 8)))
+    with pytest.raises(AssertionError, match=words):
+        check_network(NetworkSpec(f"{file}:net", 1, 2, (8, 8), {"promise": promise}))

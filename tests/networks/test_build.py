@@ -115,6 +115,22 @@ def test_filters_are_cut_to_the_levels() -> None:
         (NetworkSpec("segresnet", 1, 2, (32, 32), {"blocks_up": [1]}), "one entry fewer"),
         (NetworkSpec("ahnet", 1, 2, (64, 64), {"pyramid": 5}), "0 to 4"),
         (NetworkSpec("nowhere.py:net", 1, 2, (16, 16)), "there is no file nowhere.py"),
+        (
+            NetworkSpec("dynunet", 1, 2, (16, 16), {"filters": 16}),
+            "filters is 16, expected Sequence[int]; its",
+        ),
+        (NetworkSpec("dynunet", 1, 2, (16, 16), {"filters": [8, "x"]}), "filters is [8, 'x'], expected"),
+        (NetworkSpec("dynunet", 1, 2, (16, 16), {"filters": [4, 8]}), "2 filter counts; give at least 3"),
+        (NetworkSpec("dynunet", 1, 2, (16, 16), {"residual": 1}), "residual is 1, expected bool"),
+        (NetworkSpec("dynunet", 1, 2, (16, 16), {"kernel": True}), "kernel is True, expected int"),
+        (NetworkSpec("dynunet", 1, 2, (16, 16), {"strides": 2}), "strides 2 do not fit a patch of 2 axes"),
+        (NetworkSpec("dynunet", 1, 2, (16, 16), {"strides": [1, "2", 2]}), "do not fit a patch of 2 axes"),
+        (NetworkSpec("dynunet", 1, 2, (16, 16), {"strides": []}), "0 strides, but the filters allow 3 to 5"),
+        (
+            NetworkSpec("dynunet", 1, 2, (16, 16), {"dropout": 3}),
+            "dynunet cannot be built with {'dropout': 3}: ",
+        ),
+        (NetworkSpec("unet", 1, 2, (16, 16), {"dropout": "x"}), "dropout is 'x', expected float"),
     ],
 )
 def test_mistakes(spec: NetworkSpec, message: str) -> None:

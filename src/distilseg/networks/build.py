@@ -96,7 +96,14 @@ def describe(name: str) -> Description:
 def build(spec: NetworkSpec) -> nn.Module:
     """The network that `spec` describes, with fresh weights. Raises UserError where it cannot be built."""
     _check_arguments(spec)
-    return _function(spec.name)(spec.in_channels, spec.classes, tuple(spec.patch), **spec.options)
+    builder = _function(spec.name)
+    try:
+        return builder(spec.in_channels, spec.classes, tuple(spec.patch), **spec.options)
+    except UserError:
+        raise
+    except (ValueError, AssertionError) as error:  # a library's own refusal of a value
+        cause = f"{spec.name} cannot be built with {dict(spec.options)}: {' '.join(str(error).split())}"
+        raise UserError(cause, "change that option") from error
 
 
 def divisor(spec: NetworkSpec) -> tuple[int, ...]:
@@ -109,9 +116,14 @@ def divisor(spec: NetworkSpec) -> tuple[int, ...]:
 
 def _check_arguments(spec: NetworkSpec) -> None:
     known = describe(spec.name).options
-    for option in spec.options:
+    for option, value in spec.options.items():
         if option not in known:
             raise unknown(f"option of {spec.name}", option, known)
+        if not _fits(value, known[option].default):
+            raise UserError(
+                f"{spec.name}: the option {option} is {value!r}, expected {known[option].kind}",
+                f"its default is {known[option].default!r}",
+            )
     if spec.in_channels < 1 or spec.classes < 2:
         raise UserError(
             f"{spec.name}: {spec.in_channels} modalities and {spec.classes} classes",
@@ -119,6 +131,15 @@ def _check_arguments(spec: NetworkSpec) -> None:
         )
     if len(spec.patch) not in (2, 3) or min(spec.patch) < 1:
         raise UserError(f"{spec.name}: patch {list(spec.patch)}", "give 2 or 3 positive sizes in voxels")
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether `value` is of the default's kind; a default of None says nothing."""
+    if isinstance(default, tuple):
+        return isinstance(value, (list, tuple)) and all(_fits(entry, default[0]) for entry in value)
+    if isinstance(value, bool) or isinstance(default, bool):
+        return default is None or (isinstance(value, bool) and isinstance(default, bool))
+    return default is None or isinstance(value, (int, float) if isinstance(default, float) else type(default))
 
 
 def _function(name: str) -> Callable[..., nn.Module]:

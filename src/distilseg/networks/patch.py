@@ -71,6 +71,8 @@ def level_strides(
     network: str, patch: Sequence[int], strides: Strides | None, levels: int
 ) -> list[tuple[int, ...]]:
     """The strides per level and axis: those given, or halved from the patch; at least 3, at most `levels`."""
+    if levels < 3:
+        raise UserError(f"{network}: {levels} filter counts", "give at least 3, one per level")
     if strides is None:
         steps = list(halving_strides(patch, levels))
         if len(steps) < 3:
@@ -79,13 +81,13 @@ def level_strides(
                 "give a patch of at least 8 voxels, a multiple of 4, along one axis, or `strides`",
             )
         return steps
-    steps = [(s,) * len(patch) if isinstance(s, int) else tuple(s) for s in strides]
+    steps = [_per_axis(step, len(patch)) for step in strides] if isinstance(strides, (list, tuple)) else [()]
     if any(len(step) != len(patch) or min(step) < 1 for step in steps):
         raise UserError(
-            f"{network}: strides {list(strides)} do not fit a patch of {len(patch)} axes",
-            "give one number, or one number per axis, for each level",
+            f"{network}: strides {strides!r} do not fit a patch of {len(patch)} axes",
+            "give one number, or one number per axis, for each level, such as [1, 2, 2, 2]",
         )
-    if max(steps[0]) != 1:
+    if steps and max(steps[0]) != 1:
         raise UserError(
             f"{network}: the first level's stride is {steps[0]}, but level 0 has the resolution of the image",
             "begin `strides` with 1",
@@ -96,6 +98,14 @@ def level_strides(
             "give one stride and one filter count per level",
         )
     return steps
+
+
+def _per_axis(step: object, axes: int) -> tuple[int, ...]:
+    """(s, s, s) for a number s; () for what is no stride at all."""
+    numbers = [step] * axes if isinstance(step, int) else step
+    if not isinstance(numbers, (list, tuple)) or not all(isinstance(n, int) for n in numbers):
+        return ()
+    return tuple(numbers)
 
 
 def product(steps: Sequence[Sequence[int]]) -> tuple[int, ...]:
