@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 INK, FAINT, LINE = "#010203", "#040506", "#070809"  # stand-ins for the page's --ink, --faint, --line
 PALETTE = ("#7a7f87", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a800")
 HELPED, HURT = "#009e73", "#d55e00"
+PAGE_COLOURS = {INK: "ink", FAINT: "faint", LINE: "line", PALETTE[0]: "grey", PALETTE[1]: "blue"}
 WIDTH = 9.3  # inches: what the page is wide; wider figures are scaled down
 
 _STYLE: dict[Any, Any] = {
@@ -76,9 +77,14 @@ def _inline(text: str) -> str:
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text)
     text = re.sub(r"font: ?([^;\"]*?)(\d+(?:\.\d+)?px) [^;\"]*", r"font: \1\2 var(--sans)", text)
     text = re.sub(r"font-family: [^;\"]*", "font-family: var(--sans)", text)
-    for colour, name in ((INK, "ink"), (FAINT, "faint"), (LINE, "line")):
+    return in_page_colours(text.strip())
+
+
+def in_page_colours(text: str) -> str:
+    """`text` with the colours that a dark page shows otherwise as the page's variables."""
+    for colour, name in PAGE_COLOURS.items():
         text = text.replace(colour, f"var(--{name})")
-    return text.strip()
+    return text
 
 
 def legend(figure: Figure, tints: Mapping[str, str]) -> None:

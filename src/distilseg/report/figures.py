@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import words
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANEL_WIDTH, PANEL_HEIGHT = 2.4, 2.3  # inches, at the least
+PANEL_HEIGHT = 2.3  # inches
+MOST_COLUMNS = 4  # panels beside each other
 
 
 def colours(comparison: Comparison) -> dict[str, str]:
@@ -25,25 +27,47 @@ def colours(comparison: Comparison) -> dict[str, str]:
 
 def paired_differences(comparison: Comparison, name: str) -> str:
     """Contender minus control for every case, sorted, with mean and interval; a panel per structure."""
-    shown = [
-        m for m in comparison.metrics if any(k[0] == name and k[2] == m.name for k in comparison.differences)
-    ]
+    tested = {metric for contender, _, metric in comparison.differences if contender == name}
+    shown = [metric for metric in comparison.metrics if metric.name in tested]
     if not shown:
         return ""
 
     def draw(figure: Figure) -> None:
-        panels = figure.subplots(len(shown), len(comparison.structures), squeeze=False, sharey="row")
+        labels = [f"Δ {metric.title}{f' [{metric.unit}]' if metric.unit else ''}" for metric in shown]
+        panels = _panels(figure, labels, comparison.structures)
         for metric, row in zip(shown, panels, strict=True):
-            for structure, axes in zip(comparison.structures, row, strict=True):
-                if metric == shown[0]:
-                    axes.set_title(structure)
+            for structure, axes in row.items():
                 _differences_panel(comparison, name, structure, metric, axes)
-            row[0].set_ylabel(f"Δ {metric.title}{f' [{metric.unit}]' if metric.unit else ''}")
-        for axes in panels[-1]:
+        for axes in panels[-1].values():
             axes.set_xlabel("test cases, sorted")
 
-    columns = len(comparison.structures)
-    return svg(max(WIDTH, PANEL_WIDTH * columns), PANEL_HEIGHT * len(shown), draw, salt=f"differences {name}")
+    return svg(WIDTH, PANEL_HEIGHT * _rows(comparison) * len(shown), draw, salt=f"differences {name}")
+
+
+def _rows(comparison: Comparison) -> int:
+    return math.ceil(len(comparison.structures) / MOST_COLUMNS)
+
+
+def _panels(figure: Figure, labels: Sequence[str], structures: Sequence[str]) -> list[dict[str, Axes]]:
+    """A block of panels per label, one panel per structure; the panels of a block share their scale."""
+    columns = min(len(structures), MOST_COLUMNS)
+    rows = math.ceil(len(structures) / columns)
+    grid = figure.subplots(rows * len(labels), columns, squeeze=False)
+    blocks = []
+    for n, label in enumerate(labels):
+        panels = list(grid[n * rows : (n + 1) * rows].flat)
+        for place, axes in enumerate(panels):
+            axes.set_visible(place < len(structures))
+            if place:
+                axes.sharey(panels[0])
+            if place % columns:
+                axes.tick_params(labelleft=False)
+            else:
+                axes.set_ylabel(label)
+            if place < len(structures) and (n == 0 or rows > 1):
+                axes.set_title(structures[place])
+        blocks.append(dict(zip(structures, panels, strict=False)))
+    return blocks
 
 
 def _differences_panel(comparison: Comparison, name: str, structure: str, metric: Metric, axes: Axes) -> None:
@@ -81,23 +105,19 @@ def distributions(comparison: Comparison) -> str:
     names = [c.name for c in comparison.contenders]
 
     def draw(figure: Figure) -> None:
-        panels = figure.subplots(
-            len(comparison.metrics), len(comparison.structures), squeeze=False, sharey="row"
-        )
+        labels = [words.heading(metric) for metric in comparison.metrics]
+        panels = _panels(figure, labels, comparison.structures)
         for metric, row in zip(comparison.metrics, panels, strict=True):
-            for structure, axes in zip(comparison.structures, row, strict=True):
-                if metric == comparison.metrics[0]:
-                    axes.set_title(structure)
+            for structure, axes in row.items():
                 for place, name in enumerate(names):
                     _box(comparison, (name, structure, metric.name), tints[name], place, axes)
                 axes.set_xlim(-0.6, len(names) - 0.4)
                 axes.set_xticks([])
                 axes.grid(False, axis="x")
-            row[0].set_ylabel(words.heading(metric))
         legend(figure, tints)
 
-    columns, rows = len(comparison.structures), len(comparison.metrics)
-    return svg(max(WIDTH, PANEL_WIDTH * columns), PANEL_HEIGHT * rows + 0.4, draw, salt="distributions")
+    rows = _rows(comparison) * len(comparison.metrics)
+    return svg(WIDTH, PANEL_HEIGHT * rows + 0.4, draw, salt="distributions")
 
 
 def _box(comparison: Comparison, key: tuple[str, str, str], tint: str, place: int, axes: Axes) -> None:

@@ -19,6 +19,7 @@ from . import curves, figures, overlays, words
 from .cautions import leaks
 from .comparison import MEAN, Comparison, compare_runs
 from .contenders import evaluation, seen_cases, training_cases
+from .drawing import in_page_colours
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -81,7 +82,7 @@ def render(
         ],
         runs=[run.name for contender in comparison.contenders for run in contender.runs],
         figures=_figures(comparison),
-        colours=figures.colours(comparison),
+        colours={name: in_page_colours(tint) for name, tint in figures.colours(comparison).items()},
         MEAN=MEAN,
         MISSING=words.MISSING,
     )
