@@ -250,7 +250,6 @@ def unetr(
     dropout: float = 0.0,
 ) -> nn.Module:
     """A 12-layer vision transformer as the encoder of a U-Net (Hatamizadeh et al. 2022); 16-voxel tokens."""
-    _needs_einops("unetr")
     from monai.networks.nets import UNETR
 
     if projection not in ("perceptron", "conv"):
@@ -260,6 +259,7 @@ def unetr(
             f"unetr: hidden size {hidden} is no multiple of {heads} heads", "change one of the two"
         )
     check_patch("unetr", patch, unetr_divisor(patch))
+    _needs_einops("unetr")
     network: nn.Module = UNETR(
         in_channels=in_channels,
         out_channels=classes,
@@ -298,7 +298,6 @@ def swin_unetr(
 
     `merging="2022"` is the patch merging of that year's code (see `merging.py`); parameters are the same.
     """
-    _needs_einops("swin_unetr")
     from monai.networks.nets import SwinUNETR
 
     from .merging import PatchMerging2022
@@ -308,6 +307,7 @@ def swin_unetr(
     if feature_size % 12:
         raise UserError(f"swin_unetr: feature size {feature_size}", "give a multiple of 12")
     check_patch("swin_unetr", patch, swin_unetr_divisor(patch))
+    _needs_einops("swin_unetr")
     network: nn.Module = SwinUNETR(
         in_channels=in_channels,
         out_channels=classes,
