@@ -170,14 +170,11 @@ def apply_intensity(image: Tensor, parameters: Parameters) -> Tensor:
         return torch.from_numpy(values).to(image).view(*values.shape, *[1] * (image.ndim - 2))
 
     image = image * per_modality(parameters.gain) + per_modality(parameters.shift)
-    if (parameters.gamma != 1).any():
+    for b, m in np.argwhere(parameters.gamma != 1):
         # x -> low + (high - low) ((x - low) / (high - low))^gamma
-        space = tuple(range(2, image.ndim))
-        low, high = image.amin(space, keepdim=True), image.amax(space, keepdim=True)
+        low, high = image[b, m].amin(), image[b, m].amax()
         extent = (high - low).clamp(min=1e-7)
-        gamma = per_modality(parameters.gamma)
-        bent = low + extent * ((image - low) / extent) ** gamma
-        image = torch.where(gamma == 1, image, bent)
+        image[b, m] = low + extent * ((image[b, m] - low) / extent) ** float(parameters.gamma[b, m])
     return image
 
 
