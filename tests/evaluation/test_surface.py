@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance, compute_surface_dice
@@ -17,7 +15,6 @@ from distilseg.evaluation.surface import (
     assd,
     hd,
     hd95,
-    nearest_mm,
     nsd_voxel,
     surface_distances,
     surface_voxels,
@@ -53,19 +50,6 @@ def test_a_distance_equal_to_the_tolerance_is_within_it() -> None:
 def test_surface_is_the_mask_less_its_erosion(mask: np.ndarray) -> None:
     mask = np.pad(mask, 1)
     assert np.array_equal(surface_voxels(mask), mask & ~ndimage.binary_erosion(mask))
-
-
-@settings(deadline=None)
-@given(hnp.arrays(bool, (4, 3, 5)), hnp.arrays(bool, (4, 3, 5)), st.sampled_from(SPACINGS))
-def test_nearest_equals_brute_force(
-    points: np.ndarray, surface: np.ndarray, spacing: tuple[float, ...]
-) -> None:
-    assume(surface.any())
-    p, s = np.argwhere(points) * spacing, np.argwhere(surface) * spacing
-    expected = np.sqrt(((p[:, None] - s[None]) ** 2).sum(-1)).min(1)
-    np.testing.assert_allclose(nearest_mm(points, surface, spacing), expected, atol=1e-12)
-    within = nearest_mm(points, surface, spacing, within_mm=1.3)
-    np.testing.assert_allclose(within, np.where(expected <= 1.3, expected, math.inf), atol=1e-12)
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)

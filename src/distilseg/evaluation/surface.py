@@ -14,24 +14,17 @@ nearest centre in S, and the two sets of directed distances
 
 Percentiles interpolate linearly between distances. The distances are computed once and serve all four. The
 NSD of DeepMind's surface-distance weighs by area and has its own, finer surface: `surface_elements.py`.
-
-A search tree takes the place of a distance transform of the box: only surface voxels that the two masks do
-not share have a distance to look up, which is several times faster and does not grow with the box when a
-stray voxel lies far away.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from .nearest import Floats, nearest_mm
 from .overlap import Mask
-
-Floats = npt.NDArray[np.float64]
 
 # Distances carry rounding errors; one that equals the tolerance counts as within it.
 ROUNDING = 1e-6
@@ -55,34 +48,6 @@ def surface_voxels(mask: Mask) -> Mask:
             inside &= mask[(*centre[:axis], shifted, *centre[axis + 1 :])]
     surface[centre] ^= inside
     return surface
-
-
-def nearest_mm(
-    points: Mask, surface: Mask, spacing_mm: Sequence[float], *, within_mm: float = math.inf
-) -> Floats:
-    """For each of `points` [*S] (in C order), its distance in mm to the nearest of `surface` [*S].
-
-    Beyond `within_mm`, where the exact distance does not matter and costs time, the answer is inf.
-    """
-    from scipy.spatial import KDTree
-
-    distances_mm = np.zeros(np.count_nonzero(points))
-    apart = ~surface[points]
-    if apart.any():
-        # Balance takes time to build and gains nothing on surfaces. Compact nodes gain a little where the
-        # surfaces are close and cost eight times as much where one lies around the other.
-        positions_mm = _positions_mm(surface, spacing_mm)
-        tree = KDTree(positions_mm, leafsize=32, compact_nodes=False, balanced_tree=False)
-        bound_mm = np.nextafter(within_mm, math.inf)  # the tree leaves out what lies exactly at its bound
-        lost_mm = _positions_mm(points & ~surface, spacing_mm)
-        distances_mm[apart] = tree.query(lost_mm, distance_upper_bound=bound_mm)[0]
-    return distances_mm
-
-
-def _positions_mm(mask: Mask, spacing_mm: Sequence[float]) -> Floats:
-    """Where a mask [*S] is set, in C order: [N n]. Several times faster than `np.argwhere`."""
-    indices = np.unravel_index(np.flatnonzero(mask), mask.shape)
-    return np.stack([index * spacing for index, spacing in zip(indices, spacing_mm, strict=True)], axis=1)
 
 
 def surface_distances(reference: Mask, prediction: Mask, spacing_mm: Sequence[float]) -> SurfaceDistances:

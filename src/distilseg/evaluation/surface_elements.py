@@ -26,8 +26,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from .nearest import nearest_mm
 from .overlap import Mask
-from .surface import ROUNDING, nearest_mm
+from .surface import ROUNDING
 
 Corner = tuple[int, ...]
 Codes = npt.NDArray[np.uint8]
