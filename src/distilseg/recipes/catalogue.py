@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,15 @@ class Recipe:
         for name in options:
             if name not in self.options:
                 raise unknown(f"option of the recipe {self.name}", name, self.options or ["(it has none)"])
-        return self.make(study, **options)
+        return _for_the_record(self.make(study, **options), options)
+
+
+def _for_the_record(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:
+    """Notes what was asked for, in the control as far as it knows those options."""
+    control = experiment.control
+    if control is not None:
+        control = _for_the_record(control, {k: v for k, v in options.items() if k in control.options})
+    return replace(experiment, asked=dict(options), control=control)
 
 
 def recipes() -> dict[str, Recipe]:

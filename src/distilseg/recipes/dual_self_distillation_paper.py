@@ -13,15 +13,20 @@ from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study
 from .dual_self_distillation import dual_self_distillation
 
-DYNUNET = {"filters": [16, 32, 64, 128, 256]}
+DYNUNET: dict[str, Any] = {"filters": [16, 32, 64, 128, 256]}
+ERA_2022: dict[str, Any] = {
+    "merging": "2022"
+}  # MONAI's patch merging when the paper's Swin UNETR was trained
 
 
 def dsd_paper_hippocampus(study: Study, *, network: str = "dynunet") -> Experiment:
     """MSD Hippocampus as published: 32³ patches, 16 a case, 300 epochs at 1e-4, scaled to 0...1."""
     study = _planned(study, Normalisation(kind="minmax"), (32, 32, 32))
     sampling = Sampling(16, patches_per_case=16, foreground_fraction=1.0, augmentation="dsd_hippocampus")
-    options = DYNUNET if network == "dynunet" else {}
-    return _as_published(study, network, options, sampling, _adamw(1e-4, "constant"), epochs=300)
+    known: dict[str, dict[str, Any]] = {"dynunet": DYNUNET, "swin_unetr": ERA_2022}
+    return _as_published(
+        study, network, known.get(network, {}), sampling, _adamw(1e-4, "constant"), epochs=300
+    )
 
 
 def dsd_paper_mmwhs(study: Study, *, network: str = "dynunet") -> Experiment:
@@ -38,6 +43,7 @@ def dsd_paper_mmwhs(study: Study, *, network: str = "dynunet") -> Experiment:
     widths: dict[str, dict[str, Any]] = {
         "dynunet": {"filters": [32, 64, 128, 256, 320]},
         "unetr": {"feature_size": 32},
+        "swin_unetr": {"feature_size": 36, **ERA_2022},
     }
     epochs = 600 if network == "unetr" else 300
     return _as_published(
@@ -51,7 +57,12 @@ def dsd_paper_brats(study: Study, *, network: str = "dynunet") -> Experiment:
     sampling = Sampling(2, patches_per_case=2, foreground_fraction=1.0, augmentation="dsd_hippocampus")
     if network == "dynunet":
         return _as_published(study, network, DYNUNET, sampling, _adamw(1e-3, "halving"), epochs=300)
-    return _as_published(study, network, {}, sampling, _adamw(1e-4, "constant"), epochs=325)
+    widths: dict[str, dict[str, Any]] = {
+        "unetr": {"feature_size": 64},
+        "swin_unetr": {"feature_size": 12, **ERA_2022},
+    }
+    options = widths.get(network, {})
+    return _as_published(study, network, options, sampling, _adamw(1e-4, "constant"), epochs=325)
 
 
 def _as_published(

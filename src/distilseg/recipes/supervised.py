@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..networks.build import NetworkSpec, describe
 from ..training.budget import Budget
 from ..training.experiment import Experiment, FeatureShapes, Sampling, Study
 
@@ -29,18 +28,10 @@ def supervised(
     return Experiment(
         recipe="supervised",
         study=study,
-        networks={"student": network_spec(study, network, network_options)},
+        networks={"student": study.network(network, network_options)},
         method=method,
         budget=LAPTOP,
         sampling=Sampling(batch_size=plan.batch_size),
         options={"network": network, "network_options": dict(network_options or {})},
         inferer={"kind": "sliding_window", "patch": list(plan.patch), "overlap": 0.25, "blend": "gaussian"},
     )
-
-
-def network_spec(study: Study, network: str, network_options: Mapping[str, Any] | None = None) -> NetworkSpec:
-    """`network` for the study's modalities, classes and patch, with the plan's strides if it takes them."""
-    plan, options = study.plan, dict(network_options or {})
-    if "strides" in describe(network).options:
-        options.setdefault("strides", [list(stride) for stride in plan.strides])
-    return NetworkSpec(network, len(plan.modalities), len(plan.classes), plan.patch, options)

@@ -149,13 +149,16 @@ def train_command(contender: Contender, experiment: Mapping[str, Any]) -> str:
     folder = dataset.get("folder") or dataset.get("name") if isinstance(dataset, Mapping) else dataset
     words = ["distilseg", "train", contender.recipe, "--data", folder_name(folder)]
     budget = experiment.get("budget")
-    given = {**contender.options, **(budget if isinstance(budget, Mapping) else {})}
+    asked = experiment.get("asked", contender.options)
+    given = {**asked, **(budget if isinstance(budget, Mapping) else {})}
     for name, value in given.items():
         if not re.fullmatch(r"[A-Za-z_]\w*", name) or value is None or value == {}:
             continue
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, Mapping):  # network_options: --network-option name=value, one each
+            words += [w for k, v in value.items() for w in (f"--{flag.removesuffix('s')}", f"{k}={_word(v)}")]
         elif isinstance(value, list | tuple):
             words += [word for item in value for word in (f"--{flag}", _word(item))]
         else:

@@ -17,7 +17,7 @@ from ..data.case import Dataset
 from ..data.plan import Plan
 from ..data.splits import Split
 from ..errors import unknown
-from ..networks.build import NetworkSpec
+from ..networks.build import NetworkSpec, describe
 from .budget import Budget
 
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ class Study:
     plan: Plan
     split: Split
     seed: int = 0
+
+    def network(self, name: str, options: Mapping[str, Any] | None = None) -> NetworkSpec:
+        """The network `name` for these modalities, classes and patch; with the plan's strides if it takes any."""
+        plan, given = self.plan, dict(options or {})
+        if "strides" in describe(name).options:
+            given.setdefault("strides", [list(stride) for stride in plan.strides])
+        return NetworkSpec(name, len(plan.modalities), len(plan.classes), plan.patch, given)
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,8 @@ class Experiment:
     networks: Mapping[str, NetworkSpec]  # the trained ones by role; "student" always
     method: MakeMethod
     budget: Budget
-    options: Mapping[str, Any] = field(default_factory=dict)  # what the recipe was asked for
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the recipe, defaults included
+    asked: Mapping[str, Any] = field(default_factory=dict)  # options and settings given, for the record
     teachers: Mapping[str, Experiment] = field(default_factory=dict)  # frozen roles: whose student plays them
     control: Experiment | None = None  # the undistilled student
     sampling: Sampling = Sampling()
@@ -133,4 +141,5 @@ class Experiment:
                 raise unknown("setting", name, known)
             parts[known[name]] = replace(parts[known[name]], **{name: value})
         control = self.control and self.control.with_settings(budget, **settings)
-        return replace(self, budget=budget or self.budget, control=control, **parts)
+        asked = {**self.asked, **settings}
+        return replace(self, budget=budget or self.budget, control=control, asked=asked, **parts)

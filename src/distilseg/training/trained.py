@@ -322,6 +322,7 @@ def _describe(
     about = {
         "recipe": experiment.recipe,
         "options": dict(experiment.options),
+        "asked": dict(experiment.asked),
         "dataset": {
             "name": dataset.name,
             "folder": str(dataset.folder.absolute()),

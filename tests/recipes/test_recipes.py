@@ -1,0 +1,131 @@
+"""Recipes are found by their signature, say what they are, and each builds the objective it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from distilseg.distillation.dual_self_distillation import DualSelfDistillation
+from distilseg.distillation.method import Method
+from distilseg.errors import UserError
+from distilseg.networks.build import build
+from distilseg.networks.features import feature_shapes
+from distilseg.recipes import find, recipes
+from distilseg.training.budget import Budget
+from distilseg.training.experiment import Experiment, Study
+
+from ..training.small import NETWORK, small_study
+
+DEEPER = {"filters": [4, 8, 8, 8], "strides": [[1] * 3, [2] * 3, [2] * 3, [2] * 3]}  # three levels a side
+# Weights of the terms (deep_supervision, encoder, decoder), temperature, teacher: the paper's tables.
+ABLATIONS = {
+    "dsd_ds": (1, 0, 0, 3.0, "deepest"),
+    "dsd_sdd": (1, 0, 1, 3.0, "deepest"),
+    "dsd_sde": (1, 1, 0, 3.0, "deepest"),
+    "dual_self_distillation": (1, 1, 1, 3.0, "deepest"),
+    "dsd_t1": (1, 1, 1, 1.0, "deepest"),
+    "dsd_t2": (1, 1, 1, 2.0, "deepest"),
+    "dsd_t3": (1, 1, 1, 3.0, "deepest"),
+    "dsd_t4": (1, 1, 1, 4.0, "deepest"),
+    "dsd_mean_teacher": (1, 1, 1, 3.0, "mean"),
+    "dsd_reversed": (1, 1, 1, 3.0, "reversed"),
+    "dsd_feature_l2": (1, 1, 1, 3.0, "deepest"),
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return small_study(tmp_path_factory.mktemp("phantom") / "scans")
+
+
+def objective(experiment: Experiment) -> Method:
+    spec = experiment.networks["student"]
+    shapes = feature_shapes(build(spec), (1, spec.in_channels, *spec.patch))
+    return experiment.method({"student": shapes})
+
+
+def test_every_recipe_says_what_it_is() -> None:
+    found = recipes()
+    assert {"supervised", "dsd_basic", "dsd_paper_hippocampus", "dsd_paper_mmwhs", *ABLATIONS} <= found.keys()
+    for recipe in found.values():
+        assert recipe.summary.endswith("."), recipe.name
+        assert "network" in recipe.options, recipe.name
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_changes_what_its_name_says(name: str, study: Study) -> None:
+    method = objective(find(name)(study, network_options=DEEPER))
+    assert isinstance(method, DualSelfDistillation)
+    supervision, encoder, decoder, temperature, teacher = ABLATIONS[name]
+    weights = {"seg": 1, "deep_supervision": supervision, "encoder": encoder, "decoder": decoder}
+    assert method.weights == {**weights, "feature_l2": 1e-4 if name == "dsd_feature_l2" else 0.0}
+    assert (method.temperature, method.teacher) == (temperature, teacher)
+
+
+def test_basic_is_the_control_itself(study: Study) -> None:
+    control = find("dual_self_distillation")(study, network_options=NETWORK).control
+    assert control is not None
+    assert find("dsd_basic")(study, network_options=NETWORK).run_name() == control.run_name()
+    assert find("dsd_t3")(study).run_name() == find("dual_self_distillation")(study).run_name()
+
+
+def test_budget_and_settings_reach_the_control(study: Study) -> None:
+    experiment = find("dual_self_distillation")(study).with_settings(
+        Budget(steps=7), learning_rate=0.5, patience=3
+    )
+    control = experiment.control
+    assert control is not None
+    for one in (experiment, control):
+        assert (one.budget.steps, one.optimisation.learning_rate, one.validation.patience) == (7, 0.5, 3)
+    assert control.asked == {"learning_rate": 0.5, "patience": 3}
+
+
+def test_the_published_settings(study: Study) -> None:
+    hippocampus = find("dsd_paper_hippocampus")(study)
+    assert hippocampus.study.plan.patch == (32, 32, 32)
+    assert hippocampus.study.plan.normalisation["MR"].kind == "minmax"
+    assert hippocampus.budget == Budget(epochs=300)
+    assert (hippocampus.optimisation.learning_rate, hippocampus.optimisation.schedule) == (1e-4, "constant")
+    assert hippocampus.inferer["blend"] == "constant"
+    mmwhs = find("dsd_paper_mmwhs")(study, network="unetr")
+    assert (mmwhs.optimisation.learning_rate, mmwhs.optimisation.schedule) == (1e-3, "halving")
+    assert mmwhs.budget == Budget(epochs=600)
+    for experiment in (hippocampus, mmwhs):
+        control = experiment.control
+        assert control is not None
+        assert (control.study, control.sampling, control.optimisation, control.budget, control.inferer) == (
+            experiment.study,
+            experiment.sampling,
+            experiment.optimisation,
+            experiment.budget,
+            experiment.inferer,
+        )
+
+
+def test_a_recipe_of_ones_own(study: Study, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from distilseg.recipes.supervised import supervised\n"
+        "def slow(study, *, rate: float = 1e-5):\n"
+        '    """Supervised, slowly."""\n'
+        "    return supervised(study).with_settings(learning_rate=rate)\n"
+    )
+    recipe = find(f"{file}:slow")
+    assert recipe.summary == "Supervised, slowly."
+    assert recipe(study, rate=1e-6).optimisation.learning_rate == 1e-6
+    with pytest.raises(UserError, match="has no recipe 'quick'; it has slow"):
+        find(f"{file}:quick")
+
+
+def test_wrong_names_are_answered_with_the_right_ones(study: Study) -> None:
+    with pytest.raises(
+        UserError, match="unknown recipe 'dual_distillation'; did you mean 'dual_self_distillation'"
+    ):
+        find("dual_distillation")
+    with pytest.raises(
+        UserError, match="unknown option of the recipe dsd_ds 'temperature'; known: network, network_op"
+    ):
+        find("dsd_ds")(study, temperature=2)
+    with pytest.raises(UserError, match="unknown setting 'learning'; did you mean 'learning_rate'"):
+        find("supervised")(study).with_settings(learning=1)
