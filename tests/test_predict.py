@@ -74,7 +74,7 @@ def scan(
     shape: Sequence[int] = (14, 11, 9),
     seed: int = 0,
 ) -> Scan:
-    """Noise in [0, 1); voxel axis a runs along the (tilted) world axis order[a], in the direction signs[a]."""
+    """Noise in [0, 1); voxel axis a runs along the (tilted) world axis order[a], times signs[a]."""
     noise = np.random.default_rng(seed).random(tuple(shape[axis] for axis in order)).astype(np.float32)
     affine = np.eye(4)
     for a, axis in enumerate(order):
