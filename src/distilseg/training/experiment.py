@@ -38,7 +38,7 @@ class Study:
     seed: int = 0
 
     def network(self, name: str, options: Mapping[str, Any] | None = None) -> NetworkSpec:
-        """The network `name` for these modalities, classes and patch; with the plan's strides if it takes any."""
+        """The network `name` for these modalities, classes and patch, strided as planned if it lets one."""
         plan, given = self.plan, dict(options or {})
         if "strides" in describe(name).options:
             given.setdefault("strides", [list(stride) for stride in plan.strides])
