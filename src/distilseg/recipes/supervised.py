@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..training.budget import Budget
-from ..training.experiment import Experiment, FeatureShapes, Sampling, Study
+from ..training.experiment import Experiment, FeatureShapes, Optimisation, Sampling, Study
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
 LAPTOP = Budget(epochs=30)
+# Of AdamW with a cosine to 0. 600 steps of a small DynUNet on hippocampus MR reached a validation Dice of 0.829,
+# 0.845, 0.851 with 1e-3, 3e-3, 1e-2; networks with attention or batch norm are less robust.
+LEARNING_RATE = 5e-3
+GENTLER = {"unetr": 5e-4, "swin_unetr": 1e-3, "vnet": 1e-3}
 
 
 def supervised(
@@ -32,6 +36,7 @@ def supervised(
         method=method,
         budget=LAPTOP,
         sampling=Sampling(batch_size=plan.batch_size),
+        optimisation=Optimisation(learning_rate=GENTLER.get(network, LEARNING_RATE)),
         options={"network": network, "network_options": dict(network_options or {})},
         inferer={"kind": "sliding_window", "patch": list(plan.patch), "overlap": 0.25, "blend": "gaussian"},
     )
