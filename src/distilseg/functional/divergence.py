@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .segmentation import in_full_precision
 
@@ -40,11 +42,34 @@ def log_mean(log_probabilities: Sequence[Tensor]) -> Tensor:
 
 
 def kl_divergence(log_students: Sequence[Tensor], log_teacher_BKS: Tensor) -> Tensor:
-    """Σ_i KL(teacher ‖ student_i), each the mean over cases and voxels; []. All [B K *S] log-probabilities.
-
-    The teacher is read once for all: Σ_i Σ_k p_t (log p_t − log p_i) = Σ_k p_t Σ_i (log p_t − log p_i).
-    """
+    """Σ_i KL(teacher ‖ student_i), each a mean over cases and voxels; []. All [B K *S] log-probabilities."""
     with torch.autocast(log_teacher_BKS.device.type, enabled=False):
-        gap_BKS = sum((log_teacher_BKS - log_student_BKS for log_student_BKS in log_students), start=0.0)
-        voxels = log_teacher_BKS.numel() // log_teacher_BKS.shape[1]
-        return (log_teacher_BKS.exp() * gap_BKS).sum() / voxels
+        total: Tensor = _Divergence.apply(log_teacher_BKS, *log_students)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _Divergence(torch.autograd.Function):
+    """Σ_i KL with its gradient written out: the teacher is read once for all students.
+
+    Σ_i Σ_k p_t (log p_t − log p_i) = Σ_k p_t gap,   gap = Σ_i (log p_t − log p_i)
+    """
+
+    @staticmethod
+    def forward(ctx: Any, log_teacher_BKS: Tensor, *log_students: Tensor) -> Tensor:
+        teacher_BKS = log_teacher_BKS.exp()
+        gap_BKS = log_teacher_BKS - log_students[0]
+        for log_student_BKS in log_students[1:]:
+            gap_BKS += log_teacher_BKS - log_student_BKS
+        ctx.save_for_backward(teacher_BKS, gap_BKS)
+        ctx.students, ctx.voxels = len(log_students), teacher_BKS.numel() // teacher_BKS.shape[1]
+        total: Tensor = (teacher_BKS * gap_BKS).sum() / ctx.voxels
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        teacher_BKS, gap_BKS = ctx.saved_tensors
+        # ∂/∂log p_i = −p_t,   ∂/∂log p_t = p_t (gap + number of students)
+        student_BKS = teacher_BKS * (-gradient / ctx.voxels)
+        of_teacher = (gap_BKS + ctx.students).mul_(student_BKS).neg_() if ctx.needs_input_grad[0] else None
+        return of_teacher, *(student_BKS,) * ctx.students
