@@ -66,7 +66,7 @@ def demo(
     case = dataset.case(split.test[0])
     predict(
         student_run.folder,
-        [next(iter(case.images.values())).path],
+        sorted({source.path for source in case.images.values()}),
         out / "predictions",
         device=machine.device,
     )

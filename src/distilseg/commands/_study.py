@@ -26,7 +26,7 @@ def make_study(
     plan: Path | Plan | None = None,
     split: Path | Split | None = None,
     folds_: int | None = None,
-    fold: int = 0,
+    fold: int | None = None,
     subjects: int | None = None,
     seed: int = 0,
     split_seed: int = 0,
@@ -46,10 +46,16 @@ def make_study(
         raise UserError(
             f"a plan is given, and also {sorted(plan_options)}", "edit the plan, or leave one out"
         )
+    if fold is not None and folds_ is None:
+        raise UserError(
+            f"fold {fold} is asked for, but not of how many", "add the number of folds, --folds 5"
+        )
+    if folds_ is not None and split is not None:
+        raise UserError("a split is given, and also a number of folds", "leave one of them out")
     if isinstance(split, Path):
         split = load_split(split, dataset.cases)
-    if split is None and folds_ is not None:
-        split = folds(dataset.cases, n=folds_, fold=fold, seed=split_seed)
+    elif split is None and folds_ is not None:
+        split = folds(dataset.cases, n=folds_, fold=fold or 0, seed=split_seed)
     if split is None:
         split = split_cases(dataset.cases, seed=split_seed)
     if subjects is not None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..data.case import Dataset
 from ..data.plan import Plan
 from ..data.splits import Split
@@ -28,7 +30,7 @@ def train(
     plan: Path | Plan | None = None,
     split: Path | Split | None = None,
     folds: int | None = None,
-    fold: int = 0,
+    fold: int | None = None,
     subjects: int | None = None,
     seed: int = 0,
     split_seed: int = 0,
@@ -39,6 +41,7 @@ def train(
     evaluate: bool = True,
     machine: Machine | None = None,
     cache: Path | None = None,
+    threads: int | None = None,
     tensorboard: bool = False,
     save_every_s: float = 120.0,
     **settings: Any,
@@ -50,6 +53,8 @@ def train(
     validation (batch_size=4, learning_rate=1e-3, patience=3). Raises UserError for what can be mended.
     """
     machine = machine or Machine()
+    if threads is not None:
+        torch.set_num_threads(threads)
     study = make_study(
         data,
         layout=layout,

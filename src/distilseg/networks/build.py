@@ -90,7 +90,7 @@ def names() -> list[str]:
 def describe(name: str) -> Description:
     """A network's one-line summary and its options with their defaults; does not import torch."""
     file, function = _locate(name)
-    return _described(name, _builders(file)[function])
+    return _described(name, builders(file)[function])
 
 
 def build(spec: NetworkSpec) -> nn.Module:
@@ -159,7 +159,7 @@ def _locate(name: str) -> tuple[Path, str]:
     file = Path(path)
     if not file.is_file():
         raise UserError(f"network {name!r}: there is no file {path}", "give the path of a Python file")
-    found = _builders(file)
+    found = builders(file)
     if function not in found:
         raise UserError(
             f"network {name!r}: {path} has no builder {function!r}; it has {', '.join(found) or 'none'}",
@@ -171,10 +171,10 @@ def _locate(name: str) -> tuple[Path, str]:
 @cache
 def _own_builders() -> dict[str, Path]:
     files = sorted(Path(__file__).parent.glob("*.py"))
-    return {name: file for file in files for name in _builders(file)}
+    return {name: file for file in files for name in builders(file)}
 
 
-def _builders(file: Path) -> dict[str, ast.FunctionDef]:
+def builders(file: Path) -> dict[str, ast.FunctionDef]:
     """The builders written in `file`, found without running it."""
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"), str(file))

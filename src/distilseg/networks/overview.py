@@ -29,10 +29,11 @@ class NetworkRow:
 
 def network_table(patch: Sequence[int], in_channels: int = 1, classes: int = 2) -> list[NetworkRow]:
     """A row for every network of the package; nothing is computed but shapes."""
-    return [_row(NetworkSpec(name, in_channels, classes, tuple(patch))) for name in names()]
+    return [network_row(NetworkSpec(name, in_channels, classes, tuple(patch))) for name in names()]
 
 
-def _row(spec: NetworkSpec) -> NetworkRow:
+def network_row(spec: NetworkSpec) -> NetworkRow:
+    """One network; an unknown name raises UserError, a patch it cannot take is said in the row."""
     summary = describe(spec.name).summary
     dims = ", ".join(f"{d}D" for d in (2, 3) if _takes(spec.name, d))
     try:

@@ -1,0 +1,16 @@
+"""The command line: parses arguments, calls the function of the same name in `distilseg.commands`, prints.
+
+    app.py        main(): which commands there are, how errors and interruptions end
+    start.py      demo, fetch             dataset.py   check, plan
+    overview.py   recipes, networks       training.py  train, one command per recipe
+    runs.py       evaluate, compare, predict, report
+    text.py       words to values         show.py      values to tables
+
+Nothing here imports torch, nor anything slow, before a command runs: `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from .app import main
+
+__all__ = ["main"]

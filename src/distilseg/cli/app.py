@@ -1,0 +1,137 @@
+"""main(): one entry for every command, and one way to end.
+
+0     done                               2     something that you can mend: one line, cause and fix
+1     done in part, or a bug of ours     130   interrupted
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from .. import __version__
+from ..errors import UserError, unknown
+from . import dataset, overview, runs, start, training
+from .text import examples
+
+# What the system refuses because of a path, a right or a full disk: the user's to mend, not ours.
+_SYSTEM = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+_REPORT = "this is a mistake in distilseg, not yours: please report it with the lines above"
+_EXAMPLES = examples(
+    "distilseg demo",
+    "distilseg check DATASET",
+    "distilseg train dual_self_distillation --data DATASET --minutes 30",
+    "distilseg compare runs/DATASET",
+    "distilseg predict runs/DATASET/RUN scan.nii.gz predictions",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line (default: the process's own) and returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [word for word in given if word != "--debug"]
+    try:
+        return _run(given)
+    except UserError as error:
+        return _refused(str(error), debug)
+    except OSError as error:
+        if error.errno not in _SYSTEM:
+            return _bug()
+        return _refused(
+            f"{error.filename or 'a file'}: {error.strerror}; is the path right, and free?", debug
+        )
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own refusals share no public class
+            return _refused(str(_said_better(error)), debug)
+        if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+            return _refused("there is not enough memory; give a smaller --batch-size or patch", debug)
+        return _bug()
+
+
+def _run(words: list[str]) -> int:
+    command = typer.main.get_command(_app(words))
+    result: Any = command.main(args=words, prog_name="distilseg", standalone_mode=False)
+    if result == 130:  # typer's own answer to Ctrl-C
+        return _interrupted()
+    return result if isinstance(result, int) else 0
+
+
+def _app(words: Sequence[str]) -> typer.Typer:
+    app = typer.Typer(
+        help="Distil big medical segmentation models into small ones, and judge what was won and lost.",
+        epilog=_EXAMPLES,
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_everywhere)
+    panels = {"First steps": start, "Datasets": dataset, "Training": training, "Runs": runs}
+    for panel, module in {**panels, "What there is": overview}.items():
+        module.add_to(app, panel, words)
+    return app
+
+
+def _everywhere(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=lambda asked: _version(asked), is_eager=True, help="Print it."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error arose; before or after the command.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"distilseg {__version__}")
+        raise typer.Exit
+
+
+def _said_better(error: Any) -> UserError:
+    """Typer's refusal with what would be right."""
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "distilseg"
+    if context is not None and type(error).__name__ == "NoSuchOption":
+        own = [name for p in context.command.params for name in (*p.opts, *p.secondary_opts)]
+        return unknown("option", error.option_name, [name for name in own if name.startswith("--")])
+    cause = " ".join(error.format_message().split()).rstrip(".")
+    return UserError(cause[:1].lower() + cause[1:], f"see `{where} --help`")
+
+
+def _refused(line: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"error: {' '.join(line.split())}", file=sys.stderr)
+    return 2
+
+
+def _interrupted() -> int:
+    print("interrupted; `distilseg train` repeated goes on where it stopped", file=sys.stderr)
+    return 130
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    print(_REPORT, file=sys.stderr)
+    return 1

@@ -1,0 +1,104 @@
+"""check, plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import show
+from .text import examples, lengths, pairs, whole_numbers
+
+
+def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
+    of_check = examples(
+        "distilseg check DATASET",
+        "distilseg check DATASET --fix REPAIRED",
+        "distilseg check DATASET --json",
+        "distilseg check my_method.py",
+    )
+    of_plan = examples(
+        "distilseg plan DATASET --out plan.json",
+        "distilseg plan DATASET --patch 32,48,32 --spacing 1,1,1 --normalisation MRI=minmax",
+    )
+    app.command(rich_help_panel=panel, epilog=of_check)(check)
+    app.command(rich_help_panel=panel, epilog=of_plan)(plan)
+
+
+def check(
+    dataset: Annotated[Path, typer.Argument(help="A folder of scans, a CSV table, or a Python file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    fix: Annotated[
+        Path | None, typer.Option(help="A new folder for a copy, repaired where that is safe.")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="msd, nnunet, table or folders; else recognised.")
+    ] = None,
+    tolerance_mm: Annotated[
+        float, typer.Option(min=0, help="How far two grids of a case may lie apart.")
+    ] = 0.01,
+) -> None:
+    """Every problem of a dataset, by case and with the fix; exit 2 if there is an error.
+
+    Given a Python file, whether the methods and networks in it keep their contracts.
+    """
+    from .. import commands
+
+    if dataset.suffix == ".py":
+        from ..commands._check import check_file
+
+        for kept in check_file(dataset):
+            show.say(f"{dataset}: {kept} keeps its contract")
+        return
+    with show.progress("checking") as progress:
+        report = commands.check(dataset, layout=layout, fix=fix, tolerance_mm=tolerance_mm, progress=progress)
+    if as_json:
+        show.say(json.dumps(report.to_dict(), indent=2))
+    else:
+        show.print_check(report)
+        if fix is not None:
+            repaired = any(problem.fixable for problem in report.problems)
+            show.say(
+                f"repaired copy: {fix}" if repaired else "nothing that can be repaired; no copy was made"
+            )
+    if not report.ok:
+        raise typer.Exit(2)
+
+
+def plan(
+    dataset: Annotated[Path, typer.Argument(help="A folder of labelled scans, or a CSV table.")],
+    out: Annotated[Path | None, typer.Option(help="A JSON file; edit it, and train with --plan.")] = None,
+    patch: Annotated[str | None, typer.Option(help="Voxels per axis.", metavar="I,J,K")] = None,
+    spacing: Annotated[str | None, typer.Option(help="Millimetres per axis.", metavar="I,J,K")] = None,
+    normalisation: Annotated[
+        list[str] | None,
+        typer.Option(help="One kind for all modalities, or MODALITY=KIND, such as CT=range:-175:250."),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    levels: Annotated[int | None, typer.Option(help="Resolutions of the network.")] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="msd, nnunet, table or folders; else recognised.")
+    ] = None,
+) -> None:
+    """How a dataset will be prepared and cut, and why."""
+    from .. import commands
+
+    options: dict[str, Any] = {
+        "patch": whole_numbers(patch, "--patch"),
+        "spacing_mm": lengths(spacing, "--spacing"),
+        "batch_size": batch_size,
+        "levels": levels,
+    }
+    if normalisation:
+        one_for_all = len(normalisation) == 1 and "=" not in normalisation[0]
+        options["normalisation"] = (
+            normalisation[0] if one_for_all else pairs(normalisation, "--normalisation")
+        )
+    given = {name: value for name, value in options.items() if value is not None}
+    made = commands.plan(dataset, out=out, layout=layout, **given)
+    show.print_plan(made)
+    if out is not None:
+        show.say(f"written to {out}; edit it and train with --plan {out}")

@@ -1,0 +1,125 @@
+"""A recipe's keyword options as options of the command line, by their annotations.
+
+bool                 --flag / --no-flag          int, float, str     --option VALUE
+Literal["a", "b"]    --option a                  a tuple or list     --option 1,2
+a mapping            --network-option key=value, repeated; `network_options` are those of `network`
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import UserError, unknown
+from ..recipes import Recipe
+from .text import literal, words
+
+Kind = tuple[str, tuple[Any, ...]]  # flag, integer, number, text, choice, list or mapping; and the choices
+
+
+def flag(parameter: inspect.Parameter) -> str:
+    """What the command line calls it."""
+    kind, _ = kind_of(parameter, {})
+    name = parameter.name.removesuffix("s") if kind == "mapping" else parameter.name
+    name = name.replace("_", "-")
+    return f"--{name}/--no-{name}" if kind == "flag" else f"--{name}"
+
+
+def kind_of(parameter: inspect.Parameter, names: Mapping[str, Any]) -> Kind:
+    """How to read it; `names` are the globals of the recipe's file. Where the annotation does not say, its
+    default does."""
+    annotation = parameter.annotation
+    if isinstance(annotation, str):
+        try:
+            annotation = eval(annotation, {**vars(typing), **names})
+        except Exception:  # named for type checkers only
+            annotation = None
+    parts = [part for part in _union(annotation) if part is not type(None)]
+    part = parts[0] if len(parts) == 1 else None
+    origin = typing.get_origin(part) or part
+    if origin is typing.Literal:
+        return "choice", typing.get_args(part)
+    if not isinstance(origin, type):
+        origin = dict if parameter.name.endswith("_options") else type(parameter.default)
+    for kind, of in _KINDS:
+        if issubclass(origin, of):
+            return kind, ()
+    return "text", ()
+
+
+_KINDS: list[tuple[str, type]] = [
+    ("flag", bool),
+    ("integer", int),
+    ("number", float),
+    ("text", str),
+    ("mapping", Mapping),
+    ("list", Sequence),
+]
+
+
+def _union(annotation: Any) -> tuple[Any, ...]:
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if is_union else (annotation,)
+
+
+def parameters_of(recipe: Recipe, panel: str) -> list[inspect.Parameter]:
+    """The recipe's options as typer understands them; None means: not given."""
+    return [_parameter(recipe, option, panel) for option in recipe.options.values()]
+
+
+def _parameter(recipe: Recipe, option: inspect.Parameter, panel: str) -> inspect.Parameter:
+    kind, choices = kind_of(option, recipe.make.__globals__)
+    of_kind: dict[str, Any] = {"flag": bool, "integer": int, "number": float, "mapping": list[str]}
+    metavar = {"choice": "|".join(map(str, choices)), "mapping": "NAME=VALUE", "list": "A,B"}.get(kind)
+    default = "" if option.default is None or kind == "mapping" else f"Default: {option.default}."
+    info = typer.Option(flag(option), help=default, metavar=metavar, rich_help_panel=panel)
+    annotation = Annotated[of_kind.get(kind, str) | None, info]  # type: ignore[valid-type]
+    return option.replace(default=None, annotation=annotation)
+
+
+def values_of(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given, as the recipe takes them."""
+    values: dict[str, Any] = {}
+    for name, option in recipe.options.items():
+        value = given.get(name)
+        if value is None or value == []:
+            continue
+        kind, choices = kind_of(option, recipe.make.__globals__)
+        if kind == "choice":
+            value = _chosen(name, value, choices)
+        elif kind == "list":
+            value = tuple(literal(word) for word in words(value) or [])
+        elif kind == "mapping":
+            value = _mapping(recipe, name, value, given)
+        values[name] = value
+    return values
+
+
+def _chosen(name: str, value: str, choices: tuple[Any, ...]) -> Any:
+    for choice in choices:
+        if str(choice) == value:
+            return choice
+    raise unknown(f"value of --{name.replace('_', '-')}", value, choices)
+
+
+def _mapping(recipe: Recipe, name: str, texts: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`network_options` are options of the network that `network` names, and are checked as such."""
+    owner = recipe.options.get(name.removesuffix("_options"))
+    if owner is not None:
+        from ..networks.build import options_from_text
+
+        return options_from_text(given.get(owner.name) or owner.default, texts)
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(
+                f"--{name.removesuffix('s').replace('_', '-')} {text!r} is no pair", "write NAME=VALUE"
+            )
+        found[key] = literal(value)
+    return found

@@ -1,0 +1,171 @@
+"""evaluate, compare, predict, report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UserError
+from . import show
+from .text import examples, pairs
+from .text import words as listed
+
+Metrics = Annotated[str, typer.Option(help="By comma; the verdict is about the first.")]
+Control = Annotated[Path | None, typer.Option(help="The run to measure against; else what the runs name.")]
+RunFolders = Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")]
+Weights = Annotated[str, typer.Option(help="best (of the validations) or last.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
+    of_evaluate = examples(
+        "distilseg evaluate runs/DATASET/RUN",
+        "distilseg evaluate runs/DATASET/RUN --cases case_01,case_07 --again",
+        "distilseg evaluate REFERENCES PREDICTIONS --labels 1=anterior,2=posterior --out metrics.csv",
+    )
+    of_compare = examples("distilseg compare runs/DATASET --out table.csv --html report.html")
+    of_predict = examples(
+        "distilseg predict runs/DATASET/RUN scan.nii.gz predictions",
+        "distilseg predict runs/DATASET/RUN FOLDER_OF_SCANS predictions --overwrite",
+    )
+    of_report = examples("distilseg report runs/DATASET --out report.html")
+    app.command(rich_help_panel=panel, epilog=of_evaluate)(evaluate)
+    app.command(rich_help_panel=panel, epilog=of_compare)(compare)
+    app.command(rich_help_panel=panel, epilog=of_predict)(predict)
+    app.command(rich_help_panel=panel, epilog=of_report)(report)
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder, or a folder of reference label maps.")],
+    predictions: Annotated[Path | None, typer.Argument(help="A folder of label maps to judge.")] = None,
+    cases: Annotated[str | None, typer.Option(help="By comma; else the test cases, or all files.")] = None,
+    weights: Weights = "best",
+    data: Annotated[Path | None, typer.Option(help="Where the run's dataset lies, if it moved.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Even if the run was judged this way.")] = False,
+    device: Device = "auto",
+    labels: Annotated[
+        str | None, typer.Option(help="Two folders: 1=anterior,2=posterior or a dataset.json.")
+    ] = None,
+    unit: Annotated[str, typer.Option(help="Two folders: mm or voxel.")] = "mm",
+    tolerance_mm: Annotated[float, typer.Option(min=0, help="Of the NSD.")] = 1.0,
+    empty: Annotated[str, typer.Option(help="Empty structures: nan, monai, brats or worst.")] = "nan",
+    out: Annotated[Path | None, typer.Option(help="A CSV table: case, label, metric, value.")] = None,
+) -> None:
+    """Judge a run on cases it never saw, or one folder of label maps against another."""
+    from .. import commands
+
+    if predictions is None and (labels is not None or unit != "mm"):
+        raise UserError(
+            "--labels and --unit are for two folders", "give REFERENCES and PREDICTIONS, or leave them out"
+        )
+    with show.progress("evaluating") as progress:
+        found = commands.evaluate(
+            run,
+            predictions,
+            data=data,
+            cases=listed(cases),
+            weights=weights,
+            again=again,
+            device=device,
+            labels=_labels(labels),
+            unit=unit,
+            tolerance_mm=tolerance_mm,
+            empty=empty,
+            out=out,
+            progress=progress if predictions is not None else None,
+        )
+    show.print_scores(found.rows)
+    written = out if out is not None else run / "metrics.csv" if predictions is None else None
+    if written is not None:
+        show.say(f"written to {written}")
+    if found.without_reference:
+        show.say(f"no reference for: {', '.join(found.without_reference)}")
+    if found.without_prediction:
+        show.say(
+            f"NO PREDICTION FOR: {', '.join(found.without_prediction)}; these are not in the numbers above"
+        )
+        raise typer.Exit(1)
+
+
+def _labels(text: str | None) -> dict[int, str] | Path | None:
+    if text is None or "=" not in text:
+        return None if text is None else Path(text)
+    named = pairs([text], "--labels")
+    if strange := [value for value in named if not value.isdecimal()]:
+        raise UserError(
+            f"--labels: {strange[0]!r} is no label value", "write it as --labels 1=anterior,2=posterior"
+        )
+    return {int(value): name for value, name in named.items()}
+
+
+def compare(
+    runs: RunFolders,
+    control: Control = None,
+    metrics: Metrics = "dice,hd95,nsd",
+    out: Annotated[Path | None, typer.Option(help="A CSV table.")] = None,
+    html: Annotated[Path | None, typer.Option(help="A page with figures.")] = None,
+) -> None:
+    """Runs beside their control: what was won, what was lost, and how sure that is."""
+    from .. import commands
+    from ..report import print_comparison
+
+    comparison = commands.compare(runs, control=control, metrics=listed(metrics) or [], out=out, html=html)
+    print_comparison(comparison, show.console())
+    for path in (out, html):
+        if path is not None:
+            show.say(f"written to {path}")
+
+
+def report(
+    runs: RunFolders,
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
+    control: Control = None,
+    metrics: Metrics = "dice,hd95,nsd",
+) -> None:
+    """One self-contained page about runs: tables, figures, verdicts."""
+    from .. import commands
+
+    commands.report(runs, out, control=control, metrics=listed(metrics) or [])
+    show.say(f"written to {out}")
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT... OUT", help="Scans, folders, datasets; last, where to.")
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Also label maps that are there.")] = False,
+    weights: Weights = "best",
+    device: Device = "auto",
+    trust: Annotated[
+        str | None, typer.Option(help="A network of your own that may be run: file.py:function.")
+    ] = None,
+) -> None:
+    """Label maps of new scans, in each scan's own space; exit 1 if some were refused."""
+    from .. import commands
+
+    if len(inputs) < 2:
+        raise UserError(
+            "predict needs a run, at least one scan, and where to write", "distilseg predict RUN SCAN OUT"
+        )
+    *scans, out = inputs
+    with show.progress("predicting") as progress:
+        summary = commands.predict(
+            run,
+            scans,
+            out,
+            overwrite=overwrite,
+            weights=weights,
+            device=device,
+            trust=trust,
+            progress=progress,
+        )
+    for reason in summary.refused.values():
+        typer.echo(f"refused: {reason}", err=True)
+    kept = f", {len(summary.skipped)} there already (--overwrite)" if summary.skipped else ""
+    show.say(f"{len(summary.written)} written to {out}{kept}, {len(summary.refused)} refused")
+    if summary.refused:
+        raise typer.Exit(1)

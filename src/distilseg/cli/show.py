@@ -1,0 +1,116 @@
+"""Values as text: a console, progress bars, and the tables that no room draws itself."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..data.check import CheckReport
+    from ..data.plan import Plan
+
+WIDTH = 120  # where stdout is no terminal
+
+
+def console() -> Console:
+    """Colours and the terminal's width where there is one; plain and wide enough otherwise."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, soft_wrap=False)
+
+
+def say(line: str) -> None:
+    """One line, as it is."""
+    print(line, flush=True)
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr that `(done, total)` moves; nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
+    """A plain table; the columns named in `right` hold numbers."""
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(header_style="bold")
+    for name in columns:
+        drawn.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(str(cell)) for cell in row))
+    return drawn
+
+
+def print_check(report: CheckReport) -> None:
+    """The problems by case, then one line that sums up."""
+    if report.problems:
+        rows = [
+            (p.case or "(all)", p.severity, p.message, p.fix + (" (--fix does it)" if p.fixable else ""))
+            for p in report.problems
+        ]
+        console().print(table(["case", "", "problem", "fix"], rows))
+    fixable = sum(problem.fixable for problem in report.problems)
+    told = f", {fixable} of them repaired by --fix FOLDER" if fixable else ""
+    say(
+        f"{report.dataset}: {report.cases_checked} cases ({report.files_checked} files) checked,"
+        f" {len(report.errors)} errors, {len(report.warnings)} warnings{told}"
+    )
+
+
+def print_plan(plan: Plan) -> None:
+    """Every decision with its reason."""
+    values = plan.model_dump(mode="json", exclude_none=True)
+    rows = [
+        (name, _plainly(value), plan.reasons.get(name, ""))
+        for name, value in values.items()
+        if name not in ("reasons", "dataset")
+    ]
+    say(f"{plan.dataset}:")
+    console().print(table(["", "decided", "because"], rows))
+
+
+def _plainly(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key}: {_plainly(inner)}" for key, inner in value.items())
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        return " ".join("x".join(map(str, inner)) for inner in value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def print_scores(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Mean ± standard deviation over cases: a row per structure, a column per metric."""
+    from ..evaluation import summarise_rows
+    from ..report.contenders import METRICS
+
+    summary = summarise_rows(rows)
+    metrics = list(dict.fromkeys(row["metric"] for row in summary))
+    cells = {(row["label"], row["metric"]): _score(row) for row in summary}
+    heads = {}
+    for name in metrics:
+        known = METRICS.get(name)
+        heads[name] = (
+            f"{known.title}{f' [{known.unit}]' if known.unit else ''}" if known else name.replace("_", " ")
+        )
+    labels = list(dict.fromkeys(row["label"] for row in summary))
+    drawn = [[label, *(cells.get((label, name), "") for name in metrics)] for label in labels]
+    console().print(table(["structure", *heads.values()], drawn, right=list(heads.values())))
+    say(f"{len({row['case'] for row in rows})} cases, mean ± standard deviation over cases")
+
+
+def _score(row: Mapping[str, Any]) -> str:
+    excluded = f"\n{row['n_excluded']} undefined" if row["n_excluded"] else ""
+    return f"{row['mean']:.3f} ± {row['std']:.3f}{excluded}" if row["n"] else f"undefined{excluded and ''}"

@@ -1,0 +1,72 @@
+"""Words of the command line as values: lists, pairs, sizes; and the examples under a command's help."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from typing import Any
+
+from ..errors import UserError
+
+
+def words(text: str | Iterable[str] | None) -> list[str] | None:
+    """ "a,b" -> ["a", "b"]; also of a repeated option. None stays None."""
+    if text is None:
+        return None
+    parts = [text] if isinstance(text, str) else text
+    return [word.strip() for part in parts for word in part.split(",") if word.strip()]
+
+
+def whole_numbers(text: str | Iterable[str] | None, option: str) -> tuple[int, ...] | None:
+    """ "32,48,32" or "32x48x32" -> (32, 48, 32)."""
+    numbers = _numbers(text, option)
+    if numbers is None:
+        return None
+    if any(number != int(number) for number in numbers):
+        raise UserError(f"{option} {_shown(text)} holds no whole numbers", f"write it as {option} 32,48,32")
+    return tuple(int(number) for number in numbers)
+
+
+def lengths(text: str | None, option: str) -> tuple[float, ...] | None:
+    """ "1,1,2.5" -> (1.0, 1.0, 2.5)."""
+    return _numbers(text, option)
+
+
+def _numbers(text: str | Iterable[str] | None, option: str) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    parts = [text] if isinstance(text, str) else text
+    try:
+        return tuple(float(word) for word in words([part.replace("x", ",") for part in parts]) or [])
+    except ValueError:
+        raise UserError(
+            f"{option} {_shown(text)} is no list of numbers", f"write it as {option} 32,48,32"
+        ) from None
+
+
+def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
+    """["MR=zscore", "CT=range:-175:250"] -> {"MR": "zscore", ...}; also with commas."""
+    found: dict[str, str] = {}
+    for text in words(texts) or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise UserError(f"{option} {text!r} is no pair", f"write it as {option} NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def literal(text: str) -> Any:
+    """A Python literal, or else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def examples(*lines: str) -> str:
+    """The lines under a command's help; each stays on a line of its own."""
+    return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])
+
+
+def _shown(text: str | Iterable[str] | None) -> str:
+    return repr(text if isinstance(text, str) else ",".join(text or ()))

@@ -1,0 +1,43 @@
+"""`distilseg compare`: runs beside their control, with what is certain and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..report import Comparison, compare_runs, write_csv, write_report
+from ..runs import Run, find_runs, open_run
+
+METRICS = ("dice", "hd95", "nsd")
+
+
+def compare(
+    runs: Sequence[Path | str | Run] | Path | str,
+    *,
+    control: Path | str | None = None,
+    metrics: Sequence[str] = METRICS,
+    out: Path | str | None = None,
+    html: Path | str | None = None,
+) -> Comparison:
+    """The runs' test results against their control; `out` is a CSV table, `html` a page with figures.
+
+    Each of `runs` is a run folder or a folder that holds run folders. `control`: see `compare_runs`.
+    """
+    found = open_runs(runs)
+    against = None if control is None else open_run(control)
+    comparison = compare_runs(found, control=against, metrics=metrics)
+    if out is not None:
+        write_csv(comparison, Path(out))
+    if html is not None:
+        write_report(found, html, control=against, metrics=metrics)
+    return comparison
+
+
+def open_runs(folders: Sequence[Path | str | Run] | Path | str) -> list[Run]:
+    """The runs in these folders; raises UserError for a folder that holds none."""
+    named = [folders] if isinstance(folders, (str, Path)) else folders
+    runs: list[Run] = []
+    for folder in named:
+        path = folder.folder if isinstance(folder, Run) else Path(folder)
+        runs += find_runs(path) or [open_run(path)]
+    return runs

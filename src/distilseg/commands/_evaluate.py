@@ -1,0 +1,159 @@
+"""`distilseg evaluate`: a run on its test cases, or one folder of label maps against another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.formats import read_dataset
+from ..data.formats.common import image_files, labels_beside, read_json, value_to_name
+from ..data.image import Scan, read_scan, stem
+from ..errors import UserError
+from ..evaluation import evaluate_cases
+from ..judge import judge
+from ..runs import open_run, write_rows
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metric rows (case, label, metric, value), and what had no partner."""
+
+    rows: list[Row]
+    without_prediction: tuple[str, ...] = ()
+    without_reference: tuple[str, ...] = ()
+
+
+def evaluate(
+    run: Path | str,
+    predictions: Path | str | None = None,
+    *,
+    data: Path | str | None = None,
+    cases: Sequence[str] | None = None,
+    weights: str = "best",
+    again: bool = False,
+    device: str = "auto",
+    labels: Mapping[int, str] | Path | str | None = None,
+    unit: str = "mm",
+    tolerance_mm: float = 1.0,
+    empty: str = "nan",
+    out: Path | str | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Evaluation:
+    """Judges a run on its test cases (or `cases`); or the folder `predictions` against the folder `run`.
+
+    A run: `data` says where its dataset lies now, if it moved; results are kept in the run folder, and found
+    there unless `again`. Two folders: label maps are matched by file name without ending; `labels` names
+    their values ({1: "anterior"}) or the dataset.json that does (default: the one beside the references).
+    `out` is a CSV table of the rows.
+    """
+    if predictions is None:
+        dataset = None if data is None else read_dataset(data)
+        rows = judge(
+            open_run(run),
+            dataset,
+            cases=cases,
+            weights=weights,
+            tolerance_mm=tolerance_mm,
+            empty=empty,
+            device=device,
+            again=again,
+        )
+        found = Evaluation(rows)
+    else:
+        found = _folders(
+            Path(run),
+            Path(predictions),
+            cases=cases,
+            labels=labels,
+            unit=unit,
+            tolerance_mm=tolerance_mm,
+            empty=empty,
+            progress=progress,
+        )
+    if out is not None:
+        write_rows(Path(out), found.rows)
+    return found
+
+
+def _folders(
+    references: Path,
+    predictions: Path,
+    *,
+    cases: Sequence[str] | None,
+    labels: Mapping[int, str] | Path | str | None,
+    progress: Callable[[int, int], object] | None,
+    **options: Any,
+) -> Evaluation:
+    named = labels if isinstance(labels, Mapping) else _labels(references, labels)
+    truth, made = _label_maps(references), _label_maps(predictions)
+    wanted = list(truth if cases is None else cases)
+    if strange := [case for case in wanted if case not in truth]:
+        raise UserError(f"no label map in {references} is called {', '.join(strange)}", "correct --cases")
+    shared = [case for case in wanted if case in made]
+    if not shared:
+        raise UserError(
+            f"no file in {predictions} has the name of one in {references}"
+            f" (such as {next(iter(wanted))}; there: {next(iter(made))})",
+            "label maps are matched by file name without ending; rename them",
+        )
+    done = 0
+
+    def count(case: str) -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, len(shared))
+
+    def load(case: str) -> tuple[Any, Any, Sequence[float]]:
+        reference, prediction = read_scan(truth[case]), read_scan(made[case])
+        _on_one_grid(case, reference, prediction)
+        return reference.array, prediction.array, reference.geometry.spacing_mm
+
+    rows = evaluate_cases(shared, load, labels=named, progress=count, **options)
+    return Evaluation(
+        rows,
+        tuple(case for case in wanted if case not in made),
+        tuple(case for case in made if case not in truth),
+    )
+
+
+def _label_maps(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}", "give two folders of label maps, or one run folder")
+    files = image_files(folder)
+    if not files:
+        raise UserError(f"{folder} holds no label map", "looked for NIfTI, NRRD and MetaImage files")
+    return {stem(file): file for file in files}
+
+
+def _labels(references: Path, given: Path | str | None) -> dict[int, str]:
+    """Value -> name: as a dataset.json says it, or else "label <value>" for the values that are there."""
+    places = [references / "dataset.json", references.parent / "dataset.json"]
+    path = Path(given) if given is not None else next((place for place in places if place.is_file()), None)
+    if path is None:
+        return labels_beside(references, list(_label_maps(references).values()))
+    return value_to_name(read_json(path).get("labels"), path)
+
+
+def _on_one_grid(case: str, reference: Scan, prediction: Scan) -> None:
+    """Refuses label maps whose voxels lie apart: compared index by index they would score too low.
+
+    Half a voxel at any corner; smaller differences come from how a program rounds its header.
+    """
+    a, b = reference.geometry, prediction.geometry
+    if a.shape != b.shape:
+        return  # evaluate_case says what came
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in a.shape], [1])).reshape(4, -1)
+    apart_mm = np.linalg.norm(((a.affine - b.affine) @ corners)[:3], axis=0).max()
+    if apart_mm > 0.5 * min(a.spacing_mm):
+        raise UserError(
+            f"case {case}: {prediction.path} lies up to {apart_mm:.3g} mm off {reference.path}"
+            f" (orientation {b.orientation}, expected {a.orientation})",
+            "both must be on the scan's own grid, as `distilseg predict` writes them",
+        )

@@ -1,0 +1,25 @@
+"""`distilseg plan`: how a dataset will be prepared and cut, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..data.case import Dataset
+from ..data.formats import read_dataset
+from ..data.plan import Plan, make_plan, save_plan
+from ._study import fingerprint_of
+
+
+def plan(
+    data: Path | str | Dataset, *, out: Path | str | None = None, layout: str | None = None, **options: Any
+) -> Plan:
+    """The plan for a dataset, written to `out` if that is given.
+
+    `options` are those of `make_plan`: spacing_mm, patch, normalisation, batch_size, levels and the others.
+    """
+    dataset = data if isinstance(data, Dataset) else read_dataset(data, layout)
+    made = make_plan(dataset, fingerprint_of(dataset), **options)
+    if out is not None:
+        save_plan(Path(out), made)
+    return made

@@ -1,0 +1,23 @@
+"""`distilseg report`: one self-contained page about runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..report import Comparison, write_report
+from ..runs import Run, open_run
+from ._compare import METRICS, open_runs
+
+
+def report(
+    runs: Sequence[Path | str | Run] | Path | str,
+    out: Path | str = "report.html",
+    *,
+    control: Path | str | None = None,
+    metrics: Sequence[str] = METRICS,
+    title: str | None = None,
+) -> Comparison:
+    """Writes tables, figures and verdicts of the runs (see `compare`) to the HTML file `out`."""
+    against = None if control is None else open_run(control)
+    return write_report(open_runs(runs), out, control=against, metrics=metrics, title=title)
