@@ -33,7 +33,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def folder_written_whole(path: Path) -> Iterator[Path]:
-    """The same for a folder. If another process finished `path` first, its folder stays and ours is dropped."""
+    """The same for a folder. If another process was first, its folder stays and ours is dropped."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
     try:

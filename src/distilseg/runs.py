@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .files import write_json, written_whole
+from .files import written_whole
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ class Run:
                 "was the run finished? repeat the `distilseg train` command that made it, it resumes",
             ) from None
         except json.JSONDecodeError as error:
-            raise UserError(f"{path} is not valid JSON (line {error.lineno}: {error.msg})", "repair it") from None
+            raise UserError(
+                f"{path} is not valid JSON (line {error.lineno}: {error.msg})", "repair it"
+            ) from None
 
 
 def open_run(folder: Path | str) -> Run:
@@ -173,4 +175,4 @@ class Log:
         self._file.close()
 
 
-__all__ = ["Log", "Run", "find_runs", "open_run", "read_rows", "write_json", "write_rows"]
+__all__ = ["Log", "Run", "find_runs", "open_run", "read_rows", "write_rows"]

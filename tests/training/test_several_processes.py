@@ -28,9 +28,8 @@ def test_two_gloo_processes_give_the_result_of_one(tmp_path: Path) -> None:
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
         *("-m", "tests.training.several", str(tmp_path), str(tmp_path / "shared"), "4"),
     ]
-    done = subprocess.run(
-        order, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
-    )
+    threads = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(order, cwd=ROOT, env=threads, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
 
     shared = Run(tmp_path / "shared" / alone.folder.relative_to(tmp_path / "alone"))
