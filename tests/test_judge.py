@@ -1,0 +1,102 @@
+"""A judged run: metrics in millimetres of the scans' own space, label maps, cost, pictures; judged once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distilseg.data.formats import read_dataset
+from distilseg.data.image import read_scan
+from distilseg.errors import UserError
+from distilseg.evaluation import evaluate_case
+from distilseg.judge import judge
+from distilseg.networks.build import NetworkSpec, build
+from distilseg.networks.count import parameters
+from distilseg.runs import Run, read_rows
+from distilseg.training.experiment import Study
+from distilseg.training.machine import Machine
+from distilseg.training.trained import trained
+
+from .training.small import small_experiment, small_study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return small_study(tmp_path_factory.mktemp("phantom") / "scans")
+
+
+@pytest.fixture(scope="module")
+def judged(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("judged")
+    experiment = small_experiment(study, "supervised", steps=150)
+    machine = Machine(device="cpu", precision="32-true")
+    run = trained(experiment, runs=folder / "runs", machine=machine, cache=folder / "cache")
+    judge(run, study.dataset, device="cpu")
+    return run
+
+
+def test_metrics_are_those_of_the_written_label_maps(judged: Run, study: Study) -> None:
+    rows = read_rows(judged.metrics)
+    assert {row["case"] for row in rows} == set(study.split.test)
+    assert {"dice", "hd95", "nsd"} <= {row["metric"] for row in rows}
+    for id in study.split.test:
+        case = study.dataset.case(id)
+        assert case.label is not None
+        reference, written = read_scan(case.label), read_scan(judged.predictions / f"{id}.nii.gz")
+        np.testing.assert_array_equal(written.geometry.affine, reference.geometry.affine)
+        again = evaluate_case(
+            reference.array,
+            written.array,
+            case=id,
+            labels=study.plan.labels,
+            spacing_mm=reference.geometry.spacing_mm,
+        )
+        told = {(r["label"], r["metric"]): float(r["value"]) for r in rows if r["case"] == id}
+        assert told == pytest.approx({(r["label"], r["metric"]): r["value"] for r in again}, nan_ok=True)
+
+
+def test_it_learned_the_large_organ(judged: Run) -> None:
+    dice = [
+        float(r["value"]) for r in read_rows(judged.metrics) if (r["label"], r["metric"]) == ("liver", "dice")
+    ]
+    assert np.mean(dice) > 0.6
+
+
+def test_cost_and_pictures(judged: Run, study: Study) -> None:
+    cost = judged.read(judged.cost)
+    spec = NetworkSpec.from_dict(judged.read(judged.experiment)["networks"]["student"])
+    assert cost["parameters"] == parameters(build(spec))
+    assert cost["seconds_per_case"] > 0
+    assert cost["peak_memory_bytes"] > 50e6  # at least what importing torch takes
+    assert cost["counted_on"] == [1, 1, 16, 16, 16]
+    with np.load(judged.overlays) as pictures:
+        titles = {str(pictures[f"title_{n}"]) for n in range(len(study.split.test))}
+        assert titles == set(study.split.test)
+        assert pictures["image_0"].shape == pictures["reference_0"].shape == pictures["prediction_0"].shape
+        assert pictures["reference_0"].max() >= 1
+
+
+def test_it_is_judged_once_and_again_on_request(judged: Run, study: Study) -> None:
+    before = judged.metrics.stat().st_mtime_ns
+    judge(judged, study.dataset, device="cpu")
+    assert judged.metrics.stat().st_mtime_ns == before
+    judge(judged, study.dataset, device="cpu", tolerance_mm=2.0)
+    assert judged.metrics.stat().st_mtime_ns > before
+    assert judged.read(judged.folder / "evaluation.json")["tolerance_mm"] == 2.0
+    judge(judged, study.dataset, device="cpu")
+
+
+def test_unlabelled_and_untrained_are_refused(judged: Run, study: Study, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown case in .* 'nobody'"):
+        judge(judged, study.dataset, cases=["nobody"], device="cpu")
+    empty = Run(tmp_path)
+    empty.experiment.write_text(judged.experiment.read_text())
+    with pytest.raises(UserError, match="has no trained weights yet"):
+        judge(empty, device="cpu")
+
+
+def test_the_dataset_is_found_where_the_run_says(judged: Run, study: Study) -> None:
+    about = judged.read(judged.experiment)
+    assert read_dataset(about["dataset"]["folder"]).name == study.dataset.name
