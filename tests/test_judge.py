@@ -89,7 +89,7 @@ def test_it_is_judged_once_and_again_on_request(judged: Run, study: Study) -> No
 
 
 def test_unlabelled_and_untrained_are_refused(judged: Run, study: Study, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="unknown case in .* 'nobody'"):
+    with pytest.raises(UserError, match=r"unknown case in .* 'nobody'"):
         judge(judged, study.dataset, cases=["nobody"], device="cpu")
     empty = Run(tmp_path)
     empty.experiment.write_text(judged.experiment.read_text())

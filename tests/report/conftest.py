@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distilseg.runs import Run, write_json, write_rows
+from distilseg.files import write_json
+from distilseg.runs import Run, write_rows
 
 MakeRun = Callable[..., Run]
 CASES = tuple(f"case_{i}" for i in range(1, 13))

@@ -133,8 +133,9 @@ def _controls(competing: Sequence[Contender], control: Run | None) -> dict[str, 
         named: dict[str, str | None] = {}
     else:
         named = {c.name: of_folder.get(Path(c.control).name) for c in competing if c.control}
-    fallback = next((name for name in named.values() if name), competing[0].name)
-    standards = {name for name in named.values() if name} or {fallback}
+    standards = {name for name in named.values() if name} or {competing[0].name}
+    # Whoever names no control is measured against the only one there is; of several, none would be his.
+    fallback = next(iter(standards)) if len(standards) == 1 else None
     return {c.name: None if c.name in standards else named.get(c.name) or fallback for c in competing}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -192,27 +192,51 @@ def _split_size(run: Run) -> int:
 
 
 def _names(firsts: list[tuple[Run, dict[str, Any]]]) -> list[str]:
-    """The recipe's name; where several share it, with what differs, or else with the folder's name."""
-    recipes = [str(experiment.get("recipe", run.name)) for run, experiment in firsts]
-    described = [_description(run, experiment) for run, experiment in firsts]
-    names = []
-    for recipe, own in zip(recipes, described, strict=True):
-        siblings = [other for name, other in zip(recipes, described, strict=True) if name == recipe]
-        keys = dict.fromkeys(key for sibling in siblings for key in sibling)
-        differing = [key for key in keys if any(sibling.get(key) != own.get(key) for sibling in siblings)]
-        told = ", ".join(f"{key}={own[key]}" for key in differing if own.get(key) is not None)
-        names.append(f"{recipe} ({told})" if told else recipe)
+    """The recipe's name; where several share it, with the options that differ, else with the settings too."""
+    names = _told_apart(firsts, _options_told)
+    if len(set(names)) < len(names):
+        names = _told_apart(firsts, _description)
     return [
         f"{name} [{run.name}]" if names.count(name) > 1 else name
         for name, (run, _) in zip(names, firsts, strict=True)
     ]
 
 
+def _told_apart(
+    firsts: list[tuple[Run, dict[str, Any]]], describe: Callable[[Run, Mapping[str, Any]], dict[str, Any]]
+) -> list[str]:
+    recipes = [str(experiment.get("recipe", run.name)) for run, experiment in firsts]
+    described = [describe(run, experiment) for run, experiment in firsts]
+    networks = [str(experiment.get("options", {}).get("network", "")) for _, experiment in firsts]
+    if len(set(networks)) > 1:  # of several networks, each is named, so that siblings read alike
+        recipes = [f"{recipe}, {network}" for recipe, network in zip(recipes, networks, strict=True)]
+    names = []
+    for recipe, own in zip(recipes, described, strict=True):
+        siblings = [other for name, other in zip(recipes, described, strict=True) if name == recipe]
+        keys = dict.fromkeys(key for sibling in siblings for key in sibling)
+        differing = [key for key in keys if any(sibling.get(key) != own.get(key) for sibling in siblings)]
+        told = ", ".join(f"{key}={_short(own[key])}" for key in differing if own.get(key) is not None)
+        names.append(f"{recipe} ({told})" if told else recipe)
+    return names
+
+
+def _short(value: Any) -> Any:
+    """A long list by its ends."""
+    return f"{value[0]}…{value[-1]}" if isinstance(value, list) and len(value) > 3 else value
+
+
+def _options_told(run: Run, experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """The options by which two runs of one recipe may be told apart, those of the network among them."""
+    told = _options(experiment)
+    inner = told.pop("network_options", None)
+    return {**told, **(inner if isinstance(inner, Mapping) else {})}
+
+
 def _description(run: Run, experiment: Mapping[str, Any]) -> dict[str, Any]:
     """Everything by which two runs of one recipe may be told apart."""
     settings = [experiment.get(name) for name in SETTINGS]
     told = {key: value for part in settings if isinstance(part, Mapping) for key, value in part.items()}
-    return {**_options(experiment), **told, "training cases": len(training_cases(run))}
+    return {**_options_told(run, experiment), **told, "training cases": len(training_cases(run))}
 
 
 def training_cases(run: Run) -> set[str]:
