@@ -16,9 +16,10 @@ from .. import __version__
 from ..data.case import Dataset
 from ..data.plan import Plan
 from ..data.splits import Split
-from ..errors import unknown
+from ..errors import UserError, unknown
 from ..networks.build import NetworkSpec, describe
 from .budget import Budget
+from .schedule import SCHEDULES
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
@@ -59,6 +60,10 @@ class Sampling:
     )
     workers: int = 0  # processes that draw patches; patches are the same for any number
 
+    def __post_init__(self) -> None:
+        if strange := set(self.flip_axes or ()) - {0, 1, 2}:
+            raise UserError(f"flip axes: a patch has no axis {min(strange)}", "give some of 0, 1 and 2")
+
 
 @dataclass(frozen=True)
 class Optimisation:
@@ -72,6 +77,12 @@ class Optimisation:
     clip: float | None = 12.0  # largest gradient norm
     accumulate: int = 1  # batches per step
     ema: float = 0.0  # decay of the averaged weights; 0: none
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise unknown("schedule", self.schedule, SCHEDULES)
+        if not self.learning_rate > 0:
+            raise UserError(f"the learning rate is {self.learning_rate}", "give a number above 0")
 
 
 @dataclass(frozen=True)

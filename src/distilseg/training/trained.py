@@ -111,6 +111,7 @@ def _make(
         : experiment.validation.validation_cases
     ]
     sampler = _sampler(experiment, train_cases)
+    augmentation = _augmentation(experiment.sampling.augmentation, experiment.sampling.flip_axes)
     precision, probed = _precision(experiment, machine, run, objective, sampler)
     fabric = make_fabric(machine, precision)
     if fabric.is_global_zero:
@@ -133,7 +134,7 @@ def _make(
         announce(f"{run.name}: resumes after step {state.step}")
     feed = batches(
         sampler,
-        _augmentation(sampling.augmentation, sampling.flip_axes),
+        augmentation,
         batch_size=sampling.batch_size,
         first_step=state.step * settings.accumulate,
         steps=ENDLESS,
@@ -296,7 +297,8 @@ def _precision(
             total, _ = probe(**given, progress=0.0)
             total.backward()
 
-        about = repr([{r: s.to_dict() for r, s in experiment.networks.items()}, experiment.recipe, share])
+        # Without the recipe: a control and its student, which are compared, get the same number format.
+        about = repr([{r: s.to_dict() for r, s in experiment.networks.items()}, share])
         return fastest_precision(step, machine.kind, about=about)
 
     if machine.devices * machine.nodes == 1:
