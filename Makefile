@@ -14,8 +14,8 @@ demo: $(VENV)/.installed
 test: lint types layers pytest
 
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests scripts benchmarks
+	$(BIN)/ruff format --check src tests scripts benchmarks
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy

@@ -1,8 +1,8 @@
 """Evidence for dual self-distillation on hippocampus MR: control, DS and DSD for four networks.
 
-    python scripts/evidence_hippocampus.py train --data Task04_Hippocampus    # about two hours of four cores
-    python scripts/evidence_hippocampus.py collect                            # runs -> results/hippocampus-dsd
-    python scripts/evidence_hippocampus.py page                               # results -> docs/evidence
+    python scripts/evidence_hippocampus.py train --data D   # hours of four cores; resumes
+    python scripts/evidence_hippocampus.py collect          # runs -> results/hippocampus-dsd
+    python scripts/evidence_page.py                         # results -> docs/evidence, README
 
 `train` runs one process of one thread per job (small 3D networks gain little from more) and can be stopped and
 repeated: finished rows are found again. `collect` keeps of each run what judging left behind, without paths.
@@ -87,7 +87,15 @@ def collect(runs: str) -> None:
     """Copies what is data from each finished run; paths and command lines of this machine stay behind."""
     from distilseg.runs import find_runs
 
-    kept = ("plan.json", "split.json", "status.json", "validation.csv", "metrics.csv", "evaluation.json", "cost.json")
+    kept = (
+        "plan.json",
+        "split.json",
+        "status.json",
+        "validation.csv",
+        "metrics.csv",
+        "evaluation.json",
+        "cost.json",
+    )
     for run in find_runs(runs):
         if not (run.finished and run.metrics.is_file()):
             print(f"left out, not finished: {run.name}")
@@ -103,8 +111,10 @@ def collect(runs: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "one", "collect", "page"])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["train", "one", "collect"])
     parser.add_argument("--data", default="../shared/data/Task04_Hippocampus")
     parser.add_argument("--runs", default="runs/evidence")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)

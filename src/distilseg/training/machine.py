@@ -94,7 +94,7 @@ def fastest_precision(
 ) -> tuple[str, dict[str, float]]:
     """The number format in which `step` (forward and backward of float32 weights) is fastest.
 
-    Fewer bits must be worth it: a candidate replaces float32 only if it saves a tenth of the time. Returns the
+    """The number format in which `step` (forward and backward in float32 weights) is fastest.
     format with the median seconds of each candidate. `about` describes network, patch and batch: the
     answer is kept under it in `cache` (default: the user's cache), so that a machine is probed once.
     """
