@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _interrupted()
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own refusals share no public class
-            return _refused(str(_said_better(error)), debug)
+            return _refused(str(_said_better(error, given)), debug)
         if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
             return _refused("there is not enough memory; give a smaller --batch-size or patch", debug)
         return _bug()
@@ -108,14 +108,18 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-def _said_better(error: Any) -> UserError:
-    """Typer's refusal with what would be right."""
+def _said_better(error: Any, words: Sequence[str]) -> UserError:
+    """Typer's refusal with the value that came and what would be right."""
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "distilseg"
     if context is not None and type(error).__name__ == "NoSuchOption":
         own = [name for p in context.command.params for name in (*p.opts, *p.secondary_opts)]
         return unknown("option", error.option_name, [name for name in own if name.startswith("--")])
     cause = " ".join(error.format_message().split()).rstrip(".")
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        if option in words:
+            last = len(words) - words[::-1].index(option)
+            cause = f"{cause}, not {words[last]!r}" if last < len(words) else cause
     return UserError(cause[:1].lower() + cause[1:], f"see `{where} --help`")
 
 

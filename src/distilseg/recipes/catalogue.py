@@ -95,5 +95,10 @@ def _load(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's file raises
+        raise UserError(
+            f"{path} cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})", "repair it"
+        ) from error
     return module

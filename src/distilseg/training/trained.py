@@ -363,8 +363,10 @@ def _describe(
 def _observers(
     run: Run, method: Method, classes: tuple[str, ...], step: int, tensorboard: bool
 ) -> list[Observer]:
-    watching: list[Observer] = [Tables(run, list(method.weights), classes[1:], step=step), Bar(run.name)]
-    return [*watching, TensorBoard(run.folder / "tensorboard")] if tensorboard else watching
+    # TensorBoard first: it may not be installed, and nothing is open yet.
+    # TensorBoard first: it may be missing, and nothing is open yet.
+    extra: list[Observer] = [TensorBoard(run.folder / "tensorboard")] if tensorboard else []
+    return [Tables(run, list(method.weights), classes[1:], step=step), Bar(run.name), *extra]
 
 
 def _averaged(network: nn.Module, average: Average | None) -> nn.Module:
