@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _interrupted()
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own refusals share no public class
-            return _refused(str(_said_better(error, given)), debug)
+            better = _said_better(error, given)
+            return _refused(str(better), debug) if better else 2
         if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
             return _refused("there is not enough memory; give a smaller --batch-size or patch", debug)
         return _bug()
@@ -108,13 +109,15 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-def _said_better(error: Any, words: Sequence[str]) -> UserError:
+def _said_better(error: Any, words: Sequence[str]) -> UserError | None:
     """Typer's refusal with the value that came and what would be right."""
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "distilseg"
     if context is not None and type(error).__name__ == "NoSuchOption":
         own = [name for p in context.command.params for name in (*p.opts, *p.secondary_opts)]
         return unknown("option", error.option_name, [name for name in own if name.startswith("--")])
+    if not error.format_message():  # no command: the help is printed
+        return None
     cause = " ".join(error.format_message().split()).rstrip(".")
     for option in getattr(getattr(error, "param", None), "opts", ()):
         if option in words:

@@ -22,18 +22,27 @@ from .text import literal, words
 Kind = tuple[str, tuple[Any, ...]]  # flag, integer, number, text, choice, list or mapping; and the choices
 
 
-def flag(parameter: inspect.Parameter) -> str:
-    """What the command line calls it."""
-    kind, _ = kind_of(parameter, {})
-    name = parameter.name.removesuffix("s") if kind == "mapping" else parameter.name
-    name = name.replace("_", "-")
-    return f"--{name}/--no-{name}" if kind == "flag" else f"--{name}"
+def flag(recipe: Recipe, name: str) -> str:
+    """What the command line calls the option `name`."""
+    kind, _ = _kind(recipe, name)
+    word = (name.removesuffix("s") if kind == "mapping" else name).replace("_", "-")
+    return f"--{word}/--no-{word}" if kind == "flag" else f"--{word}"
+
+
+def metavar(recipe: Recipe, name: str) -> str:
+    """What stands for its value."""
+    kind, choices = _kind(recipe, name)
+    return "|".join(map(str, choices)) or {"mapping": "NAME=VALUE", "list": "A,B", "flag": ""}.get(kind, kind)
+
+
+def _kind(recipe: Recipe, name: str) -> Kind:
+    return kind_of(recipe.options[name], recipe.make.__globals__)
 
 
 def kind_of(parameter: inspect.Parameter, names: Mapping[str, Any]) -> Kind:
     """How to read it; `names` are the globals of the recipe's file. Where the annotation does not say, its
     default does."""
-    annotation = parameter.annotation
+    annotation = None if parameter.annotation is parameter.empty else parameter.annotation
     if isinstance(annotation, str):
         try:
             annotation = eval(annotation, {**vars(typing), **names})
@@ -69,15 +78,17 @@ def _union(annotation: Any) -> tuple[Any, ...]:
 
 def parameters_of(recipe: Recipe, panel: str) -> list[inspect.Parameter]:
     """The recipe's options as typer understands them; None means: not given."""
-    return [_parameter(recipe, option, panel) for option in recipe.options.values()]
+    return [_parameter(recipe, name, panel) for name in recipe.options]
 
 
-def _parameter(recipe: Recipe, option: inspect.Parameter, panel: str) -> inspect.Parameter:
-    kind, choices = kind_of(option, recipe.make.__globals__)
+def _parameter(recipe: Recipe, name: str, panel: str) -> inspect.Parameter:
+    option, (kind, choices) = recipe.options[name], _kind(recipe, name)
     of_kind: dict[str, Any] = {"flag": bool, "integer": int, "number": float, "mapping": list[str]}
-    metavar = {"choice": "|".join(map(str, choices)), "mapping": "NAME=VALUE", "list": "A,B"}.get(kind)
-    default = "" if option.default is None or kind == "mapping" else f"Default: {option.default}."
-    info = typer.Option(flag(option), help=default, metavar=metavar, rich_help_panel=panel)
+    told = [f"{' or '.join(map(str, choices))}."] if choices else []
+    told += [f"Default: {option.default}."] if option.default is not None and kind != "mapping" else []
+    shown = metavar(recipe, name) if kind in ("mapping", "list") else None
+    panel = f"{panel}: switches" if kind == "flag" else panel  # their two names need the width
+    info = typer.Option(flag(recipe, name), help=" ".join(told), metavar=shown, rich_help_panel=panel)
     annotation = Annotated[of_kind.get(kind, str) | None, info]  # type: ignore[valid-type]
     return option.replace(default=None, annotation=annotation)
 
@@ -85,11 +96,11 @@ def _parameter(recipe: Recipe, option: inspect.Parameter, panel: str) -> inspect
 def values_of(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given, as the recipe takes them."""
     values: dict[str, Any] = {}
-    for name, option in recipe.options.items():
+    for name in recipe.options:
         value = given.get(name)
         if value is None or value == []:
             continue
-        kind, choices = kind_of(option, recipe.make.__globals__)
+        kind, choices = _kind(recipe, name)
         if kind == "choice":
             value = _chosen(name, value, choices)
         elif kind == "list":

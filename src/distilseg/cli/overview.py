@@ -28,7 +28,7 @@ def recipes(
 ) -> None:
     """What can be trained; with a NAME, its options."""
     from .. import commands
-    from .options import flag
+    from .options import flag, metavar
 
     found = commands.recipes(name)
     if name is None:
@@ -37,7 +37,10 @@ def recipes(
         return
     (recipe,) = found
     show.say(f"{recipe.name}: {inspect.getdoc(recipe.make) or ''}")
-    rows = [(flag(p), str(p.annotation), p.default) for p in recipe.options.values()]
+    rows = [
+        (flag(recipe, n), metavar(recipe, n), "" if p.default is None else p.default)
+        for n, p in recipe.options.items()
+    ]
     if rows:
         show.console().print(show.table(["option", "type", "default"], rows))
 
@@ -68,8 +71,8 @@ def networks(
     show.console().print(show.table(columns, rows, right=["parameters", "GFLOPs"]))
     shape = "x".join(map(str, sizes))
     show.say(
-        f"GFLOPs: multiply-accumulates of one forward pass / 10^9, as the field counts, for one patch of"
-        f" {shape} voxels with {modalities} modalities and {classes} classes"
+        "GFLOPs: multiply-accumulates of one forward pass / 10^9, as the field counts, for one patch;"
+        f" patch {shape}, modalities {modalities}, classes {classes}"
     )
     if name is not None:
         from ..networks.build import describe

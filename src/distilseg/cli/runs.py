@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -61,7 +62,9 @@ def evaluate(
         raise UserError(
             "--labels and --unit are for two folders", "give REFERENCES and PREDICTIONS, or leave them out"
         )
-    with show.progress("evaluating") as progress:
+    # The judge of a run shows a bar of its own.
+    bar = show.progress("evaluating") if predictions is not None else nullcontext()
+    with bar as progress:
         found = commands.evaluate(
             run,
             predictions,
@@ -75,7 +78,7 @@ def evaluate(
             tolerance_mm=tolerance_mm,
             empty=empty,
             out=out,
-            progress=progress if predictions is not None else None,
+            progress=progress,
         )
     show.print_scores(found.rows)
     written = out if out is not None else run / "metrics.csv" if predictions is None else None

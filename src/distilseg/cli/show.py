@@ -47,7 +47,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
 
     drawn = Table(header_style="bold")
     for name in columns:
-        drawn.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        drawn.add_column(Text(name), justify="right" if name in right else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(str(cell)) for cell in row))
     return drawn
@@ -92,25 +92,24 @@ def _plainly(value: Any) -> str:
 
 
 def print_scores(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Mean ± standard deviation over cases: a row per structure, a column per metric."""
+    """A row per structure, a column per metric: mean, under it the standard deviation over cases."""
     from ..evaluation import summarise_rows
     from ..report.contenders import METRICS
 
     summary = summarise_rows(rows)
-    metrics = list(dict.fromkeys(row["metric"] for row in summary))
+    names = list(dict.fromkeys(row["metric"] for row in summary))
+    known = {name: METRICS[name] for name in names if name in METRICS}
+    heads = {name: f"{m.title}{m.unit and f' [{m.unit}]'} {m.arrow}" for name, m in known.items()}
+    columns = [heads.get(name, name.replace("_", " ")) for name in names]
     cells = {(row["label"], row["metric"]): _score(row) for row in summary}
-    heads = {}
-    for name in metrics:
-        known = METRICS.get(name)
-        heads[name] = (
-            f"{known.title}{f' [{known.unit}]' if known.unit else ''}" if known else name.replace("_", " ")
-        )
     labels = list(dict.fromkeys(row["label"] for row in summary))
-    drawn = [[label, *(cells.get((label, name), "") for name in metrics)] for label in labels]
-    console().print(table(["structure", *heads.values()], drawn, right=list(heads.values())))
-    say(f"{len({row['case'] for row in rows})} cases, mean ± standard deviation over cases")
+    drawn = [[label, *(cells.get((label, name), "") for name in names)] for label in labels]
+    console().print(table(["structure", *columns], drawn, right=columns))
+    say(f"{len({row['case'] for row in rows})} cases; mean ± standard deviation over cases")
 
 
 def _score(row: Mapping[str, Any]) -> str:
-    excluded = f"\n{row['n_excluded']} undefined" if row["n_excluded"] else ""
-    return f"{row['mean']:.3f} ± {row['std']:.3f}{excluded}" if row["n"] else f"undefined{excluded and ''}"
+    lines = [f"{row['mean']:.3f}"] if row["n"] else []
+    lines += [f"± {row['std']:.3f}"] if row["n"] > 1 else []
+    lines += [f"{row['n_excluded']} undefined"] if row["n_excluded"] else []
+    return "\n".join(lines)

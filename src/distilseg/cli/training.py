@@ -40,9 +40,9 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     )
     train.callback()(_nothing)
     for recipe in _asked_for(words):
-        train.command(recipe.name, help=_help(recipe), rich_help_panel="Recipes", epilog=_EXAMPLES)(
-            _command(recipe)
-        )
+        train.command(
+            recipe.name, help=_help(recipe), rich_help_panel="Recipes", epilog=_examples_of(recipe)
+        )(_command(recipe))
     app.add_typer(train, name="train", rich_help_panel=panel)
 
 
@@ -59,6 +59,11 @@ def _asked_for(words: Sequence[str]) -> list[Recipe]:
     if not after or after[0].startswith("-"):
         return list(recipes().values())
     return [replace(find(after[0]), name=after[0])]
+
+
+def _examples_of(recipe: Recipe) -> str:
+    train = f"distilseg train {recipe.name} --data DATASET"
+    return examples(f"{train} --minutes 30", f"{train} --plan plan.json --steps 2000 --seed 1")
 
 
 def _help(recipe: Recipe) -> str:
@@ -97,7 +102,7 @@ def common(
         typer.Option(min=0, max=1, help="Patches around a structure.", rich_help_panel=_SAMPLING),
     ] = None,
     augmentation: Annotated[
-        str | None, typer.Option(help="A preset of data/augment.py.", rich_help_panel=_SAMPLING)
+        str | None, typer.Option(help="none, light, dsd_hippocampus or dsd_mmwhs.", rich_help_panel=_SAMPLING)
     ] = None,
     flip_axes: Annotated[
         list[str] | None,
