@@ -107,7 +107,18 @@ def ends(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
 
 def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert ends(KeyboardInterrupt(), monkeypatch) == 130
-    assert capsys.readouterr().err.startswith("interrupted; ")
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_what_resumes_says_so_when_interrupted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*words: object, **given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("distilseg.commands._train.train", interrupted)
+    assert main(["train", "supervised", "--data", "D"]) == 130
+    assert capsys.readouterr().err == "interrupted; the same command goes on where it stopped\n"
 
 
 def test_a_bug_keeps_its_traceback_and_asks_for_a_report(

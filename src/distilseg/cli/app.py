@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{error.filename or 'a file'}: {error.strerror}; is the path right, and free?", debug
         )
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted()
+        return _interrupted(given)
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own refusals share no public class
             better = _said_better(error, given)
@@ -72,7 +72,7 @@ def _run(words: list[str]) -> int:
     command = typer.main.get_command(_app(words))
     result: Any = command.main(args=words, prog_name="distilseg", standalone_mode=False)
     if result == 130:  # typer's own answer to Ctrl-C
-        return _interrupted()
+        return _interrupted(words)
     return result if isinstance(result, int) else 0
 
 
@@ -133,8 +133,9 @@ def _refused(line: str, debug: bool) -> int:
     return 2
 
 
-def _interrupted() -> int:
-    print("interrupted; `distilseg train` repeated goes on where it stopped", file=sys.stderr)
+def _interrupted(words: Sequence[str]) -> int:
+    resumes = {"train", "demo", "fetch"} & set(words)
+    print(f"interrupted{'; the same command goes on where it stopped' * bool(resumes)}", file=sys.stderr)
     return 130
 
 
