@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..hardware import processor_name
 from ..runs import Run
 
 Scans = Mapping[str, tuple[str, int | None]]  # modality -> file, channel
@@ -78,7 +78,7 @@ def _measure(folder: Path, cases: Mapping[str, Scans], device: str, threads: int
         "peak_memory_bytes": _peak(),
         "device": str(predictor.device),
         "threads": torch.get_num_threads(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "torch": torch.__version__,
     }
 
@@ -106,13 +106,6 @@ def _peak() -> int | None:
     except ImportError:
         return None
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on macOS
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _main(arguments: Sequence[str] | None = None) -> None:

@@ -39,6 +39,10 @@ class Average:
         self.decay = decay
         self.weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Takes saved averages back, to where the network's weights are."""
+        self.weights = {name: value.to(self.weights[name].device) for name, value in weights.items()}
+
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         for name, value in network.state_dict().items():
@@ -88,7 +92,7 @@ def load_state(
     objective.load_state_dict(content["objective"], strict=False)
     optimizer.load_state_dict(content["optimizer"])
     if average:
-        average.weights = content["average"]
+        average.restore(content["average"])
     return State(**content["state"]), content["precision"]
 
 

@@ -9,39 +9,31 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
-import math
-import platform
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .. import __version__
-from ..data import augment
 from ..data.batches import batches
-from ..data.cache import CachedCase, cache_cases
-from ..data.patches import PatchSampler
-from ..data.plan import save_plan
-from ..data.splits import save_split
+from ..data.cache import CachedCase
 from ..distillation.method import Method
-from ..errors import UserError, unknown
-from ..files import write_json
+from ..errors import UserError
 from ..inference.build import make_inferer
 from ..networks.build import NetworkSpec, build
 from ..networks.checkpoint import load_network, save_weights
 from ..networks.features import feature_shapes
 from ..runs import Run
 from ..types import Batch
+from .cases import content_digest, make_augmentation, make_sampler, prepare, steps_per_epoch
 from .experiment import Experiment
 from .loop import Observer, make_optimizer, train
-from .machine import Machine, fastest_precision, make_fabric
-from .objective import Objective, arguments
+from .machine import Machine, make_fabric
+from .objective import Objective
 from .observers import Bar, Tables, TensorBoard, announce
+from .precision import choose_precision
+from .record import write_description, write_status
 from .state import Average, State, load_state, save_state
 from .validate import mean_dice
 
@@ -70,8 +62,8 @@ def trained(
         role: trained(teacher, runs=runs, machine=machine, cache=cache, save_every_s=save_every_s)
         for role, teacher in experiment.teachers.items()
     }
-    prepared = _prepare(experiment, cache)
-    run = Run(Path(runs) / study.dataset.name / experiment.run_name(_content(prepared)))
+    prepared = prepare(experiment, cache)
+    run = Run(Path(runs) / study.dataset.name / experiment.run_name(content_digest(prepared)))
     if run.finished:
         announce(f"{run.name}: found, finished")
         return run
@@ -103,27 +95,16 @@ def _make(
     }
     method = experiment.method({role: _shapes(networks[role], spec) for role, spec in specs.items()})
     objective = Objective(method, networks)
-    learned = objective.learned()
-    optimizer = make_optimizer(learned, experiment.optimisation)
-
-    train_cases = [prepared[id] for id in study.split.train]
-    validation_cases = [prepared[id] for id in study.split.validation][
-        : experiment.validation.validation_cases
-    ]
-    sampler = _sampler(experiment, train_cases)
-    augmentation = _augmentation(experiment.sampling.augmentation, experiment.sampling.flip_axes)
-    precision, probed = _precision(experiment, machine, run, objective, sampler)
+    sampler, augmentation = make_sampler(experiment, prepared), make_augmentation(experiment)
+    precision, probed = choose_precision(experiment, machine, run, objective, sampler)
     fabric = make_fabric(machine, precision)
     if fabric.is_global_zero:
-        _describe(
-            experiment,
-            run,
-            _content(prepared),
-            method,
-            teachers,
-            {"precision": precision, "probed_s": probed},
-        )
+        carried_out = {"precision": precision, "probed_s": probed}
+        write_description(experiment, run, content_digest(prepared), method, teachers, carried_out)
     fabric.barrier()
+
+    objective.to(fabric.device)  # first: the optimizer's state and the averages live where the weights do
+    optimizer = make_optimizer(objective.learned(), experiment.optimisation)
 
     settings, sampling = experiment.optimisation, experiment.sampling
     average = Average(networks["student"], settings.ema) if settings.ema else None
@@ -142,6 +123,8 @@ def _make(
         world=fabric.world_size,
         workers=sampling.workers,
     )
+    validation_cases = [prepared[id] for id in study.split.validation]
+    validation_cases = validation_cases[: experiment.validation.validation_cases]
     inferer = make_inferer(experiment.inferer)
     see = method.roles["student"].input
 
@@ -183,7 +166,7 @@ def _make(
             optimizer=optimizer,
             optimisation=settings,
             budget=experiment.budget,
-            steps_per_epoch=_steps_per_epoch(experiment),
+            steps_per_epoch=steps_per_epoch(experiment),
             validation=experiment.validation,
             validate=validate,
             save=save,
@@ -195,77 +178,8 @@ def _make(
         )
     if fabric.is_global_zero:
         _save_student(run.last, experiment, networks["student"], average, state)
-        write_json(run.status, _ended(state, experiment))
+        write_status(experiment, run, state)
     fabric.barrier()
-
-
-def _ended(state: State, experiment: Experiment) -> dict[str, Any]:
-    patches = state.step * experiment.sampling.batch_size * experiment.optimisation.accumulate
-    return {
-        "steps": state.step,
-        "patches": patches,
-        "seconds": round(state.elapsed_s, 1),
-        "stopped_because": state.stopped,
-        "best_step": state.best_step,
-        "best_validation_dice": state.best,
-    }
-
-
-def _prepare(experiment: Experiment, cache: Path | None) -> dict[str, CachedCase]:
-    """The cases to learn from and to validate on, prepared and memory-mapped."""
-    from rich.progress import Progress
-
-    study = experiment.study
-    ids = [*study.split.train, *study.split.validation]
-    if not study.split.train or not study.split.validation:
-        raise UserError(
-            f"{study.dataset.name}: the split has {len(study.split.train)} cases to train and"
-            f" {len(study.split.validation)} to validate on",
-            "each needs at least one; label more cases or give another --split",
-        )
-    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("preparing cases", total=len(ids))
-        return cache_cases(
-            study.dataset,
-            ids,
-            study.plan,
-            folder=cache,
-            progress=lambda done, total: bar.update(task, completed=done),
-        )
-
-
-def _content(prepared: Mapping[str, CachedCase]) -> str:
-    """A digest of the voxels that are learned from: cache entries are named by their content."""
-    names = "\n".join(f"{id} {case.folder.name}" for id, case in sorted(prepared.items()))
-    return hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
-
-
-def _sampler(experiment: Experiment, cases: list[CachedCase]) -> PatchSampler:
-    sampling = experiment.sampling
-    return PatchSampler(
-        cases,
-        experiment.study.plan.patch,
-        experiment.study.seed,
-        foreground_fraction=sampling.foreground_fraction,
-        pad=sampling.pad,
-        patches_per_case=sampling.patches_per_case,
-    )
-
-
-def _steps_per_epoch(experiment: Experiment) -> int:
-    patches = len(experiment.study.split.train) * experiment.sampling.patches_per_case
-    return max(1, math.ceil(patches / (experiment.sampling.batch_size * experiment.optimisation.accumulate)))
-
-
-def _augmentation(preset: str, flip_axes: tuple[int, ...] | None) -> augment.Augmentation:
-    presets = {
-        name.lower(): value
-        for name, value in vars(augment).items()
-        if isinstance(value, augment.Augmentation)
-    }
-    if preset not in presets:
-        raise unknown("augmentation", preset, presets)
-    return replace(presets[preset], flip_axes=flip_axes)
 
 
 def _shapes(network: nn.Module, spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
@@ -275,95 +189,9 @@ def _shapes(network: nn.Module, spec: NetworkSpec) -> dict[str, tuple[int, ...]]
         return {}
 
 
-def _precision(
-    experiment: Experiment, machine: Machine, run: Run, objective: Objective, sampler: PatchSampler
-) -> tuple[str, dict[str, float]]:
-    """As asked for; as the run began, if it resumes; else by measurement of this very step."""
-    if run.experiment.is_file():
-        began = run.read(run.experiment).get("machine", {})
-        if machine.precision in ("auto", began.get("precision")):
-            return began["precision"], began.get("probed_s", {})
-    if machine.precision != "auto":
-        return machine.precision, {}
-
-    def measure() -> tuple[str, dict[str, float]]:
-        share = experiment.sampling.batch_size // (machine.devices * machine.nodes)
-        feed = batches(sampler, augment.NONE, batch_size=max(1, share), first_step=0, steps=1)
-        device = torch.device(machine.kind)
-        probe = copy.deepcopy(objective).to(device)
-        given = arguments(next(feed).to(device))
-
-        def step() -> None:
-            total, _ = probe(**given, progress=0.0)
-            total.backward()
-
-        # Without the recipe: a control and its student, which are compared, get the same number format.
-        about = repr([{r: s.to_dict() for r, s in experiment.networks.items()}, share])
-        return fastest_precision(step, machine.kind, about=about)
-
-    if machine.devices * machine.nodes == 1:
-        return measure()
-    scout = make_fabric(machine, "32-true")  # all processes must agree: the first one measures
-    found: tuple[str, dict[str, float]] = scout.broadcast(measure() if scout.is_global_zero else ("", {}))
-    return found
-
-
-def _describe(
-    experiment: Experiment,
-    run: Run,
-    content: str,
-    method: Method,
-    teachers: Mapping[str, Run],
-    machine: Mapping[str, Any],
-) -> None:
-    """Writes down what this run is, before its first step."""
-    study, control = experiment.study, experiment.control
-    dataset = study.dataset
-    save_plan(run.plan, study.plan)
-    save_split(run.split, study.split)
-    about = {
-        "recipe": experiment.recipe,
-        "options": dict(experiment.options),
-        "asked": dict(experiment.asked),
-        "dataset": {
-            "name": dataset.name,
-            "folder": str(dataset.folder.absolute()),
-            "layout": dataset.layout,
-            "licence": dataset.licence,
-            "reference": dataset.reference,
-        },
-        "modalities": list(study.plan.modalities),
-        "networks": {role: spec.to_dict() for role, spec in experiment.networks.items()},
-        "teachers": {role: teacher.name for role, teacher in teachers.items()},
-        "weights": {
-            name: w if isinstance(w, int | float) else "scheduled" for name, w in method.weights.items()
-        },
-        "sampling": asdict(experiment.sampling),
-        "optimisation": asdict(experiment.optimisation),
-        "validation": asdict(experiment.validation),
-        "budget": {name: value for name, value in asdict(experiment.budget).items() if value is not None},
-        "inferer": dict(experiment.inferer),
-        "seed": study.seed,
-        "control": None if control is None else control.run_name(content),
-        "machine": {
-            **machine,
-            "processor": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-        },
-        "versions": {
-            "distilseg": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "command": sys.argv,
-    }
-    write_json(run.experiment, about)
-
-
 def _observers(
     run: Run, method: Method, classes: tuple[str, ...], step: int, tensorboard: bool
 ) -> list[Observer]:
-    # TensorBoard first: it may not be installed, and nothing is open yet.
     # TensorBoard first: it may be missing, and nothing is open yet.
     extra: list[Observer] = [TensorBoard(run.folder / "tensorboard")] if tensorboard else []
     return [Tables(run, list(method.weights), classes[1:], step=step), Bar(run.name), *extra]

@@ -1,0 +1,77 @@
+"""From an experiment's cases to the batches it learns from."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ..data import augment
+from ..data.cache import CachedCase, cache_cases
+from ..data.patches import PatchSampler
+from ..errors import UserError, unknown
+from .experiment import Experiment
+
+
+def prepare(experiment: Experiment, cache: Path | None) -> dict[str, CachedCase]:
+    """The cases to learn from and to validate on, prepared and memory-mapped."""
+    from rich.progress import Progress
+
+    study = experiment.study
+    ids = [*study.split.train, *study.split.validation]
+    if not study.split.train or not study.split.validation:
+        raise UserError(
+            f"{study.dataset.name}: the split has {len(study.split.train)} cases to train and"
+            f" {len(study.split.validation)} to validate on",
+            "each needs at least one; label more cases or give another --split",
+        )
+    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("preparing cases", total=len(ids))
+        return cache_cases(
+            study.dataset,
+            ids,
+            study.plan,
+            folder=cache,
+            progress=lambda done, total: bar.update(task, completed=done),
+        )
+
+
+def content_digest(prepared: Mapping[str, CachedCase]) -> str:
+    """A digest of the voxels that are learned from: cache entries are named by their content."""
+    names = "\n".join(f"{id} {case.folder.name}" for id, case in sorted(prepared.items()))
+    return hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
+
+
+def make_sampler(experiment: Experiment, prepared: Mapping[str, CachedCase]) -> PatchSampler:
+    """Patches of the training cases."""
+    sampling = experiment.sampling
+    return PatchSampler(
+        [prepared[id] for id in experiment.study.split.train],
+        experiment.study.plan.patch,
+        experiment.study.seed,
+        foreground_fraction=sampling.foreground_fraction,
+        pad=sampling.pad,
+        patches_per_case=sampling.patches_per_case,
+    )
+
+
+def steps_per_epoch(experiment: Experiment) -> int:
+    """Optimizer steps until every training case has given its patches."""
+    patches = len(experiment.study.split.train) * experiment.sampling.patches_per_case
+    return max(1, math.ceil(patches / (experiment.sampling.batch_size * experiment.optimisation.accumulate)))
+
+
+def make_augmentation(experiment: Experiment) -> augment.Augmentation:
+    """The named preset; raises UserError with those that there are."""
+    preset = experiment.sampling.augmentation
+    presets = {
+        name.lower(): value
+        for name, value in vars(augment).items()
+        if isinstance(value, augment.Augmentation)
+    }
+    if preset not in presets:
+        raise unknown("augmentation", preset, presets)
+    return replace(presets[preset], flip_axes=experiment.sampling.flip_axes)

@@ -1,0 +1,87 @@
+"""What a run folder says of its run: how it began, how it ended."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..data.plan import save_plan
+from ..data.splits import save_split
+from ..distillation.method import Method
+from ..files import write_json
+from ..hardware import processor_name
+from ..runs import Run
+from .experiment import Experiment
+from .state import State
+
+
+def write_description(
+    experiment: Experiment,
+    run: Run,
+    content: str,
+    method: Method,
+    teachers: Mapping[str, Run],
+    machine: Mapping[str, Any],
+) -> None:
+    """Writes down what this run is, before its first step."""
+    study, control = experiment.study, experiment.control
+    dataset = study.dataset
+    save_plan(run.plan, study.plan)
+    save_split(run.split, study.split)
+    about = {
+        "recipe": experiment.recipe,
+        "options": dict(experiment.options),
+        "asked": dict(experiment.asked),
+        "dataset": {
+            "name": dataset.name,
+            "folder": str(dataset.folder.absolute()),
+            "layout": dataset.layout,
+            "licence": dataset.licence,
+            "reference": dataset.reference,
+        },
+        "modalities": list(study.plan.modalities),
+        "networks": {role: spec.to_dict() for role, spec in experiment.networks.items()},
+        "teachers": {role: teacher.name for role, teacher in teachers.items()},
+        "weights": {
+            name: w if isinstance(w, int | float) else "scheduled" for name, w in method.weights.items()
+        },
+        "sampling": asdict(experiment.sampling),
+        "optimisation": asdict(experiment.optimisation),
+        "validation": asdict(experiment.validation),
+        "budget": {name: value for name, value in asdict(experiment.budget).items() if value is not None},
+        "inferer": dict(experiment.inferer),
+        "seed": study.seed,
+        "control": None if control is None else control.run_name(content),
+        "machine": {
+            **machine,
+            "processor": processor_name(),
+            "threads": torch.get_num_threads(),
+        },
+        "versions": {
+            "distilseg": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "command": sys.argv,
+    }
+    write_json(run.experiment, about)
+
+
+def write_status(experiment: Experiment, run: Run, state: State) -> None:
+    """Writes down that this run has ended, and why."""
+    patches = state.step * experiment.sampling.batch_size * experiment.optimisation.accumulate
+    status = {
+        "steps": state.step,
+        "patches": patches,
+        "seconds": round(state.elapsed_s, 1),
+        "stopped_because": state.stopped,
+        "best_step": state.best_step,
+        "best_validation_dice": state.best,
+    }
+    write_json(run.status, status)
