@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import nibabel
@@ -12,6 +13,8 @@ import pytest
 from distilseg import commands
 from distilseg.cli import main
 from distilseg.data.phantom import write_phantom
+from distilseg.report.contenders import contenders
+from distilseg.report.words import train_command
 from distilseg.runs import Run, read_rows
 
 
@@ -79,6 +82,28 @@ def test_train_again_finds_the_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "dual_self_distillation did not help at this budget" in captured.out
     assert f"distilseg predict {student().folder} SCAN.nii.gz PREDICTIONS" in captured.out
     assert captured.err == ""  # no progress where no one looks
+
+
+def test_the_command_of_the_page_makes_the_same_run_again() -> None:
+    """Typed as printed, with plan and split of the run, it finds the run that printed it: nothing is lost."""
+    typed(
+        "distilseg train dual_self_distillation --data SCANS --plan plan.json --steps 1 --runs typed --clip 0"
+        " --flip-axes none --no-detach-teacher --teacher mean --network dynunet"
+        " --network-option filters=[4,8,8] --learning-rate 1e-3 --seed 2 --subjects 3 --precision 32-true"
+        " --validations 1 --no-control"
+    )
+    (folder,) = Path("typed/Phantom").iterdir()
+    run = Run(folder)
+    (contender,) = contenders([run])
+    program, *words = shlex.split(train_command(contender, run.read(run.experiment)))
+    assert program == "distilseg"
+    assert "filters=[4, 8, 8]" in words
+    files = ["--plan", str(run.plan), "--split", str(run.split)]
+    where = ["--runs", "typed", "--precision", "32-true", "--no-control"]
+    last = run.last.stat().st_mtime_ns
+    assert main([*words, *files, *where]) == 0
+    assert [path.name for path in Path("typed/Phantom").iterdir()] == [run.name]
+    assert run.last.stat().st_mtime_ns == last
 
 
 def test_evaluate_run(capsys: pytest.CaptureFixture[str]) -> None:

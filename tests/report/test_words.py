@@ -134,6 +134,6 @@ def test_train_command_can_be_pasted(make_run):
     assert shlex.split(command) == [
         *("distilseg", "train", "dsd", "--data", "Phantom", "--network", "my net; rm -rf /"),
         *("--temperature", "2.0", "--detach-teacher", "--no-background"),
-        *("--patch", "32", "--patch", "32", "--minutes", "4", "--seed", "3"),
+        *("--patch", "32,32", "--minutes", "4", "--seed", "3"),
     ]
     assert "somebody" not in command

@@ -152,6 +152,8 @@ def train_command(contender: Contender, experiment: Mapping[str, Any]) -> str:
     asked = experiment.get("asked", contender.options)
     given = {**asked, **(budget if isinstance(budget, Mapping) else {})}
     for name, value in given.items():
+        if name == "clip" and value is None:
+            value = 0  # the command line's word for no limit
         if not re.fullmatch(r"[A-Za-z_]\w*", name) or value is None or value == {}:
             continue
         flag = name.replace("_", "-")
@@ -160,7 +162,7 @@ def train_command(contender: Contender, experiment: Mapping[str, Any]) -> str:
         elif isinstance(value, Mapping):  # network_options: --network-option name=value, one each
             words += [w for k, v in value.items() for w in (f"--{flag.removesuffix('s')}", f"{k}={_word(v)}")]
         elif isinstance(value, list | tuple):
-            words += [word for item in value for word in (f"--{flag}", _word(item))]
+            words += [f"--{flag}", ",".join(_word(item) for item in value)]
         else:
             words += [f"--{flag}", _word(value)]
     if experiment.get("seed") is not None:
