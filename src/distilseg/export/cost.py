@@ -21,13 +21,16 @@ from ..errors import UserError
 from ..hardware import processor_name
 from ..runs import Run
 
+WARM_CASES = 3  # at least, for the median
+ENOUGH_S = 6.0  # of timing: a median over many cases shrugs off what else the machine does
+
 Scans = Mapping[str, tuple[str, int | None]]  # modality -> file, channel
 
 
 def measure_cost(
     run: Run, cases: Mapping[str, Scans], *, device: str = "auto", threads: int | None = None
 ) -> dict[str, Any]:
-    """Measures `cases` (three or four will do) in a fresh process; returns what cost.json holds."""
+    """Measures up to all of `cases` in a fresh process, for a few seconds; returns what cost.json holds."""
     order = [sys.executable, "-m", "distilseg.export.cost", str(run.folder), "--device", device]
     if threads:
         order += ["--threads", str(threads)]
@@ -64,6 +67,8 @@ def _measure(folder: Path, cases: Mapping[str, Scans], device: str, threads: int
         labels = predictor.segment(scans, case=case)
         seconds.append(time.perf_counter() - start)
         voxels.append(labels.size)
+        if len(seconds) > WARM_CASES and sum(seconds) > ENOUGH_S:
+            break
     spec_patch = predictor.plan.patch
     shape = (1, len(predictor.plan.modalities), *spec_patch)
     return {
