@@ -56,14 +56,7 @@ class Predictor:
 
     def prepare(self, scans: Mapping[str, Scan], *, case: str) -> Preprocessed:
         """What the network is shown, and the grid that leads back."""
-        prepared = preprocess(scans, None, self.plan, case=case)
-        for modality, image in zip(self.plan.modalities, prepared.image, strict=True):
-            if not np.isfinite(image).all():
-                raise UserError(
-                    f"case {case}: {modality} holds voxels that are NaN or infinite",
-                    "`distilseg check` shows where; repair the scan",
-                )
-        return prepared
+        return preprocess(scans, None, self.plan, case=case)
 
     @torch.inference_mode()
     def logits(self, image: NDArray[np.float32] | Tensor, *, case: str = "") -> Tensor:

@@ -240,3 +240,11 @@ def test_label_values_become_class_indices():
     assert class_indices(np.array([[[True, False]]]), (0, 1), case="a").tolist() == [[[1, 0]]]
     with pytest.raises(UserError, match="at most 256"):
         class_indices(label, tuple(range(300)), case="a")
+
+
+def test_a_voxel_that_is_no_number_is_named_before_anything_is_learned():
+    holed = np.ones((4, 4, 4))
+    holed[1, 2, 3] = np.nan
+    message = refused({"MR": scan(holed)}, None, plan(modalities=("MR",)), case="p7")
+    assert "case p7: MR holds voxels that are NaN or infinite" in message
+    assert "distilseg check" in message

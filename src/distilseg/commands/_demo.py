@@ -56,7 +56,7 @@ def demo(
     settings = {"validations": 5, "validation_cases": 8, "flip_axes": (0,)}
     student = asked.with_settings(Budget(minutes=share), **settings)
     assert student.control is not None
-    say(f"training the control for {share:.1f} minutes, then the student for as many steps")
+    say(f"training the control for {share:.2g} minutes, then the student for as many steps")
     control_run = trained(student.control, runs=out / "runs", machine=machine, cache=cache)
     steps = control_run.read(control_run.status)["steps"]
     student = replace(student, budget=Budget(steps=steps, minutes=SLACK * share))

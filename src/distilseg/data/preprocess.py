@@ -106,7 +106,8 @@ def preprocess(scans: Mapping[str, Scan], label: Scan | None, plan: Plan, *, cas
 
     `scans` by modality, all on one grid; extra modalities are ignored. `label` holds label values, or is None
     where none is known (prediction): the image and the grid do not depend on it. Raises `UserError`, naming
-    the case, for a modality that is missing, grids that differ, and label values the plan does not know.
+    the case, for a modality that is missing, grids that differ, voxels that are NaN or infinite, and label
+    values the plan does not know.
     """
     missing = [name for name in plan.modalities if name not in scans]
     if missing:
@@ -127,6 +128,12 @@ def preprocess(scans: Mapping[str, Scan], label: Scan | None, plan: Plan, *, cas
             for name, scan in images.items()
         ]
     ).astype(np.float32, copy=False)
+    for modality, volume in zip(plan.modalities, image, strict=True):
+        if not np.isfinite(volume).all():
+            raise UserError(
+                f"case {case}: {modality} holds voxels that are NaN or infinite",
+                "`distilseg check` shows where; repair the scan",
+            )
     if label is None:
         return Preprocessed(image, None, grid)
     classes = class_indices(grid.crop(label.array), plan.label_values, case=case)
