@@ -233,23 +233,6 @@ def test_recipes_and_networks(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{row.parameters:,}" in out
 
 
-def test_demo_ends_with_everything(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The lines after the demo; the demo itself is stood in for by the runs that are here."""
-    runs = [Run(folder) for folder in sorted(Path("runs/Phantom").iterdir(), reverse=True)]
-    monkeypatch.setattr("distilseg.commands._demo.demo", lambda **given: runs)
-    typed("distilseg demo --minutes 1 --out demo --device cpu")
-    out = capsys.readouterr().out
-    for said in (
-        "did not help at this budget",
-        "report: demo/report.html",
-        "demo/predictions",
-        "minutes in all",
-    ):
-        assert said in out
-
-
 def test_fetch_prints_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     there = tmp_path / "Task04_Hippocampus"
     there.mkdir()

@@ -61,6 +61,8 @@ def demo(
     steps = control_run.read(control_run.status)["steps"]
     student = replace(student, budget=Budget(steps=steps, minutes=SLACK * share))
     student_run = trained(student, runs=out / "runs", machine=machine, cache=cache)
+    if (made := student_run.read(student_run.status)["steps"]) < steps:
+        say(f"the student ran out of time after {made} of {steps} steps; give more --minutes")
     pair = [control_run, student_run]
     for run in pair:
         judge(run, dataset, device=machine.device)
