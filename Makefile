@@ -1,12 +1,13 @@
 # Two commands on a fresh machine, nothing needed but Python and make:
 #   make demo    the whole line on real hippocampus MR, in about ten minutes of four CPU cores
 #   make test    every check: style, types, architecture, tests
+# And: make bench, the claims of speed and memory (see benchmarks/).
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: demo test lint types layers pytest clean
+.PHONY: demo test bench lint types layers pytest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/distilseg demo --minutes $(MINUTES)
@@ -35,6 +36,9 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/.installed
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,57 @@
+"""`python -m benchmarks [--quick] [NAME ...]`: runs the claims, prints them, writes them to results/."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from distilseg.hardware import processor_name
+from distilseg.runs import write_rows
+
+from .common import Row
+
+CLAIMS = ("command_line", "surface_metrics", "label_export", "training")
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+SHOWN = ("claim", "what", "ours", "peer", "unit", "peer_name", "ratio", "aim", "met", "note")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CLAIMS)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, nothing written")
+    given = parser.parse_args()
+    rows: list[Row] = []
+    for name in given.names or CLAIMS:
+        rows += importlib.import_module(f"benchmarks.{name}").main(given.quick)
+    table = Table(*SHOWN)
+    for one in rows:
+        table.add_row(*(str(one[column]) for column in SHOWN))
+    Console(width=200).print(table)
+    if not given.quick and not given.names:
+        path = RESULTS / f"benchmarks-{re.sub(r'[^a-z0-9]+', '-', processor_name().lower()).strip('-')}.csv"
+        write_rows(path, [{**one, **_machine()} for one in rows])
+        print(f"written: {path.relative_to(RESULTS.parent)}")
+
+
+def _machine() -> Row:
+    versions = {name: version(name) for name in ("distilseg", "torch", "monai", "numpy", "scipy")}
+    return {
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **versions,
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+if __name__ == "__main__":
+    main()
