@@ -44,8 +44,15 @@ ROWS = (
     Row("dynunet-8", "dynunet", {"filters": [8, 16, 32, 64, 128]}, 1500, (0, 1, 2)),
 )
 
+# Which term is at fault where DSD did not help: each alone, and teachers that gradients do not reach.
+WHY = (
+    ("dynunet-8", "dsd_sdd", 0, {}),
+    ("dynunet-8", "dsd_sde", 0, {}),
+    ("dynunet-8", "dual_self_distillation", 0, {"detach_teacher": True}),
+)
 
-def one(data: str, runs: str, name: str, recipe: str, seed: int) -> None:
+
+def one(data: str, runs: str, name: str, recipe: str, seed: int, options: dict[str, Any]) -> None:
     """Trains and judges a single run, on one thread."""
     import torch
 
@@ -57,7 +64,11 @@ def one(data: str, runs: str, name: str, recipe: str, seed: int) -> None:
     train(
         recipe,
         data,
-        options={"network": row.network, **({"network_options": row.options} if row.options else {})},
+        options={
+            "network": row.network,
+            **({"network_options": row.options} if row.options else {}),
+            **options,
+        },
         runs=runs,
         steps=row.steps,
         seed=seed,
@@ -68,18 +79,19 @@ def one(data: str, runs: str, name: str, recipe: str, seed: int) -> None:
 
 def train_all(data: str, runs: str, jobs: int) -> None:
     """Every row, the longest first."""
-    orders = [(row.name, recipe, seed) for row in ROWS for seed in row.seeds for recipe in RECIPES]
+    orders = [(row.name, recipe, seed, {}) for row in ROWS for seed in row.seeds for recipe in RECIPES]
 
-    def start(order: tuple[str, str, int]) -> int:
-        name, recipe, seed = order
+    def start(order: tuple[str, str, int, dict[str, Any]]) -> int:
+        name, recipe, seed, options = order
         command = [sys.executable, __file__, "one", "--data", data, "--runs", runs]
         command += ["--row", name, "--recipe", recipe, "--seed", str(seed)]
+        command += ["--options", json.dumps(options)]
         code = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False).returncode
         print(f"{name} {recipe} seed {seed}: {'done' if code == 0 else f'failed ({code})'}", flush=True)
         return code
 
     with ThreadPoolExecutor(jobs) as pool:
-        if any(list(pool.map(start, orders))):
+        if any(list(pool.map(start, [*orders, *WHY]))):
             sys.exit("some runs failed; repeat the command, it resumes")
 
 
@@ -121,11 +133,12 @@ def main() -> None:
     parser.add_argument("--row")
     parser.add_argument("--recipe")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--options", type=json.loads, default={})
     given = parser.parse_args()
     if given.what == "train":
         train_all(given.data, given.runs, given.jobs)
     elif given.what == "one":
-        one(given.data, given.runs, given.row, given.recipe, given.seed)
+        one(given.data, given.runs, given.row, given.recipe, given.seed, given.options)
     elif given.what == "collect":
         collect(given.runs)
 

@@ -54,8 +54,9 @@ def _order(run: Run) -> tuple[str, int, int, int]:
     """By network and width, the control first, seeds in turn."""
     about = run.read(run.experiment)
     filters = about["options"].get("network_options", {}).get("filters", [0])
-    recipes = ("supervised", "dsd_ds", "dual_self_distillation")
-    return about["options"]["network"], filters[0], recipes.index(about["recipe"]), about["seed"]
+    recipes = ("supervised", "dsd_ds", "dsd_sdd", "dsd_sde", "dual_self_distillation")
+    place = 2 * recipes.index(about["recipe"]) + bool(about["asked"].get("detach_teacher"))
+    return about["options"]["network"], filters[0], place, about["seed"]
 
 
 def _shown(comparison: Comparison) -> str:
@@ -74,6 +75,9 @@ def _page(comparison: Comparison) -> str:
         "*Written by `python scripts/evidence_page.py` from `results/hippocampus-dsd`; do not edit.*\n",
         "**In words:**\n",
         *(f"- {line}" for line in verdicts(comparison)),
+        "\n## What to make of it\n",
+        _reading(comparison),
+        "## The table\n",
         f"\n{len(comparison.cases)} test cases that no run has seen. Mean over cases (95 % bootstrap interval of"
         " the mean over cases); differences are paired by case, run minus its control, p by Wilcoxon's"
         " signed-rank test, corrected by Holm over structures and networks within a metric. Where several seeds"
@@ -98,6 +102,39 @@ def _page(comparison: Comparison) -> str:
         " (CC-BY-SA 4.0).\n",
     ]
     return "\n".join(parts)
+
+
+def _reading(comparison: Comparison) -> str:
+    """What the numbers say beyond the verdicts, in numbers."""
+    distilled = comparison.contender(_shown(comparison))
+    control = comparison.contender(comparison.controls[distilled.name])
+    by_seed = [_dice(own) - _dice(other) for own, other in zip(distilled.runs, control.runs, strict=True)]
+    lines = [
+        f"- **Over seeds.** {distilled.name} minus its control, seed by seed:"
+        f" {', '.join(words.number(d, 3, sign=True) for d in by_seed)} mean Dice; the control's own seeds spread over"
+        f" {words.number(max(map(_dice, control.runs)) - min(map(_dice, control.runs)), 3)}."
+    ]
+    parts = [c for c in comparison.contenders if comparison.controls[c.name] == control.name]
+    if len(parts) > 2:
+        told = ", ".join(
+            f"{c.name.replace(', dynunet', '')} {_dice(c.runs[0]) - _dice(control.runs[0]):+.3f}"
+            for c in parts
+        )
+        lines.append(f"- **Which term.** Seed 0 alone, minus its control: {told}.".replace("-0.", "−0."))
+    slow = min(comparison.contenders, key=lambda c: _dice(c.runs[0]))
+    status = slow.runs[0].read(slow.runs[0].status)
+    lines.append(
+        f"- **Not converged.** {slow.name} reached {_dice(slow.runs[0]):.3f} after {status['steps']} steps, its best"
+        f" validation at step {status['best_step']}: what is gained over it says that extra outputs speed up the start, not"
+        " that they end higher."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _dice(run: Run) -> float:
+    """Mean Dice of one run over cases and structures."""
+    alone = compare_runs([run])
+    return alone.scores[alone.contenders[0].name, alone.overall, "dice"].mean
 
 
 def _table(comparison: Comparison) -> str:
@@ -133,11 +170,9 @@ def _seeds(comparison: Comparison) -> str:
     ]
     for contender in comparison.contenders:
         for run, seed in zip(contender.runs, contender.seeds, strict=True):
-            alone = compare_runs([run])
-            score = alone.scores[alone.contenders[0].name, alone.overall, "dice"]
             status = run.read(run.status)
             best = f"{status['best_validation_dice']:.3f} | {status['best_step']}"
-            lines.append(f"| {contender.name} | {seed} | {score.mean:.3f} | {best} |")
+            lines.append(f"| {contender.name} | {seed} | {_dice(run):.3f} | {best} |")
     return "\n".join(lines) + "\n"
 
 
