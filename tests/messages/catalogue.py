@@ -10,6 +10,7 @@ TRAIN = (
     "train supervised --data {w}/good --plan {w}/plan.json --steps 1 --runs {w}/new_runs --cache {w}/cache"
     " --network-option filters=[4,8,8] --precision 32-true --validations 1"
 )
+DISTIL = TRAIN.replace("supervised", "dual_self_distillation") + " --no-control"
 OF = "train supervised --steps 1 --runs {w}/new_runs --cache {w}/cache --data {w}"
 
 CATALOGUE: dict[str, tuple[str, list[str]]] = {
@@ -28,6 +29,9 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
     "a word for a number": (TRAIN + " --steps abc", [r"'--steps'", r"integer", r"not 'abc'", r"--help"]),
     "a word for an axis": (TRAIN + " --flip-axes left", [r"--flip-axes 'left'", r"numbers", r"32,48,32"]),
     "negative seed": (TRAIN + " --seed -1", [r"'--seed'", r"equal to 0, not '-1'"]),
+    "no recipe": ("train --data {w}/good", [r"the recipe comes first", r"distilseg recipes"]),
+    "an axis without end": ("plan {w}/good --patch inf,16,16", [r"--patch 'inf,16,16'", r"32,48,32"]),
+    "a spacing that is no number": ("plan {w}/good --spacing nan,1,1", [r"--spacing 'nan,1,1'", r"numbers"]),
     # datasets
     "no such folder": ("plan {w}/nowhere", [r"no dataset at .*nowhere", r"correct the path"]),
     "nothing in it": ("check {w}/nothing", [r"nothing holds no dataset", r"dataset\.json"]),
@@ -57,7 +61,7 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
     ),
     "voxels that are no numbers": (
         OF + "/not_finite",
-        [r"phantom_003", r"not finite|nan", r"distilseg check"],
+        [r"phantom_003", r"NaN or infinite", r"distilseg check"],
     ),
     "a copy into the dataset": (
         "check {w}/fractional --fix {w}/fractional/copy",
@@ -168,6 +172,14 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
         [r"swin_unetr cannot take a patch of 16x16x16", r"works is 32x32x64|works is \d+x\d+x\d+"],
     ),
     "networks of one axis": ("networks --patch 64", [r"patch \[64\]", r"2 or 3"]),
+    "a network option of nothing": (
+        TRAIN.replace("[4,8,8]", "[0,8,8]"),
+        [r"filters is \[0, 8, 8\], expected .*above 0", r"default"],
+    ),
+    "a network of ones own that fails": (
+        "networks {w}/my_network.py:flat",
+        [r"my_network\.py:flat fails on a patch of 64x64x64", r"mend it"],
+    ),
     # training
     "no budget": (TRAIN + " --steps 0", [r"the budget is 0 steps", r"above 0"]),
     "negative minutes": (TRAIN + " --minutes -1", [r"-1\.0 minutes", r"above 0"]),
@@ -183,6 +195,17 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
         [r"unknown schedule 'cosin'", r"did you mean 'cosine'"],
     ),
     "unknown optimizer": (TRAIN + " --optimizer adamm", [r"unknown optimizer 'adamm'", r"adam"]),
+    "an average that never moves": (TRAIN + " --ema 1", [r"decay of averaged weights is 1", r"below 1"]),
+    "a temperature of nothing": (
+        DISTIL + " --temperature 0",
+        [r"temperature is 0", r"above 0"],
+    ),
+    "a weight below nothing": (DISTIL + " --alpha -1", [r"weight of the term 'encoder' is -1", r"from 0"]),
+    "a weight that is no number": (
+        DISTIL + " --beta nan",
+        [r"weight of the term 'decoder' is nan", r"from 0"],
+    ),
+    "a demo of no time": ("demo --minutes 0 --data {w}/good --out {w}/demo", [r"0\.0 minutes", r"above 0"]),
     "an axis that is none": (TRAIN + " --flip-axes 3", [r"flip.axes|axis", r"\b3\b", r"0, 1|0 to 2"]),
     "runs where a file lies": (
         TRAIN + " --runs {w}/a_file --seed 3",
@@ -222,6 +245,11 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
     "a case that is none": (
         "evaluate {w}/run_good --cases phantom_99",
         [r"unknown case .* 'phantom_99'", r"did you mean"],
+    ),
+    "a metric that is none": ("compare {w}/run_good --metrics dise", [r"unknown metric 'dise'", r"'dice'"]),
+    "a page where a folder is": (
+        "report {w}/run_good --out {w}/nothing",
+        [r"/nothing: .*directory", r"path"],
     ),
     # evaluation of folders
     "folders that differ in shape": (

@@ -117,7 +117,7 @@ def test_filters_are_cut_to_the_levels() -> None:
         (NetworkSpec("nowhere.py:net", 1, 2, (16, 16)), "there is no file nowhere.py"),
         (
             NetworkSpec("dynunet", 1, 2, (16, 16), {"filters": 16}),
-            "filters is 16, expected Sequence[int]; its",
+            "filters is 16, expected Sequence[int] above 0; its",
         ),
         (NetworkSpec("dynunet", 1, 2, (16, 16), {"filters": [8, "x"]}), "filters is [8, 'x'], expected"),
         (NetworkSpec("dynunet", 1, 2, (16, 16), {"filters": [4, 8]}), "2 filter counts; give at least 3"),

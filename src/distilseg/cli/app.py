@@ -32,7 +32,9 @@ _SYSTEM = {
     errno.EPERM,
     errno.EROFS,
 }
-_REPORT = "this is a mistake in distilseg, not yours: please report it with the lines above"
+_REPORT = (
+    "distilseg did not foresee this: please report it with the lines above, or mend them if they are yours"
+)
 _EXAMPLES = examples(
     "distilseg demo",
     "distilseg check DATASET",
@@ -54,9 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in _SYSTEM:
             return _bug()
-        return _refused(
-            f"{error.filename or 'a file'}: {error.strerror}; is the path right, and free?", debug
-        )
+        place = error.filename2 or error.filename or "a file"  # the second is where a new file goes
+        return _refused(f"{place}: {error.strerror}; is the path right, and free?", debug)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted(given)
     except Exception as error:

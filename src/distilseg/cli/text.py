@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -37,11 +38,12 @@ def _numbers(text: str | Iterable[str] | None, option: str) -> tuple[float, ...]
         return None
     parts = [text] if isinstance(text, str) else text
     try:
-        return tuple(float(word) for word in words([part.replace("x", ",") for part in parts]) or [])
+        numbers = tuple(float(word) for word in words([part.replace("x", ",") for part in parts]) or [])
     except ValueError:
-        raise UserError(
-            f"{option} {_shown(text)} is no list of numbers", f"write it as {option} 32,48,32"
-        ) from None
+        numbers = (math.nan,)
+    if not all(map(math.isfinite, numbers)):
+        raise UserError(f"{option} {_shown(text)} is no list of numbers", f"write it as {option} 32,48,32")
+    return numbers
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import UserError
 from . import show
 from .text import examples, whole_numbers
 
@@ -56,8 +57,13 @@ def _asked_for(words: Sequence[str]) -> list[Recipe]:
     from ..recipes import find, recipes
 
     after = words[words.index("train") + 1 :] if "train" in words else []
-    if not after or after[0].startswith("-"):
+    if not after or after[0] == "--help" or "_DISTILSEG_COMPLETE" in os.environ:
         return list(recipes().values())
+    if after[0].startswith("-"):
+        raise UserError(
+            f"train {after[0]}: the recipe comes first",
+            "distilseg train RECIPE --data DATASET; `distilseg recipes` lists them",
+        )
     return [replace(find(after[0]), name=after[0])]
 
 

@@ -10,11 +10,13 @@ remembers (prototypes): the loop trains those parameters, the exported model nev
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from ..errors import UserError
 from ..types import Batch, Losses, Outputs
 
 Weight = float | Callable[[float], float]  # a number, or a function of progress in [0, 1]
@@ -41,13 +43,19 @@ class Method(nn.Module, abc.ABC):
     paper_weights: Mapping[str, Weight]  # one per term, as published
 
     def __init__(self, weights: Mapping[str, Weight] | None = None) -> None:
-        """`weights` replaces published weights by name; an unknown name raises ValueError."""
+        """`weights` replaces published weights by name; an unknown name raises ValueError, a weight that is
+        below 0 or no number UserError."""
         super().__init__()
         weights = weights or {}
         if wrong := sorted(weights.keys() - self.paper_weights.keys()):
             raise ValueError(
                 f"{type(self).__name__} has no term {wrong}; its terms are {sorted(self.paper_weights)}"
             )
+        for name, weight in weights.items():
+            if not callable(weight) and not 0 <= weight < math.inf:
+                raise UserError(
+                    f"the weight of the term {name!r} is {weight}", "give a number from 0 upwards"
+                )
         self.weights: dict[str, Weight] = {**self.paper_weights, **weights}
 
     @abc.abstractmethod

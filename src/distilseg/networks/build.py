@@ -101,7 +101,7 @@ def build(spec: NetworkSpec) -> nn.Module:
         return builder(spec.in_channels, spec.classes, tuple(spec.patch), **spec.options)
     except UserError:
         raise
-    except (ValueError, AssertionError) as error:  # a library's own refusal of a value
+    except (ValueError, AssertionError, RuntimeError) as error:  # a library's own refusal of a value
         cause = f"{spec.name} cannot be built with {dict(spec.options)}: {' '.join(str(error).split())}"
         raise UserError(cause, "change that option") from error
 
@@ -121,7 +121,8 @@ def _check_arguments(spec: NetworkSpec) -> None:
             raise unknown(f"option of {spec.name}", option, known)
         if not _fits(value, known[option].default):
             raise UserError(
-                f"{spec.name}: the option {option} is {value!r}, expected {known[option].kind}",
+                f"{spec.name}: the option {option} is {value!r}, expected {known[option].kind}"
+                + " above 0" * isinstance(known[option].default, tuple),
                 f"its default is {known[option].default!r}",
             )
     if spec.in_channels < 1 or spec.classes < 2:
@@ -134,9 +135,9 @@ def _check_arguments(spec: NetworkSpec) -> None:
 
 
 def _fits(value: Any, default: Any) -> bool:
-    """Whether `value` is of the default's kind; a default of None says nothing."""
+    """Whether `value` is of the default's kind; lists are of counts; a default of None says nothing."""
     if isinstance(default, tuple):
-        return isinstance(value, (list, tuple)) and all(_fits(entry, default[0]) for entry in value)
+        return isinstance(value, (list, tuple)) and all(_fits(n, default[0]) and n > 0 for n in value)
     if isinstance(value, bool) or isinstance(default, bool):
         return default is None or (isinstance(value, bool) and isinstance(default, bool))
     return default is None or isinstance(value, (int, float) if isinstance(default, float) else type(default))

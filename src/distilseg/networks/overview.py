@@ -41,7 +41,13 @@ def network_row(spec: NetworkSpec) -> NetworkRow:
         network = _shapes_only(spec)
     except UserError as refusal:
         return NetworkRow(spec.name, None, None, dims, str(refusal), summary)
-    macs = multiply_accumulates(network, (1, spec.in_channels, *spec.patch))
+    try:
+        macs = multiply_accumulates(network, (1, spec.in_channels, *spec.patch))
+    except Exception as error:
+        if ":" not in spec.name:
+            raise
+        told = f"{type(error).__name__}: {' '.join(str(error).split())}"  # whatever the user's file raises
+        raise UserError(f"{spec.name} fails on a patch of {times(spec.patch)}: {told}", "mend it") from error
     rule = f"patch a multiple of {times(by)}" if max(by) > 1 else "any patch"
     return NetworkRow(spec.name, parameters(network), macs / 1e9, dims, rule, summary)
 
@@ -59,5 +65,7 @@ def _shapes_only(spec: NetworkSpec) -> nn.Module:
     try:
         with torch.device("meta"):
             return build(spec)
-    except RuntimeError:  # MONAI's Swin transformer reads numbers from tensors while it is built
+    except UserError as refusal:  # MONAI's Swin transformer reads numbers from tensors while it is built
+        if not isinstance(refusal.__cause__, RuntimeError):
+            raise
         return meta_twin(build(spec))

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..errors import unknown
 from ..evaluation.significance import holm, paired, summarise
 from ..runs import Run
 from . import cautions
@@ -93,13 +94,16 @@ def compare_runs(
 
     The control is `control`; or what the run's experiment.json names, if that is among `runs`; or the first
     run. Runs that differ only in their seed count as one contender. Raises `UserError` for a run without test
-    results and for runs of different datasets.
+    results, for an unknown metric and for runs of different datasets.
     """
+    for name in metrics or [""]:
+        if name not in METRICS:
+            raise unknown("metric", name, METRICS)
     competing = contenders([*([control] if control else []), *runs])
     controls = _controls(competing, control)
     cases = tuple(sorted({case for c in competing for case in c.cases}, key=natural))
     found = {metric for c in competing for _, metric in c.values}
-    chosen = tuple(METRICS[name] for name in metrics if name in METRICS and name in found)
+    chosen = tuple(METRICS[name] for name in metrics if name in found)
     structures = tuple(dict.fromkeys(structure for c in competing for structure, _ in c.values))
     values = {
         (c.name, structure, metric.name): c.values.get((structure, metric.name), {})

@@ -81,6 +81,8 @@ class Optimisation:
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
             raise unknown("schedule", self.schedule, SCHEDULES)
+        if not 0 <= self.ema < 1:
+            raise UserError(f"the decay of averaged weights is {self.ema}", "give a number from 0 to below 1")
         if not self.learning_rate > 0:
             raise UserError(f"the learning rate is {self.learning_rate}", "give a number above 0")
 

@@ -187,6 +187,10 @@ def _shapes(network: nn.Module, spec: NetworkSpec) -> dict[str, tuple[int, ...]]
         return feature_shapes(network, (1, spec.in_channels, *spec.patch))
     except UserError:  # a network without a feature table serves methods that tap nothing
         return {}
+    except RuntimeError as error:
+        options = f"{dict(spec.options)} on a patch of {list(spec.patch)}"
+        told = " ".join(str(error).split())
+        raise UserError(f"{spec.name} fails with {options}: {told}", "change its options") from error
 
 
 def _observers(
