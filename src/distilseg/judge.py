@@ -41,11 +41,12 @@ def judge(
     empty: str = "nan",
     device: str = "auto",
     again: bool = False,
+    trust: str | None = None,
 ) -> list[dict[str, Any]]:
     """Metric rows of the run's test cases (or of `cases`), in millimetres and in the scans' own space.
 
     A run already judged in the same way is not judged again, unless `again`. `dataset`: where it lies now,
-    if it moved since training.
+    if it moved since training; `trust`: a network of one's own that may be run, see `load_network`.
     """
     about = run.read(run.experiment)
     if not run.best.is_file():
@@ -68,7 +69,7 @@ def judge(
         return read_rows(run.metrics)
 
     plan = load_plan(run.plan)
-    predictor = load_predictor(run.folder, weights=weights, device=device)
+    predictor = load_predictor(run.folder, weights=weights, device=device, trust=trust)
     rows: list[dict[str, Any]] = []
     pictures: dict[str, NDArray[Any]] = {}
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
@@ -88,9 +89,8 @@ def judge(
             )
             if n < MOST_OVERLAYS:
                 pictures |= _picture(n, id, scans[plan.modalities[0]], reference, labels, predictor)
-    cost = measure_cost(
-        run, {id: _files(dataset.case(id), plan.modalities) for id in chosen[:TIMED_CASES]}, device=device
-    )
+    timed = {id: _files(dataset.case(id), plan.modalities) for id in chosen[:TIMED_CASES]}
+    cost = measure_cost(run, timed, device=device, trust=trust)
     write_rows(run.metrics, rows)
     write_json(run.cost, cost)
     with written_whole(run.overlays) as aside:

@@ -203,6 +203,34 @@ def test_check_keeps_contracts_of_own_files(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == "mine.py: method Plain keeps its contract\n"
 
 
+def test_recipe_and_network_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """Trained, judged and, once trusted by name, used to predict; nobody else's file is run unasked."""
+    Path("own.py").write_text(
+        "from dataclasses import replace\n"
+        "from torch import nn\n"
+        "from distilseg.recipes.supervised import supervised\n\n\n"
+        "def plain(in_channels, classes, patch, *, width=4):\n"
+        "    return nn.Conv3d(in_channels, classes, 3, padding=1)\n\n\n"
+        "def mine(study, *, width: int = 4):\n"
+        "    made = supervised(study, network='own.py:plain', network_options={'width': width})\n"
+        "    return replace(made, recipe='mine')\n"
+    )
+    typed(
+        "distilseg train own.py:mine --data SCANS --plan plan.json --steps 2 --width 6 --runs mine"
+        " --precision 32-true --validations 1"
+    )
+    assert "at this budget" not in capsys.readouterr().out  # there is no control to compare with
+    (folder,) = Path("mine/Phantom").iterdir()
+    run = Run(folder)
+    assert run.read(run.experiment)["networks"]["student"]["options"] == {"width": 6}
+    scan = "SCANS/imagesTr/phantom_000.nii.gz"
+    typed(f"distilseg predict {folder} {scan} trusted", code=2)
+    assert "if you trust it, say so: --trust own.py:plain" in capsys.readouterr().err
+    typed(f"distilseg predict {folder} {scan} trusted --trust own.py:plain")
+    typed(f"distilseg evaluate {folder} --again --trust own.py:plain")
+    assert "2 cases" in capsys.readouterr().out
+
+
 def test_plan_options() -> None:
     plan = commands.plan(
         "SCANS", patch=(16, 16, 16), normalisation={"MR": "minmax"}, spacing_mm=(1, 1, 2), batch_size=3

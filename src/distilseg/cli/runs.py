@@ -18,6 +18,7 @@ Metrics = Annotated[str, typer.Option(help="By comma; the verdict is about the f
 Control = Annotated[Path | None, typer.Option(help="The run to measure against; else what the runs name.")]
 RunFolders = Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")]
 Weights = Annotated[str, typer.Option(help="best (of the validations) or last.")]
+Trust = Annotated[str | None, typer.Option(help="A network of your own that may be run: file.py:function.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
@@ -47,6 +48,7 @@ def evaluate(
     data: Annotated[Path | None, typer.Option(help="Where the run's dataset lies, if it moved.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Even if the run was judged this way.")] = False,
     device: Device = "auto",
+    trust: Trust = None,
     labels: Annotated[
         str | None, typer.Option(help="Two folders: 1=anterior,2=posterior or a dataset.json.")
     ] = None,
@@ -73,6 +75,7 @@ def evaluate(
             weights=weights,
             again=again,
             device=device,
+            trust=trust,
             labels=_labels(labels),
             unit=unit,
             tolerance_mm=tolerance_mm,
@@ -143,9 +146,7 @@ def predict(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also label maps that are there.")] = False,
     weights: Weights = "best",
     device: Device = "auto",
-    trust: Annotated[
-        str | None, typer.Option(help="A network of your own that may be run: file.py:function.")
-    ] = None,
+    trust: Trust = None,
 ) -> None:
     """Label maps of new scans, in each scan's own space; exit 1 if some were refused."""
     from .. import commands

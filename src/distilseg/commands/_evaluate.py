@@ -38,6 +38,7 @@ def evaluate(
     weights: str = "best",
     again: bool = False,
     device: str = "auto",
+    trust: str | None = None,
     labels: Mapping[int, str] | Path | str | None = None,
     unit: str = "mm",
     tolerance_mm: float = 1.0,
@@ -47,10 +48,10 @@ def evaluate(
 ) -> Evaluation:
     """Judges a run on its test cases (or `cases`); or the folder `predictions` against the folder `run`.
 
-    A run: `data` says where its dataset lies now, if it moved; results are kept in the run folder, and found
-    there unless `again`. Two folders: label maps are matched by file name without ending; `labels` names
-    their values ({1: "anterior"}) or the dataset.json that does (default: the one beside the references).
-    `out` is a CSV table of the rows.
+    A run: `data` says where its dataset lies now, if it moved; `trust` names a network of one's own that may
+    be run; results are kept in the run folder, and found there unless `again`. Two folders: label maps are
+    matched by file name without ending; `labels` names their values ({1: "anterior"}) or the dataset.json
+    that does (default: the one beside the references). `out` is a CSV table of the rows.
     """
     if predictions is None:
         dataset = None if data is None else read_dataset(data)
@@ -63,6 +64,7 @@ def evaluate(
             empty=empty,
             device=device,
             again=again,
+            trust=trust,
         )
         found = Evaluation(rows)
     else:

@@ -79,6 +79,6 @@ def train(
             one, runs=runs, machine=machine, cache=cache, tensorboard=tensorboard, save_every_s=save_every_s
         )
         if evaluate and study.split.test and is_main_process():
-            judge(run, study.dataset, device=machine.device)
+            judge(run, study.dataset, device=machine.device, trust=one.networks["student"].name)
         made.append(run)
     return made

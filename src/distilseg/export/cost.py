@@ -28,12 +28,22 @@ Scans = Mapping[str, tuple[str, int | None]]  # modality -> file, channel
 
 
 def measure_cost(
-    run: Run, cases: Mapping[str, Scans], *, device: str = "auto", threads: int | None = None
+    run: Run,
+    cases: Mapping[str, Scans],
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    trust: str | None = None,
 ) -> dict[str, Any]:
-    """Measures up to all of `cases` in a fresh process, for a few seconds; returns what cost.json holds."""
+    """Measures up to all of `cases` in a fresh process, for a few seconds; returns what cost.json holds.
+
+    `trust` is that of `networks.checkpoint.load_network`.
+    """
     order = [sys.executable, "-m", "distilseg.export.cost", str(run.folder), "--device", device]
     if threads:
         order += ["--threads", str(threads)]
+    if trust:
+        order += ["--trust", trust]
     done = subprocess.run(order, input=json.dumps(cases), capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -44,7 +54,9 @@ def measure_cost(
     return cost
 
 
-def _measure(folder: Path, cases: Mapping[str, Scans], device: str, threads: int | None) -> dict[str, Any]:
+def _measure(
+    folder: Path, cases: Mapping[str, Scans], device: str, threads: int | None, trust: str | None
+) -> dict[str, Any]:
     import torch
 
     from ..data.case import Source
@@ -55,7 +67,7 @@ def _measure(folder: Path, cases: Mapping[str, Scans], device: str, threads: int
     if threads:
         torch.set_num_threads(threads)
     start = time.perf_counter()
-    predictor = load_predictor(folder, device=device)
+    predictor = load_predictor(folder, device=device, trust=trust)
     load_s = time.perf_counter() - start
     _reset_peak()
     seconds, voxels = [], []
@@ -118,8 +130,10 @@ def _main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--trust")
     given = parser.parse_args(arguments)
-    print(json.dumps(_measure(given.run, json.load(sys.stdin), given.device, given.threads)))
+    measured = _measure(given.run, json.load(sys.stdin), given.device, given.threads, given.trust)
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def load_network(
     if spec.name not in names() and spec.name != trust:
         raise UserError(
             f"{path} names the network {spec.name!r}, not one of this package; loading would run that file",
-            f"if you trust it, say so: load_network(path, trust={spec.name!r})",
+            f"if you trust it, say so: --trust {spec.name} (in Python trust={spec.name!r})",
         )
     network = build(spec)
     _fill(network, tensors, path)

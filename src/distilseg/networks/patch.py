@@ -95,7 +95,7 @@ def level_strides(
     if not 3 <= len(steps) <= levels:
         raise UserError(
             f"{network}: {len(steps)} strides, but the filters allow 3 to {levels} levels",
-            "give one stride and one filter count per level",
+            "give a filter count per stride; a plan's strides are its levels, `distilseg plan --levels N`",
         )
     return steps
 

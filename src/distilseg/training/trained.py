@@ -88,7 +88,10 @@ def _make(
     study = experiment.study
     torch.manual_seed(study.seed)
     networks = {role: build(spec) for role, spec in experiment.networks.items()}
-    networks |= {role: load_network(teacher.best)[0] for role, teacher in teachers.items()}
+    networks |= {
+        role: load_network(teacher.best, trust=experiment.teachers[role].networks["student"].name)[0]
+        for role, teacher in teachers.items()
+    }
     specs = {
         **experiment.networks,
         **{role: t.networks["student"] for role, t in experiment.teachers.items()},
