@@ -215,7 +215,8 @@ def _told_apart(
         siblings = [other for name, other in zip(recipes, described, strict=True) if name == recipe]
         keys = dict.fromkeys(key for sibling in siblings for key in sibling)
         differing = [key for key in keys if any(sibling.get(key) != own.get(key) for sibling in siblings)]
-        told = ", ".join(f"{key}={_short(own[key])}" for key in differing if own.get(key) is not None)
+        said = [key for key in differing if own.get(key) is not None and own[key] is not False]
+        told = ", ".join(f"{key}={_short(own[key])}" for key in said)
         names.append(f"{recipe} ({told})" if told else recipe)
     return names
 
