@@ -31,6 +31,7 @@ from .data.plan import Plan, load_plan
 from .data.preprocess import Grid, Preprocessed, preprocess
 from .errors import UserError, unknown
 from .inference.build import make_inferer
+from .inference.denormals import denormals_flushed
 from .inference.inferer import Inferer
 from .inference.label_export import export_labels
 from .networks.checkpoint import load_network
@@ -62,7 +63,8 @@ class Predictor:
     def logits(self, image: NDArray[np.float32] | Tensor, *, case: str = "") -> Tensor:
         """Logits [K *S] of a prepared image [M *S], on the predictor's device."""
         self.network.eval()
-        logits = self.inferer(torch.as_tensor(image)[None].to(self.device), self.network)[0]
+        with denormals_flushed():
+            logits = self.inferer(torch.as_tensor(image)[None].to(self.device), self.network)[0]
         if not logits.isfinite().all():
             raise UserError(
                 f"case {case}: the network answers with NaN or infinite logits",
@@ -86,8 +88,7 @@ def load_predictor(
 ) -> Predictor:
     """The predictor of a run: its plan, its inferer and its best (or last) weights.
 
-    `trust` is that of `networks.checkpoint.load_network`. Has torch flush denormal numbers to zero, which on
-    a processor cost up to hundred times the time of others.
+    `trust` is that of `networks.checkpoint.load_network`.
     """
     run = open_run(run_folder)
     if weights not in WEIGHTS:
@@ -107,7 +108,6 @@ def load_predictor(
             f" {run.plan} names {len(plan.modalities)} and {len(plan.labels)}",
             "restore the plan that the run was trained with",
         )
-    torch.set_flush_denormal(True)
     return Predictor(network.to(where), plan, inferer, where)
 
 

@@ -21,6 +21,7 @@ from ..data.cache import CachedCase
 from ..distillation.method import Method
 from ..errors import UserError
 from ..inference.build import make_inferer
+from ..inference.denormals import denormals_flushed
 from ..networks.build import NetworkSpec, build
 from ..networks.checkpoint import load_network, save_weights
 from ..networks.features import feature_shapes
@@ -56,8 +57,6 @@ def trained(
     """
     machine = machine or Machine()
     study = experiment.study
-    # Threads of PyTorch leave denormals slow, and they creep in as activations die out.
-    torch.set_flush_denormal(True)
     teachers = {
         role: trained(teacher, runs=runs, machine=machine, cache=cache, save_every_s=save_every_s)
         for role, teacher in experiment.teachers.items()
@@ -158,6 +157,7 @@ def _make(
         else []
     )
     with contextlib.ExitStack() as stack:
+        stack.enter_context(denormals_flushed())
         for observer in observers:
             stack.callback(observer.close)
         stack.callback(objective.release)
