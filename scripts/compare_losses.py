@@ -73,7 +73,9 @@ def first_difference(a: Rows, b: Rows, rtol: float = 0.0) -> Difference | None:
 def compare(a: dict[str, Rows], b: dict[str, Rows], rtol: float = 0.0) -> bool:
     """Prints a line per recipe; whether every recipe that both sides have is equal."""
     if not a.keys() & b.keys():
-        raise CannotCompareError(f"no recipe in common: A has {sorted(a)}, B has {sorted(b)}")
+        raise CannotCompareError(
+            f"no recipe in common; A: {', '.join(a) or 'none'}; B: {', '.join(b) or 'none'}"
+        )
     names = [*a, *(name for name in b if name not in a)]
     width = max(map(len, names))
     equal = True
@@ -100,8 +102,11 @@ def tree_of(commit: str | None, aside: Path) -> Iterator[Path]:
         _git("worktree", "remove", "--force", str(aside))
 
 
-def losses_of(tree: Path, to: Path, steps: int, recipes: Sequence[str]) -> dict[str, Rows]:
-    """Trains the smoke recipes with the code in `tree`, in a process of its own; tables by recipe."""
+def losses_of(tree: Path, name: str, to: Path, steps: int, recipes: Sequence[str]) -> dict[str, Rows]:
+    """Trains the smoke recipes with the code in `tree`, in a process of its own; tables by recipe.
+
+    `name` is what the user calls the tree.
+    """
     home = tree if (tree / SMOKE).is_file() else ROOT
     command = [sys.executable, "-m", ".".join(SMOKE.with_suffix("").parts), "--to", str(to)]
     command += ["--steps", str(steps), "--recipes", *recipes]
@@ -109,11 +114,11 @@ def losses_of(tree: Path, to: Path, steps: int, recipes: Sequence[str]) -> dict[
     done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise CannotCompareError(
-            f"the recipes of {tree} do not run:\n" + "\n".join(done.stderr.splitlines()[-8:])
+            f"the recipes of {name} do not run:\n" + "\n".join(done.stderr.splitlines()[-8:])
         )
     trained_with = Path(done.stdout.splitlines()[0])  # an equal answer from the wrong code would be the worst
     if not trained_with.samefile(tree / "src" / "distilseg"):
-        raise CannotCompareError(f"trained with {trained_with} in place of {tree / 'src'}")
+        raise CannotCompareError(f"{name}: trained with {trained_with} in place of {tree / 'src'}")
     return {path.stem: _read(path) for path in sorted(to.glob("*.csv"))}
 
 
@@ -149,12 +154,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ]
             if len({(tree / SMOKE).read_bytes() for tree in trees if (tree / SMOKE).is_file()}) > 1:
                 print(f"note: {SMOKE} is not the same on both sides")
+            names, to = (given.a, given.b or WORKING_TREE), (aside / "losses of a", aside / "losses of b")
             with ThreadPoolExecutor(2) as pool:
-                a, b = pool.map(
-                    lambda side: losses_of(side[0], aside / side[1], given.steps, given.recipes),
-                    zip(trees, ("losses of a", "losses of b"), strict=True),
-                )
-            print(f"A: {given.a}, B: {given.b or WORKING_TREE}")
+                a, b = pool.map(lambda *side: losses_of(*side, given.steps, given.recipes), trees, names, to)
+            print(f"A: {names[0]}, B: {names[1]}")
             return 0 if compare(a, b, given.rtol) else 1
     except CannotCompareError as error:
         print(error, file=sys.stderr)
