@@ -156,7 +156,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"note: {SMOKE} is not the same on both sides")
             names, to = (given.a, given.b or WORKING_TREE), (aside / "losses of a", aside / "losses of b")
             with ThreadPoolExecutor(2) as pool:
-                a, b = pool.map(lambda *side: losses_of(*side, given.steps, given.recipes), trees, names, to)
+                sides = [
+                    pool.submit(losses_of, *side, given.steps, given.recipes)
+                    for side in zip(trees, names, to, strict=True)
+                ]
+                a, b = (side.result() for side in sides)
             print(f"A: {names[0]}, B: {names[1]}")
             return 0 if compare(a, b, given.rtol) else 1
     except CannotCompareError as error:

@@ -28,7 +28,7 @@ def _tolerance(step: int) -> float:
     At step 1 the weights are the same everywhere and processors differ by the order of sums: 1e-6 between
     SSE4, AVX2 and AVX-512 kernels. Adam divides gradients by their size, so that a gradient that is nothing
     but rounding moves its weight by a full step either way: 1e-5 at step 3, 2e-4 at step 5 were seen. A
-    temperature of 3.2 in place of 3 changes step 1 by 5e-4.
+    temperature of 3.2 in place of 3 changes step 1 by 6e-4.
     """
     return float(3e-5 * 4 ** (step - 1))
 
