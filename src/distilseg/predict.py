@@ -101,7 +101,12 @@ def load_predictor(
         )
     where = _device(device)
     plan, inferer = load_plan(run.plan), make_inferer(run.read(run.experiment)["inferer"])
-    network, spec, _ = load_network(path, trust=trust)
+    network, spec, extra = load_network(path, trust=trust)
+    if (learned := tuple(extra.get("modalities", plan.modalities))) != plan.modalities:
+        raise UserError(
+            f"{path} learned from {', '.join(learned)}, {run.plan} gives it {', '.join(plan.modalities)}",
+            "the order of the modalities matters: restore the plan that the run was trained with",
+        )
     if (spec.in_channels, spec.classes) != (len(plan.modalities), len(plan.labels)):
         raise UserError(
             f"{path} takes {spec.in_channels} modalities and tells {spec.classes} classes apart,"

@@ -124,7 +124,10 @@ def _mapping(recipe: Recipe, name: str, texts: Sequence[str], given: Mapping[str
     if owner is not None:
         from ..networks.build import options_from_text
 
-        return options_from_text(given.get(owner.name) or owner.default, texts)
+        # A network that is not named (`teacher_network`) is the recipe's own.
+        chosen = given.get(owner.name) or owner.default
+        chosen = chosen or given.get("network") or recipe.options["network"].default
+        return options_from_text(chosen, texts)
     found = {}
     for text in texts:
         key, equals, value = text.partition("=")

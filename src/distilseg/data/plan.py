@@ -102,6 +102,11 @@ class Plan(BaseModel):
         """Class names by class index, background first."""
         return tuple(self.labels[value] for value in self.label_values)
 
+    def seeing(self, modalities: Sequence[str]) -> Plan:
+        """The plan of a network that is shown these modalities only, in this order."""
+        kept = {name: self.normalisation[name] for name in modalities}
+        return self.model_copy(update={"modalities": tuple(modalities), "normalisation": kept})
+
     @property
     def total_stride(self) -> tuple[int, ...]:
         """By how much the bottleneck is coarser than the patch, per axis."""

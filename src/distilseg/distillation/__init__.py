@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from .dual_self_distillation import DualSelfDistillation, default_sides
-from .method import Combined, Method, Role, Weight, whole_image
+from .kd_net import KDNet
+from .method import Combined, Method, Modalities, Role, Weight, whole_image
 from .supervised import Supervised
 
 __all__ = [
     "Combined",
     "DualSelfDistillation",
+    "KDNet",
     "Method",
+    "Modalities",
     "Role",
     "Supervised",
     "Weight",

@@ -28,6 +28,16 @@ def whole_image(batch: Batch) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Modalities:
+    """Some of the modalities, by their index in the batch's image: what a network with fewer is shown."""
+
+    indices: tuple[int, ...]
+
+    def __call__(self, batch: Batch) -> Tensor:
+        return batch.image[:, list(self.indices)]
+
+
+@dataclass(frozen=True)
 class Role:
     """One network's part in a method."""
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import __version__
@@ -18,6 +19,7 @@ from ..data.plan import Plan
 from ..data.splits import Split
 from ..errors import UserError, unknown
 from ..networks.build import NetworkSpec, describe
+from ..runs import open_run
 from .budget import Budget
 from .schedule import SCHEDULES
 
@@ -97,6 +99,26 @@ class Validation:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """A teacher that was trained before: a run folder of the user's choice."""
+
+    folder: Path
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The run and its weights' content."""
+        weights = open_run(self.folder).best
+        if not weights.is_file():
+            raise UserError(
+                f"the teacher {self.folder} has no trained weights yet",
+                "repeat its `distilseg train` command, it resumes",
+            )
+        with weights.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return {"run": self.folder.name, "weights": digest}
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A run: a study, the networks that take part, what is minimised, and how."""
 
@@ -107,12 +129,20 @@ class Experiment:
     budget: Budget
     options: Mapping[str, Any] = field(default_factory=dict)  # of the recipe, defaults included
     asked: Mapping[str, Any] = field(default_factory=dict)  # options and settings given, for the record
-    teachers: Mapping[str, Experiment] = field(default_factory=dict)  # frozen roles: whose student plays them
+    sees: tuple[str, ...] = ()  # modalities that the student is shown, in this order; (): all
+    teachers: Mapping[str, Experiment | Finished] = field(
+        default_factory=dict
+    )  # frozen roles: whose student plays them
     control: Experiment | None = None  # the undistilled student
     sampling: Sampling = Sampling()
     optimisation: Optimisation = Optimisation()
     validation: Validation = Validation()
     inferer: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The modalities that the student is shown."""
+        return self.sees or self.study.plan.modalities
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -125,6 +155,7 @@ class Experiment:
             "plan": study.plan.model_dump(mode="json"),
             "split": asdict(study.split),
             "seed": study.seed,
+            "sees": list(self.seen),
             "networks": {role: spec.to_dict() for role, spec in self.networks.items()},
             "teachers": {role: teacher.identity for role, teacher in self.teachers.items()},
             "sampling": {k: v for k, v in asdict(self.sampling).items() if k != "workers"},
@@ -141,9 +172,10 @@ class Experiment:
         return f"{self.recipe}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
 
     def with_settings(self, budget: Budget | None = None, **settings: Any) -> Experiment:
-        """The same experiment, and its control, with another budget or other settings.
+        """The same experiment, its control and the teachers it trains, with another budget or settings.
 
-        `settings` names fields of `Sampling`, `Optimisation` and `Validation`; teachers keep their own.
+        `settings` names fields of `Sampling`, `Optimisation` and `Validation`. A teacher that should have
+        others is trained by a command of its own and given as a finished run.
         """
         parts: dict[str, Any] = {
             name: getattr(self, name) for name in ("sampling", "optimisation", "validation")
@@ -154,5 +186,11 @@ class Experiment:
                 raise unknown("setting", name, known)
             parts[known[name]] = replace(parts[known[name]], **{name: value})
         control = self.control and self.control.with_settings(budget, **settings)
+        teachers = {
+            role: teacher.with_settings(budget, **settings) if isinstance(teacher, Experiment) else teacher
+            for role, teacher in self.teachers.items()
+        }
         asked = {**self.asked, **settings}
-        return replace(self, budget=budget or self.budget, control=control, asked=asked, **parts)
+        return replace(
+            self, budget=budget or self.budget, control=control, teachers=teachers, asked=asked, **parts
+        )

@@ -32,7 +32,7 @@ def write_description(
     """Writes down what this run is, before its first step."""
     study, control = experiment.study, experiment.control
     dataset = study.dataset
-    save_plan(run.plan, study.plan)
+    save_plan(run.plan, study.plan.seeing(experiment.seen))
     save_split(run.split, study.split)
     about = {
         "recipe": experiment.recipe,
@@ -45,7 +45,8 @@ def write_description(
             "licence": dataset.licence,
             "reference": dataset.reference,
         },
-        "modalities": list(study.plan.modalities),
+        "modalities": list(experiment.seen),
+        "modalities_of_study": list(study.plan.modalities),
         "networks": {role: spec.to_dict() for role, spec in experiment.networks.items()},
         "teachers": {role: teacher.name for role, teacher in teachers.items()},
         "weights": {

@@ -23,12 +23,12 @@ from ..errors import UserError
 from ..inference.build import make_inferer
 from ..inference.denormals import denormals_flushed
 from ..networks.build import NetworkSpec, build
-from ..networks.checkpoint import load_network, save_weights
+from ..networks.checkpoint import save_weights
 from ..networks.features import feature_shapes
 from ..runs import Run
 from ..types import Batch
 from .cases import content_digest, make_augmentation, make_sampler, prepare, steps_per_epoch
-from .experiment import Experiment
+from .experiment import Experiment, Finished
 from .loop import Observer, make_optimizer, train
 from .machine import Machine, make_fabric
 from .objective import Objective
@@ -36,6 +36,7 @@ from .observers import Bar, Tables, TensorBoard, announce
 from .precision import choose_precision
 from .record import write_description, write_status
 from .state import Average, State, load_state, save_state
+from .teachers import check_shown, load_teacher
 from .validate import mean_dice
 
 ENDLESS = sys.maxsize // 2**20  # steps of a run that ends by the clock
@@ -58,7 +59,9 @@ def trained(
     machine = machine or Machine()
     study = experiment.study
     teachers = {
-        role: trained(teacher, runs=runs, machine=machine, cache=cache, save_every_s=save_every_s)
+        role: Run(teacher.folder)
+        if isinstance(teacher, Finished)
+        else trained(teacher, runs=runs, machine=machine, cache=cache, save_every_s=save_every_s)
         for role, teacher in experiment.teachers.items()
     }
     prepared = prepare(experiment, cache)
@@ -87,15 +90,11 @@ def _make(
     study = experiment.study
     torch.manual_seed(study.seed)
     networks = {role: build(spec) for role, spec in experiment.networks.items()}
-    networks |= {
-        role: load_network(teacher.best, trust=experiment.teachers[role].networks["student"].name)[0]
-        for role, teacher in teachers.items()
-    }
-    specs = {
-        **experiment.networks,
-        **{role: t.networks["student"] for role, t in experiment.teachers.items()},
-    }
+    specs = dict(experiment.networks)
+    for role, teacher in teachers.items():
+        networks[role], specs[role] = load_teacher(role, teacher, experiment)
     method = experiment.method({role: _shapes(networks[role], spec) for role, spec in specs.items()})
+    check_shown(method, specs)
     objective = Objective(method, networks)
     sampler, augmentation = make_sampler(experiment, prepared), make_augmentation(experiment)
     precision, probed = choose_precision(experiment, machine, run, objective, sampler)
@@ -216,7 +215,13 @@ def _averaged(network: nn.Module, average: Average | None) -> nn.Module:
 def _save_student(
     path: Path, experiment: Experiment, network: nn.Module, average: Average | None, state: State
 ) -> None:
-    extra = {"step": state.step, "recipe": experiment.recipe, "validation_dice": state.best}
+    extra = {
+        "step": state.step,
+        "recipe": experiment.recipe,
+        "validation_dice": state.best,
+        "modalities": list(experiment.seen),
+        "classes": list(experiment.study.plan.classes),
+    }
     save_weights(path, _averaged(network, average), experiment.networks["student"], extra)
 
 

@@ -1,0 +1,290 @@
+"""KD-Net (Hu et al., 2020) on any dataset of several modalities, and the ablations of its table 2.
+
+The teacher sees every modality, the student those named by `student_sees`. Each is a run of its own: the
+teacher and the control are found again for every ablation. Ablations are the recipe with one thing changed:
+control and teacher (the labels alone), GT+KL, GT+KD, full; each with every skip connection and with none.
+The paper's own data and schedule are in `kd_net_paper.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import UserError, unknown
+from ..networks.build import describe
+from ..training.experiment import Experiment, FeatureShapes, Finished, Study
+from .supervised import supervised
+
+if TYPE_CHECKING:
+    from ..distillation.method import Method
+
+Options = Mapping[str, Any] | None
+ALL_SKIPS = 4
+
+
+def kd_net(
+    study: Study,
+    *,
+    student_sees: Sequence[str] = (),
+    network: str = "kd_net",
+    network_options: Options = None,
+    skips: int = ALL_SKIPS,
+    teacher: str | None = None,
+    teacher_network: str | None = None,
+    teacher_network_options: Options = None,
+    soft_share: float = 0.75,
+    gt_weight: float | None = None,
+    alpha: float = 10.0,
+    temperature: float = 5.0,
+    latent: Literal["softmax", "channel_softmax", "l1_abs"] = "softmax",
+    reduction: Literal["mean", "sum"] = "mean",
+    include_background: bool = True,
+) -> Experiment:
+    """A teacher that sees every modality guides a student that sees some of them.
+
+    student_sees: the modalities of the student, such as CT,PET; default: the first of the dataset. skips: of
+    the network kd_net. teacher: a finished run folder to take as it is; default: trained first, on the same
+    network unless teacher_network says otherwise. soft_share is the paper's lambda; gt_weight, the weight of
+    the labels, is 1 - soft_share unless given. alpha weighs the bottlenecks' divergence.
+    """
+    sees = _modalities(study, student_sees)
+    student_options = _with_skips(network, network_options, skips)
+    options = {
+        name: value for name, value in locals().items() if name not in ("study", "sees", "student_options")
+    }
+    options |= {"student_sees": list(sees), "network_options": student_options}
+    if not 0 <= soft_share <= 1:
+        raise UserError(f"the share of soft labels is {soft_share}", "give a number from 0 to 1")
+    control = kd_net_control(
+        study,
+        student_sees=sees,
+        network=network,
+        network_options=network_options,
+        skips=skips,
+        include_background=include_background,
+    )
+    of_teacher = teacher_network or network
+    inherited = network_options if teacher_network in (None, network) else None
+    taught_by: Experiment | Finished = kd_net_teacher(
+        study,
+        network=of_teacher,
+        network_options=inherited if teacher_network_options is None else teacher_network_options,
+        skips=skips,
+        include_background=include_background,
+    )
+    if teacher is not None:
+        taught_by = Finished(Path(teacher))
+    options["teacher_network"] = None if teacher else of_teacher
+
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.kd_net import KDNet
+
+        return KDNet(
+            shapes,
+            _indices(study, sees),
+            include_background=include_background,
+            temperature=temperature,
+            latent=latent,
+            reduction=reduction,
+            weights={
+                "seg": 1 - soft_share if gt_weight is None else gt_weight,
+                "soft_labels": soft_share,
+                "latent": alpha,
+            },
+        )
+
+    needed = {"teacher": taught_by} if soft_share or alpha else {}
+    return replace(control, recipe="kd_net", options=options, method=method, teachers=needed, control=control)
+
+
+def kd_net_control(
+    study: Study,
+    *,
+    student_sees: Sequence[str] = (),
+    network: str = "kd_net",
+    network_options: Options = None,
+    skips: int = ALL_SKIPS,
+    include_background: bool = True,
+) -> Experiment:
+    """The undistilled student: it sees some modalities and learns from the labels alone."""
+    sees = _modalities(study, student_sees)
+    experiment = _on_labels(study, sees, network, network_options, skips, include_background)
+    return replace(
+        experiment, recipe="kd_net_control", options={"student_sees": list(sees), **experiment.options}
+    )
+
+
+def kd_net_teacher(
+    study: Study,
+    *,
+    network: str = "kd_net",
+    network_options: Options = None,
+    skips: int = ALL_SKIPS,
+    include_background: bool = True,
+) -> Experiment:
+    """The teacher: it sees every modality and learns from the labels alone."""
+    experiment = _on_labels(study, study.plan.modalities, network, network_options, skips, include_background)
+    return replace(experiment, recipe="kd_net_teacher")
+
+
+def kd_net_gt_kl(
+    study: Study,
+    *,
+    student_sees: Sequence[str] = (),
+    network: str = "kd_net",
+    network_options: Options = None,
+    skips: int = ALL_SKIPS,
+    gt_weight: float = 1.0,
+) -> Experiment:
+    """Ablation GT+KL: labels and bottleneck, no soft labels (gt_weight 0.25 keeps the paper's 1 - lambda)."""
+    full = kd_net(
+        study,
+        student_sees=student_sees,
+        network=network,
+        network_options=network_options,
+        skips=skips,
+        soft_share=0.0,
+        gt_weight=gt_weight,
+    )
+    return replace(full, recipe="kd_net_gt_kl")
+
+
+def kd_net_gt_kd(
+    study: Study,
+    *,
+    student_sees: Sequence[str] = (),
+    network: str = "kd_net",
+    network_options: Options = None,
+    skips: int = ALL_SKIPS,
+) -> Experiment:
+    """Ablation GT+KD: labels and soft labels, nothing from the bottleneck."""
+    full = kd_net(
+        study,
+        student_sees=student_sees,
+        network=network,
+        network_options=network_options,
+        skips=skips,
+        alpha=0.0,
+    )
+    return replace(full, recipe="kd_net_gt_kd")
+
+
+def kd_net_no_skips(
+    study: Study,
+    *,
+    student_sees: Sequence[str] = (),
+    network: str = "kd_net",
+    network_options: Options = None,
+) -> Experiment:
+    """Ablation: the full method without skip connections, so that all passes through the bottleneck."""
+    full = kd_net(study, student_sees=student_sees, network=network, network_options=network_options, skips=0)
+    return replace(full, recipe="kd_net_no_skips")
+
+
+def kd_net_control_no_skips(
+    study: Study,
+    *,
+    student_sees: Sequence[str] = (),
+    network: str = "kd_net",
+    network_options: Options = None,
+) -> Experiment:
+    """Ablation: the undistilled student without skip connections."""
+    control = kd_net_control(
+        study, student_sees=student_sees, network=network, network_options=network_options, skips=0
+    )
+    return replace(control, recipe="kd_net_control_no_skips")
+
+
+def kd_net_teacher_no_skips(
+    study: Study, *, network: str = "kd_net", network_options: Options = None
+) -> Experiment:
+    """Ablation: the teacher without skip connections."""
+    teacher = kd_net_teacher(study, network=network, network_options=network_options, skips=0)
+    return replace(teacher, recipe="kd_net_teacher_no_skips")
+
+
+def kd_net_gt_kl_no_skips(
+    study: Study,
+    *,
+    student_sees: Sequence[str] = (),
+    network: str = "kd_net",
+    network_options: Options = None,
+) -> Experiment:
+    """Ablation GT+KL without skip connections."""
+    kl = kd_net_gt_kl(
+        study, student_sees=student_sees, network=network, network_options=network_options, skips=0
+    )
+    return replace(kl, recipe="kd_net_gt_kl_no_skips")
+
+
+def kd_net_gt_kd_no_skips(
+    study: Study,
+    *,
+    student_sees: Sequence[str] = (),
+    network: str = "kd_net",
+    network_options: Options = None,
+) -> Experiment:
+    """Ablation GT+KD without skip connections."""
+    kd = kd_net_gt_kd(
+        study, student_sees=student_sees, network=network, network_options=network_options, skips=0
+    )
+    return replace(kd, recipe="kd_net_gt_kd_no_skips")
+
+
+def _on_labels(
+    study: Study,
+    sees: Sequence[str],
+    network: str,
+    network_options: Options,
+    skips: int,
+    include_background: bool,
+) -> Experiment:
+    """KD-Net's objective without a teacher, the same for control and teacher."""
+    options = _with_skips(network, network_options, skips)
+
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.kd_net import KDNet
+
+        return KDNet(
+            shapes,
+            _indices(study, sees),
+            include_background=include_background,
+            weights={"seg": 1.0, "soft_labels": 0.0, "latent": 0.0},
+        )
+
+    plain = supervised(study, network=network, network_options=options)
+    shown = replace(plain.networks["student"], in_channels=len(sees))
+    return replace(
+        plain,
+        networks={"student": shown},
+        sees=tuple(sees),
+        method=method,
+        options={**plain.options, "include_background": include_background},
+    )
+
+
+def _modalities(study: Study, named: Sequence[str]) -> tuple[str, ...]:
+    """The student's modalities in the order of the plan, whatever the order they were named in."""
+    known = study.plan.modalities
+    named = [named] if isinstance(named, str) else named
+    for name in named:
+        if name not in known:
+            raise unknown("modality of the student", name, known)
+    return tuple(name for name in known if name in named) or known[:1]
+
+
+def _indices(study: Study, sees: Sequence[str]) -> tuple[int, ...]:
+    return tuple(study.plan.modalities.index(name) for name in sees)
+
+
+def _with_skips(network: str, options: Options, skips: int) -> dict[str, Any]:
+    """The network's options; those that have skips to leave out are told how many to keep."""
+    options = dict(options or {})
+    if "skips" in describe(network).options:
+        options.setdefault("skips", skips)
+    elif skips != ALL_SKIPS:
+        raise UserError(f"the network {network} has a fixed number of skip connections", "use kd_net")
+    return options

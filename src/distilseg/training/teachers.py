@@ -1,0 +1,60 @@
+"""Teachers: trained networks that are shown what they were trained on, or refused.
+
+Channels carry no names inside a network: CT where PET was learned gives numbers, and no error. So the weights
+of a run keep the modalities and classes they were trained with, in order, and both are compared here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from ..data.plan import load_plan
+from ..distillation.method import Method, Modalities, whole_image
+from ..errors import UserError
+from ..networks.build import NetworkSpec
+from ..networks.checkpoint import load_network
+from ..runs import Run
+from .experiment import Experiment, Finished
+
+
+def load_teacher(role: str, run: Run, experiment: Experiment) -> tuple[nn.Module, NetworkSpec]:
+    """The network of a finished run, for the experiment's frozen `role`.
+
+    Raises UserError if the run was trained on other modalities or classes, in another order, or prepared
+    otherwise (spacing, orientation, normalisation) than the experiment's scans are.
+    """
+    of = experiment.teachers[role]
+    trust = None if isinstance(of, Finished) else of.networks["student"].name
+    network, spec, extra = load_network(run.best, trust=trust)
+    plan, own = experiment.study.plan, load_plan(run.plan)
+    for name, kept, expected in (
+        ("modalities", own.modalities, plan.modalities),
+        ("classes", own.classes, plan.classes),
+    ):
+        if (learned := tuple(extra.get(name, kept))) != expected:
+            raise UserError(
+                f"the teacher {run.folder} was trained on the {name} {', '.join(learned)}, it would be given"
+                f" {', '.join(expected)}",
+                "a teacher takes those of the study, in their order; train one on this dataset",
+            )
+    prepared, wanted = own.preprocessing(), plan.preprocessing()
+    if differing := [name for name in wanted if prepared[name] != wanted[name]]:
+        name = differing[0]
+        raise UserError(
+            f"the teacher {run.folder} was trained on scans prepared with {name} {prepared[name]},"
+            f" here it is {wanted[name]}",
+            f"train with its plan: --plan {run.plan}",
+        )
+    return network, spec
+
+
+def check_shown(method: Method, specs: Mapping[str, NetworkSpec]) -> None:
+    """Every network of `method` is shown as many modalities as it takes; a programming mistake otherwise."""
+    for role, part in method.roles.items():
+        channels = len(part.input.indices) if isinstance(part.input, Modalities) else None
+        if part.input is not whole_image and channels not in (None, specs[role].in_channels):
+            raise ValueError(
+                f"{role} is shown {channels} modalities, its network takes {specs[role].in_channels}"
+            )
