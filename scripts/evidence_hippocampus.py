@@ -11,17 +11,12 @@ repeated: finished rows are found again. `collect` keeps of each run what judgin
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import shutil
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from evidence_jobs import ROOT, Job, collect, run_all, run_one
+
 RESULTS = ROOT / "results" / "hippocampus-dsd"
 RECIPES = ("supervised", "dsd_ds", "dual_self_distillation")
 
@@ -52,74 +47,16 @@ WHY = (
 )
 
 
-def one(data: str, runs: str, name: str, recipe: str, seed: int, options: dict[str, Any]) -> None:
-    """Trains and judges a single run, on one thread."""
-    import torch
-
-    from distilseg.commands import train
-    from distilseg.training.machine import Machine
-
-    torch.set_num_threads(1)
-    row = next(row for row in ROWS if row.name == name)
-    train(
-        recipe,
-        data,
-        options={
-            "network": row.network,
-            **({"network_options": row.options} if row.options else {}),
-            **options,
-        },
-        runs=runs,
-        steps=row.steps,
-        seed=seed,
-        control=False,
-        machine=Machine(device="cpu", precision="32-true"),
-    )
-
-
-def train_all(data: str, runs: str, jobs: int) -> None:
-    """Every row, the longest first."""
+def jobs() -> list[Job]:
+    """Every row, the longest first, then the runs that tell why."""
     orders = [(row.name, recipe, seed, {}) for row in ROWS for seed in row.seeds for recipe in RECIPES]
-
-    def start(order: tuple[str, str, int, dict[str, Any]]) -> int:
-        name, recipe, seed, options = order
-        command = [sys.executable, __file__, "one", "--data", data, "--runs", runs]
-        command += ["--row", name, "--recipe", recipe, "--seed", str(seed)]
-        command += ["--options", json.dumps(options)]
-        code = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False).returncode
-        print(f"{name} {recipe} seed {seed}: {'done' if code == 0 else f'failed ({code})'}", flush=True)
-        return code
-
-    with ThreadPoolExecutor(jobs) as pool:
-        if any(list(pool.map(start, [*orders, *WHY]))):
-            sys.exit("some runs failed; repeat the command, it resumes")
+    return [_job(*order) for order in (*orders, *WHY)]
 
 
-def collect(runs: str) -> None:
-    """Copies what is data from each finished run; paths and command lines of this machine stay behind."""
-    from distilseg.runs import find_runs
-
-    kept = (
-        "plan.json",
-        "split.json",
-        "status.json",
-        "validation.csv",
-        "metrics.csv",
-        "evaluation.json",
-        "cost.json",
-    )
-    for run in find_runs(runs):
-        if not (run.finished and run.metrics.is_file()):
-            print(f"left out, not finished: {run.name}")
-            continue
-        to = RESULTS / run.name
-        to.mkdir(parents=True, exist_ok=True)
-        for name in kept:
-            shutil.copyfile(run.folder / name, to / name)
-        about = run.read(run.experiment)
-        about["dataset"]["folder"] = Path(about["dataset"]["folder"]).name
-        about.pop("command")
-        (to / "experiment.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+def _job(name: str, recipe: str, seed: int, options: dict[str, Any]) -> Job:
+    row = next(row for row in ROWS if row.name == name)
+    network = {"network": row.network, **({"network_options": row.options} if row.options else {})}
+    return Job(recipe, {**network, **options}, {"steps": row.steps, "seed": seed})
 
 
 def main() -> None:
@@ -129,18 +66,15 @@ def main() -> None:
     parser.add_argument("what", choices=["train", "one", "collect"])
     parser.add_argument("--data", default="../shared/data/Task04_Hippocampus")
     parser.add_argument("--runs", default="runs/evidence")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--row")
-    parser.add_argument("--recipe")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--options", type=json.loads, default={})
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes side by side")
+    parser.add_argument("--number", type=int)
     given = parser.parse_args()
     if given.what == "train":
-        train_all(given.data, given.runs, given.jobs)
+        run_all([__file__], jobs(), given.data, given.runs, given.jobs)
     elif given.what == "one":
-        one(given.data, given.runs, given.row, given.recipe, given.seed, given.options)
-    elif given.what == "collect":
-        collect(given.runs)
+        run_one(jobs()[given.number], given.data, given.runs)
+    else:
+        collect(given.runs, RESULTS)
 
 
 if __name__ == "__main__":

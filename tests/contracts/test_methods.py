@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distilseg.distillation import Combined, DualSelfDistillation, Method, Role, Supervised, Weight
+from distilseg.distillation import Combined, DualSelfDistillation, KDNet, Method, Role, Supervised, Weight
 from distilseg.errors import UserError
 from distilseg.functional.divergence import kl_divergence, log_soft_labels
 from distilseg.functional.segmentation import dice_cross_entropy
@@ -29,6 +29,14 @@ def combined(feature_shapes: Any, classes: int, patch: Any) -> Method:
     return Combined(plain=Supervised(), dsd=DualSelfDistillation(feature_shapes, classes, patch))
 
 
+def kd_net(**fixed: Any) -> Callable[..., Method]:
+    def make(feature_shapes: Any, weights: Any = None) -> Method:
+        by_role = {"student": feature_shapes, "teacher": feature_shapes}
+        return KDNet(by_role, (1,), weights=weights, **fixed)
+
+    return make
+
+
 METHODS: dict[str, Callable[..., Method]] = {
     "supervised": Supervised,
     "dual_self_distillation": DualSelfDistillation,
@@ -36,6 +44,11 @@ METHODS: dict[str, Callable[..., Method]] = {
     "dsd reversed, detached": dsd(teacher="reversed", detach_teacher=True),
     "dsd detached": dsd(detach_teacher=True, head_upsample="single_deconv"),
     "dsd trilinear, foreground": dsd(head_upsample="trilinear", include_background=False, t2_factor=False),
+    "kd_net": kd_net(),
+    "kd_net, by channels, summed": kd_net(
+        latent="channel_softmax", reduction="sum", include_background=False
+    ),
+    "kd_net, regions": kd_net(latent="l1_abs", regions=((1, 2), (2,), (1,))),
     "combined": combined,
 }
 

@@ -15,6 +15,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "attention_unet": {"filters": [4, 8, 8, 8, 8]},
     "basic_unet": {"filters": [4, 4, 8, 8, 8, 4]},
     "dynunet": {"filters": [4, 8, 8, 8, 8]},
+    "kd_net": {"filters": [4, 8, 8, 8]},
     "segresnet": {},
     "swin_unetr": {"merging": "2022"},
     "unet": {"filters": [4, 8, 8, 8, 8]},

@@ -1,0 +1,64 @@
+"""Evidence for KD-Net on the sarcoma set: three folds, students that see CT or MR only, every ablation.
+
+    python scripts/evidence_kd_net.py train --data D      # about two hours of three cores; resumes
+    python scripts/evidence_kd_net.py collect             # runs -> results/sarcoma-kd-net
+    python scripts/evidence_kd_net_page.py                # results -> docs/evidence, README
+
+The teacher of a fold sees CT, PET and MR and is shared by both students. `--steps` and `--filters` lengthen
+and widen everything, where there is a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+
+from evidence_jobs import ROOT, Job, collect, run_all, run_one
+
+RESULTS = ROOT / "results" / "sarcoma-kd-net"
+FOLDS = 3
+STUDENTS = ("CT", "MR_T1")
+DISTILLED = ("kd_net", "kd_net_gt_kd", "kd_net_gt_kl")
+
+
+def jobs(steps: int, filters: list[int]) -> list[Job]:
+    """Teachers first, as the distilled students need them, then controls, then fold by fold."""
+    network = {"network_options": {"filters": filters}}
+
+    def job(recipe: str, fold: int, student: str | None = None) -> Job:
+        sees = {} if student is None else {"student_sees": [student]}
+        return Job(recipe, {**network, **sees}, {"steps": steps, "folds": FOLDS, "fold": fold})
+
+    folds = range(FOLDS)
+    return [
+        *(job("kd_net_teacher", fold) for fold in folds),
+        *(job("kd_net_control", fold, student) for fold in folds for student in STUDENTS),
+        *(job(recipe, fold, student) for fold in folds for student in STUDENTS for recipe in DISTILLED),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["train", "one", "collect"])
+    parser.add_argument("--data", default="../shared/data/Dataset090_SoftTissueSarcoma")
+    parser.add_argument("--runs", default="runs/evidence-kd-net")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes side by side")
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--filters", type=json.loads, default=[8, 16, 32, 64, 128])
+    parser.add_argument("--number", type=int)
+    given = parser.parse_args()
+    todo = jobs(given.steps, given.filters)
+    if given.what == "train":
+        more = ["--steps", str(given.steps), "--filters", json.dumps(given.filters)]
+        run_all([__file__, *more], todo, given.data, given.runs, given.jobs)
+    elif given.what == "one":
+        run_one(todo[given.number], given.data, given.runs)
+    else:
+        collect(given.runs, RESULTS)
+
+
+if __name__ == "__main__":
+    main()
