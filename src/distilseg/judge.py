@@ -82,7 +82,7 @@ def judge(
                 reference.array,
                 labels,
                 case=id,
-                labels=plan.labels,
+                labels=plan.regions or plan.labels,
                 spacing_mm=reference.geometry.spacing_mm,
                 tolerance_mm=tolerance_mm,
                 empty=empty,  # type: ignore[arg-type]

@@ -34,6 +34,7 @@ from .inference.build import make_inferer
 from .inference.denormals import denormals_flushed
 from .inference.inferer import Inferer
 from .inference.label_export import export_labels
+from .inference.region_export import export_regions
 from .networks.checkpoint import load_network
 from .runs import open_run
 
@@ -49,6 +50,7 @@ class Predictor:
     plan: Plan
     inferer: Inferer
     device: torch.device
+    answers: str = "classes"  # what the logits are of: the plan's classes or its regions
 
     def segment(self, scans: Mapping[str, Scan], *, case: str) -> NDArray[np.unsignedinteger[Any]]:
         """Label values [I J K] on the grid of `scans` (by modality). Raises `UserError`, naming the case."""
@@ -75,7 +77,11 @@ class Predictor:
     @torch.inference_mode()
     def labels(self, logits: Tensor, grid: Grid) -> NDArray[np.unsignedinteger[Any]]:
         """Label values [I J K] on the original grid, in the smallest unsigned type, from logits [K *S]."""
-        classes = grid.restore(export_labels(logits, grid.cropped_shape).cpu().numpy())
+        if self.answers == "regions":
+            exported = export_regions(logits, grid.cropped_shape, self.plan.paints)
+        else:
+            exported = export_labels(logits, grid.cropped_shape)
+        classes = grid.restore(exported.cpu().numpy())
         values = np.array(self.plan.label_values)
         if np.array_equal(values, np.arange(len(values))):
             return classes
@@ -100,20 +106,26 @@ def load_predictor(
             "repeat its `distilseg train` command, it resumes",
         )
     where = _device(device)
-    plan, inferer = load_plan(run.plan), make_inferer(run.read(run.experiment)["inferer"])
+    about = run.read(run.experiment)
+    plan, inferer, answers = (
+        load_plan(run.plan),
+        make_inferer(about["inferer"]),
+        about.get("answers", "classes"),
+    )
+    logits = len(plan.labels if answers == "classes" else plan.regions)
     network, spec, extra = load_network(path, trust=trust)
     if (learned := tuple(extra.get("modalities", plan.modalities))) != plan.modalities:
         raise UserError(
             f"{path} learned from {', '.join(learned)}, {run.plan} gives it {', '.join(plan.modalities)}",
             "the order of the modalities matters: restore the plan that the run was trained with",
         )
-    if (spec.in_channels, spec.classes) != (len(plan.modalities), len(plan.labels)):
+    if (spec.in_channels, spec.classes) != (len(plan.modalities), logits):
         raise UserError(
-            f"{path} takes {spec.in_channels} modalities and tells {spec.classes} classes apart,"
-            f" {run.plan} names {len(plan.modalities)} and {len(plan.labels)}",
+            f"{path} takes {spec.in_channels} modalities and tells {spec.classes} {answers} apart,"
+            f" {run.plan} names {len(plan.modalities)} and {logits}",
             "restore the plan that the run was trained with",
         )
-    return Predictor(network.to(where), plan, inferer, where)
+    return Predictor(network.to(where), plan, inferer, where, answers)
 
 
 def _device(name: str) -> torch.device:

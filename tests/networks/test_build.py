@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from distilseg.errors import UserError
-from distilseg.networks import NetworkSpec, build, describe, divisor, monai, names, options_from_text
+from distilseg.networks import NetworkSpec, build, describe, divisor, names, options_from_text
+from distilseg.networks.build import _function
 
 MINE = '''
 from torch import nn
@@ -39,13 +40,14 @@ def mine(tmp_path: Path) -> str:
 
 
 def test_names() -> None:
-    expected = "ahnet attention_unet basic_unet dynunet segresnet swin_unetr unet unetr vnet"
-    assert names() == expected.split()
+    of_monai = "ahnet attention_unet basic_unet dynunet segresnet swin_unetr unet unetr vnet"
+    of_papers = "kd_net"
+    assert names() == sorted(of_monai.split() + of_papers.split())
 
 
 @pytest.mark.parametrize("name", names())
 def test_descriptions_equal_the_signatures(name: str) -> None:
-    signature = inspect.signature(getattr(monai, name))
+    signature = inspect.signature(_function(name))
     keywords = {p.name: p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY}
     described = describe(name)
     assert {n: o.default for n, o in described.options.items()} == {n: p.default for n, p in keywords.items()}
@@ -102,7 +104,7 @@ def test_filters_are_cut_to_the_levels() -> None:
             "unknown option of dynunet 'filter'; did you",
         ),
         (NetworkSpec("dynunet", 0, 2, (16, 16)), "0 modalities"),
-        (NetworkSpec("dynunet", 1, 1, (16, 16)), "background included"),
+        (NetworkSpec("dynunet", 1, 0, (16, 16)), "two classes or one region"),
         (NetworkSpec("dynunet", 1, 2, (16,)), "2 or 3 positive sizes"),
         (NetworkSpec("dynunet", 1, 2, (16, 16), {"norm": "layer"}), "unknown norm 'layer'"),
         (NetworkSpec("swin_unetr", 1, 2, (64, 64), {"merging": "v3"}), "unknown merging 'v3'"),

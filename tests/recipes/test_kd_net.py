@@ -225,3 +225,56 @@ def test_a_wider_teacher_is_projected_to_and_its_head_is_not_shipped(study: Stud
 def test_skips_of_a_network_that_has_no_such_option(study: Study) -> None:
     with pytest.raises(UserError, match="dynunet has a fixed number of skip connections"):
         find("kd_net")(study, network="dynunet", skips=0)
+
+
+def test_sigmoid_regions_from_training_to_label_maps(study: Study, folder: Path, tmp_path: Path) -> None:
+    values = [value for value in study.plan.label_values if value]
+    regions = {"outer": (values[0], values[1]), "inner": (values[1],)}
+    plan = study.plan.model_copy(update={"regions": regions})
+    control, run = commands.train(
+        "kd_net",
+        study.dataset,
+        options={"student_sees": ("CT",), "network_options": TINY, "activation": "sigmoid"},
+        plan=plan,
+        split=study.split,
+        runs=folder / "runs",
+        cache=folder / "cache",
+        steps=3,
+        validations=1,
+        machine=CPU,
+    )
+    about = run.read(run.experiment)
+    assert about["answers"] == "regions"
+    assert about["networks"]["student"]["classes"] == len(regions)
+    for one in (control, run):
+        assert {row["label"] for row in read_rows(one.metrics)} == set(regions)
+    predictor = load_predictor(run.folder)
+    logits = torch.full((2, 16, 16, 16), -1.0)
+    logits[0, 4:12], logits[1, 6:8] = 1.0, 1.0
+    grid = replace(
+        predictor.prepare(_scans(study), case="x").grid, box=((0, 16),) * 3, working_shape=(16, 16, 16)
+    )
+    labels = predictor.labels(logits, replace(grid, original_shape=(16, 16, 16)))
+    planes = {int(v): int((labels == v).sum()) // 256 for v in np.unique(labels) if v}
+    assert planes == {values[0]: 8 - 2, values[1]: 2}
+
+
+def test_regions_that_cannot_be_painted_are_refused(study: Study) -> None:
+    from distilseg.data.plan import check_plan
+
+    a, b = [value for value in study.plan.label_values if value][:2]
+    for regions, message in (
+        ({"whole": (a, b)}, "alone holds the labels"),
+        ({"one": (a,), "again": (a,)}, "'one' alone holds no label"),
+        ({"air": (0,)}, "unites the label 0"),
+    ):
+        with pytest.raises(UserError, match=message):
+            check_plan(study.plan.model_copy(update={"regions": regions}))
+    with pytest.raises(UserError, match="the plan names no regions"):
+        short(study, activation="sigmoid")
+
+
+def _scans(study: Study) -> dict[str, Any]:
+    from distilseg.data.image import read_scans
+
+    return read_scans({"CT": study.dataset.cases[0].images["CT"]})

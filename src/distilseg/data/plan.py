@@ -82,6 +82,9 @@ class Plan(BaseModel):
     dataset: str
     modalities: Annotated[tuple[str, ...], Field(min_length=1)]  # order of the image channels
     labels: dict[int, str]  # value in the label maps -> name
+    regions: dict[
+        str, tuple[int, ...]
+    ] = {}  # unions of label values, outermost first; judged instead of labels
     orientation: str = "RAS"
     spacing_mm: tuple[PositiveMm, ...]
     interpolation: Literal["linear", "cubic"] = "linear"  # of images
@@ -101,6 +104,16 @@ class Plan(BaseModel):
     def classes(self) -> tuple[str, ...]:
         """Class names by class index, background first."""
         return tuple(self.labels[value] for value in self.label_values)
+
+    @property
+    def region_classes(self) -> tuple[tuple[int, ...], ...]:
+        """Class indices that each region unites."""
+        return tuple(tuple(map(self.label_values.index, values)) for values in self.regions.values())
+
+    @property
+    def paints(self) -> tuple[int, ...]:
+        """The class index that each region is painted with: the one that no later region holds."""
+        return tuple(own[0] for own in _own_values(self.region_classes))
 
     def seeing(self, modalities: Sequence[str]) -> Plan:
         """The plan of a network that is shown these modalities only, in this order."""
@@ -185,6 +198,7 @@ def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
             f"a patch of {_times(plan.patch)} voxels with a single level leaves nothing to pool",
             "give strides for a second level, or a patch with an even axis of at least 4 voxels",
         )
+    _check_regions(plan)
     for level, stride in enumerate(plan.strides):
         if len(stride) != 3:
             raise UserError(
@@ -197,6 +211,31 @@ def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
     _check_bottleneck(plan)
     if fingerprint is not None:
         _check_fits(plan, fingerprint)
+
+
+def _check_regions(plan: Plan) -> None:
+    for name, values in plan.regions.items():
+        if strange := [value for value in values if value not in plan.labels or value == 0]:
+            raise UserError(
+                f"region {name!r} unites the label {strange[0]}, the structures are"
+                f" {', '.join(str(value) for value in plan.label_values if value)}",
+                "name label values other than the background",
+            )
+    for name, own in zip(plan.regions, _own_values(tuple(plan.regions.values())), strict=True):
+        if len(own) != 1:
+            told = "no label" if not own else f"the labels {', '.join(map(str, own))}"
+            raise UserError(
+                f"region {name!r} alone holds {told} beside the regions after it",
+                "name them from the outermost to the innermost, each with one label more than those within",
+            )
+
+
+def _own_values(regions: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Of each region, the values that no later one holds."""
+    return [
+        [value for value in region if not any(value in later for later in regions[n + 1 :])]
+        for n, region in enumerate(regions)
+    ]
 
 
 def _check_bottleneck(plan: Plan) -> None:

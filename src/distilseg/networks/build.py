@@ -125,10 +125,10 @@ def _check_arguments(spec: NetworkSpec) -> None:
                 + " above 0" * isinstance(known[option].default, tuple),
                 f"its default is {known[option].default!r}",
             )
-    if spec.in_channels < 1 or spec.classes < 2:
+    if spec.in_channels < 1 or spec.classes < 1:
         raise UserError(
             f"{spec.name}: {spec.in_channels} modalities and {spec.classes} classes",
-            "a segmentation network needs at least one modality and two classes, background included",
+            "a segmentation network needs at least one modality, and two classes or one region",
         )
     if len(spec.patch) not in (2, 3) or min(spec.patch) < 1:
         raise UserError(f"{spec.name}: patch {list(spec.patch)}", "give 2 or 3 positive sizes in voxels")

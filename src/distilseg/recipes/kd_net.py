@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError, unknown
 from ..networks.build import describe
-from ..training.experiment import Experiment, FeatureShapes, Finished, Study
+from ..training.experiment import Answers, Experiment, FeatureShapes, Finished, Study
 from .supervised import supervised
 
 if TYPE_CHECKING:
@@ -42,13 +42,15 @@ def kd_net(
     latent: Literal["softmax", "channel_softmax", "l1_abs"] = "softmax",
     reduction: Literal["mean", "sum"] = "mean",
     include_background: bool = True,
+    activation: Literal["softmax", "sigmoid"] = "softmax",
 ) -> Experiment:
     """A teacher that sees every modality guides a student that sees some of them.
 
     student_sees: the modalities of the student, such as CT,PET; default: the first of the dataset. skips: of
     the network kd_net. teacher: a finished run folder to take as it is; default: trained first, on the same
     network unless teacher_network says otherwise. soft_share is the paper's lambda; gt_weight, the weight of
-    the labels, is 1 - soft_share unless given. alpha weighs the bottlenecks' divergence.
+    the labels, is 1 - soft_share unless given. alpha weighs the bottlenecks' divergence. sigmoid: the
+    networks answer the overlapping regions that the plan names (`regions`), not its classes.
     """
     sees = _modalities(study, student_sees)
     student_options = _with_skips(network, network_options, skips)
@@ -65,6 +67,7 @@ def kd_net(
         network_options=network_options,
         skips=skips,
         include_background=include_background,
+        activation=activation,
     )
     of_teacher = teacher_network or network
     inherited = network_options if teacher_network in (None, network) else None
@@ -74,6 +77,7 @@ def kd_net(
         network_options=inherited if teacher_network_options is None else teacher_network_options,
         skips=skips,
         include_background=include_background,
+        activation=activation,
     )
     if teacher is not None:
         taught_by = Finished(Path(teacher))
@@ -85,6 +89,7 @@ def kd_net(
         return KDNet(
             shapes,
             _indices(study, sees),
+            regions=_regions(study, activation),
             include_background=include_background,
             temperature=temperature,
             latent=latent,
@@ -108,10 +113,11 @@ def kd_net_control(
     network_options: Options = None,
     skips: int = ALL_SKIPS,
     include_background: bool = True,
+    activation: Literal["softmax", "sigmoid"] = "softmax",
 ) -> Experiment:
     """The undistilled student: it sees some modalities and learns from the labels alone."""
     sees = _modalities(study, student_sees)
-    experiment = _on_labels(study, sees, network, network_options, skips, include_background)
+    experiment = _on_labels(study, sees, network, network_options, skips, include_background, activation)
     return replace(
         experiment, recipe="kd_net_control", options={"student_sees": list(sees), **experiment.options}
     )
@@ -124,9 +130,12 @@ def kd_net_teacher(
     network_options: Options = None,
     skips: int = ALL_SKIPS,
     include_background: bool = True,
+    activation: Literal["softmax", "sigmoid"] = "softmax",
 ) -> Experiment:
     """The teacher: it sees every modality and learns from the labels alone."""
-    experiment = _on_labels(study, study.plan.modalities, network, network_options, skips, include_background)
+    experiment = _on_labels(
+        study, study.plan.modalities, network, network_options, skips, include_background, activation
+    )
     return replace(experiment, recipe="kd_net_teacher")
 
 
@@ -241,6 +250,7 @@ def _on_labels(
     network_options: Options,
     skips: int,
     include_background: bool,
+    activation: Literal["softmax", "sigmoid"],
 ) -> Experiment:
     """KD-Net's objective without a teacher, the same for control and teacher."""
     options = _with_skips(network, network_options, skips)
@@ -251,18 +261,21 @@ def _on_labels(
         return KDNet(
             shapes,
             _indices(study, sees),
+            regions=_regions(study, activation),
             include_background=include_background,
             weights={"seg": 1.0, "soft_labels": 0.0, "latent": 0.0},
         )
 
     plain = supervised(study, network=network, network_options=options)
-    shown = replace(plain.networks["student"], in_channels=len(sees))
+    answers: Answers = "classes" if activation == "softmax" else "regions"
+    shown = replace(study.network(network, options, answers), in_channels=len(sees))
     return replace(
         plain,
         networks={"student": shown},
+        answers=answers,
         sees=tuple(sees),
         method=method,
-        options={**plain.options, "include_background": include_background},
+        options={**plain.options, "include_background": include_background, "activation": activation},
     )
 
 
@@ -278,6 +291,10 @@ def _modalities(study: Study, named: Sequence[str]) -> tuple[str, ...]:
 
 def _indices(study: Study, sees: Sequence[str]) -> tuple[int, ...]:
     return tuple(study.plan.modalities.index(name) for name in sees)
+
+
+def _regions(study: Study, activation: str) -> tuple[tuple[int, ...], ...] | None:
+    return None if activation == "softmax" else study.plan.region_classes
 
 
 def _with_skips(network: str, options: Options, skips: int) -> dict[str, Any]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..distillation.method import Method
 
 Padding = Literal["edge", "reflect", "zero"]
+Answers = Literal["classes", "regions"]
 FeatureShapes = Mapping[str, tuple[int, ...]]  # feature name -> [B C *s]
 MakeMethod = Callable[[Mapping[str, FeatureShapes]], "Method"]  # shapes by role -> objective
 
@@ -40,12 +41,19 @@ class Study:
     split: Split
     seed: int = 0
 
-    def network(self, name: str, options: Mapping[str, Any] | None = None) -> NetworkSpec:
+    def network(
+        self, name: str, options: Mapping[str, Any] | None = None, answers: Answers = "classes"
+    ) -> NetworkSpec:
         """The network `name` for these modalities, classes and patch, strided as planned if it lets one."""
         plan, given = self.plan, dict(options or {})
         if "strides" in describe(name).options:
             given.setdefault("strides", [list(stride) for stride in plan.strides])
-        return NetworkSpec(name, len(plan.modalities), len(plan.classes), plan.patch, given)
+        logits = len(plan.classes) if answers == "classes" else len(plan.regions)
+        if not logits:
+            raise UserError(
+                "the plan names no regions", 'add them, such as "regions": {"WT": [1, 2, 4], "TC": [1, 4]}'
+            )
+        return NetworkSpec(name, len(plan.modalities), logits, plan.patch, given)
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,7 @@ class Experiment:
     budget: Budget
     options: Mapping[str, Any] = field(default_factory=dict)  # of the recipe, defaults included
     asked: Mapping[str, Any] = field(default_factory=dict)  # options and settings given, for the record
+    answers: Answers = "classes"  # what the logits are of: the plan's classes (softmax) or regions (sigmoid)
     sees: tuple[str, ...] = ()  # modalities that the student is shown, in this order; (): all
     teachers: Mapping[str, Experiment | Finished] = field(
         default_factory=dict
@@ -156,6 +165,7 @@ class Experiment:
             "split": asdict(study.split),
             "seed": study.seed,
             "sees": list(self.seen),
+            "answers": self.answers,
             "networks": {role: spec.to_dict() for role, spec in self.networks.items()},
             "teachers": {role: teacher.identity for role, teacher in self.teachers.items()},
             "sampling": {k: v for k, v in asdict(self.sampling).items() if k != "workers"},

@@ -46,6 +46,7 @@ def write_description(
             "reference": dataset.reference,
         },
         "modalities": list(experiment.seen),
+        "answers": experiment.answers,
         "modalities_of_study": list(study.plan.modalities),
         "networks": {role: spec.to_dict() for role, spec in experiment.networks.items()},
         "teachers": {role: teacher.name for role, teacher in teachers.items()},

@@ -22,6 +22,7 @@ from ..distillation.method import Method
 from ..errors import UserError
 from ..inference.build import make_inferer
 from ..inference.denormals import denormals_flushed
+from ..inference.region_export import painted_classes
 from ..networks.build import NetworkSpec, build
 from ..networks.checkpoint import save_weights
 from ..networks.features import feature_shapes
@@ -132,6 +133,11 @@ def _make(
     def shown(image: Tensor) -> Tensor:
         return see(Batch(image, image[:, :1]))
 
+    def decide(logits: Tensor) -> Tensor:
+        if experiment.answers == "classes":
+            return logits.argmax(1)
+        return painted_classes(logits, study.plan.paints)
+
     def validate() -> Mapping[str, float]:
         network = _averaged(networks["student"], average)
         return mean_dice(
@@ -139,6 +145,7 @@ def _make(
             validation_cases,
             see=shown,
             inferer=inferer,
+            decide=decide,
             classes=study.dataset.classes,
             fabric=fabric,
         )

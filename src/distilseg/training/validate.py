@@ -19,12 +19,13 @@ def case_dice(
     network: Callable[[Tensor], Tensor],
     case: CachedCase,
     inferer: Inferer,
+    decide: Callable[[Tensor], Tensor],
     device: torch.device,
     classes: int,
 ) -> list[float]:
     """Dice of each foreground class of one prepared case; NaN where the reference has none of it."""
     image = torch.from_numpy(np.array(case.image))[None].to(device)  # copied: the map is read-only
-    predicted = inferer(image, network)[0].argmax(0).cpu().numpy()
+    predicted = decide(inferer(image, network))[0].cpu().numpy()
     reference = np.asarray(case.label)
     scores = []
     for k in range(1, classes):
@@ -40,12 +41,14 @@ def mean_dice(
     *,
     see: Callable[[Tensor], Tensor],
     inferer: Inferer,
+    decide: Callable[[Tensor], Tensor],
     classes: Sequence[str],
     fabric: Any,
 ) -> Mapping[str, float]:
     """Mean over cases for every foreground class, and their mean; each device judges its share.
 
-    `see` maps a prepared image [B M *S] to what the student is shown. A class that no case holds is NaN and
+    `see` maps a prepared image [B M *S] to what the student is shown, `decide` logits [B K *S] to class
+    indices [B *S]. A class that no case holds is NaN and
     left out of the mean.
     """
 
@@ -57,7 +60,7 @@ def mean_dice(
     was_training = network.training
     network.eval()
     share = cases[fabric.global_rank :: fabric.world_size]
-    scores = [case_dice(shown, case, inferer, fabric.device, len(classes)) for case in share]
+    scores = [case_dice(shown, case, inferer, decide, fabric.device, len(classes)) for case in share]
     network.train(was_training)
 
     table_NK = torch.tensor(scores, dtype=torch.float64).reshape(len(share), len(classes) - 1)
