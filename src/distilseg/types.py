@@ -22,6 +22,7 @@ class Batch:
     spacing_mm: tuple[float, ...] = ()
     case_ids: tuple[str, ...] = ()
     others: Mapping[str, Batch] = field(default_factory=dict)  # further, unpaired batches by name
+    maps: Mapping[str, Tensor] = field(default_factory=dict)  # [B C *s] that moved with the image, by name
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on `device`."""
@@ -30,6 +31,7 @@ class Batch:
             image=self.image.to(device, non_blocking=True),
             label=self.label.to(device, non_blocking=True),
             others={name: batch.to(device) for name, batch in self.others.items()},
+            maps={name: value.to(device, non_blocking=True) for name, value in self.maps.items()},
         )
 
 

@@ -8,9 +8,9 @@ nor ranks change a voxel. Rank r of w processes gets the r-th of w equal shares 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,8 +20,11 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ..errors import UserError
 from ..types import Batch
-from .augment import Augmentation, apply, draw
-from .patches import PatchSampler
+from .augment import Augmentation, Parameters, apply, apply_geometry, draw
+from .maps import CaseMap
+from .patches import Patch, PatchSampler
+
+Maps = Mapping[str, Mapping[str, CaseMap]]  # case id -> name -> map
 
 
 def batches(
@@ -34,11 +37,13 @@ def batches(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
+    maps: Maps | None = None,
 ) -> Iterator[Batch]:
     """The batches of steps `first_step` ... `first_step + steps - 1`, on the CPU.
 
     `batch_size` counts the samples of all `world` ranks together. `workers` are processes; with 0 a thread
-    prepares one batch ahead. An error names the case whose patch it struck.
+    prepares one batch ahead. `maps` of each case are cut and moved with its image. An error names the case
+    whose patch it struck.
     """
     if batch_size % world:
         raise UserError(
@@ -51,7 +56,7 @@ def batches(
     at = torch.full((max(workers, 1),), -1)
     if workers:
         at.share_memory_()  # type: ignore[no-untyped-call]
-    maker = _Maker(sampler, augmentation, share, at)
+    maker = _Maker(sampler, augmentation, share, at, maps or {})
     return _by_processes(maker, starts, workers) if workers else _by_thread(maker, starts)
 
 
@@ -63,6 +68,7 @@ class _Maker(TorchDataset["Batch | Exception"]):
     augmentation: Augmentation
     size: int
     at: Tensor  # [workers], shared between processes: the sample each is busy with, or -1
+    maps: Maps
 
     def __getitem__(self, start: int) -> Batch | Exception:
         try:
@@ -87,8 +93,21 @@ class _Maker(TorchDataset["Batch | Exception"]):
             spacing_mm=sampler.spacing_mm,
         )
         image, label = apply(image, label, parameters)
+        maps = self._moved(patches, parameters)
         self.at[worker.id if worker else 0] = -1
-        return Batch(image, label, sampler.spacing_mm, tuple(patch.case_id for patch in patches))
+        return Batch(image, label, sampler.spacing_mm, tuple(patch.case_id for patch in patches), maps=maps)
+
+    def _moved(self, patches: Sequence[Patch], parameters: Parameters) -> dict[str, Tensor]:
+        """The maps of these patches, moved as their images were."""
+        if not self.maps:
+            return {}
+        moved = {}
+        for name, first in self.maps[patches[0].case_id].items():
+            cut = [self.maps[p.case_id][name].cut(p.start, self.sampler.patch, p.shape) for p in patches]
+            spacing_mm = tuple(s * r for s, r in zip(self.sampler.spacing_mm, first.stride, strict=True))
+            here = replace(parameters, spacing_mm=spacing_mm)
+            moved[name] = apply_geometry(torch.from_numpy(np.stack(cut)), here, "bilinear")
+        return moved
 
     def busy_with(self) -> str:
         return " or ".join(self.sampler.case(index).id for index in self.at.tolist() if index >= 0) or "none"

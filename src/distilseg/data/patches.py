@@ -34,6 +34,7 @@ class Patch:
     label: NDArray[np.uint8]  # [*P] class indices
     case_id: str
     start: tuple[int, ...]  # first voxel in the case's working grid; negative where padded
+    shape: tuple[int, ...]  # of the case's working grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,9 @@ class PatchSampler:
             start = self._place(case, index)
             assert case.label is not None
             image = cut(case.image, start, self.patch, self.pad)
-            return Patch(image, cut(case.label, start, self.patch, self.pad), case.id, start)
+            return Patch(
+                image, cut(case.label, start, self.patch, self.pad), case.id, start, case.label.shape
+            )
         except Exception as error:
             raise RuntimeError(f"case {case.id}: patch {index} could not be cut: {error!r}") from error
 

@@ -43,6 +43,7 @@ def kd_net(
     reduction: Literal["mean", "sum"] = "mean",
     include_background: bool = True,
     activation: Literal["softmax", "sigmoid"] = "softmax",
+    teacher_outputs: Literal["live", "recorded", "auto"] = "live",
 ) -> Experiment:
     """A teacher that sees every modality guides a student that sees some of them.
 
@@ -51,6 +52,8 @@ def kd_net(
     network unless teacher_network says otherwise. soft_share is the paper's lambda; gt_weight, the weight of
     the labels, is 1 - soft_share unless given. alpha weighs the bottlenecks' divergence. sigmoid: the
     networks answer the overlapping regions that the plan names (`regions`), not its classes.
+    teacher_outputs: live asks the teacher at every step; recorded asks it once per case, which is faster, and
+    moves its answers with the augmented image; auto takes what asks less.
     """
     sees = _modalities(study, student_sees)
     student_options = _with_skips(network, network_options, skips)
@@ -102,7 +105,15 @@ def kd_net(
         )
 
     needed = {"teacher": taught_by} if soft_share or alpha else {}
-    return replace(control, recipe="kd_net", options=options, method=method, teachers=needed, control=control)
+    return replace(
+        control,
+        recipe="kd_net",
+        options=options,
+        method=method,
+        teachers=needed,
+        teacher_outputs=teacher_outputs,
+        control=control,
+    )
 
 
 def kd_net_control(

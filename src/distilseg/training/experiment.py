@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Padding = Literal["edge", "reflect", "zero"]
 Answers = Literal["classes", "regions"]
+TeacherOutputs = Literal["live", "recorded", "auto"]
 FeatureShapes = Mapping[str, tuple[int, ...]]  # feature name -> [B C *s]
 MakeMethod = Callable[[Mapping[str, FeatureShapes]], "Method"]  # shapes by role -> objective
 
@@ -142,6 +143,7 @@ class Experiment:
     teachers: Mapping[str, Experiment | Finished] = field(
         default_factory=dict
     )  # frozen roles: whose student plays them
+    teacher_outputs: TeacherOutputs = "live"  # teachers run at each step, or were recorded once per case
     control: Experiment | None = None  # the undistilled student
     sampling: Sampling = Sampling()
     optimisation: Optimisation = Optimisation()
@@ -166,6 +168,7 @@ class Experiment:
             "seed": study.seed,
             "sees": list(self.seen),
             "answers": self.answers,
+            "teacher_outputs": self.teacher_outputs if self.teachers else None,
             "networks": {role: spec.to_dict() for role, spec in self.networks.items()},
             "teachers": {role: teacher.identity for role, teacher in self.teachers.items()},
             "sampling": {k: v for k, v in asdict(self.sampling).items() if k != "workers"},

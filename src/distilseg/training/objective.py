@@ -7,7 +7,7 @@ parameters and of nothing else are synchronised.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -15,23 +15,33 @@ from torch import Tensor, nn
 
 from ..distillation.method import Method
 from ..networks.features import Tapped
-from ..types import Batch
+from ..types import Batch, Outputs
 
 
 class Objective(nn.Module):
-    """Networks by role and the method over them; `forward` returns the total and the unweighted terms."""
+    """Networks by role and the method over them; `forward` returns the total and the unweighted terms.
 
-    def __init__(self, method: Method, networks: Mapping[str, nn.Module]) -> None:
+    A role in `recorded` has no network here: its outputs travel with the batch (`batch.maps`).
+    """
+
+    def __init__(
+        self, method: Method, networks: Mapping[str, nn.Module], recorded: Collection[str] = ()
+    ) -> None:
         super().__init__()
-        if missing := sorted(method.roles.keys() - networks.keys()):
+        if missing := sorted(method.roles.keys() - networks.keys() - set(recorded)):
             raise ValueError(f"{type(method).__name__} needs a network for {missing}; got {sorted(networks)}")
         self.method = method
         self.trained_roles = {
             name for name, role in method.roles.items() if name == "student" or role.trained
         }
-        self.tapped = {name: Tapped(networks[name], role.taps) for name, role in method.roles.items()}
+        self.recorded = frozenset(recorded)
+        self.tapped = {
+            name: Tapped(networks[name], role.taps)
+            for name, role in method.roles.items()
+            if name not in self.recorded
+        }
         self.networks = nn.ModuleDict(self.tapped)
-        for name in method.roles:
+        for name in self.tapped:
             networks[name].requires_grad_(name in self.trained_roles)
         self.train()
 
@@ -49,11 +59,15 @@ class Objective(nn.Module):
         progress: float,
         about: Mapping[str, Any],
         others: Mapping[str, Any],
+        maps: Mapping[str, Tensor],
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """`about`: a batch's spacing and case ids; `others`: its unpaired batches, as the same arguments."""
-        batch = _batch(image, label, about, others)
+        batch = _batch(image, label, about, others, maps)
         outputs = {}
         for name, role in self.method.roles.items():
+            if name in self.recorded:
+                outputs[name] = _recorded(name, batch.maps)
+                continue
             learns = name in self.trained_roles
             with contextlib.nullcontext() if learns else torch.no_grad():
                 outputs[name] = self.tapped[name](role.input(batch))
@@ -77,8 +91,26 @@ def arguments(batch: Batch) -> dict[str, Any]:
         "label": batch.label,
         "about": {"spacing_mm": batch.spacing_mm, "case_ids": batch.case_ids},
         "others": {name: arguments(other) for name, other in batch.others.items()},
+        "maps": dict(batch.maps),
     }
 
 
-def _batch(image: Tensor, label: Tensor, about: Mapping[str, Any], others: Mapping[str, Any]) -> Batch:
-    return Batch(image, label, **about, others={name: _batch(**other) for name, other in others.items()})
+def map_name(role: str, output: str) -> str:
+    """What a batch calls a recorded output ("logits" or a feature's name) of a role."""
+    return f"{role}/{output}"
+
+
+def _recorded(role: str, maps: Mapping[str, Tensor]) -> Outputs:
+    own = {name.partition("/")[2]: value for name, value in maps.items() if name.partition("/")[0] == role}
+    return Outputs(own.pop("logits"), own)
+
+
+def _batch(
+    image: Tensor,
+    label: Tensor,
+    about: Mapping[str, Any],
+    others: Mapping[str, Any],
+    maps: Mapping[str, Tensor],
+) -> Batch:
+    unpaired = {name: _batch(**other) for name, other in others.items()}
+    return Batch(image, label, **about, others=unpaired, maps=maps)

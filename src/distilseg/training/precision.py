@@ -18,7 +18,7 @@ import platformdirs
 import torch
 
 from ..data.augment import NONE
-from ..data.batches import batches
+from ..data.batches import Maps, batches
 from ..data.patches import PatchSampler
 from ..files import write_json
 from ..hardware import processor_name
@@ -31,7 +31,12 @@ WORTH_IT = 0.9  # of the time in float32
 
 
 def choose_precision(
-    experiment: Experiment, machine: Machine, run: Run, objective: Objective, sampler: PatchSampler
+    experiment: Experiment,
+    machine: Machine,
+    run: Run,
+    objective: Objective,
+    sampler: PatchSampler,
+    maps: Maps | None = None,
 ) -> tuple[str, dict[str, float]]:
     """As asked for; as the run began, if it resumes; else by measurement of this very step."""
     if run.experiment.is_file():
@@ -43,7 +48,7 @@ def choose_precision(
 
     def measure() -> tuple[str, dict[str, float]]:
         share = experiment.sampling.batch_size // (machine.devices * machine.nodes)
-        feed = batches(sampler, NONE, batch_size=max(1, share), first_step=0, steps=1)
+        feed = batches(sampler, NONE, batch_size=max(1, share), first_step=0, steps=1, maps=maps)
         device = torch.device(machine.kind)
         probe = copy.deepcopy(objective).to(device)
         given = arguments(next(feed).to(device))

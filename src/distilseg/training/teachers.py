@@ -6,17 +6,26 @@ of a run keep the modalities and classes they were trained with, in order, and b
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
+import torch
 from torch import nn
 
+from ..data.batches import Maps
+from ..data.cache import CachedCase
 from ..data.plan import load_plan
 from ..distillation.method import Method, Modalities, whole_image
 from ..errors import UserError
 from ..networks.build import NetworkSpec
 from ..networks.checkpoint import load_network
 from ..runs import Run
+from .cases import steps_per_epoch
 from .experiment import Experiment, Finished
+from .machine import Machine
+from .observers import announce
+from .recorded import Teacher, choose, recorded, weights_digest
 
 
 def load_teacher(role: str, run: Run, experiment: Experiment) -> tuple[nn.Module, NetworkSpec]:
@@ -48,6 +57,45 @@ def load_teacher(role: str, run: Run, experiment: Experiment) -> tuple[nn.Module
             f"train with its plan: --plan {run.plan}",
         )
     return network, spec
+
+
+def record_teachers(
+    experiment: Experiment,
+    method: Method,
+    teachers: Mapping[str, Run],
+    networks: dict[str, nn.Module],
+    prepared: Mapping[str, CachedCase],
+    machine: Machine,
+    cache: Path | None,
+) -> tuple[Maps, str]:
+    """The teachers' outputs by case, and why; empty where teachers run at each step.
+
+    Recorded teachers leave `networks`: they need no memory while the student learns.
+    """
+    if not teachers:
+        return {}, ""
+    patch, sampling = experiment.study.plan.patch, experiment.sampling
+    cases = {id: prepared[id] for id in experiment.study.split.train}
+    made = [
+        Teacher(role, networks[role], method.roles[role], weights_digest(run.best))
+        for role, run in teachers.items()
+    ]
+    recording, why = choose(
+        experiment.teacher_outputs,
+        list(cases.values()),
+        patch,
+        experiment.study.plan.total_stride,
+        experiment.budget,
+        steps_per_epoch(experiment),
+        sampling.batch_size * experiment.optimisation.accumulate,
+    )
+    if not recording:
+        return {}, why
+    announce(f"teacher outputs are recorded: {why}")
+    maps = recorded(made, cases, patch, torch.device(machine.kind), cache, show=sys.stderr.isatty())
+    for role in teachers:
+        del networks[role]
+    return maps, why
 
 
 def check_shown(method: Method, specs: Mapping[str, NetworkSpec]) -> None:

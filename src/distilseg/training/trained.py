@@ -37,7 +37,7 @@ from .observers import Bar, Tables, TensorBoard, announce
 from .precision import choose_precision
 from .record import write_description, write_status
 from .state import Average, State, load_state, save_state
-from .teachers import check_shown, load_teacher
+from .teachers import check_shown, load_teacher, record_teachers
 from .validate import mean_dice
 
 ENDLESS = sys.maxsize // 2**20  # steps of a run that ends by the clock
@@ -72,9 +72,9 @@ def trained(
         return run
     if machine.devices * machine.nodes == 1:
         with _claimed(run):
-            _make(experiment, run, machine, prepared, teachers, tensorboard, save_every_s)
+            _make(experiment, run, machine, prepared, teachers, cache, tensorboard, save_every_s)
     else:
-        _make(experiment, run, machine, prepared, teachers, tensorboard, save_every_s)
+        _make(experiment, run, machine, prepared, teachers, cache, tensorboard, save_every_s)
     return run
 
 
@@ -84,6 +84,7 @@ def _make(
     machine: Machine,
     prepared: Mapping[str, CachedCase],
     teachers: Mapping[str, Run],
+    cache: Path | None,
     tensorboard: bool,
     save_every_s: float,
 ) -> None:
@@ -96,12 +97,15 @@ def _make(
         networks[role], specs[role] = load_teacher(role, teacher, experiment)
     method = experiment.method({role: _shapes(networks[role], spec) for role, spec in specs.items()})
     check_shown(method, specs)
-    objective = Objective(method, networks)
     sampler, augmentation = make_sampler(experiment, prepared), make_augmentation(experiment)
-    precision, probed = choose_precision(experiment, machine, run, objective, sampler)
+    maps, why = record_teachers(experiment, method, teachers, networks, prepared, machine, cache)
+    objective = Objective(method, networks, recorded=teachers if maps else ())
+    precision, probed = choose_precision(experiment, machine, run, objective, sampler, maps)
     fabric = make_fabric(machine, precision)
     if fabric.is_global_zero:
         carried_out = {"precision": precision, "probed_s": probed}
+        if teachers:
+            carried_out["teacher_outputs"] = {"recorded": bool(maps), "why": why}
         write_description(experiment, run, content_digest(prepared), method, teachers, carried_out)
     fabric.barrier()
 
@@ -124,6 +128,7 @@ def _make(
         rank=fabric.global_rank,
         world=fabric.world_size,
         workers=sampling.workers,
+        maps=maps,
     )
     validation_cases = [prepared[id] for id in study.split.validation]
     validation_cases = validation_cases[: experiment.validation.validation_cases]
