@@ -18,6 +18,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "kd_net": {"filters": [4, 8, 8, 8]},
     "segresnet": {},
     "swin_unetr": {"merging": "2022"},
+    "u_hemis": {"filters": [4, 8, 8, 8]},
+    "u_hved": {"filters": [4, 8, 8, 8]},
     "unet": {"filters": [4, 8, 8, 8, 8]},
     "unetr": {"feature_size": 4, "hidden": 24, "heads": 4, "mlp": 48},
     "vnet": {},

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from .dual_self_distillation import DualSelfDistillation, default_sides
+from .hved import HVED
 from .kd_net import KDNet
 from .method import Combined, Method, Modalities, Role, Weight, whole_image
 from .supervised import Supervised
 
 __all__ = [
+    "HVED",
     "Combined",
     "DualSelfDistillation",
     "KDNet",

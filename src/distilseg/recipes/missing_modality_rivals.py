@@ -1,0 +1,63 @@
+"""One network for every subset of modalities: what one student for each subset is compared with.
+
+U-HeMIS and U-HVED of Dorent et al., MICCAI 2019, arXiv 1907.11150, on all the plan's modalities. In training
+each patch loses a random part of its modalities; in use, those that a case lacks are channels of NaN. The
+published schedule (patches of 112 voxels, Adam 1e-3, 60,000 steps) is a matter of options; here it is that of
+`supervised`, as for the students, with the published learning rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..networks.build import describe
+from ..training.experiment import Experiment, FeatureShapes, Study
+from .supervised import supervised
+
+if TYPE_CHECKING:
+    from ..distillation.method import Method
+
+Options = Mapping[str, Any] | None
+LEARNING_RATE = 1e-3
+
+
+def u_hemis(study: Study, *, network: str = "u_hemis", network_options: Options = None) -> Experiment:
+    """U-HeMIS: one network for any subset of modalities, fused by mean and variance."""
+    return _on_all_modalities(study, "u_hemis", network, network_options)
+
+
+def u_hved(
+    study: Study,
+    *,
+    network: str = "u_hved",
+    network_options: Options = None,
+    kl: float = 0.1,
+    reconstruction: float = 0.1,
+) -> Experiment:
+    """U-HVED: one variational network for any subset of modalities, which also completes the others.
+
+    kl and reconstruction weigh the terms beside the segmentation's.
+    """
+
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.hved import HVED
+
+        return HVED(shapes["student"], weights={"kl": kl, "reconstruction": reconstruction})
+
+    plain = _on_all_modalities(study, "u_hved", network, network_options)
+    options = {**plain.options, "kl": kl, "reconstruction": reconstruction}
+    return replace(plain, options=options, method=method)
+
+
+def _on_all_modalities(study: Study, recipe: str, network: str, given: Options) -> Experiment:
+    """`supervised` on a network that may have fewer levels than were planned: the coarsest are left out."""
+    options = dict(given or {})
+    known = describe(network).options
+    if {"filters", "strides"} <= known.keys():
+        levels = len(options.get("filters", known["filters"].default))
+        options.setdefault("strides", [list(stride) for stride in study.plan.strides[:levels]])
+    plain = supervised(study, network=network, network_options=options)
+    optimisation = replace(plain.optimisation, learning_rate=LEARNING_RATE)
+    return replace(plain, recipe=recipe, optimisation=optimisation)
