@@ -10,7 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distilseg.functional.divergence import kl_divergence, log_mean, log_soft_labels
+from distilseg.functional.divergence import (
+    kl_divergence,
+    log_mean,
+    log_soft_labels,
+    soft_label_divergence,
+)
 
 
 def logits(seed: int, shape: tuple[int, ...] = (2, 3, 4, 5)) -> torch.Tensor:
@@ -95,3 +100,48 @@ def test_float32_under_autocast() -> None:
 def test_extreme_logits_stay_finite() -> None:
     student, teacher = torch.tensor([[[1e4], [-1e4]]]), torch.tensor([[[-1e4], [1e4]]])
     assert kl_divergence([log_soft_labels(student)], log_soft_labels(teacher)).item() == pytest.approx(2e4)
+
+
+@pytest.mark.parametrize("T", [1.0, 3.0])
+@pytest.mark.parametrize("include_background", [True, False])
+def test_from_logits_it_is_the_same_with_the_same_gradients(T: float, include_background: bool) -> None:
+    def gradients(fused: bool) -> list[torch.Tensor]:
+        teacher, *students = (logits(seed).requires_grad_() for seed in range(4))
+        if fused:
+            loss = soft_label_divergence(students, teacher, T, include_background=include_background)
+        else:
+            soft = [
+                log_soft_labels(z, T, include_background=include_background) for z in (teacher, *students)
+            ]
+            loss = kl_divergence(soft[1:], soft[0])
+        (2.5 * loss).backward()
+        return [loss.detach(), *(z.grad for z in (teacher, *students) if z.grad is not None)]
+
+    assert len(gradients(True)) == 5
+    torch.testing.assert_close(gradients(True), gradients(False))
+
+
+def test_from_logits_gradient_and_equation() -> None:
+    teacher, student = logits(1, (1, 3, 2, 2)), logits(0, (1, 3, 2, 2))
+    value = soft_label_divergence([student], teacher, 2.0)
+    assert value.item() == pytest.approx(numpy_kl(student.numpy(), teacher.numpy(), 2.0), abs=1e-14)
+    pair = [z.requires_grad_() for z in (student, teacher)]
+    assert torch.autograd.gradcheck(lambda s, t: soft_label_divergence([s, s * 0.5], t, 2.0), pair)
+
+
+def test_from_logits_a_detached_teacher_gets_nothing_and_a_second_backward_the_same() -> None:
+    teacher, student = logits(1).requires_grad_(), logits(0).requires_grad_()
+    loss = soft_label_divergence([student], teacher.detach(), 3.0)
+    first, second = (torch.autograd.grad(loss, student, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, second)
+    assert teacher.grad is None
+
+
+def test_from_logits_float32_under_autocast_and_for_extreme_logits() -> None:
+    student, teacher = logits(0).bfloat16(), logits(1).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = soft_label_divergence([student], teacher, 3.0)
+    assert loss.dtype == torch.float32
+    assert torch.equal(loss, soft_label_divergence([student.float()], teacher.float(), 3.0))
+    z = torch.tensor([[[1e4], [-1e4]]])
+    assert soft_label_divergence([z], -z).item() == pytest.approx(2e4)

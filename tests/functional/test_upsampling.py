@@ -27,6 +27,8 @@ def test_doubling_is_a_transposed_convolution_in_nested_order(space: tuple[int, 
     for _ in range(doublings):
         fine, listed = layer(fine), doubled(listed, layer.weight, layer.bias)
     torch.testing.assert_close(listed, NestedOrder(space, doublings)(fine))
+    at_once = doubled(coarse.flatten(2), layer.weight, layer.bias, doublings)
+    torch.testing.assert_close(at_once, listed)
 
 
 def test_doubling_by_hand() -> None:
@@ -59,5 +61,8 @@ def test_gradients() -> None:
     weight, bias = torch.randn(2, 3, 2, 2, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
     coarse = torch.randn(2, 2, 4, dtype=torch.float64)
     assert torch.autograd.gradcheck(doubled, [t.requires_grad_() for t in (coarse, weight, bias)])
+    weight, bias = (torch.randn(2, 2, 2, 2, dtype=torch.float64), torch.randn(2, dtype=torch.float64))
+    twice = [t.requires_grad_() for t in (coarse.detach(), weight, bias)]
+    assert torch.autograd.gradcheck(lambda x, w, b: doubled(x, w, b, 2), twice)
     order = NestedOrder((4, 4), 2)
     assert torch.autograd.gradcheck(order, torch.randn(1, 2, 4, 4, dtype=torch.float64, requires_grad=True))

@@ -52,7 +52,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError, unknown
-from ..functional.divergence import kl_divergence, log_mean, log_soft_labels
+from ..functional.divergence import kl_divergence, log_mean, log_soft_labels, soft_label_divergence
 from ..functional.segmentation import dice_cross_entropy, in_full_precision, one_hot
 from ..functional.upsampling import NestedOrder
 from ..types import Batch, Outputs
@@ -170,11 +170,15 @@ class DualSelfDistillation(Method):
 
     def terms(self, outputs: Mapping[str, Outputs], batch: Batch) -> dict[str, Tensor]:
         student = outputs["student"]
-        # Side maps are [B K N]: the terms average over voxels, so any order will do that the maps share.
-        logits = {name: self.heads[key](student[name]) for name, key in self._head_of.items()}
         terms: dict[str, Tensor] = {}
         if self.uses("seg"):
             terms["seg"] = dice_cross_entropy(student.logits, batch.label)
+        # Side by side: the encoder's full-size maps are gone before the decoder's are made.
+        if self.uses("encoder"):
+            terms["encoder"] = self._self_distillation(
+                self._logits(student, self.encoder), self._teachers()[0]
+            )
+        logits = self._logits(student, self.decoder)
         if self.uses("deep_supervision"):
             # Σ_i η_i DCE(dec_i)
             label_B1N = self.order(batch.label)
@@ -183,13 +187,20 @@ class DualSelfDistillation(Method):
                 self.eta[name] * dice_cross_entropy(logits[name], label_B1N, one_hot_BKS=hot_BKN)
                 for name in self.ds_levels
             )
-        if self.uses("encoder"):
-            terms["encoder"] = self._self_distillation(logits, self.encoder, self._teachers()[0])
         if self.uses("decoder"):
-            terms["decoder"] = self._self_distillation(logits, self.decoder, self._teachers()[1])
+            terms["decoder"] = self._self_distillation(logits, self._teachers()[1])
         if self.uses("feature_l2"):
             terms["feature_l2"] = self._feature_l2(student)
         return terms
+
+    def _logits(self, student: Outputs, names: Sequence[str]) -> dict[str, Tensor]:
+        """Logits of those features of one side that have a head, finest first.
+
+        They are [B K N]: the terms average over voxels, so any order will do that all maps share.
+        """
+        return {
+            name: self.heads[self._head_of[name]](student[name]) for name in names if name in self._head_of
+        }
 
     def _teachers(self) -> tuple[str | None, str | None]:
         """The names of the encoder's and the decoder's teacher; None where all teach together."""
@@ -198,19 +209,20 @@ class DualSelfDistillation(Method):
         first, last = (0, -1) if self.teacher == "reversed" else (-1, 0)
         return self.encoder[first], self.decoder[last]
 
-    def _self_distillation(
-        self, logits: Mapping[str, Tensor], names: Sequence[str], teacher: str | None
-    ) -> Tensor:
-        """T² Σ_i KL(teacher ‖ student_i) over the outputs `names` of one side."""
-        log_soft = {
-            name: log_soft_labels(logits[name], self.temperature, include_background=self.include_background)
-            for name in names
-        }
-        log_teacher_BKS = log_mean(list(log_soft.values())) if teacher is None else log_soft[teacher]
-        if self.detach_teacher:
-            log_teacher_BKS = log_teacher_BKS.detach()
-        students = [log_soft[name] for name in names if name != teacher]
-        return kl_divergence(students, log_teacher_BKS) * (self.temperature**2 if self.t2_factor else 1.0)
+    def _self_distillation(self, logits: Mapping[str, Tensor], teacher: str | None) -> Tensor:
+        """T² Σ_i KL(teacher ‖ student_i) over the outputs of one side."""
+        T, background = self.temperature, self.include_background
+        if teacher is None:
+            students = [log_soft_labels(z, T, include_background=background) for z in logits.values()]
+            total = kl_divergence(students, self._as_teacher(log_mean(students)))
+        else:
+            others = [z for name, z in logits.items() if name != teacher]
+            teacher_BKN = self._as_teacher(logits[teacher])
+            total = soft_label_divergence(others, teacher_BKN, T, include_background=background)
+        return total * (T**2 if self.t2_factor else 1.0)
+
+    def _as_teacher(self, map_BKN: Tensor) -> Tensor:
+        return map_BKN.detach() if self.detach_teacher else map_BKN
 
     def _feature_l2(self, student: Outputs) -> Tensor:
         """Σ MSE(enc_i, enc_n) + Σ MSE(dec_i, dec_1) of projected, averaged features, without the ends."""

@@ -66,17 +66,20 @@ class Head(nn.Module):
         self.order = NestedOrder(ordered, 0 if depth is None else depth - self.times)
 
     def forward(self, feature_BCs: Tensor) -> Tensor:
-        logits = pointwise(feature_BCs, *_parameters(self.project))
-        if self.upsampling == "shared_x2":
-            logits = self.order(logits)
-            for _ in range(max(self.times, 1)):
-                logits = doubled(logits, *_parameters(self.enlarge))
-            return logits
-        if self.upsampling == "trilinear":
+        projection = _parameters(self.project)
+        logits: Tensor
+        if self.upsampling == "shared_x2" and self.times == 0:
+            logits = self.order(pointwise(feature_BCs, *_composed(*projection, *_parameters(self.enlarge))))
+        elif self.upsampling == "shared_x2":
+            coarse = self.order(pointwise(feature_BCs, *projection))
+            logits = doubled(coarse, *_parameters(self.enlarge), times=self.times)
+        elif self.upsampling == "trilinear":
             mode = ("linear", "bilinear", "trilinear")[len(self.patch) - 1]
-            logits = F.interpolate(logits, size=self.patch, mode=mode, align_corners=False)
-        ordered: Tensor = self.order(self.enlarge(logits))
-        return ordered
+            logits = pointwise(feature_BCs, *projection)
+            logits = self.order(F.interpolate(logits, size=self.patch, mode=mode, align_corners=False))
+        else:
+            logits = self.order(self.enlarge(pointwise(feature_BCs, *projection)))
+        return logits
 
     def extra_repr(self) -> str:
         return f"upsampling={self.upsampling!r}, times={self.times}, patch={self.patch}"
@@ -84,6 +87,15 @@ class Head(nn.Module):
 
 def _parameters(layer: nn.Module) -> tuple[Tensor, Tensor]:
     return layer.get_parameter("weight"), layer.get_parameter("bias")
+
+
+def _composed(
+    project_KC: Tensor, bias_K: Tensor, enlarge_KK: Tensor, shift_K: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Two layers of kernel 1 as one, so that the finest feature is read once: E (P x + b) + s."""
+    # A transposed convolution's weight is [from to …].
+    enlarge_KK = enlarge_KK.flatten(1).t()
+    return enlarge_KK @ project_KC.flatten(1), enlarge_KK @ bias_K + shift_K
 
 
 _LAYERS: dict[int, tuple[Callable[..., nn.Module], Callable[..., nn.Module]]] = {

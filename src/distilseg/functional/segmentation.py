@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .softmax import LN2, normalised_, shifted
+
 SMOOTH = 1e-5
 
 
@@ -63,17 +65,18 @@ def dice_cross_entropy(logits_BKS: Tensor, label_B1S: Tensor, *, one_hot_BKS: Te
     `one_hot_BKS` is the label already made by `one_hot`: give it where several logits meet one label.
     """
     with torch.autocast(logits_BKS.device.type, enabled=False):
-        log_probabilities_BKS = in_full_precision(logits_BKS).log_softmax(1)
         if one_hot_BKS is None:
             one_hot_BKS = one_hot(label_B1S, logits_BKS.shape[1], like=logits_BKS)
-        pair = log_probabilities_BKS.flatten(2), one_hot_BKS.flatten(2)
+        pair = in_full_precision(logits_BKS).flatten(2), one_hot_BKS.flatten(2)
         loss: Tensor = _DiceCrossEntropy.apply(*pair)  # type: ignore[no-untyped-call]
     return loss
 
 
-def _overlap_and_sizes(probabilities_BKs: Tensor, target_BKs: Tensor) -> tuple[Tensor, Tensor]:
-    """2 Σ_s P Y + ε and Σ_s P + Σ_s Y + ε, each [B K]."""
-    overlap_BK = 2 * (probabilities_BKs * target_BKs).sum(-1) + SMOOTH
+def _overlap_and_sizes(
+    probabilities_BKs: Tensor, target_BKs: Tensor, room_BKs: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """2 Σ_s P Y + ε and Σ_s P + Σ_s Y + ε, each [B K]; `room_BKs` is overwritten, to save an allocation."""
+    overlap_BK = 2 * torch.mul(probabilities_BKs, target_BKs, out=room_BKs).sum(-1) + SMOOTH
     return overlap_BK, probabilities_BKs.sum(-1) + target_BKs.sum(-1) + SMOOTH
 
 
@@ -82,23 +85,32 @@ def _dice(overlap_BK: Tensor, sizes_BK: Tensor) -> Tensor:
 
 
 class _DiceCrossEntropy(torch.autograd.Function):
-    """Dice + CE of log P [B K s] and Y [B K s], its gradient written out: fewer passes over every voxel."""
+    """Dice + CE of z [B K s] and Y [B K s], its gradient written out: fewer passes over every voxel."""
 
     @staticmethod
-    def forward(ctx: Any, log_probabilities_BKs: Tensor, target_BKs: Tensor) -> Tensor:
-        probabilities_BKs = log_probabilities_BKs.exp()
-        overlap_BK, sizes_BK = _overlap_and_sizes(probabilities_BKs, target_BKs)
+    def forward(ctx: Any, logits_BKs: Tensor, target_BKs: Tensor) -> Tensor:
+        B, _, s = target_BKs.shape
+        shifted_BKs = shifted(logits_BKs)
+        picked_BKs = shifted_BKs * target_BKs
+        picked = picked_BKs.sum()
+        probabilities_BKs, log_total_B1s = normalised_(shifted_BKs)
+        # −Σ_s Σ_k Y log₂ P = Σ_s log₂ total − Σ_s Σ_k Y z'
+        entropy = (log_total_B1s.sum() - picked) * (LN2 / (B * s))
+        overlap_BK, sizes_BK = _overlap_and_sizes(probabilities_BKs, target_BKs, room_BKs=picked_BKs)
         ctx.save_for_backward(probabilities_BKs, target_BKs, overlap_BK, sizes_BK)
-        return _dice(overlap_BK, sizes_BK) + cross_entropy(log_probabilities_BKs, target_BKs)
+        return _dice(overlap_BK, sizes_BK) + entropy
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         probabilities_BKs, target_BKs, overlap_BK, sizes_BK = ctx.saved_tensors
         B, K, s = target_BKs.shape
-        # ∂Dice/∂P = (overlap / sizes² − 2 Y / sizes) / BK,   ∂CE/∂log P = −Y / Bs,   ∂P/∂log P = P
-        constant_BK1 = (overlap_BK / sizes_BK.square() / (B * K))[..., None]
-        slope_BK1 = (-2 / sizes_BK / (B * K))[..., None]
+        # D = ∂Dice/∂P = (overlap / sizes² − 2 Y / sizes) / BK
+        constant_BK1 = (overlap_BK / sizes_BK.square() * (gradient / (B * K)))[..., None]
+        slope_BK1 = (-2 / sizes_BK * (gradient / (B * K)))[..., None]
         result_BKs = torch.addcmul(constant_BK1, target_BKs, slope_BK1)
-        result_BKs.mul_(probabilities_BKs).sub_(target_BKs, alpha=1 / (B * s))
-        return result_BKs.mul_(gradient), None
+        # ∂Dice/∂z = P D − P Σ_k P D,   ∂CE/∂z = (P − Y) / Bs
+        result_BKs.mul_(probabilities_BKs)
+        each = gradient / (B * s)
+        result_BKs.addcmul_(probabilities_BKs, each - result_BKs.sum(1, keepdim=True))
+        return result_BKs.addcmul_(target_BKs, -each), None

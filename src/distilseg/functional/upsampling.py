@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 def pointwise(features_BCs: Tensor, weight_KC: Tensor, bias_K: Tensor) -> Tensor:
@@ -52,13 +54,46 @@ class NestedOrder(nn.Module):
         return map_BKN if order_N is None else map_BKN.gather(2, order_N.expand(map_BKN.shape))
 
 
-def doubled(map_BCN: Tensor, weight_CKk: Tensor, bias_K: Tensor) -> Tensor:
+def doubled(map_BCN: Tensor, weight_CKk: Tensor, bias_K: Tensor, times: int = 1) -> Tensor:
     """A transposed convolution, kernel 2 and stride 2, in nested order: [B C N] to [B K N·2^axes].
 
     The weight has the layout of `torch.nn.ConvTransposeNd`, [C K 2 …]. With a kernel of 1 the size stays.
+    Where C is K it may be applied several `times`.
     """
-    # out[b, k, a, n] = Σ_c weight[c, k, a] in[b, c, n] + bias[k]
-    K, offsets = weight_CKk.shape[1], math.prod(weight_CKk.shape[2:])
-    rows = weight_CKk.flatten(1).t().expand(len(map_BCN), -1, -1)
-    blocks = bias_K.repeat_interleave(offsets)[:, None].baddbmm(rows, map_BCN)
-    return blocks.view(len(map_BCN), K, -1)
+    with torch.autocast(map_BCN.device.type, enabled=False):
+        parameters = (weight_CKk.to(map_BCN.dtype), bias_K.to(map_BCN.dtype))
+        raised: Tensor = _Doubled.apply(times, map_BCN, *parameters)  # type: ignore[no-untyped-call]
+    return raised
+
+
+class _Doubled(torch.autograd.Function):
+    """All doublings as one node: of each only its input is kept, and the weight's gradients are summed here.
+
+    out[b, k, a, n] = Σ_c weight[c, k, a] in[b, c, n] + bias[k]
+    """
+
+    @staticmethod
+    def forward(ctx: Any, times: int, map_BCN: Tensor, weight_CKk: Tensor, bias_K: Tensor) -> Tensor:
+        B, K, offsets = len(map_BCN), weight_CKk.shape[1], math.prod(weight_CKk.shape[2:])
+        rows = weight_CKk.flatten(1).t().expand(B, -1, -1)
+        bias = bias_K.repeat_interleave(offsets)[:, None]
+        inputs = []
+        for _ in range(times):
+            inputs.append(map_BCN)
+            map_BCN = bias.baddbmm(rows, map_BCN).view(B, K, -1)
+        ctx.save_for_backward(weight_CKk, *inputs)
+        return map_BCN
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_map: Tensor) -> tuple[None, Tensor, Tensor, Tensor]:
+        weight_CKk, *inputs = ctx.saved_tensors
+        columns = weight_CKk.flatten(1)
+        of_columns, of_bias = torch.zeros_like(columns), columns.new_zeros(columns.shape[1])
+        for map_BCN in reversed(inputs):
+            of_blocks = of_map.reshape(len(map_BCN), columns.shape[1], -1)
+            of_columns += map_BCN.bmm(of_blocks.mT).sum(0)
+            of_bias += of_blocks.sum((0, 2))
+            of_map = columns.expand(len(map_BCN), -1, -1).bmm(of_blocks)
+        of_bias = of_bias.view(weight_CKk.shape[1], -1).sum(1)
+        return None, of_map, of_columns.view_as(weight_CKk), of_bias
