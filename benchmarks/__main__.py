@@ -19,7 +19,7 @@ from distilseg.runs import write_rows
 
 from .common import Row
 
-CLAIMS = ("command_line", "surface_metrics", "label_export", "training")
+CLAIMS = ("command_line", "surface_metrics", "label_export", "training", "teachers")
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 SHOWN = ("claim", "what", "ours", "peer", "unit", "peer_name", "ratio", "aim", "met", "note")
 

@@ -37,6 +37,7 @@ from ..types import Batch
 from .budget import Budget
 from .experiment import TeacherOutputs
 from .objective import map_name
+from .observers import announce
 
 VERSION = 1
 OVERLAP = 0.5
@@ -116,7 +117,7 @@ def recorded(
                 maps[id] |= _opened(teacher.role, entry)
             teacher.network.to("cpu")
             if made:
-                bar.console.log(f"{teacher.role}: {made} cases recorded in {time.monotonic() - start:.0f} s")
+                announce(f"{teacher.role}: {made} cases recorded in {time.monotonic() - start:.0f} s")
     return maps
 
 
