@@ -24,11 +24,11 @@ def product_of_gaussians(
     """Mean and log σ² of the product, each [B C *s]; nothing of an expert that is not present reaches it."""
     mean_BMCs, log_variance_BMCs = in_full_precision(mean_BMCs), in_full_precision(log_variance_BMCs)
     present = present_BM.reshape(*present_BM.shape, *[1] * (mean_BMCs.ndim - 2))
-    zero = mean_BMCs.new_zeros(())
-    precision_BMCs = torch.where(present, torch.exp(-log_variance_BMCs), zero)
+    # What is missing is 0 with infinite variance, before any arithmetic: not even a NaN there has a gradient.
+    mean_BMCs = torch.where(present, mean_BMCs, 0.0)
+    precision_BMCs = torch.exp(-torch.where(present, log_variance_BMCs, torch.inf))
     precision_BCs = 1 + precision_BMCs.sum(1)
-    weighted_BMCs = torch.where(present, mean_BMCs, zero) * precision_BMCs
-    return weighted_BMCs.sum(1) / precision_BCs, -precision_BCs.log()
+    return (mean_BMCs * precision_BMCs).sum(1) / precision_BCs, -precision_BCs.log()
 
 
 def divergence_from_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -79,11 +79,10 @@ class MeanAndVariance(nn.Module):
 
     def forward(self, maps_BMCs: Tensor, present_BM: Tensor) -> Tensor:
         maps_BMCs = in_full_precision(maps_BMCs)
-        zero = maps_BMCs.new_zeros(())
         present = present_BM.reshape(*present_BM.shape, *[1] * (maps_BMCs.ndim - 2))
         n = present.sum(1)
-        mean_BCs = torch.where(present, maps_BMCs, zero).sum(1) / n
-        variance_BCs = torch.where(present, maps_BMCs - mean_BCs[:, None], zero).square().sum(1) / n
+        mean_BCs = torch.where(present, maps_BMCs, 0.0).sum(1) / n
+        variance_BCs = torch.where(present, maps_BMCs - mean_BCs[:, None], 0.0).square().sum(1) / n
         return torch.cat([mean_BCs, variance_BCs], 1)
 
 

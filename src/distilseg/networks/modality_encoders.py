@@ -59,7 +59,7 @@ class ModalityEncoders(nn.Module):
         present_BM = present_modalities(image)
         _refuse_nothing(present_BM)
         shape = (*present_BM.shape, *[1] * (image.ndim - 2))
-        image = torch.where(present_BM.reshape(shape), image, image.new_zeros(()))
+        image = torch.where(present_BM.reshape(shape), image, 0.0)
         if self.training and self.drop_modalities:
             present_BM = random_subset(present_BM)
         maps = [encoder(image[:, m : m + 1]) for m, encoder in enumerate(self.of_modality)]
