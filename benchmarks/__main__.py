@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib
-import os
-import platform
 import re
-from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +13,7 @@ from rich.table import Table
 from distilseg.hardware import processor_name
 from distilseg.runs import write_rows
 
-from .common import Row
+from .common import Row, machine
 
 CLAIMS = ("command_line", "surface_metrics", "label_export", "training", "teachers")
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -38,19 +34,8 @@ def main() -> None:
     Console(width=200).print(table)
     if not given.quick and not given.names:
         path = RESULTS / f"benchmarks-{re.sub(r'[^a-z0-9]+', '-', processor_name().lower()).strip('-')}.csv"
-        write_rows(path, [{**one, **_machine()} for one in rows])
+        write_rows(path, [{**one, **machine()} for one in rows])
         print(f"written: {path.relative_to(RESULTS.parent)}")
-
-
-def _machine() -> Row:
-    versions = {name: version(name) for name in ("distilseg", "torch", "monai", "numpy", "scipy")}
-    return {
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        **versions,
-        "date": datetime.date.today().isoformat(),
-    }
 
 
 if __name__ == "__main__":

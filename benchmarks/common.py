@@ -1,12 +1,17 @@
-"""What every claim shares: taking turns, medians, rows."""
+"""What every claim shares: taking turns, medians, rows, and the machine they were measured on."""
 
 from __future__ import annotations
 
+import datetime
 import os
+import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any
+
+from distilseg.hardware import processor_name
 
 Row = dict[str, Any]
 
@@ -61,4 +66,16 @@ def row(claim: str, what: str, *, ratio: float, aim: str, **others: Any) -> Row:
         "met": "yes" if met else "no",
         **rounded,
         "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def machine() -> Row:
+    """Hardware and versions, the columns that end every row of results."""
+    versions = {name: version(name) for name in ("distilseg", "torch", "monai", "numpy", "scipy")}
+    return {
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **versions,
+        "date": datetime.date.today().isoformat(),
     }

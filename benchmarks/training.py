@@ -41,32 +41,31 @@ WIDTHS = {"16...256": [16, 32, 64, 128, 256], "8...128": [8, 16, 32, 64, 128]}
 
 
 def main(quick: bool = False) -> list[Row]:
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        data = write_phantom(Path(folder) / "scans", cases=6, shape=(40, 40, 40), modalities=("MR",))
-        study = make_study(data, patch=(16, 16, 16) if quick else (32, 32, 32))
-        experiment = _experiment(study, "supervised", "8...128")
-        prepared = prepare(experiment, Path(folder) / "cache")
-        feed = batches(
-            make_sampler(experiment, prepared),
-            make_augmentation(experiment),
-            batch_size=2,
-            first_step=0,
-            steps=8,
-        )
-        ready = list(feed)
+        study, prepared, ready = made_ready(Path(folder), quick)
         return [
             *_loop(study, ready, Path(folder), quick),
-            *_distillation(study, ready, quick),
+            *distillation(study, ready, quick),
             *_sampler(study, prepared, ready, quick),
         ]
 
 
-def _experiment(study: Study, recipe: str, width: str) -> Experiment:
+def made_ready(folder: Path, quick: bool) -> tuple[Study, dict, list[Batch]]:  # type: ignore[type-arg]
+    """A study on a phantom, its prepared cases, and some batches; one thread from now on."""
+    torch.set_num_threads(1)
+    data = write_phantom(folder / "scans", cases=6, shape=(40, 40, 40), modalities=("MR",))
+    study = make_study(data, patch=(16, 16, 16) if quick else (32, 32, 32))
+    experiment = make_experiment(study, "supervised", "8...128")
+    prepared = prepare(experiment, folder / "cache")
+    sampler, augmentation = make_sampler(experiment, prepared), make_augmentation(experiment)
+    return study, prepared, list(batches(sampler, augmentation, batch_size=2, first_step=0, steps=8))
+
+
+def make_experiment(study: Study, recipe: str, width: str) -> Experiment:
     return find(recipe)(study, network_options={"filters": WIDTHS[width]})
 
 
-def _objective(experiment: Experiment) -> Objective:
+def make_objective(experiment: Experiment) -> Objective:
     torch.manual_seed(0)
     spec = experiment.networks["student"]
     network = build(spec)
@@ -76,11 +75,11 @@ def _objective(experiment: Experiment) -> Objective:
 
 def _loop(study: Study, ready: list[Batch], folder: Path, quick: bool) -> list[Row]:
     steps = 4 if quick else 30
-    experiment = _experiment(study, "supervised", "8...128")
+    experiment = make_experiment(study, "supervised", "8...128")
     fabric = make_fabric(Machine(device="cpu"), "32-true")
 
     def ours() -> None:
-        objective = _objective(experiment)
+        objective = make_objective(experiment)
         run = Run(folder / "run")
         run.folder.mkdir(exist_ok=True)
         tables = Tables(run, list(objective.method.weights), study.plan.classes[1:], step=0)
@@ -103,7 +102,7 @@ def _loop(study: Study, ready: list[Batch], folder: Path, quick: bool) -> list[R
         objective.release()
 
     def bare() -> None:
-        objective = _objective(experiment)
+        objective = make_objective(experiment)
         network, method = objective.tapped["student"].network, objective.method
         optimizer = make_optimizer(objective.learned(), experiment.optimisation)
         for batch in itertools.islice(itertools.cycle(ready), steps):
@@ -133,15 +132,15 @@ def _plain_loss(network: nn.Module, method: nn.Module, batch: Batch) -> torch.Te
     return dice_cross_entropy(network(batch.image), batch.label)
 
 
-def _distillation(study: Study, ready: list[Batch], quick: bool) -> list[Row]:
+def distillation(study: Study, ready: list[Batch], quick: bool) -> list[Row]:
     rows = []
     for width in WIDTHS:
         steppers = {}
         for recipe in ("dual_self_distillation", "supervised"):
-            experiment = _experiment(study, recipe, width)
-            objective = _objective(experiment)
+            experiment = make_experiment(study, recipe, width)
+            objective = make_objective(experiment)
             optimizer = make_optimizer(objective.learned(), experiment.optimisation)
-            steppers[recipe] = _stepper(objective, optimizer, itertools.cycle(ready))
+            steppers[recipe] = stepper(objective, optimizer, itertools.cycle(ready))
         # Processor time: what else the machine does then counts for little.
         seconds = in_turns(steppers, repeats=2 if quick else 40, clock=time.process_time)
         rows.append(
@@ -152,13 +151,13 @@ def _distillation(study: Study, ready: list[Batch], quick: bool) -> list[Row]:
                 seconds["supervised"],
                 aim="<= 1.05",
                 peer_name="plain step",
-                note="processor time; the cost of eight full-size side outputs",
+                note="processor time; heads and softmaxes at full size, parts and floor: profile-dsd-step.csv",
             )
         )
     return rows
 
 
-def _stepper(objective: Objective, optimizer: torch.optim.Optimizer, feed: Iterator[Batch]):  # type: ignore[no-untyped-def]
+def stepper(objective: Objective, optimizer: torch.optim.Optimizer, feed: Iterator[Batch]):  # type: ignore[no-untyped-def]
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         total, _ = objective(**arguments(next(feed)), progress=0.0)
@@ -171,11 +170,11 @@ def _stepper(objective: Objective, optimizer: torch.optim.Optimizer, feed: Itera
 def _sampler(study: Study, prepared: dict, ready: list[Batch], quick: bool) -> list[Row]:  # type: ignore[type-arg]
     rows = []
     for preset in ("none", "light"):
-        experiment = _experiment(study, "supervised", "8...128").with_settings(augmentation=preset)
+        experiment = make_experiment(study, "supervised", "8...128").with_settings(augmentation=preset)
         sampler, augmentation = make_sampler(experiment, prepared), make_augmentation(experiment)
-        objective = _objective(experiment)
+        objective = make_objective(experiment)
         optimizer = make_optimizer(objective.learned(), experiment.optimisation)
-        step = _stepper(objective, optimizer, itertools.cycle(ready))
+        step = stepper(objective, optimizer, itertools.cycle(ready))
         made = batches(sampler, augmentation, batch_size=2, first_step=0, steps=10_000)
         count = 2 if quick else 10
 
