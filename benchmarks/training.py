@@ -151,7 +151,7 @@ def distillation(study: Study, ready: list[Batch], quick: bool) -> list[Row]:
                 seconds["supervised"],
                 aim="<= 1.05",
                 peer_name="plain step",
-                note="processor time; heads and softmaxes at full size, parts and floor: profile-dsd-step.csv",
+                note="processor time; heads and softmaxes at full size: profile-dsd-step.csv",
             )
         )
     return rows
