@@ -8,7 +8,7 @@ from torch import nn
 
 from distilseg.networks import NetworkSpec, build, multiply_accumulates
 from distilseg.networks.features import Tapped, feature_shapes
-from distilseg.networks.hved import GaussianSample, ProductOfGaussians
+from distilseg.networks.hved import UHVED, GaussianSample, ProductOfGaussians
 
 SMALL = {"filters": [4, 6, 8]}
 
@@ -22,10 +22,11 @@ def test_convolution_weights() -> None:
     """`architectures.md`, 2.12: encoders 4 x 221,192, decoders 5 x 72,576 and heads of 4 -> 1 or 4."""
     with torch.device("meta"):
         network = build(NetworkSpec("u_hved", 4, 4, (112,) * 3))
-    assert [weights(one) for one in network.encoders.of_modality] == [221_192] * 4  # type: ignore[union-attr,arg-type]
-    decoders = [network.decoder, *network.image_decoders]  # type: ignore[misc]
-    assert [weights(one.blocks) for one in decoders] == [72_576] * 5  # type: ignore[arg-type,union-attr]
-    assert [weights(one.head) for one in decoders] == [16, 4, 4, 4, 4]  # type: ignore[arg-type,union-attr]
+    assert isinstance(network, UHVED)
+    assert [weights(one) for one in network.encoders.of_modality] == [221_192] * 4
+    decoders = [network.decoder, *network.image_decoders]
+    assert [weights(one.blocks) for one in decoders] == [72_576] * 5
+    assert [weights(one.head) for one in decoders] == [16, 4, 4, 4, 4]
     assert weights(network) == 4 * 221_192 + 5 * 72_576 + 16 + 4 * 4
 
 
@@ -84,8 +85,9 @@ def test_missing_modalities_are_reconstructed_too() -> None:
 
 def test_images_are_decoded_only_where_they_are_tapped() -> None:
     network = build(NetworkSpec("u_hved", 3, 2, (16, 16), SMALL)).eval()
+    assert isinstance(network, UHVED)
     calls: list[int] = []
-    for decoder in network.image_decoders:  # type: ignore[union-attr]
+    for decoder in network.image_decoders:
         decoder.register_forward_hook(lambda *_: calls.append(1))
     image = torch.randn(1, 3, 16, 16)
     with torch.no_grad():
