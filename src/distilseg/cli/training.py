@@ -69,7 +69,13 @@ def _asked_for(words: Sequence[str]) -> list[Recipe]:
 
 def _examples_of(recipe: Recipe) -> str:
     train = f"distilseg train {recipe.name} --data DATASET"
-    return examples(f"{train} --minutes 30", f"{train} --plan plan.json --steps 2000 --seed 1")
+    more = [f"{train} --student-sees CT --minutes 30"] if "student_sees" in recipe.options else []
+    return examples(
+        f"{train} --minutes 30",
+        *more,
+        f"{train} --plan plan.json --steps 2000 --seed 1",
+        f"{train} --folds 3 --epochs 20",
+    )
 
 
 def _help(recipe: Recipe) -> str:
@@ -90,7 +96,10 @@ def common(
     split: Annotated[
         Path | None, typer.Option(help="JSON lists train, validation, test.", rich_help_panel=_DATA)
     ] = None,
-    folds: Annotated[int | None, typer.Option(help="Cross-validation.", rich_help_panel=_DATA)] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Cross-validation: all folds, unless --fold names one.", rich_help_panel=_DATA),
+    ] = None,
     fold: Annotated[int | None, typer.Option(help="Which of them, from 0.", rich_help_panel=_DATA)] = None,
     subjects: Annotated[
         int | None, typer.Option(help="Train on this many cases.", rich_help_panel=_DATA)
@@ -241,9 +250,16 @@ def _ending(runs: Sequence[Run], *, judged: bool) -> None:
     from ..report import print_comparison
 
     run = runs[-1]
+    of_recipe = [
+        one for one in runs if one.read(one.experiment)["recipe"] == run.read(run.experiment)["recipe"]
+    ]
     if judged and run.metrics.is_file():
         page = run.folder / "report.html"
+        if len(of_recipe) > 1:  # a page of all folds lies beside them
+            page = run.folder.parent / f"{run.name.rpartition('-')[0]}-{len(of_recipe)}-folds.html"
         print_comparison(commands.report(runs, page), show.console())
         show.say(f"report: {page}")
-    show.say(f"the trained model: {run.folder}")
+    for number, one in enumerate(of_recipe):
+        fold = f" of fold {number}" if len(of_recipe) > 1 else ""
+        show.say(f"the trained model{fold}: {one.folder}")
     show.say(f"predict with it: distilseg predict {run.folder} SCAN.nii.gz PREDICTIONS")

@@ -1,4 +1,4 @@
-"""`distilseg train`: a recipe on a dataset, with its control, judged and compared."""
+"""`distilseg train`: a recipe on a dataset, with its teachers and its control, judged and compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from ..judge import judge
 from ..recipes import find
 from ..runs import Run
 from ..training.budget import Budget
+from ..training.experiment import Experiment, Study
 from ..training.machine import Machine, is_main_process
+from ..training.observers import announce
 from ..training.trained import trained
 from ._study import make_study
 
@@ -46,39 +48,64 @@ def train(
     save_every_s: float = 120.0,
     **settings: Any,
 ) -> list[Run]:
-    """Trains the undistilled control and the recipe under one budget; judges both on the test cases.
+    """Trains teachers, the undistilled control and the recipe under one budget; judges all on the test cases.
 
-    Returns the runs, the recipe's last. Everything already done is found again; what was interrupted resumes.
-    `options` are the recipe's own (`distilseg recipes NAME`), `settings` those of sampling, optimisation and
-    validation (batch_size=4, learning_rate=1e-3, patience=3). Raises UserError for what can be mended.
+    Returns the runs, the recipe's last; with `folds` and no `fold` those of every fold, fold by fold.
+    Everything already done is found again; what was interrupted resumes. `control=False` leaves out the
+    control and does not judge teachers. `options` are the recipe's own (`distilseg recipes NAME`), `settings`
+    those of sampling, optimisation and validation (batch_size=4, learning_rate=1e-3, patience=3). Raises
+    UserError for what can be mended.
     """
     machine = machine or Machine()
     if threads is not None:
         torch.set_num_threads(threads)
-    study = make_study(
-        data,
-        layout=layout,
-        plan=plan,
-        split=split,
-        folds_=folds,
-        fold=fold,
-        subjects=subjects,
-        seed=seed,
-        split_seed=split_seed,
-    )
     given = {"steps": steps, "epochs": epochs, "minutes": minutes}
     asked = {name: value for name, value in given.items() if value is not None}
     budget = Budget(**asked) if asked else None  # type: ignore[arg-type]
-    experiment = find(recipe)(study, **(options or {})).with_settings(budget, **settings)
-    wanted = [experiment]
-    if control and experiment.control is not None:
-        wanted = [experiment.control, experiment]
-    made = []
-    for one in wanted:
-        run = trained(
-            one, runs=runs, machine=machine, cache=cache, tensorboard=tensorboard, save_every_s=save_every_s
+
+    def study_of(fold: int | None, plan: Path | Plan | None) -> Study:
+        return make_study(
+            data,
+            layout=layout,
+            plan=plan,
+            split=split,
+            folds_=folds,
+            fold=fold,
+            subjects=subjects,
+            seed=seed,
+            split_seed=split_seed,
         )
-        if evaluate and study.split.test and is_main_process():
-            judge(run, study.dataset, device=machine.device, trust=one.networks["student"].name)
-        made.append(run)
+
+    def runs_of(study: Study) -> list[Run]:
+        experiment = find(recipe)(study, **(options or {})).with_settings(budget, **settings)
+        made = []
+        for one in _wanted(experiment, control):
+            run = trained(
+                one,
+                runs=runs,
+                machine=machine,
+                cache=cache,
+                tensorboard=tensorboard,
+                save_every_s=save_every_s,
+            )
+            if evaluate and study.split.test and is_main_process():
+                judge(run, study.dataset, device=machine.device, trust=one.networks["student"].name)
+            made.append(run)
+        return made
+
+    first = study_of(fold if fold is not None or folds is None else 0, plan)
+    if folds is None or fold is not None:
+        return runs_of(first)
+    made = []
+    for number in range(folds):
+        announce(f"fold {number + 1} of {folds}")
+        made += runs_of(first if number == 0 else study_of(number, first.plan))
     return made
+
+
+def _wanted(experiment: Experiment, control: bool) -> list[Experiment]:
+    """The experiment and, before it, the runs that it is compared with: its teachers and its control."""
+    if not control:
+        return [experiment]
+    teachers = [teacher for teacher in experiment.teachers.values() if isinstance(teacher, Experiment)]
+    return [*teachers, *([experiment.control] if experiment.control else []), experiment]

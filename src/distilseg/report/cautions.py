@@ -28,7 +28,7 @@ def cautions(
     """Every caution that applies, the gravest first."""
     yield from leaks(competing)
     yield from _unfinished(competing)
-    yield from _different_conditions(competing)
+    yield from _different_conditions(competing, controls)
     for name, control in controls.items():
         if control:
             own, other = (next(c for c in competing if c.name == n) for n in (name, control))
@@ -65,13 +65,18 @@ def _unfinished(competing: Sequence[Contender]) -> Iterator[str]:
                 yield f"{one.name} and {other.name} are alike, seed included; they are averaged all the same."
 
 
-def _different_conditions(competing: Sequence[Contender]) -> Iterator[str]:
+def _different_conditions(
+    competing: Sequence[Contender], controls: Mapping[str, str | None]
+) -> Iterator[str]:
     plans = {c.name: c.runs[0].read(c.runs[0].plan) if c.runs[0].plan.is_file() else {} for c in competing}
     splits = {c.name: frozenset[str]().union(*map(training_cases, c.runs)) for c in competing}
     judged = {c.name: evaluation(c.runs[0]) for c in competing}
     for one, other in combinations(competing, 2):
         a, b = plans[one.name], plans[other.name]
-        keys = ("spacing_mm", "patch", "modalities", "normalisation", "labels")
+        keys = ["spacing_mm", "patch", "modalities", "normalisation", "labels"]
+        if controls[other.name] != one.name and controls[one.name] != other.name:
+            # What a network is shown is a question of its own where none of the two is the other's control.
+            keys = [key for key in keys if key not in ("modalities", "normalisation")]
         for key in (key for key in keys if a.get(key) != b.get(key) and key in a and key in b):
             told = f" ({a[key]} and {b[key]})" if key not in ("normalisation", "labels") else ""
             yield f"{one.name} and {other.name} were planned differently: {key}{told}."

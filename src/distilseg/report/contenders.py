@@ -222,7 +222,9 @@ def _told_apart(
 
 
 def _short(value: Any) -> Any:
-    """A long list by its ends."""
+    """Names joined, any other long list by its ends."""
+    if isinstance(value, list) and value and all(isinstance(entry, str) for entry in value):
+        return "+".join(value)
     return f"{value[0]}…{value[-1]}" if isinstance(value, list) and len(value) > 3 else value
 
 

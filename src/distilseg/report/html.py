@@ -20,6 +20,7 @@ from .cautions import leaks
 from .comparison import MEAN, Comparison, compare_runs
 from .contenders import evaluation, seen_cases, training_cases
 from .drawing import in_page_colours
+from .folds import fold_scores
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -73,6 +74,7 @@ def render(
         devices=_devices(comparison),
         cards=_cards(comparison),
         notes=notes,
+        folds=fold_scores(comparison),
         costs=[(c, words.costs(c)) for c in comparison.contenders],
         listed=_listed(comparison),
         commands=[

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..runs import write_rows
-from . import words
+from . import folds, words
 from .comparison import Comparison
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     for warning in comparison.warnings:
         console.print(Text(f"Caution: {warning}", style="yellow"))
     console.print(result_table(comparison))
+    if folds.has_folds(comparison):
+        console.print(fold_table(comparison))
     console.print(cost_table(comparison))
     for sentence in words.verdicts(comparison):
         console.print(Text(sentence, style="bold"))
@@ -59,6 +61,33 @@ def result_table(comparison: Comparison) -> Table:
                 changes = [_change(comparison, *key, metric.name) for metric in comparison.metrics]
                 table.add_row(Text(f"  difference from {control}", style="dim"), *changes)
         table.add_section()
+    return table
+
+
+def fold_table(comparison: Comparison) -> Table:
+    """The mean over structures: every contender's mean ± standard deviation over folds, and each fold."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(f"Cross-validation, {comparison.overall}: mean ± standard deviation over folds"),
+        caption="in brackets: the mean over the cases of each fold; folds share training cases",
+        header_style="bold",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("run", overflow="fold")
+    for metric in comparison.metrics:
+        table.add_column(Text(words.heading(metric)), justify="right")
+    scores = folds.fold_scores(comparison)
+    for contender in comparison.contenders:
+        found = [scores.get((contender.name, comparison.overall, m.name)) for m in comparison.metrics]
+        if any(found):
+            cells = [
+                words.fold_score(score, metric) if score else words.MISSING
+                for score, metric in zip(found, comparison.metrics, strict=True)
+            ]
+            table.add_row(Text(contender.name), *cells)
     return table
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from .comparison import MEAN, Comparison, Difference, Score
 from .contenders import Contender, Metric, folder_name
+from .folds import FoldScore
 
 MISSING = "–"
 
@@ -33,6 +34,12 @@ def p_value(p: float) -> str:
 
 def score(value: Score, metric: Metric) -> str:
     return f"{number(value.mean, metric.decimals)} ± {number(value.std, metric.decimals)}"
+
+
+def fold_score(value: FoldScore, metric: Metric) -> str:
+    """Mean ± standard deviation over folds, and each fold in brackets."""
+    each = ", ".join(number(mean, metric.decimals) for mean in value.means)
+    return f"{number(value.mean, metric.decimals)} ± {number(value.std, metric.decimals)} ({each})"
 
 
 def interval(low_high: tuple[float, float], metric: Metric, *, sign: bool = True) -> str:
