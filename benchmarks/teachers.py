@@ -28,6 +28,7 @@ from distilseg.recipes import find
 from distilseg.training.cases import make_augmentation, make_sampler, prepare
 from distilseg.training.experiment import Experiment, Study
 from distilseg.training.loop import make_optimizer
+from distilseg.training.memory import keep_freed_memory
 from distilseg.training.objective import Objective, arguments
 from distilseg.training.recorded import Teacher, recorded
 from distilseg.types import Batch
@@ -39,6 +40,7 @@ WIDTH = [16, 32, 64, 128, 256]
 
 def main(quick: bool = False) -> list[Row]:
     torch.set_num_threads(1)
+    keep_freed_memory()  # as training does
     size = 16 if quick else 48
     with tempfile.TemporaryDirectory() as folder, denormals_flushed():
         data = write_phantom(

@@ -30,6 +30,7 @@ from distilseg.training.cases import make_augmentation, make_sampler, prepare
 from distilseg.training.experiment import Experiment, Study
 from distilseg.training.loop import make_optimizer, train
 from distilseg.training.machine import Machine, make_fabric
+from distilseg.training.memory import keep_freed_memory
 from distilseg.training.objective import Objective, arguments
 from distilseg.training.observers import Tables
 from distilseg.training.state import State
@@ -53,6 +54,7 @@ def main(quick: bool = False) -> list[Row]:
 def made_ready(folder: Path, quick: bool) -> tuple[Study, dict, list[Batch]]:  # type: ignore[type-arg]
     """A study on a phantom, its prepared cases, and some batches; one thread from now on."""
     torch.set_num_threads(1)
+    keep_freed_memory()  # as training does
     data = write_phantom(folder / "scans", cases=6, shape=(40, 40, 40), modalities=("MR",))
     study = make_study(data, patch=(16, 16, 16) if quick else (32, 32, 32))
     experiment = make_experiment(study, "supervised", "8...128")

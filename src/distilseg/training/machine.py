@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
 from ..errors import UserError, unknown
+from .memory import keep_freed_memory
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -47,6 +48,8 @@ class Machine:
 def make_fabric(machine: Machine, precision: str) -> Fabric:
     """Fabric on that machine. Several processes synchronise through DistributedDataParallel (gloo on CPU)."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its remarks are not for our users
+    if machine.kind == "cpu":
+        keep_freed_memory()
     several = machine.devices * machine.nodes > 1
     strategy = DDPStrategy(find_unused_parameters=True) if several else "auto"
     fabric = Fabric(
