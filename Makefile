@@ -1,28 +1,31 @@
 # Two commands on a fresh machine, nothing needed but Python and make:
 #   make demo    the whole line on real hippocampus MR, in about ten minutes of four CPU cores
-#   make test    every check: style, types, architecture, tests
-# And: make bench, the claims of speed and memory (see benchmarks/).
+#   make test    every check: style, types, architecture, documents, tests
+# And: make docs, the site in site/; make bench, the claims of speed and memory (see benchmarks/).
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: demo test bench lint types layers pytest clean
+.PHONY: demo test bench docs lint types layers pytest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/distilseg demo --minutes $(MINUTES)
 
-test: lint types layers pytest
+test: lint types layers docs pytest
 
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check src tests scripts benchmarks
-	$(BIN)/ruff format --check src tests scripts benchmarks
+	$(BIN)/ruff check src tests scripts benchmarks docs
+	$(BIN)/ruff format --check src tests scripts benchmarks docs
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 pytest: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q
@@ -41,4 +44,4 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist site *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -33,7 +33,10 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg predict runs/DATASET/RUN scan.nii.gz predictions",
         "distilseg predict runs/DATASET/RUN FOLDER_OF_SCANS predictions --overwrite",
     )
-    of_report = examples("distilseg report runs/DATASET --out report.html")
+    of_report = examples(
+        "distilseg report runs/DATASET --out report.html",
+        "distilseg report runs/DATASET --pictures figures",
+    )
     app.command(rich_help_panel=panel, epilog=of_evaluate)(evaluate)
     app.command(rich_help_panel=panel, epilog=of_compare)(compare)
     app.command(rich_help_panel=panel, epilog=of_predict)(predict)
@@ -130,12 +133,15 @@ def report(
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
     control: Control = None,
     metrics: Metrics = "dice,hd95,nsd",
+    pictures: Annotated[Path | None, typer.Option(help="A folder: also every figure as an SVG file.")] = None,
 ) -> None:
     """One self-contained page about runs: tables, figures, verdicts."""
     from .. import commands
 
-    commands.report(runs, out, control=control, metrics=listed(metrics) or [])
+    commands.report(runs, out, control=control, metrics=listed(metrics) or [], pictures=pictures)
     show.say(f"written to {out}")
+    if pictures is not None:
+        show.say(f"figures written to {pictures}")
 
 
 def predict(

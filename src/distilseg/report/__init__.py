@@ -4,6 +4,7 @@
     print_comparison(comparison)             terminal
     write_csv(comparison, path)              CSV
     write_report(runs, path)                 HTML
+    write_pictures(comparison, folder)       SVG
 
 Reads run folders only and never imports torch; Matplotlib is imported where something is drawn.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from .comparison import Comparison, Difference, Score, compare_runs
 from .html import render, write_report
+from .pictures import write_pictures
 from .table import csv_rows, print_comparison, write_csv
 from .words import verdict, verdicts
 
@@ -26,5 +28,6 @@ __all__ = [
     "verdict",
     "verdicts",
     "write_csv",
+    "write_pictures",
     "write_report",
 ]
