@@ -36,6 +36,7 @@ from .inference.inferer import Inferer
 from .inference.label_export import export_labels
 from .inference.region_export import export_regions
 from .networks.checkpoint import load_network
+from .networks.modality_encoders import any_subset
 from .runs import open_run
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -58,8 +59,17 @@ class Predictor:
         return self.labels(self.logits(prepared.image, case=case), prepared.grid)
 
     def prepare(self, scans: Mapping[str, Scan], *, case: str) -> Preprocessed:
-        """What the network is shown, and the grid that leads back."""
-        return preprocess(scans, None, self.plan, case=case)
+        """What the network is shown, and the grid that leads back.
+
+        A network for any subset of modalities is shown NaN in the place of those that `scans` lacks.
+        """
+        present = [name for name in self.plan.modalities if name in scans]
+        if not present or len(present) == len(self.plan.modalities) or not any_subset(self.network):
+            return preprocess(scans, None, self.plan, case=case)
+        found = preprocess(scans, None, self.plan.seeing(present), case=case)
+        image = np.full((len(self.plan.modalities), *found.image.shape[1:]), np.nan, np.float32)
+        image[[self.plan.modalities.index(name) for name in present]] = found.image
+        return Preprocessed(image, None, found.grid)
 
     @torch.inference_mode()
     def logits(self, image: NDArray[np.float32] | Tensor, *, case: str = "") -> Tensor:
@@ -183,8 +193,22 @@ def predict_files(
     """
     cases, refused = find_cases(inputs, predictor.plan.modalities)
     summary = PredictSummary(refused=refused)
+    jobs = place(cases, Path(out), refused)
+    predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress)
+    return summary
+
+
+def predict_jobs(
+    predictor: Predictor,
+    jobs: Sequence[Job],
+    summary: PredictSummary,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> None:
+    """Predicts `jobs` and notes in `summary` what became of each."""
     todo = []
-    for job in _placed(cases, Path(out), refused):
+    for job in jobs:
         if job.out.is_file() and not overwrite:
             summary.skipped[job.case] = job.out
         else:
@@ -196,10 +220,9 @@ def predict_files(
             summary.written[job.case] = job.out
         if progress is not None:
             progress(done, len(todo))
-    return summary
 
 
-def _placed(cases: Sequence[Case], out: Path, refused: dict[str, str]) -> list[Job]:
+def place(cases: Sequence[Case], out: Path, refused: dict[str, str]) -> list[Job]:
     """Where each label map goes: a name of its own, never over a scan."""
     one_file = bool(ending(out)) and not out.is_dir()
     if one_file and len(cases) + len(refused) > 1:

@@ -32,6 +32,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     of_predict = examples(
         "distilseg predict runs/DATASET/RUN scan.nii.gz predictions",
         "distilseg predict runs/DATASET/RUN FOLDER_OF_SCANS predictions --overwrite",
+        "distilseg predict runs/DATASET FOLDER_OF_SCANS predictions  # for each case, the best for its scans",
     )
     of_report = examples(
         "distilseg report runs/DATASET --out report.html",
@@ -145,10 +146,18 @@ def report(
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="A run folder; or a folder of runs, of which each case gets the best for its scans."
+        ),
+    ],
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT... OUT", help="Scans, folders, datasets; last, where to.")
     ],
+    modality: Annotated[
+        str | None, typer.Option(help="Folder of runs: of files whose name does not say it (CASE_CT.nii.gz).")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also label maps that are there.")] = False,
     weights: Weights = "best",
     device: Device = "auto",
@@ -162,17 +171,22 @@ def predict(
             "predict needs a run, at least one scan, and where to write", "distilseg predict RUN SCAN OUT"
         )
     *scans, out = inputs
+    said: list[str] = []
     with show.progress("predicting") as progress:
         summary = commands.predict(
             run,
             scans,
             out,
+            modality=modality,
             overwrite=overwrite,
             weights=weights,
             device=device,
             trust=trust,
             progress=progress,
+            say=said.append,
         )
+    for line in said:
+        show.say(line)
     for reason in summary.refused.values():
         typer.echo(f"refused: {reason}", err=True)
     kept = f", {len(summary.skipped)} there already (--overwrite)" if summary.skipped else ""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import UserError, unknown
 from .case import Case, Source
 from .formats import LAYOUTS
 from .image import ENDINGS, ending, stem
@@ -27,7 +27,18 @@ def find_cases(
     `UserError` where an input is none of these or holds no scan.
     """
     named = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
-    cases: list[Case] = []
+    of_datasets, files = _read(named)
+    cases = [_by_modality(case, modalities, path) for case, path in of_datasets]
+    grouped, refused = _grouped(files, modalities)
+    cases += grouped
+    if not cases and not refused:
+        raise _nothing(named)
+    return cases, refused
+
+
+def _read(named: Sequence[Path]) -> tuple[list[tuple[Case, Path]], list[Path]]:
+    """The cases of the datasets among the inputs, each with its dataset, and the scans that lie elsewhere."""
+    cases: list[tuple[Case, Path]] = []
     files: list[Path] = []
     for path in named:
         if not path.exists():
@@ -35,8 +46,7 @@ def find_cases(
         layout = next((module for module in LAYOUTS.values() if module.recognises(path)), None)
         if layout is not None:
             dataset = layout.read(path)
-            every = (*dataset.cases, *dataset.unlabelled)
-            cases += [_by_modality(case, modalities, path) for case in every]
+            cases += [(case, path) for case in (*dataset.cases, *dataset.unlabelled)]
         elif path.is_dir():
             inside = sorted(path.iterdir())
             files += [file for file in inside if ending(file) and not file.name.startswith(".")]
@@ -44,14 +54,75 @@ def find_cases(
             files.append(path)
         else:
             raise UserError(f"{path} is no scan that can be read", f"known endings: {', '.join(ENDINGS)}")
-    grouped, refused = _grouped(files, modalities)
-    cases += grouped
-    if not cases and not refused:
-        raise UserError(
-            f"no scan in {', '.join(map(str, named)) or 'the inputs'}",
-            f"looked for files ending in {', '.join(ENDINGS)}",
-        )
-    return cases, refused
+    return cases, files
+
+
+def _nothing(named: Sequence[Path]) -> UserError:
+    return UserError(
+        f"no scan in {', '.join(map(str, named)) or 'the inputs'}",
+        f"looked for files ending in {', '.join(ENDINGS)}",
+    )
+
+
+def find_cases_with_some(
+    inputs: Path | str | Sequence[Path | str], modalities: Sequence[str], *, modality: str | None = None
+) -> tuple[list[Case], dict[str, str]]:
+    """The cases in `inputs`, each with those of `modalities` that it has, and why others cannot be one.
+
+    Files say their modality by their name, `<case>_CT.nii.gz` (in any case, with _ or -), or by nnU-Net's
+    number in the order of `modalities`, `<case>_0001.nii.gz`. `modality` is that of files that say neither.
+    Datasets in any layout are read too; images that they name and that are absent are missing. Raises
+    `UserError` where an input is no scan, folder or dataset, or holds no scan.
+    """
+    if modality is not None and modality not in modalities:
+        raise unknown("modality", modality, modalities)
+    named = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
+    of_datasets, files = _read(named)
+    found = [_present(case, modalities) for case, _ in of_datasets]
+    refused: dict[str, str] = {}
+    groups: dict[tuple[Path, str], dict[str, Path]] = {}
+    for file in files:
+        name, its = _named(file, modalities)
+        its = its or modality
+        if its is None:
+            told = f"name it {stem(file)}_{modalities[0]}, or give --modality"
+            refused[stem(file)] = str(
+                UserError(f"{file.name} does not say which of {', '.join(modalities)} it is", told)
+            )
+            continue
+        group = groups.setdefault((file.parent, name), {})
+        if its in group:
+            refused[name] = str(
+                UserError(
+                    f"case {name}: {group[its].name} and {file.name} are both {its}", "keep one of them"
+                )
+            )
+        group[its] = file
+    for (_, name), group in groups.items():
+        if name not in refused:
+            found.append(Case(name, {m: Source(group[m]) for m in modalities if m in group}))
+    if not found and not refused:
+        raise _nothing(named)
+    return found, refused
+
+
+def _present(case: Case, modalities: Sequence[str]) -> Case:
+    """The case with the images that exist."""
+    here = {m: case.images[m] for m in modalities if m in case.images and case.images[m].path.is_file()}
+    return Case(case.id, here)
+
+
+def _named(file: Path, modalities: Sequence[str]) -> tuple[str, str | None]:
+    """The case and the modality that a file's name tells."""
+    name = stem(file)
+    for modality in sorted(modalities, key=len, reverse=True):
+        ending = "_" + modality.lower().replace("-", "_")
+        if name.lower().replace("-", "_").endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)], modality
+    match = re.fullmatch(r"(.+)_(\d{4})", name)
+    if match and int(match[2]) < len(modalities):
+        return match[1], modalities[int(match[2])]
+    return name, None
 
 
 def expected(modalities: Sequence[str]) -> str:
