@@ -288,7 +288,7 @@ def test_what_cannot_be_read_says_so(tmp_path: Path, name: str) -> None:
 
 
 def test_an_unknown_layout_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"did you mean 'nnunet'.* msd, nnunet, table, folders"):
+    with pytest.raises(UserError, match=r"did you mean 'nnunet'.* msd, nnunet, brats, table, folders"):
         read_dataset(tmp_path, layout="nnunett")
 
 
@@ -314,3 +314,45 @@ def test_the_real_datasets(real_data: Path) -> None:
     for dataset in (hippocampus, sarcoma):
         files = [source.path for case in dataset.cases for source in case.images.values()]
         assert all(path.is_file() for path in files)
+
+
+def test_brats_as_it_is_handed_out(tmp_path: Path) -> None:
+    from .brats import write_brats
+
+    folder = write_brats(tmp_path / "Training")
+    (folder / "LGG" / "Brats18_TEST_4_1" / "Brats18_TEST_4_1_seg.nii.gz").unlink()
+    (folder / "HGG" / "Brats18_TEST_0_1" / "Brats18_TEST_0_1_t2.nii.gz").unlink()
+    dataset = read_dataset(folder)
+    assert dataset.layout == "brats"
+    assert dataset.modalities == ("T1", "T2", "T1ce", "FLAIR")
+    assert dataset.labels == {0: "background", 1: "NCR/NET", 2: "ED", 4: "ET"}
+    assert [case.id for case in dataset.cases] == [f"Brats18_TEST_{n}_1" for n in range(4)]
+    assert [case.id for case in dataset.unlabelled] == ["Brats18_TEST_4_1"]
+    case = dataset.cases[1]
+    assert case.images["T1ce"].path.name == "Brats18_TEST_1_1_t1ce.nii.gz"
+    assert case.label is not None
+    assert case.label.name == "Brats18_TEST_1_1_seg.nii.gz"
+    # What is absent is still named, so that the check can say which file.
+    assert dataset.cases[0].images["T2"].path.name == "Brats18_TEST_0_1_t2.nii.gz"
+    assert not dataset.cases[0].images["T2"].path.exists()
+
+
+def test_brats_without_grades(tmp_path: Path) -> None:
+    from .brats import write_brats
+
+    folder = write_brats(tmp_path / "Training", hgg=2, lgg=0)
+    assert [case.id for case in read_dataset(folder / "HGG").cases] == [
+        "Brats18_TEST_0_1",
+        "Brats18_TEST_1_1",
+    ]
+
+
+def test_a_patient_of_both_grades_is_refused(tmp_path: Path) -> None:
+    import shutil
+
+    from .brats import write_brats
+
+    folder = write_brats(tmp_path / "Training", hgg=1, lgg=1)
+    shutil.copytree(folder / "HGG" / "Brats18_TEST_0_1", folder / "LGG" / "Brats18_TEST_0_1")
+    with pytest.raises(UserError, match="holds the patient Brats18_TEST_0_1 twice"):
+        read_dataset(folder)

@@ -201,7 +201,7 @@ def test_what_is_given_is_kept() -> None:
         ({"normalisation": "range:a:b"}, r"such as range:-175:250"),
         ({"orientation": "RSX"}, r"names no three axes"),
         ({"interpolation": "nearest"}, r"interpolation must be 'linear' or 'cubic', not 'nearest'"),
-        ({"crop": "body"}, r"crop must be 'none' or 'nonzero'"),
+        ({"crop": "body"}, r"crop must be 'none', 'nonzero' or 'center'"),
     ],
 )
 def test_what_cannot_work_is_refused(options: dict[str, Any], message: str) -> None:

@@ -248,3 +248,34 @@ def test_a_voxel_that_is_no_number_is_named_before_anything_is_learned():
     message = refused({"MR": scan(holed)}, None, plan(modalities=("MR",)), case="p7")
     assert "case p7: MR holds voxels that are NaN or infinite" in message
     assert "distilseg check" in message
+
+
+def test_a_centre_crop_keeps_the_middle_and_leads_back() -> None:
+    array = np.zeros((12, 9, 5), np.float32)
+    array[4:8, 2:8, 0:5] = 1
+    centre = plan(crop="center", crop_voxels=(4, 6, 8))
+    done = preprocess({"MR": scan(array)}, None, centre, case="x")
+    # (12 - 4) // 2 = 4, (9 - 6) // 2 = 1, and all 5 voxels of the axis that is shorter than the crop
+    assert done.grid.box == ((4, 8), (1, 7), (0, 5))
+    np.testing.assert_array_equal(done.image[0], array[4:8, 1:7, 0:5])
+    restored = done.grid.restore(np.ones((4, 6, 5), np.uint8))
+    assert restored.shape == array.shape
+    assert restored.sum() == 4 * 6 * 5
+    assert restored[4:8, 1:7].all()
+
+
+def test_a_centre_crop_is_of_the_oriented_scan_at_its_own_spacing() -> None:
+    affine = np.diag([-1.0, 1.0, 2.0, 1.0])[[2, 1, 0, 3]]  # the first array axis runs along the patient's S
+    centre = plan(crop="center", crop_voxels=(4, 6, 2), spacing_mm=(2.0, 2.0, 2.0))
+    done = preprocess({"MR": scan(np.zeros((6, 8, 10), np.float32), affine)}, None, centre, case="x")
+    assert [stop - start for start, stop in done.grid.box] == [4, 6, 2]
+
+
+def test_crop_and_its_size_come_together() -> None:
+    from distilseg.data.plan import check_plan
+
+    for changes in ({"crop": "center"}, {"crop_voxels": (4, 4, 4)}):
+        with pytest.raises(UserError, match="a centre crop needs both"):
+            check_plan(plan(normalisation={"MR": Normalisation(kind="none")}, **changes))
+    assert "crop_voxels" not in plan().preprocessing()
+    assert plan(crop="center", crop_voxels=(4, 4, 4)).preprocessing()["crop_voxels"] == [4, 4, 4]

@@ -116,7 +116,7 @@ def test_a_student_of_one_modality_is_judged_and_predicts_with_it_alone(
     study: Study, folder: Path, tmp_path: Path
 ) -> None:
     options = {"student_sees": ("PET",), "network_options": TINY}
-    control, run = commands.train(
+    teacher, control, run = commands.train(
         "kd_net",
         study.dataset,
         options=options,
@@ -132,7 +132,7 @@ def test_a_student_of_one_modality_is_judged_and_predicts_with_it_alone(
     assert about["modalities"] == ["PET"]
     assert about["modalities_of_study"] == list(MODALITIES)
     assert about["control"] == control.name
-    assert set(about["teachers"]) == {"teacher"}
+    assert about["teachers"] == {"teacher": teacher.name}
     assert run.read(run.plan)["modalities"] == ["PET"]
     assert {"seg", "soft_labels", "latent"} <= set(read_rows(run.losses)[0])
     assert read_rows(run.metrics)
@@ -231,7 +231,7 @@ def test_sigmoid_regions_from_training_to_label_maps(study: Study, folder: Path,
     values = [value for value in study.plan.label_values if value]
     regions = {"outer": (values[0], values[1]), "inner": (values[1],)}
     plan = study.plan.model_copy(update={"regions": regions})
-    control, run = commands.train(
+    teacher, control, run = commands.train(
         "kd_net",
         study.dataset,
         options={"student_sees": ("CT",), "network_options": TINY, "activation": "sigmoid"},
@@ -246,7 +246,7 @@ def test_sigmoid_regions_from_training_to_label_maps(study: Study, folder: Path,
     about = run.read(run.experiment)
     assert about["answers"] == "regions"
     assert about["networks"]["student"]["classes"] == len(regions)
-    for one in (control, run):
+    for one in (teacher, control, run):
         assert {row["label"] for row in read_rows(one.metrics)} == set(regions)
     predictor = load_predictor(run.folder)
     logits = torch.full((2, 16, 16, 16), -1.0)

@@ -272,3 +272,30 @@ def test_precision_is_measured_once_and_kept_by_the_run(
     assert machine["precision"] == ("bf16-mixed" if bfloat16_s < 0.9 * float32_s else "32-true")
     kept = next((tmp_path / "user" / "precision").iterdir())
     assert json.loads(kept.read_text())["seconds"] == machine["probed_s"]
+
+
+def test_a_plateau_lowers_the_rate_and_a_resumed_run_remembers_it(
+    study: Study, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Validation never improves: after each 2 + 1 validations without a new best the rate falls to a half."""
+    flat = {"mean": 0.5, **dict.fromkeys(study.plan.classes[1:], 0.5)}
+    monkeypatch.setattr("distilseg.training.trained.mean_dice", lambda *given, **more: flat)
+    settings = {"schedule": "plateau", "plateau_patience": 2, "plateau_factor": 0.5, "learning_rate": 1e-3}
+    experiment = small_experiment(study, "supervised", steps=8).with_settings(**settings, validations=8)
+    whole = make(experiment, tmp_path / "whole", data)
+    rates = [float(row["learning_rate"]) for row in read_rows(whole.losses)]
+    # The first validation is the best; the rate falls after the fourth and the seventh.
+    assert rates == pytest.approx([1e-3] * 4 + [5e-4] * 3 + [2.5e-4])
+    trained_until(experiment, 5, tmp_path / "resumed", data)
+    resumed = make(experiment, tmp_path / "resumed", data)
+    assert [float(row["learning_rate"]) for row in read_rows(resumed.losses)] == rates
+    assert_same(whole, resumed)
+
+
+def test_an_impossible_plateau_is_refused() -> None:
+    from distilseg.training.experiment import Optimisation
+
+    with pytest.raises(UserError, match="the plateau's patience is 0"):
+        Optimisation(plateau_patience=0)
+    with pytest.raises(UserError, match=r"its factor 1\.5"):
+        Optimisation(plateau_factor=1.5)

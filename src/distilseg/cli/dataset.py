@@ -35,7 +35,7 @@ def check(
         Path | None, typer.Option(help="A new folder for a copy, repaired where that is safe.")
     ] = None,
     layout: Annotated[
-        str | None, typer.Option(help="msd, nnunet, table or folders; else recognised.")
+        str | None, typer.Option(help="msd, nnunet, brats, table or folders; else recognised.")
     ] = None,
     tolerance_mm: Annotated[
         float, typer.Option(min=0, help="How far two grids of a case may lie apart.")
@@ -80,7 +80,7 @@ def plan(
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     levels: Annotated[int | None, typer.Option(help="Resolutions of the network.")] = None,
     layout: Annotated[
-        str | None, typer.Option(help="msd, nnunet, table or folders; else recognised.")
+        str | None, typer.Option(help="msd, nnunet, brats, table or folders; else recognised.")
     ] = None,
 ) -> None:
     """How a dataset will be prepared and cut, and why."""

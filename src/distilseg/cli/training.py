@@ -88,7 +88,7 @@ def common(
     ],
     layout: Annotated[
         str | None,
-        typer.Option(help="msd, nnunet, table or folders; else recognised.", rich_help_panel=_DATA),
+        typer.Option(help="msd, nnunet, brats, table or folders; else recognised.", rich_help_panel=_DATA),
     ] = None,
     plan: Annotated[
         Path | None, typer.Option(help="Of `distilseg plan`, perhaps edited.", rich_help_panel=_DATA)
@@ -117,7 +117,8 @@ def common(
         typer.Option(min=0, max=1, help="Patches around a structure.", rich_help_panel=_SAMPLING),
     ] = None,
     augmentation: Annotated[
-        str | None, typer.Option(help="none, light, dsd_hippocampus or dsd_mmwhs.", rich_help_panel=_SAMPLING)
+        str | None,
+        typer.Option(help="none, light, flips, dsd_hippocampus or dsd_mmwhs.", rich_help_panel=_SAMPLING),
     ] = None,
     flip_axes: Annotated[
         list[str] | None,
@@ -136,10 +137,22 @@ def common(
     learning_rate: Annotated[float | None, typer.Option(rich_help_panel=_LEARNING)] = None,
     weight_decay: Annotated[float | None, typer.Option(min=0, rich_help_panel=_LEARNING)] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="constant, cosine, polynomial or halving.", rich_help_panel=_LEARNING)
+        str | None,
+        typer.Option(help="constant, cosine, polynomial, halving or plateau.", rich_help_panel=_LEARNING),
     ] = None,
     warmup: Annotated[
         float | None, typer.Option(min=0, max=1, help="Fraction of the budget.", rich_help_panel=_LEARNING)
+    ] = None,
+    plateau_patience: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of the schedule plateau: validations before the rate falls.",
+            rich_help_panel=_LEARNING,
+        ),
+    ] = None,
+    plateau_factor: Annotated[
+        float | None, typer.Option(help="... by this factor.", rich_help_panel=_LEARNING)
     ] = None,
     clip: Annotated[
         float | None, typer.Option(min=0, help="Largest gradient norm; 0: none.", rich_help_panel=_LEARNING)
@@ -207,7 +220,8 @@ def _command(recipe: Recipe) -> Callable[..., None]:
 
 _SETTINGS = (
     *("batch_size", "patches_per_case", "foreground_fraction", "augmentation", "flip_axes", "workers"),
-    *("optimizer", "learning_rate", "weight_decay", "schedule", "warmup", "clip", "accumulate", "ema"),
+    *("optimizer", "learning_rate", "weight_decay", "schedule", "plateau_patience", "plateau_factor"),
+    *("warmup", "clip", "accumulate", "ema"),
     *("validations", "validation_cases", "patience"),
 )
 _MACHINE = ("device", "precision", "devices", "nodes")

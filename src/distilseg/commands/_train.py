@@ -89,7 +89,8 @@ def train(
                 save_every_s=save_every_s,
             )
             if evaluate and study.split.test and is_main_process():
-                judge(run, study.dataset, device=machine.device, trust=one.networks["student"].name)
+                own = one.networks["student"].name
+                judge(run, study.dataset, empty=one.empty, device=machine.device, trust=own)
             made.append(run)
         return made
 

@@ -62,6 +62,7 @@ LIGHT = Augmentation(
     blur=Chance(0.1, 0.5, 1.0),
     noise=Chance(0.15, 0.0, 0.1),
 )
+FLIPS = Augmentation(flip=0.5)  # KD-Net
 # Dual self-distillation, the authors' code: hippocampus and BraTS, then MMWHS.
 DSD_HIPPOCAMPUS = Augmentation(flip=0.5, rotate90=0.1, shift=Chance(1.0, -0.1, 0.1))
 DSD_MMWHS = Augmentation(flip=0.1, rotate90=0.1, shift=Chance(0.5, -0.1, 0.1))

@@ -135,13 +135,22 @@ def axis_order(orientation: str) -> tuple[int, ...]:
 
 
 def working_shapes(
-    fingerprint: Fingerprint, orientation: str, spacing_mm: Sequence[float], *, crop: str
+    fingerprint: Fingerprint,
+    orientation: str,
+    spacing_mm: Sequence[float],
+    *,
+    crop: str,
+    crop_voxels: Sequence[int] | None = None,
 ) -> NDArray[np.int64]:
-    """Voxels [cases 3] that the cases will have once oriented, cropped ("none", "nonzero") and resampled."""
+    """Voxels [cases 3] that the cases will have, oriented, cropped as `Plan.crop` says and resampled."""
     order = list(axis_order(orientation))
-    shapes = np.array([c.nonzero_shape if crop == "nonzero" else c.shape for c in fingerprint.cases])
-    spacings = np.array([case.spacing_mm for case in fingerprint.cases])
-    exact = (shapes * spacings)[:, order] / np.array(spacing_mm)
+    shapes = np.array([c.nonzero_shape if crop == "nonzero" else c.shape for c in fingerprint.cases])[
+        :, order
+    ]
+    spacings = np.array([case.spacing_mm for case in fingerprint.cases])[:, order]
+    if crop_voxels is not None:
+        shapes = np.minimum(shapes, crop_voxels)
+    exact = shapes * spacings / np.array(spacing_mm)
     voxels: NDArray[np.int64] = np.maximum(np.round(exact), 1).astype(np.int64)
     return voxels
 

@@ -88,7 +88,8 @@ class Plan(BaseModel):
     orientation: str = "RAS"
     spacing_mm: tuple[PositiveMm, ...]
     interpolation: Literal["linear", "cubic"] = "linear"  # of images
-    crop: Literal["none", "nonzero"] = "none"
+    crop: Literal["none", "nonzero", "center"] = "none"
+    crop_voxels: tuple[Positive, Positive, Positive] | None = None  # of "center", at the scan's own spacing
     normalisation: dict[str, Normalisation]  # by modality
     patch: tuple[Positive, ...]  # voxels
     batch_size: Positive = 2
@@ -134,6 +135,7 @@ class Plan(BaseModel):
             "spacing_mm": list(self.spacing_mm),
             "interpolation": self.interpolation,
             "crop": self.crop,
+            **({"crop_voxels": list(self.crop_voxels)} if self.crop_voxels else {}),
             "normalisation": {
                 name: self.normalisation[name].model_dump(exclude_none=True) for name in self.modalities
             },
@@ -199,6 +201,11 @@ def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
             "give strides for a second level, or a patch with an even axis of at least 4 voxels",
         )
     _check_regions(plan)
+    if (plan.crop == "center") != (plan.crop_voxels is not None):
+        raise UserError(
+            f"crop is {plan.crop} and crop_voxels {plan.crop_voxels}",
+            'a centre crop needs both: "crop": "center", "crop_voxels": [128, 128, 128]',
+        )
     for level, stride in enumerate(plan.strides):
         if len(stride) != 3:
             raise UserError(
@@ -265,7 +272,10 @@ def _check_fits(plan: Plan, fingerprint: Fingerprint) -> None:
             f" dataset {fingerprint.dataset} has {', '.join(fingerprint.intensities)}",
             "make a plan for this dataset with `distilseg plan`",
         )
-    largest = np.max(working_shapes(fingerprint, plan.orientation, plan.spacing_mm, crop=plan.crop), axis=0)
+    shapes = working_shapes(
+        fingerprint, plan.orientation, plan.spacing_mm, crop=plan.crop, crop_voxels=plan.crop_voxels
+    )
+    largest = np.max(shapes, axis=0)
     for axis, (n, stride, most) in enumerate(
         zip(plan.patch, plan.total_stride, largest.tolist(), strict=True)
     ):

@@ -14,7 +14,7 @@ the rounding to whole voxels. What lies outside the box is background when label
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +167,11 @@ def make_grid(scans: list[Scan], plan: Plan, *, case: str) -> Grid:
         box=tuple((0, int(geometry.shape[axis])) for axis in order),
         working_shape=(),
     )
-    box = _nonzero_box([grid.orient(scan.array) for scan in scans]) if plan.crop == "nonzero" else grid.box
+    box = grid.box
+    if plan.crop == "nonzero":
+        box = _nonzero_box([grid.orient(scan.array) for scan in scans])
+    elif plan.crop_voxels is not None:
+        box = _centre_box(grid.box, plan.crop_voxels)
     sizes = zip(box, grid.cropped_spacing_mm, plan.spacing_mm, strict=True)
     working = tuple(max(1, round((stop - start) * old / new)) for (start, stop), old, new in sizes)
     return Grid(grid.original_shape, grid.affine, grid.order, grid.flipped, box, working)
@@ -250,6 +254,13 @@ def _same_grid(scans: Mapping[str, Scan], case: str) -> None:
 
 def _times(shape: Shape) -> str:
     return " x ".join(str(size) for size in shape)
+
+
+def _centre_box(whole: Sequence[tuple[int, int]], voxels: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """The middle `voxels` along each axis, or all where there are fewer."""
+    sizes = [min(stop, n) for (_, stop), n in zip(whole, voxels, strict=True)]
+    starts = [(stop - n) // 2 for (_, stop), n in zip(whole, sizes, strict=True)]
+    return tuple((start, start + n) for start, n in zip(starts, sizes, strict=True))
 
 
 def _nonzero_box(images: list[Array]) -> tuple[tuple[int, int], ...]:

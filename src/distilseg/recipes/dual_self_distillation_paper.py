@@ -5,13 +5,13 @@ From the authors' code; hours on a GPU, days on a CPU. `--epochs` shortens them.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ..data.plan import Normalisation
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study
 from .dual_self_distillation import dual_self_distillation
+from .published import as_published, planned
 
 DYNUNET: dict[str, Any] = {"filters": [16, 32, 64, 128, 256]}
 ERA_2022: dict[str, Any] = {
@@ -21,7 +21,7 @@ ERA_2022: dict[str, Any] = {
 
 def dsd_paper_hippocampus(study: Study, *, network: str = "dynunet") -> Experiment:
     """MSD Hippocampus as published: 32³ patches, 16 a case, 300 epochs at 1e-4, scaled to 0...1."""
-    study = _planned(study, Normalisation(kind="minmax"), (32, 32, 32))
+    study = planned(study, Normalisation(kind="minmax"), (32, 32, 32))
     sampling = Sampling(16, patches_per_case=16, foreground_fraction=1.0, augmentation="dsd_hippocampus")
     known: dict[str, dict[str, Any]] = {"dynunet": DYNUNET, "swin_unetr": ERA_2022}
     return _as_published(
@@ -31,7 +31,7 @@ def dsd_paper_hippocampus(study: Study, *, network: str = "dynunet") -> Experime
 
 def dsd_paper_mmwhs(study: Study, *, network: str = "dynunet") -> Experiment:
     """MMWHS CT as published: 96³ patches, 2 a case, 300 epochs (UNETR 600) at 1e-3 halved six times."""
-    study = _planned(
+    study = planned(
         study,
         Normalisation(kind="range_zscore_nonzero", low=-175, high=250),
         (96, 96, 96),
@@ -53,7 +53,7 @@ def dsd_paper_mmwhs(study: Study, *, network: str = "dynunet") -> Experiment:
 
 def dsd_paper_brats(study: Study, *, network: str = "dynunet") -> Experiment:
     """MSD BraTS as published: 128³ patches, 2 a case, raw intensities; 300 epochs (others 325 at 1e-4)."""
-    study = _planned(study, Normalisation(kind="none"), (128, 128, 128))
+    study = planned(study, Normalisation(kind="none"), (128, 128, 128))
     sampling = Sampling(2, patches_per_case=2, foreground_fraction=1.0, augmentation="dsd_hippocampus")
     if network == "dynunet":
         return _as_published(study, network, DYNUNET, sampling, _adamw(1e-3, "halving"), epochs=300)
@@ -75,42 +75,20 @@ def _as_published(
 ) -> Experiment:
     """The recipe and its control with the paper's numbers in place of a laptop's."""
 
-    def published(experiment: Experiment) -> Experiment:
-        return replace(
-            experiment,
-            sampling=sampling,
-            optimisation=optimisation,
-            budget=Budget(epochs=epochs),
-            inferer={
-                "kind": "sliding_window",
-                "patch": list(study.plan.patch),
-                "overlap": 0.25,
-                "blend": "constant",
-            },
-        )
-
+    settings = {
+        "sampling": sampling,
+        "optimisation": optimisation,
+        "budget": Budget(epochs=epochs),
+        "inferer": {
+            "kind": "sliding_window",
+            "patch": list(study.plan.patch),
+            "overlap": 0.25,
+            "blend": "constant",
+        },
+    }
     experiment = dual_self_distillation(study, network=network, network_options=options)
-    assert experiment.control is not None
-    return published(replace(experiment, control=published(experiment.control)))
+    return as_published(experiment, settings)
 
 
 def _adamw(learning_rate: float, schedule: str) -> Optimisation:
     return Optimisation("adamw", learning_rate, weight_decay=1e-5, schedule=schedule, clip=None)
-
-
-def _planned(
-    study: Study,
-    normalisation: Normalisation,
-    patch: tuple[int, ...],
-    spacing_mm: tuple[float, ...] | None = None,
-) -> Study:
-    plan = study.plan.model_copy(
-        update={
-            "normalisation": dict.fromkeys(study.plan.modalities, normalisation),
-            "patch": patch,
-            "spacing_mm": spacing_mm or study.plan.spacing_mm,
-            "strides": ((1, 1, 1), *((2, 2, 2),) * 4),
-            "reasons": {**study.plan.reasons, "patch": "as published for dual self-distillation"},
-        }
-    )
-    return replace(study, plan=plan)

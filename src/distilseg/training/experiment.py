@@ -84,6 +84,10 @@ class Optimisation:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-5
     schedule: str = "cosine"
+    plateau_patience: int = (
+        50  # schedule "plateau": validations without a new best before the rate is lowered
+    )
+    plateau_factor: float = 0.2  # ... by this factor
     warmup: float = 0.0  # fraction of the budget
     clip: float | None = 12.0  # largest gradient norm
     accumulate: int = 1  # batches per step
@@ -94,6 +98,11 @@ class Optimisation:
             raise unknown("schedule", self.schedule, SCHEDULES)
         if not 0 <= self.ema < 1:
             raise UserError(f"the decay of averaged weights is {self.ema}", "give a number from 0 to below 1")
+        if self.plateau_patience < 1 or not 0 < self.plateau_factor < 1:
+            raise UserError(
+                f"the plateau's patience is {self.plateau_patience}, its factor {self.plateau_factor}",
+                "give at least 1 validation, and a factor between 0 and 1",
+            )
         if not self.learning_rate > 0:
             raise UserError(f"the learning rate is {self.learning_rate}", "give a number above 0")
 
@@ -103,8 +112,16 @@ class Validation:
     """When the student is judged on the validation cases, and when a run that no longer improves ends."""
 
     validations: int = 10  # evenly over the budget
+    each_epoch: bool = False  # after every epoch instead, where the budget says how many there are
     validation_cases: int | None = None  # at most; None: all
     patience: int | None = None  # validations without a new best before stopping early
+
+    def count(self, budget: Budget, steps_per_epoch: int) -> int:
+        """How many validations the budget holds."""
+        steps = budget.total_steps(steps_per_epoch)
+        if not self.each_epoch or steps is None:
+            return self.validations
+        return max(1, round(steps / steps_per_epoch))
 
 
 @dataclass(frozen=True)
@@ -149,6 +166,7 @@ class Experiment:
     optimisation: Optimisation = Optimisation()
     validation: Validation = Validation()
     inferer: Mapping[str, Any] = field(default_factory=dict)
+    empty: str = "nan"  # what metrics are worth where a structure is empty, see evaluation/empty.py
 
     @property
     def seen(self) -> tuple[str, ...]:

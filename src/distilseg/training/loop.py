@@ -78,12 +78,14 @@ def train(
     student = objective.tapped["student"].network
     clock = _Clock(state.elapsed_s)
     saved_s = clock.elapsed_s
+    validations = validation.count(budget, steps_per_epoch)
 
     while not state.stopped:
         progress = budget.progress(state.step, state.elapsed_s, steps_per_epoch)
         learning_rate = optimisation.learning_rate * factor(
             optimisation.schedule, progress, warmup=optimisation.warmup
         )
+        learning_rate *= optimisation.plateau_factor**state.lowered
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
 
@@ -116,9 +118,15 @@ def train(
             state.stopped = budget.ended_by(state.step, steps_per_epoch)
 
         is_best = False
-        if math.floor(progress * validation.validations) > state.validations or state.stopped:
+        due = math.floor(progress * validations)
+        if due > state.validations or state.stopped:
             is_best = _validate(
-                state, math.floor(progress * validation.validations), validate, validation, observers
+                state,
+                due,
+                validate,
+                validation,
+                optimisation,
+                observers,
             )
             state.elapsed_s = clock.elapsed_s
         if is_best or state.stopped or clock.elapsed_s - saved_s > save_every_s:
@@ -145,6 +153,7 @@ def _validate(
     due: int,
     validate: Callable[[], Mapping[str, float]],
     settings: Validation,
+    optimisation: Optimisation,
     observers: Sequence[Observer],
 ) -> bool:
     """Judges the student, moves `state` on, and says whether it is the best so far."""
@@ -154,11 +163,21 @@ def _validate(
     state.since_best = 0 if is_best else state.since_best + 1
     if is_best:
         state.best, state.best_step = dice["mean"], state.step
+    if optimisation.schedule == "plateau":
+        _lower_on_plateau(state, is_best, optimisation)
     if settings.patience is not None and state.since_best >= settings.patience:
         state.stopped = state.stopped or "patience"
     for observer in observers:
         observer.after_validation(state.step, dice, is_best)
     return is_best
+
+
+def _lower_on_plateau(state: State, is_best: bool, settings: Optimisation) -> None:
+    """After more than `plateau_patience` validations without a new best (as PyTorch's ReduceLROnPlateau does,
+    there with the loss)."""
+    state.since_lowered = 0 if is_best else state.since_lowered + 1
+    if state.since_lowered > settings.plateau_patience:
+        state.lowered, state.since_lowered = state.lowered + 1, 0
 
 
 def _numbers(sums: Mapping[str, Tensor], fabric: Fabric) -> dict[str, float]:

@@ -31,8 +31,13 @@ def cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
+def plateau(progress: float) -> float:
+    """1, lowered by the loop whenever validation stops improving (KD-Net); see `Optimisation`."""
+    return 1.0
+
+
 SCHEDULES: Mapping[str, Callable[[float], float]] = {
-    function.__name__: function for function in (constant, halving, polynomial, cosine)
+    function.__name__: function for function in (constant, halving, polynomial, cosine, plateau)
 }
 
 

@@ -29,6 +29,8 @@ class State:
     best: float = -1.0  # mean Dice of the best validation
     best_step: int = 0
     since_best: int = 0
+    since_lowered: int = 0  # validations without a new best since the rate was lowered last
+    lowered: int = 0  # how often a plateau lowered the learning rate
     stopped: str = ""  # steps, minutes or patience
 
 

@@ -11,12 +11,19 @@ from types import ModuleType
 
 from ...errors import UserError, unknown
 from ..case import Dataset
-from . import folders, msd, nnunet, table
+from . import brats, folders, msd, nnunet, table
 
-LAYOUTS: dict[str, ModuleType] = {"msd": msd, "nnunet": nnunet, "table": table, "folders": folders}
+LAYOUTS: dict[str, ModuleType] = {
+    "msd": msd,
+    "nnunet": nnunet,
+    "brats": brats,
+    "table": table,
+    "folders": folders,
+}
 _LOOKED_FOR = (
     "looked for: dataset.json with 'training' (Decathlon) or 'channel_names' (nnU-Net v2), a CSV table with"
-    " the columns case, image:<modality>, label, or the folders images/ and labels/ (imagesTr/, labelsTr/)"
+    " the columns case, image:<modality>, label, the folders images/ and labels/ (imagesTr/, labelsTr/), or"
+    " BraTS' folders of patients"
 )
 
 

@@ -1,0 +1,35 @@
+"""Settings as published, in place of a laptop's: what the recipes of a paper's own data share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..data.plan import Normalisation
+from ..training.experiment import Experiment, Study
+
+
+def planned(base: Study, normalisation: Normalisation, patch: tuple[int, ...], **fields: Any) -> Study:
+    """The study `base` with a paper's patch, halved four times, one normalisation for all modalities, and
+    other `fields` of the plan."""
+    plan = base.plan.model_copy(
+        update={
+            "normalisation": dict.fromkeys(base.plan.modalities, normalisation),
+            "patch": patch,
+            "strides": ((1, 1, 1), *((2, 2, 2),) * 4),
+            "reasons": {**base.plan.reasons, "patch": "as published"},
+            **fields,
+        }
+    )
+    return replace(base, plan=plan)
+
+
+def as_published(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:
+    """The experiment, its control and the teachers that it trains, with `settings`: fields of Experiment."""
+    teachers = {
+        role: as_published(teacher, settings) if isinstance(teacher, Experiment) else teacher
+        for role, teacher in experiment.teachers.items()
+    }
+    control = experiment.control and as_published(experiment.control, settings)
+    return replace(experiment, control=control, teachers=teachers, **settings)
