@@ -5,14 +5,13 @@ python scripts/evidence_page.py
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from evidence_tables import ROOT, command, costs, dice, put_into_readme, short_table, table
 
 from distilseg.report import Comparison, compare_runs, verdicts, words
 from distilseg.report.figures import paired_differences
+from distilseg.report.pictures import standalone
 from distilseg.runs import Run, find_runs
 
-ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "hippocampus-dsd"
 PAGE = ROOT / "docs" / "evidence" / "hippocampus-dsd.md"
 
@@ -42,12 +41,9 @@ def main() -> None:
     comparison = compare_runs(runs)
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     figure = PAGE.with_suffix(".svg")
-    figure.write_text(paired_differences(comparison, _shown(comparison)), encoding="utf-8")
+    figure.write_text(standalone(paired_differences(comparison, _shown(comparison))), encoding="utf-8")
     PAGE.write_text(_page(comparison), encoding="utf-8")
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    between = re.compile(r"(<!-- results:begin -->\n).*?(<!-- results:end -->)", re.DOTALL)
-    readme.write_text(between.sub(lambda m: m[1] + _short_table(comparison) + m[2], text), encoding="utf-8")
+    put_into_readme("results", short_table(comparison))
 
 
 def _order(run: Run) -> tuple[str, int, int, int]:
@@ -82,12 +78,12 @@ def _page(comparison: Comparison) -> str:
         " the mean over cases); differences are paired by case, run minus its control, p by Wilcoxon's"
         " signed-rank test, corrected by Holm over structures and networks within a metric. Where several seeds"
         " were run, a case's value is the mean over seeds; the interval is therefore over cases, not seeds.\n",
-        _table(comparison),
+        table(comparison),
         f"![{_shown(comparison)} minus its control, case by case](hippocampus-dsd.svg)\n",
         "## Seeds\n",
         _seeds(comparison),
         "## Cost and budget\n",
-        _costs(comparison),
+        costs(comparison),
         f"Seconds a case were measured on {cost['processor']} with {cost['threads']} thread(s), beside three"
         " other trainings: take ratios. The heads are no part of the student; it costs what its control does.\n",
         PROTOCOL,
@@ -95,7 +91,7 @@ def _page(comparison: Comparison) -> str:
         "The whole table: `python scripts/evidence_hippocampus.py train`, then `collect`, then this page's script."
         " One row (one seed each):\n",
         "```",
-        *(_command(comparison, name) for name in (c.name for c in comparison.contenders)),
+        *(command(comparison, name) for name in (c.name for c in comparison.contenders)),
         "```\n",
         f"distilseg {versions['distilseg']}, PyTorch {versions['torch']}, Python {versions['python']};"
         f" {machine['precision']}, {machine['threads']} thread a run. Data: Medical Segmentation Decathlon, Task04"
@@ -108,58 +104,26 @@ def _reading(comparison: Comparison) -> str:
     """What the numbers say beyond the verdicts, in numbers."""
     distilled = comparison.contender(_shown(comparison))
     control = comparison.contender(comparison.controls[distilled.name])
-    by_seed = [_dice(own) - _dice(other) for own, other in zip(distilled.runs, control.runs, strict=True)]
+    by_seed = [dice(own) - dice(other) for own, other in zip(distilled.runs, control.runs, strict=True)]
     lines = [
         f"- **Over seeds.** {distilled.name} minus its control, seed by seed:"
         f" {', '.join(words.number(d, 3, sign=True) for d in by_seed)} mean Dice; the control's own seeds spread over"
-        f" {words.number(max(map(_dice, control.runs)) - min(map(_dice, control.runs)), 3)}."
+        f" {words.number(max(map(dice, control.runs)) - min(map(dice, control.runs)), 3)}."
     ]
     parts = [c for c in comparison.contenders if comparison.controls[c.name] == control.name]
     if len(parts) > 2:
         told = ", ".join(
-            f"{c.name.replace(', dynunet', '')} {_dice(c.runs[0]) - _dice(control.runs[0]):+.3f}"
-            for c in parts
+            f"{c.name.replace(', dynunet', '')} {dice(c.runs[0]) - dice(control.runs[0]):+.3f}" for c in parts
         )
         lines.append(f"- **Which term.** Seed 0 alone, minus its control: {told}.".replace("-0.", "−0."))
-    slow = min(comparison.contenders, key=lambda c: _dice(c.runs[0]))
+    slow = min(comparison.contenders, key=lambda c: dice(c.runs[0]))
     status = slow.runs[0].read(slow.runs[0].status)
     lines.append(
-        f"- **Not converged.** {slow.name} reached {_dice(slow.runs[0]):.3f} after {status['steps']} steps, its best"
+        f"- **Not converged.** {slow.name} reached {dice(slow.runs[0]):.3f} after {status['steps']} steps, its best"
         f" validation at step {status['best_step']}: what is gained over it says that extra outputs speed up the start, not"
         " that they end higher."
     )
     return "\n".join(lines) + "\n"
-
-
-def _dice(run: Run) -> float:
-    """Mean Dice of one run over cases and structures."""
-    alone = compare_runs([run])
-    return alone.scores[alone.contenders[0].name, alone.overall, "dice"].mean
-
-
-def _table(comparison: Comparison) -> str:
-    lines = ["| run | structure | " + " | ".join(words.heading(m) for m in comparison.metrics) + " |"]
-    lines += ["|---|---|" + "---|" * len(comparison.metrics)]
-    for contender in comparison.contenders:
-        for structure in comparison.structures:
-            keys = [(contender.name, structure, metric.name) for metric in comparison.metrics]
-            pairs = list(zip(keys, comparison.metrics, strict=True))
-            cells = [
-                f"{words.number(comparison.scores[key].mean, m.decimals)}"
-                f" ({words.interval(comparison.scores[key].interval, m, sign=False)})"
-                for key, m in pairs
-            ]
-            lines.append(f"| {contender.name} | {structure} | " + " | ".join(cells) + " |")
-            if keys[0] in comparison.differences:
-                told = [_difference(comparison, key, m) for key, m in pairs]
-                lines.append("| | *difference* | " + " | ".join(told) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _difference(comparison: Comparison, key: tuple[str, str, str], metric: object) -> str:
-    d = comparison.differences[key]
-    mean = words.number(d.mean, metric.decimals, sign=True)  # type: ignore[attr-defined]
-    return f"*{mean} ({words.interval(d.interval, metric)}), p {words.p_value(d.p_holm)}*"  # type: ignore[arg-type]
 
 
 def _seeds(comparison: Comparison) -> str:
@@ -172,35 +136,7 @@ def _seeds(comparison: Comparison) -> str:
         for run, seed in zip(contender.runs, contender.seeds, strict=True):
             status = run.read(run.status)
             best = f"{status['best_validation_dice']:.3f} | {status['best_step']}"
-            lines.append(f"| {contender.name} | {seed} | {_dice(run):.3f} | {best} |")
-    return "\n".join(lines) + "\n"
-
-
-def _costs(comparison: Comparison) -> str:
-    told = [(c.name, words.costs(c)) for c in comparison.contenders]
-    heads = list(told[0][1])
-    lines = ["| run | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
-    lines += [f"| {name} | " + " | ".join(cells.values()) + " |" for name, cells in told]
-    return "\n".join(lines) + "\n"
-
-
-def _command(comparison: Comparison, name: str) -> str:
-    contender = comparison.contender(name)
-    run = contender.runs[0]
-    return words.train_command(contender, run.read(run.experiment))
-
-
-def _short_table(comparison: Comparison) -> str:
-    dice = comparison.metrics[0]
-    lines = ["| run | Dice | difference from its control | seeds |", "|---|---|---|---|"]
-    for contender in comparison.contenders:
-        key = (contender.name, comparison.overall, dice.name)
-        score = comparison.scores[key]
-        told = _difference(comparison, key, dice).strip("*") if key in comparison.differences else "control"
-        mean = (
-            f"{words.number(score.mean, dice.decimals)} ({words.interval(score.interval, dice, sign=False)})"
-        )
-        lines.append(f"| {contender.name} | {mean} | {told} | {len(contender.seeds)} |")
+            lines.append(f"| {contender.name} | {seed} | {dice(run):.3f} | {best} |")
     return "\n".join(lines) + "\n"
 
 
