@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from typing import Any
 
 from evidence_jobs import ROOT, Job, collect, run_all, run_one
 
@@ -38,6 +39,27 @@ def jobs(steps: int, filters: list[int]) -> list[Job]:
     ]
 
 
+def draw_slices(runs: str) -> None:
+    """For each student: slices with reference, control and full method, from the first fold's runs."""
+    from distilseg.report import compare_runs
+    from distilseg.report.overlays import overlays
+    from distilseg.report.pictures import standalone
+    from distilseg.runs import find_runs
+
+    found = find_runs(runs)
+    for student in STUDENTS:
+        shown = [run for run in found if _is(run.read(run.experiment), student) and run.overlays.is_file()]
+        comparison = compare_runs(sorted(shown, key=lambda run: run.name, reverse=True))
+        path = ROOT / "docs" / "evidence" / f"sarcoma-kd-net-slices-{student.lower()}.svg"
+        path.write_text(standalone(overlays(comparison)), encoding="utf-8")
+
+
+def _is(about: dict[str, Any], student: str) -> bool:
+    """Control or full method of that student."""
+    recipes = ("kd_net_control", "kd_net")
+    return about["recipe"] in recipes and about["options"]["student_sees"] == [student]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -58,6 +80,7 @@ def main() -> None:
         run_one(todo[given.number], given.data, given.runs)
     else:
         collect(given.runs, RESULTS)
+        draw_slices(given.runs)
 
 
 if __name__ == "__main__":
