@@ -230,3 +230,44 @@ def test_students_of_different_tasks_are_refused(world: Path, tmp_path: Path) ->
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="neither a run nor a folder that holds finished runs"):
         commands.predict(tmp_path, tmp_path, tmp_path / "out")
+
+
+def test_one_model_for_all_subsets_is_judged_on_one(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against a student of that subset, in one comparison; the run itself keeps its own results."""
+    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *run, **options: {"parameters": 1})
+    plan = make_study(world / "SCANS", patch=(16, 16, 16), levels=3).plan
+    told = {
+        "plan": plan,
+        "cache": world / "cache",
+        "steps": 1,
+        "validations": 1,
+        "control": False,
+        "machine": Machine(device="cpu", precision="32-true"),
+        "runs": tmp_path / "runs",
+    }
+    (rival,) = commands.train(
+        "u_hemis", world / "SCANS", options={"network_options": {"filters": [4, 8, 8]}}, **told
+    )
+    (student,) = commands.train(
+        "kd_net_control",
+        world / "SCANS",
+        options={"network_options": NETWORK, "student_sees": ("CT",)},
+        **told,
+    )
+    before = rival.metrics.read_bytes()
+    found = commands.evaluate(rival.folder, modalities=["CT"])
+    assert rival.metrics.read_bytes() == before
+    assert found.rows
+    part = rival.folder / "given-CT"
+    assert Run(part).read(Run(part).experiment)["options"]["given"] == ["CT"]
+    assert (part / "best.safetensors").stat().st_size == rival.best.stat().st_size
+    names = {c.name for c in commands.compare(tmp_path / "runs").contenders}
+    assert names == {"u_hemis, u_hemis", "u_hemis, u_hemis (given=CT)", "kd_net_control, kd_net"}
+    assert len(find_students(tmp_path / "runs")) == 2  # the part is no student of its own
+
+    with pytest.raises(UserError, match="kd_net needs all of CT"):
+        commands.evaluate(student.folder, modalities=["CT"])
+    with pytest.raises(UserError, match="unknown modality 'CTT'"):
+        commands.evaluate(rival.folder, modalities=["CTT"])

@@ -42,11 +42,13 @@ def judge(
     device: str = "auto",
     again: bool = False,
     trust: str | None = None,
+    modalities: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Metric rows of the run's test cases (or of `cases`), in millimetres and in the scans' own space.
 
     A run already judged in the same way is not judged again, unless `again`. `dataset`: where it lies now,
     if it moved since training; `trust`: a network of one's own that may be run, see `load_network`.
+    `modalities`: the scans that are read; the others count as missing, which few networks accept.
     """
     about = run.read(run.experiment)
     if not run.best.is_file():
@@ -58,6 +60,8 @@ def judge(
     if not chosen:
         raise UserError(f"{run.name}: its split holds no test cases", "name cases with --cases")
     way = {"cases": chosen, "weights": weights, "tolerance_mm": tolerance_mm, "empty": empty, "unit": "mm"}
+    if modalities is not None:
+        way["modalities"] = list(modalities)
     recorded = run.folder / "evaluation.json"
     if (
         not again
@@ -69,13 +73,14 @@ def judge(
         return read_rows(run.metrics)
 
     plan = load_plan(run.plan)
+    shown = plan.modalities if modalities is None else tuple(modalities)
     predictor = load_predictor(run.folder, weights=weights, device=device, trust=trust)
     rows: list[dict[str, Any]] = []
     pictures: dict[str, NDArray[Any]] = {}
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
         for n, id in enumerate(bar.track(chosen, description=f"judging {run.name}")):
             case = dataset.case(id)
-            scans, reference = _read(case, plan.modalities)
+            scans, reference = _read(case, shown)
             labels = predictor.segment(scans, case=id)
             _write_prediction(run, case, labels, reference)
             rows += evaluate_case(
@@ -88,8 +93,8 @@ def judge(
                 empty=empty,  # type: ignore[arg-type]
             )
             if n < MOST_OVERLAYS:
-                pictures |= _picture(n, id, scans[plan.modalities[0]], reference, labels, predictor)
-    timed = {id: _files(dataset.case(id), plan.modalities) for id in chosen[:TIMED_CASES]}
+                pictures |= _picture(n, id, scans[shown[0]], reference, labels, predictor)
+    timed = {id: _files(dataset.case(id), shown) for id in chosen[:TIMED_CASES]}
     cost = measure_cost(run, timed, device=device, trust=trust)
     write_rows(run.metrics, rows)
     write_json(run.cost, cost)

@@ -26,6 +26,7 @@ from .networks.build import NetworkSpec, build
 from .networks.modality_encoders import any_subset
 from .predict import Job, PredictSummary, load_predictor, place, predict_jobs
 from .runs import Run, find_runs, write_rows
+from .subsets import is_part
 
 CHOICES = "choices.csv"
 
@@ -64,7 +65,8 @@ class Choice:
 def find_students(folder: Path | str, *, trust: str | None = None) -> tuple[Student, ...]:
     """Every finished run at or below `folder`, sorted by path; raises UserError where there is none, or where
     two tell different labels apart."""
-    students = tuple(_student(run, trust) for run in find_runs(folder) if run.finished and run.best.is_file())
+    runs = [run for run in find_runs(folder) if run.finished and run.best.is_file() and not is_part(run)]
+    students = tuple(_student(run, trust) for run in runs)
     if not students:
         raise UserError(
             f"{folder} is neither a run nor a folder that holds finished runs",

@@ -26,6 +26,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     of_evaluate = examples(
         "distilseg evaluate runs/DATASET/RUN",
         "distilseg evaluate runs/DATASET/RUN --cases case_01,case_07 --again",
+        "distilseg evaluate runs/DATASET/u_hemis-1a2b3c4d --modalities CT",
         "distilseg evaluate REFERENCES PREDICTIONS --labels 1=anterior,2=posterior --out metrics.csv",
     )
     of_compare = examples("distilseg compare runs/DATASET --out table.csv --html report.html")
@@ -48,6 +49,10 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder, or a folder of reference label maps.")],
     predictions: Annotated[Path | None, typer.Argument(help="A folder of label maps to judge.")] = None,
     cases: Annotated[str | None, typer.Option(help="By comma; else the test cases, or all files.")] = None,
+    modalities: Annotated[
+        str | None,
+        typer.Option(help="Hold other scans back, by comma (networks for any subset, such as u_hemis)."),
+    ] = None,
     weights: Weights = "best",
     data: Annotated[Path | None, typer.Option(help="Where the run's dataset lies, if it moved.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Even if the run was judged this way.")] = False,
@@ -76,6 +81,7 @@ def evaluate(
             predictions,
             data=data,
             cases=listed(cases),
+            modalities=listed(modalities),
             weights=weights,
             again=again,
             device=device,
@@ -88,7 +94,8 @@ def evaluate(
             progress=progress,
         )
     show.print_scores(found.rows)
-    written = out if out is not None else run / "metrics.csv" if predictions is None else None
+    inside = run if modalities is None else run / "given-..."
+    written = out if out is not None else inside / "metrics.csv" if predictions is None else None
     if written is not None:
         show.say(f"written to {written}")
     if found.without_reference:

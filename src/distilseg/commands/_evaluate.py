@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..evaluation import evaluate_cases
 from ..judge import judge
 from ..runs import open_run, write_rows
+from ..subsets import given
 
 Row = dict[str, Any]
 
@@ -35,6 +36,7 @@ def evaluate(
     *,
     data: Path | str | None = None,
     cases: Sequence[str] | None = None,
+    modalities: Sequence[str] | None = None,
     weights: str = "best",
     again: bool = False,
     device: str = "auto",
@@ -48,16 +50,20 @@ def evaluate(
 ) -> Evaluation:
     """Judges a run on its test cases (or `cases`); or the folder `predictions` against the folder `run`.
 
-    A run: `data` says where its dataset lies now, if it moved; `trust` names a network of one's own that may
-    be run; results are kept in the run folder, and found there unless `again`. Two folders: label maps are
-    matched by file name without ending; `labels` names their values ({1: "anterior"}) or the dataset.json
-    that does (default: the one beside the references). `out` is a CSV table of the rows.
+    A run: `modalities` holds all other scans back (networks for any subset only; the results lie in a folder
+    `given-...` inside the run, which `compare` finds); `data` says where its dataset lies now, if it moved;
+    `trust` names a network of one's own that may be run; results are kept in the run folder, and found there
+    unless `again`. Two folders: label maps are matched by file name without ending; `labels` names their
+    values ({1: "anterior"}) or the dataset.json that does (default: the one beside the references). `out` is a
+    CSV table of the rows.
     """
     if predictions is None:
         dataset = None if data is None else read_dataset(data)
+        judged = open_run(run) if modalities is None else given(open_run(run), modalities)
         rows = judge(
-            open_run(run),
+            judged,
             dataset,
+            modalities=None if modalities is None else judged.read(judged.experiment)["options"]["given"],
             cases=cases,
             weights=weights,
             tolerance_mm=tolerance_mm,
