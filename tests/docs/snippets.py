@@ -2,11 +2,14 @@
 
     ```python                    run; the blocks of a page share their names
     ```python title="file.py"    saved as that file, then imported or named by later blocks
-    ```console                   lines that begin with "$ distilseg" are run and must end with 0
-    ```text, ```bash, ...        shown only; options of `distilseg` in them must exist nevertheless
+    ```console                   lines that begin with "$ distilseg" are run and must end with 0; the lines
+                                 below one are what it prints, in this order, others left out by "..."
+    ```text, ```bash, ...        shown only; a command line of `distilseg` in them is parsed nevertheless
+    `distilseg ...` in prose     its command and its options must exist
 
 A page runs in a folder of its own that holds `SCANS/`, six small phantoms in the Decathlon layout. A block
-below the line `<!-- not run: why -->` is only checked as one that is shown.
+below the line `<!-- not run: why -->` is only checked as one that is shown. What is printed is compared word
+by word, each number standing for any number: they differ from machine to machine.
 """
 
 from __future__ import annotations
@@ -36,9 +39,30 @@ class Block:
     @property
     def commands(self) -> list[list[str]]:
         """The words after `distilseg` of each command in it, comments left out."""
-        lines = self.body.replace("\\\n", " ").splitlines()
-        found = [re.search(r"(?:^\s*\$ |-m |^|&& )distilseg (.*)", line) for line in lines]
-        return [shlex.split(match[1], comments=True) for match in found if match]
+        return [words for words, _ in self.dialogue]
+
+    @property
+    def dialogue(self) -> list[tuple[list[str], list[str]]]:
+        """Each command with the lines shown below it."""
+        turns: list[tuple[list[str], list[str]]] = []
+        for line in self.body.replace("\\\n", " ").splitlines():
+            if command := re.search(r"(?:^\s*\$ |-m |^|&& )distilseg (.*)", line):
+                turns.append((shlex.split(command[1], comments=True), []))
+            elif turns and line.strip() not in ("", "..."):
+                turns[-1][1].append(line)
+        return turns
+
+
+def mentions(page: Path) -> list[list[str]]:
+    """The words after `distilseg` in the page's prose, brackets of optional words removed."""
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    return [re.sub(r"[\[\]]", "", found).split() for found in re.findall(r"`distilseg\s([^`]+)`", prose)]
+
+
+def alike(line: str) -> list[str]:
+    """The words of a printed line; any number is alike, and the lines that a table is drawn with are none."""
+    plain = re.sub(r"[\u2500-\u257f]", " ", line)
+    return re.sub(r"[+−-]?\d[\d.,]*|\b[0-9a-f]{8}\b", "#", plain).split()
 
 
 def pages() -> list[Path]:

@@ -12,7 +12,7 @@ from distilseg.cli import main
 from distilseg.cli.app import _app
 from distilseg.data.phantom import write_phantom
 
-from .snippets import ROOT, Block, blocks, pages
+from .snippets import ROOT, Block, alike, blocks, mentions, pages
 
 RUN = [page for page in pages() if any(block.run for block in blocks(page))]
 # Pages that exist to be followed: one without a snippet that runs has lost it.
@@ -50,7 +50,7 @@ def test_snippets_of(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("distilseg.cli.show.WIDTH", 84)  # what fits on a page
     # What a run costs is measured in a process of its own, seconds for each run, and tested elsewhere.
     monkeypatch.setattr("distilseg.judge.measure_cost", lambda *run, **options: {"parameters": 1})
     (tmp_path / "SCANS").symlink_to(scans)
@@ -67,33 +67,63 @@ def _follow(block: Block, names: dict[str, Any], capsys: pytest.CaptureFixture[s
     elif block.kind == "python":
         exec(compile(block.body, where, "exec"), names)
     else:
-        for words in block.commands:
+        for words, shown in block.dialogue:
+            capsys.readouterr()
             code = main(words)
             told = capsys.readouterr()
             assert code == 0, f"{where}: distilseg {' '.join(words)} ended with {code}: {told.err}"
+            printed = iter([alike(line) for line in (told.err + told.out).splitlines()])
+            for line in shown:
+                assert alike(line) in printed, f"{where}: not printed, or not there: {line}\n{told.out}"
 
 
-COMMANDS = [
+SHOWN = [
     pytest.param(words, id=f"{name(block.page)}:{block.line}: {' '.join(words)}")
     for page in pages()
     for block in blocks(page)
     if not block.run
     for words in block.commands
 ]
+MENTIONED = [
+    pytest.param(words, id=f"{name(page)}: {' '.join(words)}") for page in pages() for words in mentions(page)
+]
 
 
-@pytest.mark.parametrize("words", COMMANDS)
-def test_options_that_are_only_shown_exist(words: list[str]) -> None:
-    command: Any = get_command(_app(words))
-    rest = list(words)
-    while rest and hasattr(command, "commands") and rest[0] in command.commands:
-        command = command.commands[rest.pop(0)]
-    if words[0] == "train" and rest and rest[0] == "RECIPE":
-        command = get_command(_app(["train"])).commands["train"].commands["supervised"]  # type: ignore[attr-defined]
+@pytest.mark.parametrize("words", SHOWN)
+def test_commands_that_are_only_shown_can_be_parsed(words: list[str]) -> None:
+    command, rest = _named(words)
+    command.make_context(" ".join(words), rest)
+
+
+@pytest.mark.parametrize("words", MENTIONED)
+def test_commands_and_options_in_prose_exist(words: list[str]) -> None:
+    command, rest = _named(words)
     known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)} | {
         "--help",
         "--debug",
     }
     for word in rest:
         if word.startswith("--"):
-            assert word.partition("=")[0] in known, f"{words}: no option {word}"
+            assert word.partition("=")[0] in known, f"{' '.join(words)}: no option {word}"
+
+
+@pytest.mark.parametrize("line", ["gone SCANS", "compare", "compare runs/A --gone", "plan SCANS --patch"])
+def test_a_command_line_that_went_stale_is_found(line: str) -> None:
+    with pytest.raises(Exception, match=r"(?i)no such|unknown|missing|requires"):
+        test_commands_that_are_only_shown_can_be_parsed(line.split())
+
+
+def test_printed_lines_are_compared_by_their_words() -> None:
+    assert alike("│ liver   −0.001 │ 24x24 │") == alike("│ liver │ 0.12 │ 16x16 │")
+    assert alike("runs/Phantom/supervised-1560c95b") == alike("runs/Phantom/supervised-deadbeef")
+    assert alike("12 cases, 0 errors") != alike("12 cases, 0 warnings")
+
+
+def _named(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that the words name, with the rest of them; RECIPE stands for any recipe."""
+    rest = ["supervised" if word == "RECIPE" else word for word in words]
+    command: Any = get_command(_app(rest))
+    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
+        assert rest[0] in command.commands, f"distilseg {' '.join(words)}: no such command: {rest[0]}"
+        command = command.commands[rest.pop(0)]
+    return command, rest

@@ -54,8 +54,8 @@ def evaluate(
     `given-...` inside the run, which `compare` finds); `data` says where its dataset lies now, if it moved;
     `trust` names a network of one's own that may be run; results are kept in the run folder, and found there
     unless `again`. Two folders: label maps are matched by file name without ending; `labels` names their
-    values ({1: "anterior"}) or the dataset.json that does (default: the one beside the references). `out` is a
-    CSV table of the rows.
+    values ({1: "anterior"}) or the dataset.json that does (default: the one beside the references). `out` is
+    a CSV table of the rows.
     """
     if predictions is None:
         dataset = None if data is None else read_dataset(data)
