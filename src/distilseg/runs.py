@@ -37,54 +37,67 @@ class Run:
 
     @property
     def experiment(self) -> Path:
+        """What was trained, on what, how: JSON."""
         return self.folder / "experiment.json"
 
     @property
     def plan(self) -> Path:
+        """How scans are prepared, and why: JSON."""
         return self.folder / "plan.json"
 
     @property
     def split(self) -> Path:
+        """Which cases train, validate and test: JSON."""
         return self.folder / "split.json"
 
     @property
     def losses(self) -> Path:
+        """A row per step: learning rate, total, terms without their weights."""
         return self.folder / "losses.csv"
 
     @property
     def validation(self) -> Path:
+        """A row per validation: Dice, mean and by class."""
         return self.folder / "validation.csv"
 
     @property
     def state(self) -> Path:
+        """All that resuming needs."""
         return self.folder / "last.pt"
 
     @property
     def last(self) -> Path:
+        """Weights after the last step."""
         return self.folder / "last.safetensors"
 
     @property
     def best(self) -> Path:
+        """Weights of the best validation."""
         return self.folder / "best.safetensors"
 
     @property
     def status(self) -> Path:
+        """Written at the end: steps, seconds, why it stopped: JSON."""
         return self.folder / "status.json"
 
     @property
     def metrics(self) -> Path:
+        """A row per test case, structure and metric."""
         return self.folder / "metrics.csv"
 
     @property
     def cost(self) -> Path:
+        """What a prediction costs: JSON."""
         return self.folder / "cost.json"
 
     @property
     def overlays(self) -> Path:
+        """Slices of test cases for the report."""
         return self.folder / "overlays.npz"
 
     @property
     def predictions(self) -> Path:
+        """A label map per test case."""
         return self.folder / "predictions"
 
     @property
@@ -94,6 +107,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
+        """Whether the training came to its end."""
         return self.status.is_file()
 
     def read(self, path: Path) -> Any:
@@ -168,10 +182,12 @@ class Log:
             yield row
 
     def append(self, row: dict[str, Any]) -> None:
+        """Writes one row, at once: a kill loses none before it."""
         self._writer.writerow(row)
         self._file.flush()
 
     def close(self) -> None:
+        """Closes the file."""
         self._file.close()
 
 

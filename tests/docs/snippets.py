@@ -62,7 +62,7 @@ def mentions(page: Path) -> list[list[str]]:
 def alike(line: str) -> list[str]:
     """The words of a printed line; any number is alike, and the lines that a table is drawn with are none."""
     plain = re.sub(r"[\u2500-\u257f]", " ", line)
-    return re.sub(r"[+−-]?\d[\d.,]*|\b[0-9a-f]{8}\b", "#", plain).split()
+    return re.sub(r"-?\b[0-9a-f]{8}\b|[+−-]?\d[\d.,]*", "#", plain).split()
 
 
 def pages() -> list[Path]:

@@ -47,14 +47,17 @@ class Grid:
 
     @property
     def oriented_shape(self) -> Shape:
+        """Voxels after turning to the plan's orientation."""
         return tuple(self.original_shape[axis] for axis in self.order)
 
     @property
     def cropped_shape(self) -> Shape:
+        """Voxels of the crop, oriented, at the original spacing."""
         return tuple(stop - start for start, stop in self.box)
 
     @property
     def cropped_spacing_mm(self) -> tuple[float, ...]:
+        """The original spacing, along the oriented axes."""
         lengths = np.linalg.norm(np.asarray(self.affine)[:3, :3], axis=0)
         return tuple(float(lengths[axis]) for axis in self.order)
 
@@ -85,10 +88,12 @@ class Grid:
         return tuple(slice(None, None, -1 if flip else 1) for flip in self.flipped)
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Grid:
+        """Inverts `to_dict`."""
         return cls(**{name: _as_tuple(value) for name, value in values.items()})
 
 

@@ -79,11 +79,13 @@ class Comparison:
 
     @property
     def dataset(self) -> Mapping[str, Any]:
+        """Name, licence and reference of the dataset, as the first run records them."""
         run = self.contenders[0].runs[0]
         dataset = run.read(run.experiment).get("dataset")
         return dataset if isinstance(dataset, Mapping) else {"name": dataset or "unknown"}
 
     def contender(self, name: str) -> Contender:
+        """The contender that the tables call `name`."""
         return next(contender for contender in self.contenders if contender.name == name)
 
 

@@ -43,11 +43,14 @@ class Step:
 class Observer(Protocol):
     """Watches a run: logs, progress bars. It never changes what is learned."""
 
-    def after_step(self, step: Step) -> None: ...
+    def after_step(self, step: Step) -> None:
+        """Called after each step of the optimizer."""
 
-    def after_validation(self, step: int, dice: Mapping[str, float], best: bool) -> None: ...
+    def after_validation(self, step: int, dice: Mapping[str, float], best: bool) -> None:
+        """Called with the validation cases' Dice by class; `best`: it is the highest mean so far."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Called once, however the run ends."""
 
 
 def train(

@@ -42,10 +42,12 @@ class CheckReport:
 
     @property
     def errors(self) -> tuple[Problem, ...]:
+        """What would make training or evaluation wrong or impossible."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
+        """What is worth a look and harms nothing by itself."""
         return tuple(problem for problem in self.problems if problem.severity == "warning")
 
     @property
