@@ -7,6 +7,7 @@ from .hved import HVED
 from .kd_net import KDNet
 from .method import Combined, Method, Modalities, Role, Weight, whole_image
 from .supervised import Supervised
+from .teach_former import TeachFormer
 
 __all__ = [
     "HVED",
@@ -17,6 +18,7 @@ __all__ = [
     "Modalities",
     "Role",
     "Supervised",
+    "TeachFormer",
     "Weight",
     "default_sides",
     "whole_image",
