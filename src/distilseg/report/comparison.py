@@ -135,6 +135,7 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
 def _controls(competing: Sequence[Contender], control: Run | None) -> dict[str, str | None]:
     """Whom each contender is measured against; None for the controls themselves."""
     of_folder = {run.name: c.name for c in competing for run in c.runs}
+    teachers = {of_folder.get(name) for c in competing for name in c.teachers}
     if control is not None or len(competing) == 1:
         named: dict[str, str | None] = {}
     else:
@@ -142,6 +143,8 @@ def _controls(competing: Sequence[Contender], control: Run | None) -> dict[str, 
     standards = {name for name in named.values() if name} or {competing[0].name}
     # Whoever names no control is measured against the only one there is; of several, none would be his.
     fallback = next(iter(standards)) if len(standards) == 1 else None
+    if control is None:  # a teacher is shown what its student is not: it is no attempt to beat the control
+        standards |= {name for name in teachers if name and not named.get(name)}
     return {c.name: None if c.name in standards else named.get(c.name) or fallback for c in competing}
 
 
