@@ -215,7 +215,7 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
     "no run": ("compare {w}/nothing", [r"nothing is not a run folder", r"distilseg train"]),
     "no run to predict with": (
         "predict {w}/good {w}/scans {w}/out",
-        [r"good is not a run folder", r"distilseg train"],
+        [r"good is neither a run nor a folder that holds finished runs", r"distilseg train"],
     ),
     "an unfinished run": (
         "compare {w}/run_good {w}/unfinished",

@@ -77,7 +77,7 @@ def plan(
         list[str] | None,
         typer.Option(help="One kind for all modalities, or MODALITY=KIND, such as CT=range:-175:250."),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Patches in a step.")] = None,
     levels: Annotated[int | None, typer.Option(help="Resolutions of the network.")] = None,
     layout: Annotated[
         str | None, typer.Option(help="msd, nnunet, brats, table or folders; else recognised.")

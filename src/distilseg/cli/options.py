@@ -8,6 +8,7 @@ a mapping            --network-option key=value, repeated; `network_options` are
 from __future__ import annotations
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -84,13 +85,24 @@ def parameters_of(recipe: Recipe, panel: str) -> list[inspect.Parameter]:
 def _parameter(recipe: Recipe, name: str, panel: str) -> inspect.Parameter:
     option, (kind, choices) = recipe.options[name], _kind(recipe, name)
     of_kind: dict[str, Any] = {"flag": bool, "integer": int, "number": float, "mapping": list[str]}
-    told = [f"{' or '.join(map(str, choices))}."] if choices else []
-    told += [f"Default: {option.default}."] if option.default is not None and kind != "mapping" else []
+    told = [_said(recipe, name)] if _said(recipe, name) else []
+    told += [f"{' or '.join(map(str, choices))}."] if choices else []
+    told += [f"Default: {option.default}."] if option.default not in (None, ()) and kind != "mapping" else []
     shown = metavar(recipe, name) if kind in ("mapping", "list") else None
     panel = f"{panel}: switches" if kind == "flag" else panel  # their two names need the width
     info = typer.Option(flag(recipe, name), help=" ".join(told), metavar=shown, rich_help_panel=panel)
     annotation = Annotated[of_kind.get(kind, str) | None, info]  # type: ignore[valid-type]
     return option.replace(default=None, annotation=annotation)
+
+
+def _said(recipe: Recipe, name: str) -> str:
+    """The sentence of the recipe's docstring that begins with the option's name and a colon."""
+    text = " ".join((inspect.getdoc(recipe.make) or "").split())
+    match = re.search(rf"(?<!\w){name}: (.+?)\.(?: |$)", text)
+    if match:
+        return f"{match[1][:1].upper()}{match[1][1:]}."
+    owner = name.removesuffix("_options")
+    return f"An option of the {owner.replace('_', ' ')}; repeat for more." if owner != name else ""
 
 
 def values_of(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:

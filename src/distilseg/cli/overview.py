@@ -48,7 +48,7 @@ def recipes(
 def networks(
     name: Annotated[str | None, typer.Argument(help="One network, also my_file.py:function.")] = None,
     patch: Annotated[str, typer.Option(help="Voxels per axis, two or three.", metavar="I,J,K")] = "64,64,64",
-    modalities: Annotated[int, typer.Option(min=1)] = 1,
+    modalities: Annotated[int, typer.Option(min=1, help="Channels of the image.")] = 1,
     classes: Annotated[int, typer.Option(min=2, help="The background included.")] = 2,
 ) -> None:
     """The networks with what each costs for one patch; with a NAME, its options."""

@@ -28,7 +28,7 @@ def demo(
         str | None, typer.Option(help="A dataset; otherwise hippocampus MR, if it is at hand.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where runs, predictions and the report go.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of split, weights and patches.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """The whole line: train a distilled model and its control, judge both, predict a scan."""

@@ -79,7 +79,9 @@ def _examples_of(recipe: Recipe) -> str:
 
 
 def _help(recipe: Recipe) -> str:
-    return inspect.getdoc(recipe.make) or ""
+    """Its docstring without the paragraph that explains the options, which stand below with their text."""
+    paragraphs = (inspect.getdoc(recipe.make) or "").split("\n\n")
+    return "\n\n".join(p for p in paragraphs if p.partition(":")[0] not in recipe.options)
 
 
 def common(
@@ -105,10 +107,15 @@ def common(
         int | None, typer.Option(help="Train on this many cases.", rich_help_panel=_DATA)
     ] = None,
     split_seed: Annotated[int, typer.Option(min=0, help="Draws the split.", rich_help_panel=_DATA)] = 0,
-    steps: Annotated[int | None, typer.Option(rich_help_panel=_BUDGET)] = None,
-    epochs: Annotated[float | None, typer.Option(rich_help_panel=_BUDGET)] = None,
+    steps: Annotated[int | None, typer.Option(help="Of the optimizer.", rich_help_panel=_BUDGET)] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Until every case has given its patches.", rich_help_panel=_BUDGET)
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Of each run.", rich_help_panel=_BUDGET)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, rich_help_panel=_SAMPLING)] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Patches in a step, over all devices.", rich_help_panel=_SAMPLING),
+    ] = None,
     patches_per_case: Annotated[
         int | None, typer.Option(min=1, help="In an epoch.", rich_help_panel=_SAMPLING)
     ] = None,
@@ -134,8 +141,12 @@ def common(
     optimizer: Annotated[
         str | None, typer.Option(help="adamw, adam or sgd.", rich_help_panel=_LEARNING)
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(rich_help_panel=_LEARNING)] = None,
-    weight_decay: Annotated[float | None, typer.Option(min=0, rich_help_panel=_LEARNING)] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Where the schedule begins.", rich_help_panel=_LEARNING)
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(min=0, help="Pulls weights towards 0.", rich_help_panel=_LEARNING)
+    ] = None,
     schedule: Annotated[
         str | None,
         typer.Option(help="constant, cosine, polynomial, halving or plateau.", rich_help_panel=_LEARNING),
@@ -173,7 +184,9 @@ def common(
         int | None,
         typer.Option(min=1, help="Stop after this many without a new best.", rich_help_panel=_VALIDATION),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, rich_help_panel=_WHERE)] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of weights, patches and augmentation.", rich_help_panel=_WHERE)
+    ] = 0,
     runs: Annotated[Path, typer.Option(help="Where runs are kept.", rich_help_panel=_WHERE)] = Path("runs"),
     cache: Annotated[
         Path | None, typer.Option(help="Prepared cases; else the user's cache.", rich_help_panel=_WHERE)
@@ -185,11 +198,15 @@ def common(
     devices: Annotated[
         int, typer.Option(min=1, help="Per node.", envvar="LOCAL_WORLD_SIZE", rich_help_panel=_WHERE)
     ] = 1,
-    nodes: Annotated[int, typer.Option(min=1, envvar="GROUP_WORLD_SIZE", rich_help_panel=_WHERE)] = 1,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Machines.", envvar="GROUP_WORLD_SIZE", rich_help_panel=_WHERE)
+    ] = 1,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of the network.", rich_help_panel=_WHERE)
     ] = None,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", rich_help_panel=_WHERE)] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write its logs.", rich_help_panel=_WHERE)
+    ] = False,
     control: Annotated[
         bool, typer.Option(help="Also the undistilled control.", rich_help_panel=_WHERE)
     ] = True,

@@ -70,12 +70,15 @@ def find_cases_with_some(
     """The cases in `inputs`, each with those of `modalities` that it has, and why others cannot be one.
 
     Files say their modality by their name, `<case>_CT.nii.gz` (in any case, with _ or -), or by nnU-Net's
-    number in the order of `modalities`, `<case>_0001.nii.gz`. `modality` is that of files that say neither.
+    number in the order of `modalities`, `<case>_0001.nii.gz`. `modality` is that of files that say neither,
+    or the only one there is.
     Datasets in any layout are read too; images that they name and that are absent are missing. Raises
     `UserError` where an input is no scan, folder or dataset, or holds no scan.
     """
     if modality is not None and modality not in modalities:
         raise unknown("modality", modality, modalities)
+    if len(modalities) == 1:  # then nothing else can be meant
+        modality = modalities[0]
     named = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
     of_datasets, files = _read(named)
     found = [_present(case, modalities) for case, _ in of_datasets]

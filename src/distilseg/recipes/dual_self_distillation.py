@@ -40,8 +40,19 @@ def dual_self_distillation(
 ) -> Experiment:
     """The deepest encoder and the finest decoder output teach the other outputs of the same network.
 
-    alpha and beta weigh the encoder's and the decoder's term, deep_supervision and feature_l2 theirs.
-    shared_heads: None does as the authors' networks do. "without_coarsest" is the code's variant of DS.
+    network: any with encoder and decoder levels.
+    temperature: softens teachers and students.
+    alpha: weight of the encoder's term.
+    beta: weight of the decoder's term.
+    deep_supervision: weight of the side outputs' own loss on the labels.
+    feature_l2: weight of the distance between pooled features (the authors' code: 1e-4).
+    teacher: which output of each side teaches.
+    detach_teacher: no gradient flows into the teachers.
+    t2_factor: the divergences are multiplied by the temperature squared.
+    include_background: it counts in the divergences.
+    ds_levels: without_coarsest is the code's variant.
+    head_upsample: how side outputs reach the full resolution.
+    shared_heads: encoder and decoder share heads of equal size; default: as the authors' networks do.
     """
     options = {name: value for name, value in locals().items() if name != "study"}
     options["network_options"] = dict(network_options or {})

@@ -47,11 +47,19 @@ def kd_net(
 ) -> Experiment:
     """A teacher that sees every modality guides a student that sees some of them.
 
-    student_sees: the modalities of the student, such as CT,PET; default: the first of the dataset. skips: of
-    the network kd_net. teacher: a finished run folder to take as it is; default: trained first, on the same
-    network unless teacher_network says otherwise. soft_share is the paper's lambda; gt_weight, the weight of
-    the labels, is 1 - soft_share unless given. alpha weighs the bottlenecks' divergence. sigmoid: the
-    networks answer the overlapping regions that the plan names (`regions`), not its classes.
+    student_sees: the modalities of the student, such as CT,PET; default: the first of the dataset.
+    network: of the student, its control and, unless said otherwise, its teacher.
+    skips: how many skip connections the network kd_net keeps, the deepest ones.
+    teacher: a finished run folder to take as it is; default: trained first, on all modalities.
+    teacher_network: default: the student's.
+    soft_share: the paper's lambda, the weight of the soft labels.
+    gt_weight: weight of the labels; default: 1 - soft_share.
+    alpha: weight of the divergence between the bottlenecks.
+    temperature: softens the teacher's labels.
+    latent: how bottlenecks are normalised.
+    reduction: over the cases of a batch.
+    include_background: it counts as a class like any other.
+    activation: sigmoid answers the overlapping regions that the plan names (regions) instead of its classes.
     teacher_outputs: live asks the teacher at every step; recorded asks it once per case, which is faster, and
     moves its answers with the augmented image; auto takes what asks less.
     """
