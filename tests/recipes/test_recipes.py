@@ -114,6 +114,9 @@ def test_a_recipe_of_ones_own(study: Study, tmp_path: Path) -> None:
     recipe = find(f"{file}:slow")
     assert recipe.summary == "Supervised, slowly."
     assert recipe(study, rate=1e-6).optimisation.learning_rate == 1e-6
+    before = recipe(study).run_name()
+    file.write_text(file.read_text() + "# edited\n")
+    assert find(f"{file}:slow")(study).run_name() != before  # what it now makes is another run
     with pytest.raises(UserError, match="has no recipe 'quick'; it has slow"):
         find(f"{file}:quick")
 

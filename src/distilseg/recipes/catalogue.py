@@ -24,6 +24,7 @@ class Recipe:
 
     name: str
     make: Callable[..., Experiment]
+    source: str = ""  # a digest of the user's own file that holds it
 
     @property
     def summary(self) -> str:
@@ -41,7 +42,7 @@ class Recipe:
         for name in options:
             if name not in self.options:
                 raise unknown(f"option of the recipe {self.name}", name, self.options or ["(it has none)"])
-        return _for_the_record(self.make(study, **options), options)
+        return replace(_for_the_record(self.make(study, **options), options), source=self.source)
 
 
 def _for_the_record(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:
@@ -68,7 +69,10 @@ def find(name: str) -> Recipe:
     path, colon, function = name.rpartition(":")
     if not colon or not path.endswith(".py"):
         raise unknown("recipe", name, [*known, "my_file.py:function"])
-    own = {recipe.name: recipe for recipe in _recipes_in(_load(Path(path)))}
+    from ..training.experiment import file_digest
+
+    loaded = _recipes_in(_load(Path(path)))
+    own = {recipe.name: replace(recipe, source=file_digest(Path(path))) for recipe in loaded}
     if function not in own:
         raise UserError(
             f"{path} has no recipe {function!r}; it has {', '.join(own) or 'none'}",

@@ -211,7 +211,8 @@ def _told_apart(
     described = [describe(run, experiment) for run, experiment in firsts]
     networks = [str(experiment.get("options", {}).get("network", "")) for _, experiment in firsts]
     if len(set(networks)) > 1:  # of several networks, each is named, so that siblings read alike
-        recipes = [f"{recipe}, {network}" for recipe, network in zip(recipes, networks, strict=True)]
+        pairs = zip(recipes, networks, strict=True)
+        recipes = [f"{recipe}, {network}" if network else recipe for recipe, network in pairs]
     names = []
     for recipe, own in zip(recipes, described, strict=True):
         siblings = [other for name, other in zip(recipes, described, strict=True) if name == recipe]

@@ -124,6 +124,18 @@ class Validation:
         return max(1, round(steps / steps_per_epoch))
 
 
+def file_digest(path: Path) -> str:
+    """A digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _own_code(spec: NetworkSpec) -> str:
+    """A digest of the user's own file that holds the network: an edit makes another run."""
+    path, colon, _ = spec.name.rpartition(":")
+    return file_digest(Path(path)) if colon and Path(path).is_file() else ""
+
+
 @dataclass(frozen=True)
 class Finished:
     """A teacher that was trained before: a run folder of the user's choice."""
@@ -139,9 +151,7 @@ class Finished:
                 f"the teacher {self.folder} has no trained weights yet",
                 "repeat its `distilseg train` command, it resumes",
             )
-        with weights.open("rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-        return {"run": self.folder.name, "weights": digest}
+        return {"run": self.folder.name, "weights": file_digest(weights)}
 
 
 @dataclass(frozen=True)
@@ -162,6 +172,7 @@ class Experiment:
     )  # frozen roles: whose student plays them
     teacher_outputs: TeacherOutputs = "live"  # teachers run at each step, or were recorded once per case
     control: Experiment | None = None  # the undistilled student
+    source: str = ""  # a digest of the user's own file that holds the recipe; "" for ours
     sampling: Sampling = Sampling()
     optimisation: Optimisation = Optimisation()
     validation: Validation = Validation()
@@ -195,6 +206,7 @@ class Experiment:
             "budget": asdict(self.budget),
             "inferer": dict(self.inferer),
             "version": __version__,
+            "own_code": [self.source, *(_own_code(spec) for spec in self.networks.values())],
         }
 
     def run_name(self, content: str = "") -> str:

@@ -75,7 +75,7 @@ def train(
 
     `batches` starts at the batch of `state.step`. `validate()` returns mean Dice by class under "mean" and
     the class names. `save(state, average, is_best)` is called every `save_every_s` seconds, after each
-    validation and at the end. A total that is not finite raises UserError with term, step and cases.
+    new best and at the end. A total that is not finite raises UserError with term, step and cases.
     """
     wrapped, stepping = fabric.setup(objective, optimizer)
     student = objective.tapped["student"].network

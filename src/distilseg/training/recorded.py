@@ -60,12 +60,6 @@ class Teacher:
         return {"logits": found.logits, **found.features}
 
 
-def weights_digest(path: Path) -> str:
-    """A digest of a weights file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
-
-
 def choose(
     wanted: TeacherOutputs,
     cases: Sequence[CachedCase],

@@ -22,10 +22,10 @@ from ..networks.build import NetworkSpec
 from ..networks.checkpoint import load_network
 from ..runs import Run
 from .cases import steps_per_epoch
-from .experiment import Experiment, Finished
+from .experiment import Experiment, Finished, file_digest
 from .machine import Machine
 from .observers import announce
-from .recorded import Teacher, choose, recorded, weights_digest
+from .recorded import Teacher, choose, recorded
 
 
 def load_teacher(role: str, run: Run, experiment: Experiment) -> tuple[nn.Module, NetworkSpec]:
@@ -77,7 +77,7 @@ def record_teachers(
     patch, sampling = experiment.study.plan.patch, experiment.sampling
     cases = {id: prepared[id] for id in experiment.study.split.train}
     made = [
-        Teacher(role, networks[role], method.roles[role], weights_digest(run.best))
+        Teacher(role, networks[role], method.roles[role], file_digest(run.best))
         for role, run in teachers.items()
     ]
     recording, why = choose(
