@@ -13,10 +13,6 @@ import torch
 from safetensors import safe_open
 
 from distilseg import commands
-from distilseg.data.formats import read_dataset
-from distilseg.data.phantom import write_phantom
-from distilseg.data.plan import Normalisation, Plan
-from distilseg.data.splits import Split
 from distilseg.errors import UserError
 from distilseg.predict import load_predictor
 from distilseg.recipes import find
@@ -26,6 +22,8 @@ from distilseg.training.experiment import Experiment, Finished, Study
 from distilseg.training.machine import Machine
 from distilseg.training.trained import trained
 
+from ..training.small import small_study
+
 TINY = {"filters": [4, 8, 8]}
 MODALITIES = ("CT", "PET", "MR")
 CPU = Machine(device="cpu", precision="32-true")
@@ -34,20 +32,7 @@ ABLATIONS = ("kd_net", "kd_net_gt_kl", "kd_net_gt_kd")
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    folder = tmp_path_factory.mktemp("scans")
-    write_phantom(folder, cases=5, shape=(20, 20, 20), spacing_mm=(1, 1, 1), modalities=MODALITIES)
-    dataset = read_dataset(folder)
-    plan = Plan(
-        dataset=dataset.name,
-        modalities=dataset.modalities,
-        labels=dict(dataset.labels),
-        spacing_mm=(1.0, 1.0, 1.0),
-        normalisation={name: Normalisation(kind="zscore") for name in dataset.modalities},
-        patch=(16, 16, 16),
-        strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)),
-    )
-    ids = tuple(case.id for case in dataset.cases)
-    return Study(dataset, plan, Split(ids[:3], ids[3:4], ids[4:]), seed=0)
+    return small_study(tmp_path_factory.mktemp("scans"), cases=5, modalities=MODALITIES)
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,11 @@ from distilseg.training.experiment import Experiment, Study
 NETWORK = {"filters": [4, 8, 8]}
 
 
-def small_study(folder: Path, *, seed: int = 0, cases: int = 6) -> Study:
+def small_study(
+    folder: Path, *, seed: int = 0, cases: int = 6, modalities: tuple[str, ...] = ("MR",)
+) -> Study:
     """Six phantom cases written to `folder`: three to train, one to validate, two to judge."""
-    write_phantom(folder, cases=cases, shape=(20, 20, 20), spacing_mm=(1, 1, 1), modalities=("MR",))
+    write_phantom(folder, cases=cases, shape=(20, 20, 20), spacing_mm=(1, 1, 1), modalities=modalities)
     dataset = read_dataset(folder)
     plan = Plan(
         dataset=dataset.name,
