@@ -102,6 +102,7 @@ def test_a_teacher_is_shown_beside_its_student_and_not_tested(make_run: MakeRun)
     assert comparison.controls == {"teacher": None, "control": None, "student": "control"}
     assert {contender for contender, _, _ in comparison.differences} == {"student"}
     assert not [warning for warning in comparison.warnings if "planned differently" in warning]
+    assert "CT, PET (teacher); CT (control, student)" in render(comparison)
     # Asked for, it is compared: what the student still lacks.
     against = compare_runs([control, student], control=teacher)
     assert against.controls == {"teacher": None, "control": "teacher", "student": "teacher"}

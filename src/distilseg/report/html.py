@@ -66,6 +66,7 @@ def render(
         dataset={"name": "", "licence": "", "reference": "", **comparison.dataset},
         plan={"spacing_mm": (), "patch": (), "modalities": ()}
         | (first.read(first.plan) if first.plan.is_file() else {}),
+        modalities=_modalities(comparison),
         unseen=all(seen_cases(r) for c in comparison.contenders for r in c.runs)
         and not list(leaks(comparison.contenders)),
         training=len(training_cases(first)),
@@ -88,6 +89,18 @@ def render(
         MEAN=MEAN,
         MISSING=words.MISSING,
     )
+
+
+def _modalities(comparison: Comparison) -> str:
+    """What the networks are shown; by name where they are shown different scans."""
+    shown: dict[str, list[str]] = {}
+    for contender in comparison.contenders:
+        run = contender.runs[0]
+        plan = run.read(run.plan) if run.plan.is_file() else {}
+        shown.setdefault(", ".join(plan.get("modalities", ())), []).append(contender.name)
+    if len(shown) == 1:
+        return next(iter(shown))
+    return "; ".join(f"{what} ({', '.join(names)})" for what, names in shown.items() if what)
 
 
 @functools.cache
