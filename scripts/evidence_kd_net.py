@@ -27,15 +27,17 @@ def jobs(steps: int, filters: list[int]) -> list[Job]:
     """Teachers first, as the distilled students need them, then controls, then fold by fold."""
     network = {"network_options": {"filters": filters}}
 
-    def job(recipe: str, fold: int, student: str | None = None) -> Job:
+    def job(recipe: str, fold: int, student: str | None = None, **options: Any) -> Job:
         sees = {} if student is None else {"student_sees": [student]}
-        return Job(recipe, {**network, **sees}, {"steps": steps, "folds": FOLDS, "fold": fold})
+        return Job(recipe, {**network, **sees, **options}, {"steps": steps, "folds": FOLDS, "fold": fold})
 
     folds = range(FOLDS)
     return [
         *(job("kd_net_teacher", fold) for fold in folds),
         *(job("kd_net_control", fold, student) for fold in folds for student in STUDENTS),
         *(job(recipe, fold, student) for fold in folds for student in STUDENTS for recipe in DISTILLED),
+        # Is the weight of the bottleneck at fault where the full method did not help?
+        *(job("kd_net", fold, "CT", alpha=1.0) for fold in folds),
     ]
 
 
@@ -56,8 +58,10 @@ def draw_slices(runs: str) -> None:
 
 def _is(about: dict[str, Any], student: str) -> bool:
     """Control or full method of that student."""
-    recipes = ("kd_net_control", "kd_net")
-    return about["recipe"] in recipes and about["options"]["student_sees"] == [student]
+    recipes, options = ("kd_net_control", "kd_net"), about["options"]
+    return (
+        about["recipe"] in recipes and options["student_sees"] == [student] and "alpha" not in about["asked"]
+    )
 
 
 def main() -> None:

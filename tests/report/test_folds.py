@@ -61,6 +61,17 @@ def test_mean_and_spread_over_folds_by_hand(make_run: MakeRun, seeds: int) -> No
     assert len(folds_of(comparison.contender("kd_net"))) == 3
 
 
+def test_the_nth_fold_is_the_same_for_every_contender(make_run: MakeRun) -> None:
+    """Whatever order the runs come in: folders are sorted by their hash, not by their fold."""
+    runs = []
+    for name, order in (("a", (0, 1, 2)), ("b", (2, 0, 1))):
+        for fold in order:
+            values = {("tumour", "dice"): CONTROL[fold]}
+            runs.append(make_run(f"{name}-{fold}", values, recipe=name, cases=FOLDS[fold], split=split(fold)))
+    scores = fold_scores(compare_runs(runs))
+    assert scores["a", "tumour", "dice"].means == scores["b", "tumour", "dice"].means
+
+
 def test_a_case_without_a_value_is_left_out_of_its_fold(make_run: MakeRun) -> None:
     runs = [
         make_run(f"a-{fold}", {("tumour", "hd95"): values}, recipe="a", cases=FOLDS[fold], split=split(fold))

@@ -12,7 +12,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from .comparison import Comparison
+from .comparison import Comparison, natural
 from .contenders import Contender
 
 
@@ -36,8 +36,11 @@ class FoldScore:
 
 
 def folds_of(contender: Contender) -> list[frozenset[str]]:
-    """The cases that each fold tested, in the order of the runs; one set where there are no folds."""
-    return list(dict.fromkeys(contender.tested))
+    """The cases that each fold tested; one set where there are no folds.
+
+    In the order of their first cases, so that the n-th fold is the same for every contender.
+    """
+    return sorted(set(contender.tested), key=lambda cases: sorted(map(natural, cases)))
 
 
 def has_folds(comparison: Comparison) -> bool:
