@@ -156,9 +156,9 @@ def _reading(comparison: Comparison, runs: list[Run]) -> str:
         lost = against.differences[control, against.overall, "dice"]
         left = against.differences[student, against.overall, "dice"]
         lines.append(
-            f"- **{_sees(comparison, student)} alone.** Without distillation the student loses"
-            f" {words.number(-lost.mean, 3)} Dice against the teacher, {words.evidence_of(lost, dice)}; with it"
-            f" {words.number(-left.mean, 3)}, {words.evidence_of(left, dice)}."
+            f"- **{_sees(comparison, student)} alone.** What the other scans are worth: the student's Dice less the"
+            f" teacher's is {words.evidence_of(lost, dice)} without distillation, and"
+            f" {words.evidence_of(left, dice)} with it."
         )
         alone = {
             _term(c): comparison.differences[c.name, comparison.overall, "dice"].mean

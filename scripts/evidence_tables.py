@@ -58,13 +58,15 @@ def command(comparison: Comparison, name: str) -> str:
 
 def short_table(comparison: Comparison) -> str:
     overlap = comparison.metrics[0]
-    lines = ["| run | Dice | difference from its control | seeds |", "|---|---|---|---|"]
+    lines = ["| run | Dice | difference from its control | runs |", "|---|---|---|---|"]
+    teaching = {name for contender in comparison.contenders for name in contender.teachers}
     for contender in comparison.contenders:
         key = (contender.name, comparison.overall, overlap.name)
         score = comparison.scores[key]
         told = difference(comparison, key, overlap).strip("*") if key in comparison.differences else "control"
+        told = "teacher" if teaching & {run.name for run in contender.runs} else told
         mean = f"{words.number(score.mean, overlap.decimals)} ({words.interval(score.interval, overlap, sign=False)})"
-        lines.append(f"| {contender.name} | {mean} | {told} | {len(contender.seeds)} |")
+        lines.append(f"| {contender.name} | {mean} | {told} | {len(contender.runs)} |")
     return "\n".join(lines) + "\n"
 
 
