@@ -171,6 +171,16 @@ def _reading(comparison: Comparison, runs: list[Run]) -> str:
             f"- **Terms.** {_sees(comparison, student)}, minus its control: {told}. The full method by fold:"
             f" {', '.join(words.number(value, 3, sign=True) for value in folds)}."
         )
+        lines += [
+            f"- **Why.** With the bottleneck weighing {c.options['alpha']:g} instead of {PAPER_ALPHA:g}, the full"
+            f" method's difference is {words.number(alone[_term(c)], 3, sign=True)} instead of"
+            f" {words.number(alone['kd_net'], 3, sign=True)}: at this budget its weight is part of what hurts, and"
+            " not all of it."
+            for c in comparison.contenders
+            if comparison.controls[c.name] == control
+            and c.options.get("alpha", 0) not in (0, PAPER_ALPHA)
+            and alone["kd_net"] < alone[_term(c)] < 0
+        ]
     return "\n".join(lines) + "\n"
 
 
