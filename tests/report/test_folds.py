@@ -12,6 +12,7 @@ from rich.console import Console
 from distilseg.report import compare_runs, print_comparison, render
 from distilseg.report.comparison import Comparison
 from distilseg.report.folds import fold_scores, folds_of, has_folds
+from distilseg.report.overlays import overlays
 
 from .conftest import CASES, MakeRun
 
@@ -93,6 +94,17 @@ def test_told_in_the_terminal_and_on_the_page(make_run: MakeRun) -> None:
     page = render(comparison)
     assert "0.667 ± 0.076 (0.650, 0.600, 0.750)" in page
     assert "each judged by runs that were not trained or validated on it" in page
+
+
+def test_slices_are_of_every_fold(make_run: MakeRun) -> None:
+    """The first folder of one contender and of another may be of different folds, with different cases."""
+    runs = []
+    for name, order in (("a", (0, 1, 2)), ("b", (2, 0, 1))):
+        for fold in order:
+            values = {("tumour", "dice"): CONTROL[fold]}
+            told = {"cases": FOLDS[fold], "split": split(fold), "overlays": True}
+            runs.append(make_run(f"{name}-{fold}", values, recipe=name, **told))
+    assert "no slice kept" not in overlays(compare_runs(runs))
 
 
 def test_nothing_is_told_without_folds(make_run: MakeRun) -> None:

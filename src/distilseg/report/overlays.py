@@ -64,7 +64,11 @@ def read_slices(run: Run) -> list[Slice]:
 
 def overlays(comparison: Comparison) -> str:
     """The best, median and worst case of the last contender's slices, a row each, a column per contender."""
-    found = {c.name: {s.title: s for s in read_slices(c.runs[0])} for c in comparison.contenders}
+    # Of all runs, since each fold tested other cases; of several seeds the first is shown.
+    found = {
+        c.name: {s.title: s for run in reversed(c.runs) for s in read_slices(run)}
+        for c in comparison.contenders
+    }
     found = {name: slices for name, slices in found.items() if slices}
     if not found:
         return ""
