@@ -251,6 +251,26 @@ def test_errors_name_the_case(tmp_path):
         cache_cases(dataset, ["c9"], PLAN, folder=cache)
 
 
+def test_entries_are_mapped_by_one_thread(tmp_path, monkeypatch):
+    """NumPy parses a header by Python's parser, which may fail in CPython 3.11 when several threads use it."""
+    import threading
+
+    from distilseg.data import cache
+
+    threads = set()
+    original = cache.open_case
+
+    def watched(id, folder):
+        threads.add(threading.get_ident())
+        return original(id, folder)
+
+    monkeypatch.setattr(cache, "open_case", watched)
+    cache_cases(
+        write_dataset(tmp_path / "data"), ["c0", "c1", "c2"], PLAN, folder=tmp_path / "cache", workers=3
+    )
+    assert threads == {threading.get_ident()}
+
+
 def test_a_damaged_entry_is_named(tmp_path):
     dataset, cache = write_dataset(tmp_path / "data", 1), tmp_path / "cache"
     entry = cache_cases(dataset, ["c0"], PLAN, folder=cache)["c0"].folder

@@ -86,10 +86,13 @@ def cache_cases(
     digests: Digests = {}
     done: dict[str, CachedCase] = {}
     with ThreadPoolExecutor(workers or usable_cores()) as pool:
-        waiting = {pool.submit(_cached, case, plan, folder, known, digests): id for id, case in cases.items()}
+        waiting = {pool.submit(_entry, case, plan, folder, known, digests): id for id, case in cases.items()}
         try:
             for finished in as_completed(waiting):
-                done[waiting[finished]] = finished.result()
+                # Mapped here and not in the threads: NumPy reads a header with Python's own parser, in which
+                # CPython 3.11 may fail (SystemError) where two threads use it at once.
+                id = waiting[finished]
+                done[id] = open_case(id, finished.result())
                 if progress is not None:
                     progress(len(done), len(cases))
         finally:
@@ -150,13 +153,13 @@ def sample_foreground(label: NDArray[np.uint8]) -> dict[int, NDArray[np.int32]]:
     return voxels
 
 
-def _cached(case: Case, plan: Plan, folder: Path, known: Digests, digests: Digests) -> CachedCase:
-    """The case's entry, made if it is not there."""
+def _entry(case: Case, plan: Plan, folder: Path, known: Digests, digests: Digests) -> Path:
+    """Where the case's entry lies, made if it is not there."""
     try:
         entry = folder / _key(case, plan, known, digests)
         if not entry.is_dir():
             _make(case, plan, entry)
-        return open_case(case.id, entry)
+        return entry
     except UserError as error:
         if f"case {case.id}" in error.cause:
             raise
