@@ -22,6 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "u_hved": {"filters": [4, 8, 8, 8]},
     "unet": {"filters": [4, 8, 8, 8, 8]},
     "unetr": {"feature_size": 4, "hidden": 24, "heads": 4, "mlp": 48},
+    "ux_net": {"features": [4, 4, 8, 8], "hidden": 8, "depths": [1, 1, 1, 1]},
     "vnet": {},
 }
 DIVIDED_BY_32 = {"ahnet", "swin_unetr"}

@@ -252,7 +252,7 @@ def test_errors_name_the_case(tmp_path):
 
 
 def test_entries_are_mapped_by_one_thread(tmp_path, monkeypatch):
-    """NumPy parses a header by Python's parser, which may fail in CPython 3.11 when several threads use it."""
+    """NumPy reads a header by Python's parser, which may fail in CPython 3.11 when threads share it."""
     import threading
 
     from distilseg.data import cache
