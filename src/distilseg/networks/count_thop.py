@@ -13,6 +13,8 @@ say while the network runs once in evaluation mode. Its rules, as they are:
     up-sampling module      nearest 1, linear 5, bilinear 11, bicubic 259 per output element; trilinear 0
     anything else           0: matrix products (attention), interpolation and sums that are no module
 
+    fused attention         its softmax alone, as where that is a module: (3 N - 1) N per head, N tokens
+
 A rule holds for exactly its class, not for classes derived from it. Parameters are those of modules that have
 a rule and were run; a bare `nn.Parameter`, such as a position table, is in no such module.
 
@@ -33,6 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from .features import meta_twin
+from .h_denseformer import SelfAttention
 
 
 class ThopCount(NamedTuple):
@@ -51,7 +54,7 @@ def count_as_thop(network: nn.Module, image_shape: Sequence[int]) -> ThopCount:
             module.register_forward_hook(partial(_add, operations))
     with torch.no_grad():
         twin(torch.empty(tuple(image_shape), device="meta"))
-    weights = sum(weight.numel() for module in operations for weight in module.parameters())
+    weights = sum(weight.numel() for module in operations for weight in module.parameters(recurse=False))
     return ThopCount(weights, sum(operations.values()))
 
 
@@ -81,6 +84,11 @@ def _softmax(module: Any, given: Tensor, output: Tensor) -> int:
     return given.numel() // row * (3 * row - 1)
 
 
+def _attention(module: Any, given: Tensor, output: Tensor) -> int:
+    batch, tokens, _ = given.shape
+    return batch * int(module.heads) * tokens * (3 * tokens - 1)
+
+
 def _adaptive_pooling(module: Any, given: Tensor, output: Tensor) -> int:
     averaged = math.prod(given.shape[2:]) / math.prod(output.shape[2:])
     return int((averaged + 1) * output.numel())
@@ -102,6 +110,7 @@ _RULES: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], int]] = {
     **dict.fromkeys((nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.LayerNorm), _norm),
     nn.PReLU: _per_element,
     nn.Softmax: _softmax,
+    SelfAttention: _attention,
     **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), _per_element),
     **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), _adaptive_pooling),
     **dict.fromkeys((nn.Upsample, nn.UpsamplingBilinear2d, nn.UpsamplingNearest2d), _up_sampling),
