@@ -18,6 +18,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "h_denseformer": {"filters": 2, "depth": 4},
     "h_denseformer_light": {"filters": 2, "depth": 4},
     "kd_net": {"filters": [4, 8, 8, 8]},
+    "mdvit": {"features": [8, 8, 16, 16], "peer": True},
     "segresnet": {},
     "swin_unetr": {"merging": "2022"},
     "swin_unetr_light": {"feature_size": 12, "unused_stage": False},
@@ -29,11 +30,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "ux_net": {"features": [4, 4, 8, 8], "hidden": 8, "depths": [1, 1, 1, 1]},
     "vnet": {},
 }
-DIVIDED_BY_32 = {"ahnet", "swin_unetr"}
+DIVIDED_BY_32 = {"ahnet", "mdvit", "swin_unetr"}
+ONLY_2D = {"mdvit"}
 
 
-@pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize(
+    ("name", "dims"),
+    [(name, dims) for name in names() for dims in (2, 3) if dims == 2 or name not in ONLY_2D],
+)
 def test_contract(name: str, dims: int) -> None:
     patch = (64, 32, 32)[:dims] if name in DIVIDED_BY_32 else (32,) * dims
     check_network(NetworkSpec(name, 2, 3, patch, SMALL[name]))
