@@ -91,7 +91,7 @@ def test_the_peer_trains_the_encoder_and_the_decoder() -> None:
 
 
 def test_attention_is_what_the_equations_say() -> None:
-    """Token by token and head by head, in float64."""
+    """Head by head, in float64."""
     attention, windows = FactorisedAttention(24).double(), Windows(24).double()
     tokens_NC = torch.randn(20, 24, dtype=torch.float64)
     query, key, value = (
