@@ -19,6 +19,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "h_denseformer_light": {"filters": 2, "depth": 4},
     "kd_net": {"filters": [4, 8, 8, 8]},
     "mdvit": {"features": [8, 8, 16, 16], "peer": True},
+    "missu": {"filters": [4, 8, 8, 8], "hidden": 16, "mlp": 24, "layers": 1, "heads": 4},
     "segresnet": {},
     "swin_unetr": {"merging": "2022"},
     "swin_unetr_light": {"feature_size": 12, "unused_stage": False},

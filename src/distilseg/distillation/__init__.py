@@ -6,11 +6,13 @@ from .dual_self_distillation import DualSelfDistillation, default_sides
 from .hved import HVED
 from .kd_net import KDNet
 from .method import Combined, Method, Modalities, Role, Weight, whole_image
+from .missu import MISSU
 from .supervised import Supervised
 from .teach_former import TeachFormer
 
 __all__ = [
     "HVED",
+    "MISSU",
     "Combined",
     "DualSelfDistillation",
     "KDNet",
