@@ -1,0 +1,44 @@
+"""MISSU (Wang et al., 2023): a rival of dual self-distillation, on a network of its own, and its control.
+
+The encoder's skips teach the decoder (`distillation/missu.py`) in a TransBTS whose skips are fused over
+scales while it is trained (`networks/missu.py`). The control is that network with the same fusion, on the
+labels alone. The schedule is that of `supervised`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..training.experiment import Experiment, FeatureShapes, Study
+from .supervised import supervised
+
+if TYPE_CHECKING:
+    from ..distillation.method import Method
+
+Options = Mapping[str, Any] | None
+
+
+def missu(
+    study: Study, *, network: str = "missu", network_options: Options = None, self_distillation: float = 1.0
+) -> Experiment:
+    """MISSU: what the encoder's skips hold teaches the decoder of the same network.
+
+    network: any whose encoder and decoder have equal channels on each level.
+    self_distillation: weight of that term; 0 leaves the control.
+    """
+
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.missu import MISSU
+
+        return MISSU(shapes["student"], weights={"self_distillation": self_distillation})
+
+    control = missu_control(study, network=network, network_options=network_options)
+    options = {**control.options, "self_distillation": self_distillation}
+    return replace(control, recipe="missu", options=options, method=method, control=control)
+
+
+def missu_control(study: Study, *, network: str = "missu", network_options: Options = None) -> Experiment:
+    """MISSU's network on the labels alone; the same run as `supervised` with that network."""
+    return supervised(study, network=network, network_options=network_options)
