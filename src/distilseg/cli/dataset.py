@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from . import show
-from .text import examples, lengths, pairs, whole_numbers
+from .text import examples, lengths, pairs, whole_numbers, words
 
 
 def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
@@ -71,6 +71,7 @@ def check(
 def plan(
     dataset: Annotated[Path, typer.Argument(help="A folder of labelled scans, or a CSV table.")],
     out: Annotated[Path | None, typer.Option(help="A JSON file; edit it, and train with --plan.")] = None,
+    modalities: Annotated[str | None, typer.Option(help="Only these of the dataset.", metavar="A,B")] = None,
     patch: Annotated[str | None, typer.Option(help="Voxels per axis.", metavar="I,J,K")] = None,
     spacing: Annotated[str | None, typer.Option(help="Millimetres per axis.", metavar="I,J,K")] = None,
     normalisation: Annotated[
@@ -98,7 +99,7 @@ def plan(
             normalisation[0] if one_for_all else pairs(normalisation, "--normalisation")
         )
     given = {name: value for name, value in options.items() if value is not None}
-    made = commands.plan(dataset, out=out, layout=layout, **given)
+    made = commands.plan(dataset, out=out, layout=layout, modalities=words(modalities), **given)
     show.print_plan(made)
     if out is not None:
         show.say(f"written to {out}; edit it and train with --plan {out}")

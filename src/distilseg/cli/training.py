@@ -13,7 +13,7 @@ import typer
 
 from ..errors import UserError
 from . import show
-from .text import examples, whole_numbers
+from .text import examples, whole_numbers, words
 
 if TYPE_CHECKING:
     from ..recipes import Recipe
@@ -91,6 +91,9 @@ def common(
     layout: Annotated[
         str | None,
         typer.Option(help="msd, nnunet, brats, table or folders; else recognised.", rich_help_panel=_DATA),
+    ] = None,
+    modalities: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these of the dataset.", rich_help_panel=_DATA)
     ] = None,
     plan: Annotated[
         Path | None, typer.Option(help="Of `distilseg plan`, perhaps edited.", rich_help_panel=_DATA)
@@ -256,6 +259,7 @@ def _train(recipe: Recipe, given: Mapping[str, Any]) -> None:
     runs = commands.train(
         recipe.name,
         shared.pop("data"),
+        modalities=words(shared.pop("modalities")),
         options=options,
         machine=machine,
         **_settings(settings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,19 @@ from ._study import fingerprint_of
 
 
 def plan(
-    data: Path | str | Dataset, *, out: Path | str | None = None, layout: str | None = None, **options: Any
+    data: Path | str | Dataset,
+    *,
+    out: Path | str | None = None,
+    layout: str | None = None,
+    modalities: Sequence[str] | None = None,
+    **options: Any,
 ) -> Plan:
-    """The plan for a dataset, written to `out` if that is given.
+    """The plan for a dataset, or for some of its `modalities`, written to `out` if that is given.
 
     `options` are those of `make_plan`: spacing_mm, patch, normalisation, batch_size, levels and the others.
     """
     dataset = data if isinstance(data, Dataset) else read_dataset(data, layout)
+    dataset = dataset.seeing(modalities) if modalities else dataset
     made = make_plan(dataset, fingerprint_of(dataset), **options)
     if out is not None:
         save_plan(Path(out), made)

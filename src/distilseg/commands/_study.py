@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def make_study(
     data: Path | str | Dataset,
     *,
     layout: str | None = None,
+    modalities: Sequence[str] | None = None,
     plan: Path | Plan | None = None,
     split: Path | Split | None = None,
     folds_: int | None = None,
@@ -36,8 +38,13 @@ def make_study(
 
     The split is 70/10/20 by patient, drawn by `split_seed` and not by `seed`, so that runs of several seeds
     are judged on the same cases; or fold `fold` of `folds_`. `subjects` keeps that many training cases.
+    Of the dataset's modalities only `modalities` count, else those of the plan that is given.
     """
     dataset = data if isinstance(data, Dataset) else read_dataset(data, layout)
+    if modalities is None and plan is not None:
+        modalities = load_plan(plan).modalities if isinstance(plan, Path) else plan.modalities
+        modalities = [name for name in modalities if name in dataset.modalities]
+    dataset = dataset.seeing(modalities) if modalities else dataset
     if isinstance(plan, Path):
         plan = load_plan(plan, fingerprint_of(dataset))
     if plan is None:

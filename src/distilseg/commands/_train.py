@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ def train(
     options: Mapping[str, Any] | None = None,
     runs: Path | str = "runs",
     layout: str | None = None,
+    modalities: Sequence[str] | None = None,
     plan: Path | Plan | None = None,
     split: Path | Split | None = None,
     folds: int | None = None,
@@ -52,7 +53,8 @@ def train(
 
     Returns the runs, the recipe's last; with `folds` and no `fold` those of every fold, fold by fold.
     Everything already done is found again; what was interrupted resumes. `control=False` leaves out the
-    control and does not judge teachers. `options` are the recipe's own (`distilseg recipes NAME`), `settings`
+    control and does not judge teachers. `modalities` leaves out the dataset's
+    other ones. `options` are the recipe's own (`distilseg recipes NAME`), `settings`
     those of sampling, optimisation and validation (batch_size=4, learning_rate=1e-3, patience=3). Raises
     UserError for what can be mended.
     """
@@ -67,6 +69,7 @@ def train(
         return make_study(
             data,
             layout=layout,
+            modalities=modalities,
             plan=plan,
             split=split,
             folds_=folds,

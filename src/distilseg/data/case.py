@@ -6,8 +6,8 @@ Voxel axes are I J K as stored; an affine maps voxel indices to RAS+ millimetres
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import UserError, unknown
@@ -66,6 +66,24 @@ class Dataset:
             if case.id == id:
                 return case
         raise unknown(f"case in {self.name}", id, [case.id for case in self.cases])
+
+    def seeing(self, modalities: Sequence[str]) -> Dataset:
+        """The dataset as if these were all its modalities, in its own order; raises UserError for others."""
+        for name in modalities:
+            if name not in self.modalities:
+                raise unknown(f"modality of {self.name}", name, self.modalities)
+        kept = tuple(name for name in self.modalities if name in modalities)
+
+        def narrowed(case: Case) -> Case:
+            images = {name: source for name, source in case.images.items() if name in kept}
+            return replace(case, images=images)
+
+        return replace(
+            self,
+            modalities=kept,
+            cases=tuple(map(narrowed, self.cases)),
+            unlabelled=tuple(map(narrowed, self.unlabelled)),
+        )
 
     def __post_init__(self) -> None:
         if 0 not in self.labels:

@@ -64,7 +64,9 @@ class Objective(nn.Module):
         """`about`: a batch's spacing and case ids; `others`: its unpaired batches, as the same arguments."""
         batch = _batch(image, label, about, others, maps)
         outputs = {}
-        for name, role in self.method.roles.items():
+        # Frozen networks first, one after another: what each needs is free again when the student keeps its own.
+        for name in sorted(self.method.roles, key=self.trained_roles.__contains__):
+            role = self.method.roles[name]
             if name in self.recorded:
                 outputs[name] = _recorded(name, batch.maps)
                 continue

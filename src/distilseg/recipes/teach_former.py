@@ -1,0 +1,257 @@
+"""Teach-Former on any dataset: several teachers of different architectures, one slim student; its ablations.
+
+Each teacher, the control and the student are runs of their own, so the seven subsets of teachers share three
+trainings. All learn from the labels by one objective: focal and Dice, at each resolution that the network
+answers at. Published: Adam with 1e-3 and a weight decay of 1e-4, falling as (1 - progress)^0.9.
+
+Ablations are the recipe with one thing changed: `teach_former_t1` ... `_t23` (subsets of the teachers; all
+three are the recipe itself), `teach_former_afs` and `teach_former_pwd` (one of the two terms), and the
+control. The paper's own data and schedule are in `teach_former_paper.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import UserError, unknown
+from ..networks.build import describe
+from ..training.experiment import Experiment, FeatureShapes, Optimisation, Study
+from .supervised import GENTLER, supervised
+
+if TYPE_CHECKING:
+    from ..distillation.method import Method
+
+Options = Mapping[str, Any] | None
+Matching = Literal["student_to_teacher", "teacher_to_student", "channel_collapse", "conv1x1"]
+TeacherOutputs = Literal["live", "recorded", "auto"]
+T1, T2, T3 = "h_denseformer", "swin_unetr", "unetr"  # the paper's teachers
+STUDENT = "h_denseformer_light"
+# The paper's Swin UNETR has no level at stride 32: its table's counts are those of the truncated network.
+NETWORKS = {"swin_unetr": "swin_unetr_truncated"}
+LEARNING_RATE = 1e-3
+
+
+def teach_former(
+    study: Study,
+    *,
+    teachers: Sequence[str] = (T1, T2, T3),
+    student: str = STUDENT,
+    student_options: Options = None,
+    teacher_options: Options = None,
+    attention: float = 1.0,
+    soft_labels: float = 1.0,
+    deep_supervision: float = 1.0,
+    matching: Matching = "student_to_teacher",
+    order: Literal["paper", "hinton"] = "paper",
+    afs_scale: float = 1.0,
+    gamma: float = 2.0,
+    focal_norm: Literal["element", "voxel"] = "element",
+    teacher_outputs: TeacherOutputs = "auto",
+) -> Experiment:
+    """Several frozen teachers guide a slim student by their attention maps and their soft labels.
+
+    teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found. swin_unetr is the
+    one of the paper's table, without the level at stride 32.
+    student: h_denseformer_light, swin_unetr_light, ux_net or any other network.
+    teacher_options: options of a teacher's network, such as unetr.feature_size=8.
+    attention: weight of AFS, the distance between attention maps.
+    soft_labels: weight of PWD, the divergence of the soft labels.
+    deep_supervision: weight of the labels at coarser resolutions, where the student answers there.
+    matching: how maps of different numbers of channels are compared.
+    order: of the divergence, KL(student, teacher) as the paper writes it, or KL(teacher, student).
+    afs_scale: multiplies AFS, which is about 1e-4.
+    gamma: exponent of the focal loss.
+    focal_norm: its mean, over all elements or per voxel.
+    teacher_outputs: live asks the teachers at every step; recorded asks them once per case, which is faster,
+    and moves their answers with the augmented image; auto takes what asks less.
+    """
+    options = {name: value for name, value in locals().items() if name != "study"}
+    teachers = (teachers,) if isinstance(teachers, str) else tuple(teachers)
+    told = _by_teacher(teachers, teacher_options)
+    options |= {
+        "teachers": list(teachers),
+        "student_options": dict(student_options or {}),
+        "teacher_options": dict(teacher_options or {}),
+    }
+    labels: dict[str, Any] = {"deep_supervision": deep_supervision, "gamma": gamma, "focal_norm": focal_norm}
+    control = teach_former_control(study, student=student, student_options=student_options, **labels)
+    taught_by = {
+        _role(name): teach_former_control(study, student=name, student_options=told[name], **labels)
+        for name in teachers
+    }
+
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.teach_former import TeachFormer
+
+        weights = {"attention": attention, "soft_labels": soft_labels, "deep_supervision": deep_supervision}
+        return TeachFormer(
+            shapes,
+            tuple(taught_by),
+            matching=matching,
+            order=order,
+            afs_scale=afs_scale,
+            gamma=gamma,
+            focal_norm=focal_norm,
+            weights=weights,
+        )
+
+    return replace(
+        control,
+        recipe="teach_former",
+        options=options,
+        method=method,
+        teachers=taught_by if attention or soft_labels else {},
+        teacher_outputs=teacher_outputs,
+        control=control,
+    )
+
+
+def teach_former_control(
+    study: Study,
+    *,
+    student: str = STUDENT,
+    student_options: Options = None,
+    deep_supervision: float = 1.0,
+    gamma: float = 2.0,
+    focal_norm: Literal["element", "voxel"] = "element",
+) -> Experiment:
+    """A network on the labels alone, by Teach-Former's objective: the undistilled control, and each teacher."""
+
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.teach_former import TeachFormer
+
+        return TeachFormer(
+            shapes,
+            (),
+            gamma=gamma,
+            focal_norm=focal_norm,
+            weights={"attention": 0.0, "soft_labels": 0.0, "deep_supervision": deep_supervision},
+        )
+
+    plain = supervised(study, network=NETWORKS.get(student, student), network_options=student_options)
+    return replace(
+        plain,
+        recipe="teach_former_control",
+        options={
+            "student": student,
+            "student_options": dict(student_options or {}),
+            "deep_supervision": deep_supervision,
+            "gamma": gamma,
+            "focal_norm": focal_norm,
+        },
+        method=method,
+        optimisation=Optimisation(
+            learning_rate=min(LEARNING_RATE, GENTLER.get(student, LEARNING_RATE)),
+            weight_decay=1e-4,
+            schedule="polynomial",
+        ),
+    )
+
+
+def teach_former_t1(
+    study: Study, *, student: str = STUDENT, student_options: Options = None, teacher_options: Options = None
+) -> Experiment:
+    """Ablation: H-DenseFormer is the only teacher."""
+    return _of("teach_former_t1", study, (T1,), student, student_options, teacher_options)
+
+
+def teach_former_t2(
+    study: Study, *, student: str = STUDENT, student_options: Options = None, teacher_options: Options = None
+) -> Experiment:
+    """Ablation: Swin UNETR is the only teacher."""
+    return _of("teach_former_t2", study, (T2,), student, student_options, teacher_options)
+
+
+def teach_former_t3(
+    study: Study, *, student: str = STUDENT, student_options: Options = None, teacher_options: Options = None
+) -> Experiment:
+    """Ablation: UNETR is the only teacher."""
+    return _of("teach_former_t3", study, (T3,), student, student_options, teacher_options)
+
+
+def teach_former_t12(
+    study: Study, *, student: str = STUDENT, student_options: Options = None, teacher_options: Options = None
+) -> Experiment:
+    """Ablation: H-DenseFormer and Swin UNETR teach."""
+    return _of("teach_former_t12", study, (T1, T2), student, student_options, teacher_options)
+
+
+def teach_former_t13(
+    study: Study, *, student: str = STUDENT, student_options: Options = None, teacher_options: Options = None
+) -> Experiment:
+    """Ablation: H-DenseFormer and UNETR teach."""
+    return _of("teach_former_t13", study, (T1, T3), student, student_options, teacher_options)
+
+
+def teach_former_t23(
+    study: Study, *, student: str = STUDENT, student_options: Options = None, teacher_options: Options = None
+) -> Experiment:
+    """Ablation: Swin UNETR and UNETR teach."""
+    return _of("teach_former_t23", study, (T2, T3), student, student_options, teacher_options)
+
+
+def teach_former_afs(
+    study: Study,
+    *,
+    teachers: Sequence[str] = (T1, T2, T3),
+    student: str = STUDENT,
+    student_options: Options = None,
+    teacher_options: Options = None,
+) -> Experiment:
+    """Ablation: attention maps alone, no soft labels."""
+    return _of(
+        "teach_former_afs", study, teachers, student, student_options, teacher_options, soft_labels=0.0
+    )
+
+
+def teach_former_pwd(
+    study: Study,
+    *,
+    teachers: Sequence[str] = (T1, T2, T3),
+    student: str = STUDENT,
+    student_options: Options = None,
+    teacher_options: Options = None,
+) -> Experiment:
+    """Ablation: soft labels alone, no attention maps."""
+    return _of("teach_former_pwd", study, teachers, student, student_options, teacher_options, attention=0.0)
+
+
+def _of(
+    recipe: str,
+    study: Study,
+    teachers: Sequence[str],
+    student: str,
+    student_options: Options,
+    teacher_options: Options,
+    **weights: float,
+) -> Experiment:
+    """Options of teachers that a subset leaves out are left out with them, so that one command line fits all."""
+    chosen = {k: v for k, v in (teacher_options or {}).items() if str(k).partition(".")[0] in teachers}
+    told = {"student": student, "student_options": student_options, "teacher_options": chosen}
+    return replace(teach_former(study, teachers=teachers, **told, **weights), recipe=recipe)
+
+
+def _role(network: str) -> str:
+    """A teacher's role is called as its network; one in the user's own file without the marks of a path."""
+    return re.sub(r"\W+", "_", network)
+
+
+def _by_teacher(teachers: Sequence[str], options: Options) -> dict[str, dict[str, Any]]:
+    """{"unetr.feature_size": 8} -> {"unetr": {"feature_size": 8}}; every teacher has an entry."""
+    if not teachers:
+        raise UserError("there is no teacher", f"name some, such as --teachers {T1},{T3}")
+    if len(set(teachers)) < len(teachers):
+        raise UserError(f"the teachers {', '.join(teachers)} name one twice", "name each once")
+    told: dict[str, dict[str, Any]] = {name: {} for name in teachers}
+    for key, value in (options or {}).items():
+        teacher, _, option = key.rpartition(".")
+        if teacher not in told:
+            raise unknown("teacher", teacher or key, told)
+        known = describe(NETWORKS.get(teacher, teacher)).options
+        if option not in known:
+            raise unknown(f"option of {teacher}", option, known)
+        told[teacher][option] = value
+    return told
