@@ -31,6 +31,20 @@ def test_t_by_hand() -> None:
     assert paired([1.0, 2, 3], [0.0, 0, 0]).p_t == pytest.approx(1 - t / math.sqrt(t * t + 2))
 
 
+def test_t_of_differences_that_only_rounding_tells_apart() -> None:
+    """0.1 + 0.2 and 0.3: no spread, and no warning about lost precision either."""
+    assert paired([0.1 + 0.2, 0.3, 0.3], [0.0] * 3).p_t == 0
+    assert paired([0.3, 0.2, 0.1], [0.3, 0.2, 0.1]).p_t == 1
+
+
+def test_t_is_of_the_pairs_alone() -> None:
+    """A value that is not finite takes its partner with it; the rest is SciPy's `ttest_rel`."""
+    from scipy.stats import ttest_rel
+
+    a, b = [0.9, 0.8, math.nan, 0.7, 0.95], [0.85, 0.81, 0.5, 0.6, math.inf]
+    assert paired(a, b).p_t == pytest.approx(ttest_rel([0.9, 0.8, 0.7], [0.85, 0.81, 0.6]).pvalue)
+
+
 def test_zero_differences_are_dropped_from_the_ranks() -> None:
     assert paired([1.0, 2, 3, 4, 5, 6, 0, 0], [0.0] * 8).p_wilcoxon == pytest.approx(2 / 64)
 

@@ -11,6 +11,8 @@ from distilseg.report import compare_runs
 from distilseg.report.comparison import MEAN, natural, outcome_of
 from distilseg.report.contenders import METRICS
 
+from .conftest import CASES
+
 N = 12
 LIVER, TUMOUR = ("liver", "dice"), ("tumour", "dice")
 
@@ -42,6 +44,25 @@ def test_scores_and_paired_differences_are_those_worked_by_hand(make_run):
     mean = comparison.differences["dsd", MEAN, "dice"]
     assert mean.mean == pytest.approx(0.015)
     assert mean.p_holm == mean.p
+
+
+def test_the_t_test_stands_beside_and_decides_nothing(make_run):
+    # d = 1, 2, 3 hundredths: t = 2 sqrt(3) with 2 degrees of freedom, p = 1 - t / sqrt(t² + 2) (see Student).
+    cases = CASES[:3]
+    control = make_run("supervised", {LIVER: [0.5] * 3, TUMOUR: [0.5] * 3}, cases=cases)
+    student = make_run("dsd", {LIVER: [0.51, 0.52, 0.53], TUMOUR: [0.5] * 3}, cases=cases)
+    comparison = compare_runs([control, student])
+    liver = comparison.differences["dsd", "liver", "dice"]
+    t = 2 * math.sqrt(3)
+    assert liver.p_t == pytest.approx(1 - t / math.sqrt(t * t + 2))
+    assert comparison.differences["dsd", "tumour", "dice"].p_t == 1
+    assert liver.p_t_holm == pytest.approx(2 * liver.p_t)
+    mean = comparison.differences["dsd", MEAN, "dice"]
+    assert mean.p_t_holm == mean.p_t == pytest.approx(liver.p_t)
+    # All the same: the t-test is sure where the ranks of three cases cannot be, and the verdict is theirs.
+    moved = make_run("moved", {LIVER: [0.75] * 3}, cases=cases)
+    shifted = compare_runs([control, moved]).differences["moved", "liver", "dice"]
+    assert (shifted.p_t, shifted.p, shifted.outcome) == (0, 0.25, "none")
 
 
 def test_pairs_are_matched_by_case_and_not_by_row(make_run):

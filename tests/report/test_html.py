@@ -14,6 +14,7 @@ import pytest
 
 from distilseg.errors import UserError
 from distilseg.report import compare_runs, render, write_report
+from distilseg.report.words import p_value
 
 N = 12
 LIVER, TUMOUR = ("liver", "dice"), ("tumour", "dice")
@@ -81,6 +82,7 @@ def test_page_tells_what_a_reader_needs(runs, tmp_path):
         "distilseg train dsd --data Phantom --seed 0",
         "distilseg compare supervised dsd",
         "No difference shown” does not mean “equal”",
+        f"t-test {p_value(comparison.differences['dsd', 'liver', 'dice'].p_t_holm)}",
         "One seed",
     ):
         assert told in text

@@ -73,6 +73,8 @@ def test_csv_holds_every_number_in_full(comparison, tmp_path):
     difference = comparison.differences["dual_self_distillation", "liver", "dice"]
     assert float(student["difference"]) == difference.mean
     assert float(student["p_holm"]) == difference.p_holm
+    assert float(student["t_test_p"]) == difference.p_t
+    assert float(student["t_test_p_holm"]) == difference.p_t_holm == 2 * difference.p_t
     assert (student["n"], student["pairs"], student["verdict"]) == ("12", "12", "helped")
     assert (student["parameters"], student["seconds_per_case"], student["steps"]) == (
         "2500000.0",

@@ -7,6 +7,8 @@ contender minus control, case by case, over the cases where both have a value.
     p          two-sided Wilcoxon signed-rank test
     p_holm     p corrected (Holm) over the structures and contenders tested for the same metric;
                the mean over structures is one question and corrected over contenders only
+    p_t        two-sided paired t-test, for comparison with papers that report it, and p_t_holm, the same
+               corrected in the same way; no verdict rests on it
 
 "helped" and "hurt" are said only where the interval excludes 0 *and* p_holm < 0.05.
 """
@@ -53,6 +55,8 @@ class Difference:
     n: int
     p: float
     p_holm: float
+    p_t: float
+    p_t_holm: float
     outcome: Outcome
 
 
@@ -206,7 +210,8 @@ def _differences(
                     tested[name, structure, metric.name] = (by_case, outcome)
         for family in ([k for k in tested if k[1] != MEAN], [k for k in tested if k[1] == MEAN]):
             corrected = holm([tested[key][1].p_wilcoxon for key in family])
-            for key, p_holm in zip(family, corrected, strict=True):
+            corrected_t = holm([tested[key][1].p_t for key in family])
+            for key, p_holm, p_t_holm in zip(family, corrected, corrected_t, strict=True):
                 by_case, test = tested[key]
                 differences[key] = Difference(
                     values=by_case,
@@ -215,6 +220,8 @@ def _differences(
                     n=test.n,
                     p=test.p_wilcoxon,
                     p_holm=p_holm,
+                    p_t=test.p_t,
+                    p_t_holm=p_t_holm,
                     outcome=outcome_of(test.interval, p_holm, metric),
                 )
     return differences

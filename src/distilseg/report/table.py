@@ -136,6 +136,8 @@ def csv_rows(comparison: Comparison) -> list[dict[str, Any]]:
                 "pairs": difference.n if difference else "",
                 "p_wilcoxon": _plain(difference.p) if difference else "",
                 "p_holm": _plain(difference.p_holm) if difference else "",
+                "t_test_p": _plain(difference.p_t) if difference else "",
+                "t_test_p_holm": _plain(difference.p_t_holm) if difference else "",
                 "verdict": difference.outcome if difference else "",
                 "parameters": contender.cost.get("parameters", ""),
                 "multiply_accumulates": contender.cost.get("multiply_accumulates", ""),
