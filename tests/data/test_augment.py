@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from distilseg.data.augment import (
     DSD_HIPPOCAMPUS,
     DSD_MMWHS,
+    HECKTOR21,
     LIGHT,
     NONE,
+    PICAI22,
     Augmentation,
     Chance,
     Parameters,
@@ -28,10 +31,11 @@ from distilseg.data.augment import (
 EVERYTHING = replace(
     LIGHT,
     rotate90=0.5,
+    translate=Chance(0.6, -3, 3),
     **{
         name: replace(chance, probability=0.6)
         for name, chance in vars(LIGHT).items()
-        if isinstance(chance, Chance)
+        if isinstance(chance, Chance) and name != "translate"
     },
 )
 
@@ -171,6 +175,41 @@ def test_rotation_and_scale_are_those_of_scipy_in_mm(degrees, spacing_mm):
     np.testing.assert_allclose(moved, expected, atol=2e-5)
 
 
+def test_a_whole_translation_moves_voxels_exactly_and_repeats_the_border():
+    image = smooth((1, 2, 6, 7, 5))
+    there = neutral(translation_mm=[[2.0, -3.0, 0.0]], spacing_mm=(1.0, 3.0, 2.0))
+    moved = apply_geometry(image, there, "bilinear")
+    torch.testing.assert_close(moved[:, :, 2:, :-1], image[:, :, :-2, 1:], atol=1e-5, rtol=0)
+    torch.testing.assert_close(moved[:, :, :2, :-1], image[:, :, :1, 1:].expand(-1, -1, 2, -1, -1))
+
+
+def test_translation_comes_after_rotation_and_scale_as_scipy_does_it():
+    image, scale, spacing_mm, degrees = smooth((1, 1, 15, 18, 11)), 0.9, (0.7, 1.3, 3.0), (12.0, -25.0, 40.0)
+    translation_mm = np.array([1.5, -2.0, 3.1])
+    parameters = neutral(
+        degrees=[degrees], scale=[scale], translation_mm=[translation_mm], spacing_mm=spacing_mm
+    )
+    moved = apply_geometry(image, parameters, "bilinear")[0, 0].numpy()
+    turn, to_mm = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix(), np.diag(spacing_mm)
+    matrix = np.linalg.inv(to_mm) @ turn.T / scale @ to_mm
+    centre = (np.array(image.shape[2:]) - 1) / 2
+    from_there = centre + translation_mm / spacing_mm  # in voxels
+    expected = ndimage.affine_transform(
+        image[0, 0].numpy(), matrix, centre - matrix @ from_there, order=1, mode="nearest"
+    )
+    np.testing.assert_allclose(moved, expected, atol=2e-5)
+
+
+def test_a_coarser_map_moves_by_the_same_millimetres():
+    fine = torch.arange(16.0).view(1, 1, 16, 1, 1).expand(1, 1, 16, 16, 16).contiguous()
+    coarse = F.avg_pool3d(fine, 4)
+    moves = neutral(translation_mm=[[4.0, 0.0, 0.0]])
+    moved = apply_geometry(fine, moves, "bilinear")
+    followed = apply_geometry(coarse, replace(moves, spacing_mm=(4.0, 4.0, 4.0)), "bilinear")
+    torch.testing.assert_close(F.avg_pool3d(moved, 4)[:, :, 1:], followed[:, :, 1:], atol=1e-4, rtol=0)
+    assert not torch.allclose(followed, coarse)
+
+
 def test_scale_above_one_enlarges_in_the_same_place():
     label = torch.zeros((1, 1, 32, 32, 32), dtype=torch.uint8)
     label[..., 11:21, 11:21, 11:21] = 1
@@ -195,7 +234,7 @@ def test_image_label_and_further_maps_move_together():
     soft = apply_geometry(
         torch.cat([1 - label, label], 1).float(), parameters, "bilinear"
     )  # two maps of a teacher
-    assert ((soft[:, 1:] > 0.5) == (moved == 1)).float().mean() > 0.97
+    assert ((soft[:, 1:] > 0.5) == (moved == 1)).float().mean() > 0.96  # linear against nearest
     torch.testing.assert_close(soft.sum(1), torch.ones_like(soft[:, 0]))
     assert image[moved == 1].mean() > image[moved == 0].mean() + 0.5
 
@@ -269,3 +308,31 @@ def test_the_presets_of_dual_self_distillation():
         assert 0.09 < np.abs(drawn.shift).max() <= 0.1
         assert (drawn.degrees == 0).all()
         assert (drawn.gain == 1).all()
+
+
+def test_the_preset_of_hecktor_21():
+    """H-DenseFormer's code: always one flip of two axes, ±5 voxels and ±5° in the axial plane."""
+    drawn = draw(HECKTOR21, 0, range(2000), 3, spacing_mm=(1.0, 2.0, 3.0))
+    assert (drawn.flips.sum(1) == 1).all()
+    assert not drawn.flips[:, 2].any()
+    assert drawn.flips[:, 0].mean() == pytest.approx(0.5, abs=0.04)
+    assert (drawn.degrees[:, :2] == 0).all()
+    assert 4.9 < np.abs(drawn.degrees[:, 2]).max() <= 5
+    assert (drawn.translation_mm[:, 2] == 0).all()
+    np.testing.assert_allclose(np.abs(drawn.translation_mm[:, :2]).max(0), [5, 10], rtol=0.02)
+    assert abs(np.corrcoef(drawn.translation_mm[:, :2].T)[0, 1]) < 0.08
+    assert (drawn.scale == 1).all()
+    assert (drawn.gain == 1).all()
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_the_preset_of_picai_22(ndim):
+    """H-DenseFormer's code: one of seven angles; 30 % one flip, 30 % the other, 40 % none."""
+    drawn = draw(PICAI22, 0, range(3500), ndim)
+    assert (drawn.flips.sum(1) <= 1).all()
+    np.testing.assert_allclose(drawn.flips.mean(0), [0.3, 0.3, 0][:ndim], atol=0.03)
+    angles, times = np.unique(drawn.degrees[:, -1], return_counts=True)
+    assert angles.tolist() == [-15, -10, -5, 0, 5, 10, 15]
+    np.testing.assert_allclose(times / 3500, 1 / 7, atol=0.02)
+    assert (drawn.degrees[:, :-1] == 0).all()
+    assert (drawn.translation_mm == 0).all()

@@ -47,6 +47,24 @@ def test_zscore_nonzero_leaves_zeros() -> None:
     assert z[2:].std() == pytest.approx(1)
 
 
+def test_damped_zscore_by_hand() -> None:
+    # Mean 2, deviation 1; a faint image is shrunk by std / (std + 0.001).
+    x = np.array([1, 3], np.float32)
+    np.testing.assert_allclose(normalise(x, of_kind("zscore_damped")), [-1 / 1.001, 1 / 1.001], rtol=1e-6)
+    np.testing.assert_allclose(normalise(x / 1000, of_kind("zscore_damped")), [-0.5, 0.5], rtol=1e-5)
+
+
+def test_maximum_by_hand() -> None:
+    x = np.array([-7, 0, 5, 20], np.int16)
+    np.testing.assert_allclose(normalise(x, of_kind("maximum")), [0, 0, 0.25, 1])
+    np.testing.assert_array_equal(normalise(np.array([-3, -1]), of_kind("maximum")), 0)
+
+
+def test_the_window_of_hecktor_21_by_hand() -> None:
+    ct = Normalisation(kind="window_zscore", low=-1024, high=1024, mean=0, std=1024)
+    np.testing.assert_allclose(normalise(np.array([-3000, -512, 0, 2000]), ct), [-1, -0.5, 0, 1])
+
+
 def test_percentile_is_robust_to_one_hot_voxel() -> None:
     x = np.linspace(0, 1, 1001).astype(np.float32)
     x[500] = 1e6
@@ -70,13 +88,13 @@ def test_constant_images_stay_finite_and_the_input_untouched(kind: Normalisation
     assert y.shape == x.shape
     assert np.isfinite(y).all()
     np.testing.assert_array_equal(x, np.float32(value))
-    if kind in ("zscore", "zscore_nonzero", "minmax", "percentile"):
+    if kind in ("zscore", "zscore_nonzero", "zscore_damped", "minmax", "percentile"):
         np.testing.assert_array_equal(y, 0)
 
 
 @given(arrays(np.int16, (3, 4), elements=st.integers(-2000, 3000)))
 def test_bounded_kinds_stay_in_the_unit_range(x: np.ndarray) -> None:
-    for kind in ("minmax", "range", "percentile"):
+    for kind in ("minmax", "range", "percentile", "maximum"):
         y = normalise(x, of_kind(kind))
         assert y.min() >= 0
         assert y.max() <= 1

@@ -1,8 +1,9 @@
 """Augmentation of whole batches: chance is drawn first (`draw`), then applied deterministically (`apply`).
 
 What happens to a sample is a pure function of (seed, index of the sample), so it depends neither on the
-batch it travels in nor on workers, ranks or a resume. Flips and quarter turns move voxels exactly; rotation
-and scaling share one interpolation, in millimetres, so that anisotropic voxels turn without being sheared.
+batch it travels in nor on workers, ranks or a resume. Flips and quarter turns move voxels exactly; rotation,
+scaling and translation share one interpolation, in millimetres, so that anisotropic voxels turn without being
+sheared.
 `apply_geometry` moves any further map of the same patch (a teacher's soft labels, say) by the same
 parameters.
 
@@ -28,11 +29,15 @@ _STREAM = 2  # of chance from one seed; patches.py uses the others
 
 @dataclass(frozen=True)
 class Chance:
-    """With `probability`, a value drawn uniformly from `low` to `high`; otherwise nothing changes."""
+    """With `probability`, a value drawn uniformly from `low` to `high`; otherwise nothing changes.
+
+    With a `step` it is one of low, low + step, ..., high.
+    """
 
     probability: float = 0.0
     low: float = 0.0
     high: float = 0.0
+    step: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,11 @@ class Augmentation:
 
     flip: float = 0.0  # probability for each of the flip axes
     flip_axes: tuple[int, ...] | None = None  # None: all
+    flip_one: tuple[int, ...] = ()  # of these axes at most one is flipped, and no other
     rotate90: float = 0.0  # probability of 1, 2 or 3 quarter turns in the plane of axes 0 and 1
     rotate_degrees: Chance = Chance()  # about every axis in 3D
+    in_plane: bool = False  # rotation and translation only in the plane of axes 0 and 1
+    translate: Chance = Chance()  # voxels, along each axis
     scale: Chance = Chance()  # above 1 enlarges
     gain: Chance = Chance()  # factor, per modality
     shift: Chance = Chance()  # summand, per modality
@@ -66,6 +74,15 @@ FLIPS = Augmentation(flip=0.5)  # KD-Net
 # Dual self-distillation, the authors' code: hippocampus and BraTS, then MMWHS.
 DSD_HIPPOCAMPUS = Augmentation(flip=0.5, rotate90=0.1, shift=Chance(1.0, -0.1, 0.1))
 DSD_MMWHS = Augmentation(flip=0.1, rotate90=0.1, shift=Chance(0.5, -0.1, 0.1))
+# Teach-Former's data, the code of H-DenseFormer. Exactly one flip, always; then one of two or none.
+HECKTOR21 = Augmentation(
+    flip=0.5,
+    flip_one=(0, 1),
+    rotate_degrees=Chance(1.0, -5, 5),
+    in_plane=True,
+    translate=Chance(1.0, -5, 5),
+)
+PICAI22 = Augmentation(flip=0.3, flip_one=(0, 1), rotate_degrees=Chance(1.0, -15, 15, step=5), in_plane=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +92,7 @@ class Parameters:
     flips: NDArray[np.bool_]  # [B D]
     quarter_turns: NDArray[np.int64]  # [B]
     degrees: NDArray[np.float64]  # [B 3] about each axis, [B 1] in 2D
+    translation_mm: NDArray[np.float64]  # [B D]
     scale: NDArray[np.float64]  # [B]
     gain: NDArray[np.float64]  # [B M]
     shift: NDArray[np.float64]  # [B M]
@@ -97,17 +115,19 @@ def draw(
     """Draws for the samples `indices` of patches with `ndim` axes; no `spacing_mm` means isotropic voxels."""
     axes = range(ndim) if augmentation.flip_axes is None else augmentation.flip_axes
     may_flip = np.isin(np.arange(ndim), list(axes))
+    moving = np.array([axis < 2 or not augmentation.in_plane for axis in range(ndim)])
+    turning = np.array([axis == 2 or not augmentation.in_plane for axis in range(3)] if ndim == 3 else [True])
+    spacing_mm = tuple(spacing_mm) or (1.0,) * ndim
     rows: list[dict[str, Any]] = []
     for index in indices:
         chance = np.random.default_rng([seed, _STREAM, index])
         # Everything is drawn, used or not: switching one change off leaves the others as they were.
         rows.append(
             {
-                "flips": (chance.random(ndim) < augmentation.flip) & may_flip,
+                "flips": _flips(augmentation, chance.random(ndim)) & may_flip,
                 "quarter_turns": (chance.random() < augmentation.rotate90) * chance.integers(1, 4),
-                "degrees": _value(
-                    chance, augmentation.rotate_degrees, 0.0, 3 if ndim == 3 else 1, together=True
-                ),
+                "degrees": _value(chance, augmentation.rotate_degrees, 0.0, len(turning), together=True)
+                * turning,
                 "scale": _value(chance, augmentation.scale, 1.0, 1)[0],
                 "gain": _value(chance, augmentation.gain, 1.0, modalities),
                 "shift": _value(chance, augmentation.shift, 0.0, modalities),
@@ -115,10 +135,13 @@ def draw(
                 "blur": _value(chance, augmentation.blur, 0.0, 1)[0],
                 "noise": _value(chance, augmentation.noise, 0.0, 1)[0],
                 "noise_seed": chance.integers(2**62),
+                "translation_mm": _value(chance, augmentation.translate, 0.0, ndim, together=True)
+                * moving
+                * spacing_mm,
             }
         )
     columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    return Parameters(**columns, spacing_mm=tuple(spacing_mm) or (1.0,) * ndim)
+    return Parameters(**columns, spacing_mm=spacing_mm)
 
 
 def apply(image: Tensor, label: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
@@ -128,7 +151,9 @@ def apply(image: Tensor, label: Tensor, parameters: Parameters) -> tuple[Tensor,
 
 
 def apply_geometry(maps: Tensor, parameters: Parameters, mode: Literal["bilinear", "nearest"]) -> Tensor:
-    """Flips, quarter turns, rotation and scaling of `maps` [B C *S]; beyond the border its voxels repeat.
+    """Flips, quarter turns, then rotation, scaling and translation of `maps` [B C *S].
+
+    Beyond the border its voxels repeat.
 
     An odd number of quarter turns is left out where the plane of axes 0 and 1 is not square in voxels and mm.
     """
@@ -143,7 +168,8 @@ def apply_geometry(maps: Tensor, parameters: Parameters, mode: Literal["bilinear
         )
     moved = torch.stack(samples)
 
-    oblique = np.flatnonzero((parameters.degrees != 0).any(axis=1) | (parameters.scale != 1))
+    turned_or_moved = np.concatenate([parameters.degrees, parameters.translation_mm], axis=1) != 0
+    oblique = np.flatnonzero(turned_or_moved.any(axis=1) | (parameters.scale != 1))
     if oblique.size:
         matrices = _inverse_matrices(parameters, tuple(maps.shape[2:]))[oblique]
         rows = torch.from_numpy(oblique).to(maps.device)
@@ -179,23 +205,37 @@ def apply_intensity(image: Tensor, parameters: Parameters) -> Tensor:
     return image
 
 
+def _flips(augmentation: Augmentation, luck: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which axes are flipped, from a number in [0, 1) for each."""
+    if not augmentation.flip_one:
+        return luck < augmentation.flip
+    chosen = int(luck[0] // augmentation.flip) if augmentation.flip else len(augmentation.flip_one)
+    return np.isin(np.arange(len(luck)), augmentation.flip_one[chosen : chosen + 1])
+
+
 def _value(
     chance: np.random.Generator, wanted: Chance, neutral: float, n: int, *, together: bool = False
 ) -> NDArray[np.float64]:
     """n values, each drawn with its own luck, or all with the same (`together`)."""
     luck, values = chance.random(n), chance.uniform(wanted.low, wanted.high, n)
+    if wanted.step:
+        steps = round((wanted.high - wanted.low) / wanted.step)
+        share = (values - wanted.low) / (wanted.high - wanted.low)
+        values = wanted.low + wanted.step * np.floor(share * (steps + 1))
     return np.where((luck[:1] if together else luck) < wanted.probability, values, neutral)
 
 
 def _inverse_matrices(parameters: Parameters, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """[B D D+1]: where each output voxel comes from, in the normalised x y z coordinates of `affine_grid`.
 
-    With half extents H (diagonal, mm), rotation R, scale s: p_in = H^-1 (R^T / s) H p_out, axes reversed.
+    With half extents H (diagonal, mm), rotation R, scale s, translation t:
+    p_in = H^-1 (R^T / s) (H p_out - t), axes reversed.
     """
     half_mm = np.array(shape) * np.array(parameters.spacing_mm) / 2
     inverse = np.swapaxes(_rotations(np.radians(parameters.degrees)), 1, 2) / parameters.scale[:, None, None]
     matrices = (inverse / half_mm[:, None] * half_mm)[:, ::-1, ::-1]
-    return np.concatenate([matrices, np.zeros((len(matrices), len(shape), 1))], axis=2)
+    offsets = -(inverse @ parameters.translation_mm[:, :, None] / half_mm[:, None])[:, ::-1]
+    return np.concatenate([matrices, offsets], axis=2)
 
 
 def _rotations(angles: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,7 +3,9 @@
     window_zscore          clip to [low, high], then (x - mean) / std; all four measured over the set (CT)
     zscore                 (x - mean(x)) / std(x) over all voxels of the image
     zscore_nonzero         the same over the non-zero voxels; zeros stay 0 (skull-stripped or masked images)
+    zscore_damped          (x - mean(x)) / (std(x) + 0.001): faint noise is not blown up (H-DenseFormer, PET)
     minmax                 min(x)..max(x) to 0..1
+    maximum                x / max(x), then negative values to 0 (H-DenseFormer, MR)
     percentile             0.5th..99.5th percentile of the image to 0..1, clipped: for outliers (PET, MR)
     range                  fixed low..high to 0..1, clipped (dual self-distillation's MMWHS: -175..250)
     range_zscore_nonzero   range, then zscore_nonzero
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 from .plan import Normalisation
 
 PERCENTILES = (0.5, 99.5)
+DAMPING = 1e-3
 
 
 def normalise(image: NDArray[Any], normalisation: Normalisation) -> NDArray[np.float32]:
@@ -34,10 +37,14 @@ def normalise(image: NDArray[Any], normalisation: Normalisation) -> NDArray[np.f
             return x
         case "zscore":
             return _zscore(x)
+        case "zscore_damped":
+            return _standardised(x, x.mean(dtype=np.float64), x.std(dtype=np.float64) + DAMPING)
         case "zscore_nonzero":
             return _zscore_nonzero(x)
         case "minmax":
             return _unit_range(x, x.min(), x.max())
+        case "maximum":
+            return _unit_range(x, 0.0, x.max())
         case "percentile":
             low, high = np.percentile(x, PERCENTILES)
             return _unit_range(x, low, high)

@@ -29,8 +29,10 @@ from .readable import readable_json
 NormalisationKind = Literal[
     "window_zscore",
     "zscore",
+    "zscore_damped",
     "zscore_nonzero",
     "minmax",
+    "maximum",
     "range",
     "range_zscore_nonzero",
     "percentile",
