@@ -125,6 +125,7 @@ CONVENTIONS: dict[str, dict[tuple[str, ...], tuple[float, float, float]]] = {
     },
     "brats": {OVERLAPS: (1, 0, 0), DISTANCES: (0, DIAGONAL, DIAGONAL)},
     "worst": {OVERLAPS: (NAN, 0, 0), DISTANCES: (NAN, DIAGONAL, DIAGONAL)},
+    "one": {OVERLAPS: (1, 0, 0), DISTANCES: (NAN, NAN, NAN)},
 }
 
 

@@ -10,15 +10,19 @@ Conventions, each explained where it is computed:
   (`surface_elements.py`).
 - Where a mask is empty, a convention holds that is chosen by name; "nan", the default, leaves out what is
   undefined and counts it (`empty.py`).
-- Runs are compared case by case: bootstrap interval of the mean difference, Wilcoxon's signed-rank test,
-  Holm's correction over structures (`significance.py`).
+- A case is a scan; `by="slice"` scores each of its slices instead, for comparison with papers that did
+  (`by_slice.py`).
+- Runs are compared case by case: bootstrap interval of the mean difference, Wilcoxon's signed-rank test
+  (a paired t-test beside it), Holm's correction over structures (`significance.py`).
 """
 
+from .by_slice import by_case, evaluate_slices
 from .checks import Labels
 from .empty import Empty
 from .evaluate import (
     DEFAULT_METRICS,
     METRICS,
+    By,
     Metric,
     Row,
     Unit,
@@ -31,6 +35,7 @@ from .significance import Paired, Summary, holm, mean_interval, paired, summaris
 __all__ = [
     "DEFAULT_METRICS",
     "METRICS",
+    "By",
     "Empty",
     "Labels",
     "Metric",
@@ -38,8 +43,10 @@ __all__ = [
     "Row",
     "Summary",
     "Unit",
+    "by_case",
     "evaluate_case",
     "evaluate_cases",
+    "evaluate_slices",
     "holm",
     "mean_interval",
     "paired",

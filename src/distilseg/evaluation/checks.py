@@ -69,6 +69,20 @@ def checked_spacing(spacing_mm: Sequence[float], shape: tuple[int, ...], case: s
     return spacing
 
 
+def two_label_maps(reference: LabelMap, prediction: LabelMap, case: str) -> tuple[LabelMap, LabelMap]:
+    """Both as arrays of an integer type and of one shape."""
+    reference, prediction = np.asarray(reference), np.asarray(prediction)
+    if reference.shape != prediction.shape:
+        raise UserError(
+            f"case {case}: the reference has shape {reference.shape}, the prediction {prediction.shape}",
+            "both must be label maps on the scan's own grid, as `distilseg predict` writes them",
+        )
+    return (
+        whole_numbers(reference, f"case {case}: the reference"),
+        whole_numbers(prediction, f"case {case}: the prediction"),
+    )
+
+
 def whole_numbers(labels: LabelMap, what: str) -> LabelMap:
     """A label map of an integer type."""
     if labels.dtype == bool:

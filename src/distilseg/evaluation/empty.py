@@ -1,4 +1,4 @@
-"""What a metric is worth where a mask is empty: four conventions, chosen by name.
+"""What a metric is worth where a mask is empty: five conventions, chosen by name.
 
 A dash is NaN: the value is left out of averages, and counted as left out. "Diagonal" is that of the whole
 image, the largest distance possible.
@@ -13,15 +13,18 @@ image, the largest distance possible.
              HD, HD95, ASSD         0          diagonal           diagonal
     worst    Dice, IoU, NSD         -              0                  0
              HD, HD95, ASSD         -          diagonal           diagonal
+    one      Dice, IoU, NSD         1              0                  0
+             HD, HD95, ASSD         -              -                  -
 
 Who uses them: `nan`, for Dice and IoU, nnU-Net. `monai`: MONAI's metrics as they come (ignore_empty=True; its
 HD95 is NaN where its HD is infinite), and dual self-distillation, which leaves out what is not finite.
 `brats`: the BraTS challenges, whose diagonal is 373.13 mm; for Dice and NSD also the FLARE challenges.
+`one`: Teach-Former, with each slice a case (`by_slice.py`).
 `worst`: the advice of Metrics Reloaded (Maier-Hein et al., 2024) to count a missing value as the worst.
 
-Averages of distances under `nan` and `monai` flatter a network that misses structures, because its worst
-cases are left out: look at the counts. The volume difference in ml needs no convention; the relative one is
-NaN wherever the reference is empty.
+Averages of distances under `nan`, `monai` and `one` flatter a network that misses structures, because its
+worst cases are left out: look at the counts. The volume difference in ml needs no convention; the relative
+one is NaN wherever the reference is empty.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from typing import Literal, get_args
 from ..errors import unknown
 from .overlap import Counts
 
-Empty = Literal["nan", "monai", "brats", "worst"]
+Empty = Literal["nan", "monai", "brats", "worst", "one"]
 Kind = Literal["volume", "surface", "distance"]  # Dice and IoU; NSD; HD, HD95 and ASSD
 
 NAN, DIAGONAL = math.nan, -1.0  # the second stands for the image's diagonal
@@ -43,6 +46,7 @@ _WORTH: dict[Empty, dict[Kind, tuple[float, float, float]]] = {
     "monai": {"volume": (NAN, 0, NAN), "surface": (NAN, 0, 0), "distance": (NAN, math.inf, math.inf)},
     "brats": {"volume": (1, 0, 0), "surface": (1, 0, 0), "distance": (0, DIAGONAL, DIAGONAL)},
     "worst": {"volume": (NAN, 0, 0), "surface": (NAN, 0, 0), "distance": (NAN, DIAGONAL, DIAGONAL)},
+    "one": {"volume": (1, 0, 0), "surface": (1, 0, 0), "distance": (NAN, NAN, NAN)},
 }
 
 

@@ -18,13 +18,12 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, Protocol
-
-import numpy as np
+from typing import Any, Literal, Protocol, get_args
 
 from ..errors import UserError, unknown
 from . import overlap, surface
-from .checks import LabelMap, Labels, checked_spacing, named_regions, tolerances_of, whole_numbers
+from .by_slice import evaluate_slices
+from .checks import LabelMap, Labels, checked_spacing, named_regions, tolerances_of, two_label_maps
 from .empty import Empty, Kind, check_empty, worth
 from .overlap import Mask
 from .structure import Structure, cut_out
@@ -32,6 +31,7 @@ from .surface_elements import nsd
 
 Row = dict[str, Any]
 Unit = Literal["mm", "voxel"]
+By = Literal["case", "slice"]
 Load = Callable[[str], tuple[LabelMap, LabelMap, Sequence[float]]]
 
 # What the conventions for empty structures distinguish. The volume differences need none.
@@ -80,12 +80,7 @@ def evaluate_case(
 
     Raises `UserError` naming the case if shapes, spacing, values or options do not fit together.
     """
-    reference, prediction = np.asarray(reference), np.asarray(prediction)
-    if reference.shape != prediction.shape:
-        raise UserError(
-            f"case {case}: the reference has shape {reference.shape}, the prediction {prediction.shape}",
-            "both must be label maps on the scan's own grid, as `distilseg predict` writes them",
-        )
+    reference, prediction = two_label_maps(reference, prediction, case)
     ndim = reference.ndim
     if metrics is None:
         metrics = [name for name in DEFAULT_METRICS if ndim == 3 or name != "volume_difference_ml"]
@@ -96,8 +91,6 @@ def evaluate_case(
         raise unknown("unit of distances", unit, ("mm", "voxel"))
     regions = named_regions(labels)
     tolerances = tolerances_of(tolerance_mm, regions)
-    reference = whole_numbers(reference, f"case {case}: the reference")
-    prediction = whole_numbers(prediction, f"case {case}: the prediction")
 
     grid = spacing_mm if unit == "mm" else (1.0,) * ndim
     diagonal = math.hypot(*(n * s for n, s in zip(reference.shape, grid, strict=True)))
@@ -130,18 +123,34 @@ def evaluate_cases(
     metrics: Sequence[str | Metric] | None = None,
     empty: Empty = "nan",
     unit: Unit = "mm",
+    by: By = "case",
+    slice_axis: int | None = None,
     threads: int = 4,
     progress: Callable[[str], None] = lambda case: None,
 ) -> list[Row]:
     """The rows of many cases, in their order; `load(case)` gives (reference, prediction, spacing_mm).
 
+    `by="slice"` scores each slice across `slice_axis` (see `by_slice.py`) by Dice and IoU; tolerance, metrics
+    and unit do not apply there.
     Loading and measuring run in `threads` threads, which also bounds how many cases are in memory.
     `progress(case)` is called in order as cases are done. The first error ends the work and names its case.
     """
 
+    check_by(by, slice_axis)
+
     def rows_of(case: str) -> list[Row]:
         try:
             reference, prediction, spacing_mm = load(case)
+            if by == "slice":
+                return evaluate_slices(
+                    reference,
+                    prediction,
+                    case=case,
+                    labels=labels,
+                    spacing_mm=spacing_mm,
+                    axis=slice_axis,
+                    empty=empty,
+                )
             return evaluate_case(
                 reference,
                 prediction,
@@ -196,6 +205,14 @@ def summarise_rows(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
             }
         )
     return summary
+
+
+def check_by(by: str, slice_axis: int | None) -> None:
+    """Raises `UserError` if `by` is no way to score, or a slice axis is named where none is asked for."""
+    if by not in get_args(By):
+        raise unknown("way to score", by, get_args(By))
+    if slice_axis is not None and by != "slice":
+        raise UserError(f"slice axis {slice_axis} is given, but cases are scored", "add --by slice")
 
 
 def _measure(metric: str, structure: Structure, tolerance_mm: float) -> float:
