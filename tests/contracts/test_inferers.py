@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from distilseg.inference.inferer import Inferer
+from distilseg.inference.slices import Slices
 from distilseg.inference.sliding_window import SlidingWindow
 from distilseg.testing import check_inferer
 
@@ -16,6 +17,11 @@ INFERERS: dict[str, tuple[Inferer, int]] = {
     for dims in (2, 3)
     for overlap in (0, 0.25, 0.6)
     for blend in ("gaussian", "constant")
+    for mirror in (False, True)
+}
+INFERERS |= {
+    f"slices across axis {axis} mirror {mirror}": (Slices((8, 10), axis, batch=3, mirror=mirror), 3)
+    for axis in range(3)
     for mirror in (False, True)
 }
 

@@ -25,7 +25,7 @@ from distilseg.training.experiment import Experiment, Study
 from distilseg.training.machine import Machine
 from distilseg.training.trained import trained
 
-from ..training.small import small_study
+from ..training.small import STUDENT, TEACHERS, of_tokens, small_study
 
 RECORDED = Path(__file__).with_name("losses")
 STEPS = 5
@@ -47,6 +47,9 @@ def smoke_experiment(recipe: Recipe, study: Study, steps: int = STEPS) -> Experi
     """`recipe` with the tiny network, and with its own patch only if that is the study's."""
     if "network_options" in recipe.options:
         experiment = recipe(study, network_options=NETWORK)
+    elif "student_options" in recipe.options:
+        taught = {"teacher_options": TEACHERS} if "teacher_options" in recipe.options else {}
+        experiment = recipe(of_tokens(study), student_options=STUDENT, **taught)
     else:
         experiment = _shrunk(recipe(study), study)
     return experiment.with_settings(Budget(steps=steps), validations=1)

@@ -15,6 +15,18 @@ from distilseg.training.budget import Budget
 from distilseg.training.experiment import Experiment, Study
 
 NETWORK = {"filters": [4, 8, 8]}
+# Teach-Former's, as small as they go.
+STUDENT: dict[str, Any] = {"filters": 2, "depth": 4}
+TEACHERS: dict[str, Any] = {
+    "h_denseformer.filters": 3,
+    "h_denseformer.depth": 4,
+    "swin_unetr.feature_size": 12,
+    "swin_unetr.window": 2,
+    "unetr.feature_size": 4,
+    "unetr.hidden": 24,
+    "unetr.mlp": 48,
+    "unetr.heads": 4,
+}
 
 
 def small_study(
@@ -34,6 +46,12 @@ def small_study(
     )
     ids = tuple(case.id for case in dataset.cases)
     return Study(dataset, plan, Split(ids[:3], ids[3:4], ids[4:]), seed)
+
+
+def of_tokens(study: Study) -> Study:
+    """The study with patches of 32 x 16 x 16: tokens are 16 voxels wide, and one alone is refused."""
+    strides = ((1, 1, 1), *((2, 2, 2),) * 3, (2, 1, 1))
+    return replace(study, plan=study.plan.model_copy(update={"patch": (32, 16, 16), "strides": strides}))
 
 
 def small_experiment(

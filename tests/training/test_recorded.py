@@ -13,6 +13,7 @@ import torch
 from distilseg.data.augment import Augmentation, Chance, apply_geometry, draw
 from distilseg.data.batches import batches
 from distilseg.data.maps import CaseMap, open_map
+from distilseg.data.slices import sliced
 from distilseg.recipes import find
 from distilseg.runs import Run, read_rows
 from distilseg.training.budget import Budget
@@ -44,7 +45,15 @@ def make(experiment: Experiment, folder: Path) -> Run:
     return trained(experiment, runs=folder / "runs", machine=CPU, cache=folder / "cache")
 
 
-def test_equals_a_live_teacher_where_nothing_is_augmented(study: Study, tmp_path: Path) -> None:
+@pytest.mark.parametrize("axis", [None, 0, 2])
+def test_equals_a_live_teacher_where_nothing_is_augmented(
+    study: Study, tmp_path: Path, axis: int | None
+) -> None:
+    """Of volumes, and of slices across an axis with 2D networks."""
+    if axis is not None:
+        coarse = tuple(3.0 if n == axis else 1.0 for n in range(3))
+        plan = sliced(study.plan.model_copy(update={"spacing_mm": coarse}))
+        study = replace(study, plan=plan.model_copy(update={"spacing_mm": (1.0, 1.0, 1.0), "batch_size": 2}))
     live, recorded = (make(kd(study, how, augmentation="none"), tmp_path) for how in ("live", "recorded"))
     rows = zip(read_rows(live.losses), read_rows(recorded.losses), strict=True)
     for a, b in rows:

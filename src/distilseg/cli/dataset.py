@@ -80,6 +80,9 @@ def plan(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Patches in a step.")] = None,
     levels: Annotated[int | None, typer.Option(help="Resolutions of the network.")] = None,
+    slices: Annotated[
+        bool, typer.Option("--slices", help="Patches of one slice, across the coarsest axis: 2D networks.")
+    ] = False,
     layout: Annotated[
         str | None, typer.Option(help="msd, nnunet, brats, table or folders; else recognised.")
     ] = None,
@@ -92,6 +95,7 @@ def plan(
         "spacing_mm": lengths(spacing, "--spacing"),
         "batch_size": batch_size,
         "levels": levels,
+        "slices": slices or None,
     }
     if normalisation:
         one_for_all = len(normalisation) == 1 and "=" not in normalisation[0]

@@ -23,6 +23,7 @@ from ..types import Batch
 from .augment import Augmentation, Parameters, apply, apply_geometry, draw
 from .maps import CaseMap
 from .patches import Patch, PatchSampler
+from .slices import in_plane, slice_axis
 
 Maps = Mapping[str, Mapping[str, CaseMap]]  # case id -> name -> map
 
@@ -82,35 +83,43 @@ class _Maker(TorchDataset["Batch | Exception"]):
         for index in indices:
             self.at[worker.id if worker else 0] = index
             patches.append(sampler[index])
-        image = torch.from_numpy(np.stack([patch.image for patch in patches]))
+        axis = slice_axis(sampler.patch)
+        spacing_mm = in_plane(sampler.spacing_mm, axis)
+        image = _flat(torch.from_numpy(np.stack([patch.image for patch in patches])), axis)
         label = torch.from_numpy(np.stack([patch.label for patch in patches])[:, None].astype(np.int64))
+        label = _flat(label, axis)
         parameters = draw(
             self.augmentation,
             sampler.seed,
             indices,
-            len(sampler.patch),
+            len(spacing_mm),
             modalities=image.shape[1],
-            spacing_mm=sampler.spacing_mm,
+            spacing_mm=spacing_mm,
         )
         image, label = apply(image, label, parameters)
         maps = self._moved(patches, parameters)
         self.at[worker.id if worker else 0] = -1
-        return Batch(image, label, sampler.spacing_mm, tuple(patch.case_id for patch in patches), maps=maps)
+        return Batch(image, label, spacing_mm, tuple(patch.case_id for patch in patches), maps=maps)
 
     def _moved(self, patches: Sequence[Patch], parameters: Parameters) -> dict[str, Tensor]:
         """The maps of these patches, moved as their images were."""
         if not self.maps:
             return {}
-        moved = {}
+        moved, axis = {}, slice_axis(self.sampler.patch)
         for name, first in self.maps[patches[0].case_id].items():
             cut = [self.maps[p.case_id][name].cut(p.start, self.sampler.patch, p.shape) for p in patches]
-            spacing_mm = tuple(s * r for s, r in zip(self.sampler.spacing_mm, first.stride, strict=True))
-            here = replace(parameters, spacing_mm=spacing_mm)
-            moved[name] = apply_geometry(torch.from_numpy(np.stack(cut)), here, "bilinear")
+            coarser_mm = tuple(s * r for s, r in zip(self.sampler.spacing_mm, first.stride, strict=True))
+            here = replace(parameters, spacing_mm=in_plane(coarser_mm, axis))
+            moved[name] = apply_geometry(_flat(torch.from_numpy(np.stack(cut)), axis), here, "bilinear")
         return moved
 
     def busy_with(self) -> str:
         return " or ".join(self.sampler.case(index).id for index in self.at.tolist() if index >= 0) or "none"
+
+
+def _flat(maps: Tensor, axis: int | None) -> Tensor:
+    """[B C I J 1] -> [B C I J], where the patch is a slice."""
+    return maps if axis is None else maps.squeeze(2 + axis)
 
 
 def _by_thread(maker: _Maker, starts: range) -> Iterator[Batch]:

@@ -25,6 +25,7 @@ from .case import Dataset
 from .fingerprint import Fingerprint, Intensities, axis_order, working_shapes
 from .levels import level_strides, patch_size, to_multiples
 from .readable import readable_json
+from .slices import coarsest_axis, in_plane, slice_axis
 
 NormalisationKind = Literal[
     "window_zscore",
@@ -48,6 +49,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
 
 DEFAULT_LEVELS, MOST_LEVELS = 5, 6
 ANISOTROPIC = 3.0  # ratio of spacings from which the coarsest axis is treated apart (Isensee et al., 2021)
+SLICE_VOXELS = 256**2
 WORTH_CROPPING = 0.75  # of the volume: where more is non-zero, cropping saves little
 
 PositiveMm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -127,6 +129,21 @@ class Plan(BaseModel):
     def total_stride(self) -> tuple[int, ...]:
         """By how much the bottleneck is coarser than the patch, per axis."""
         return tuple(math.prod(axis) for axis in zip(*self.strides, strict=True))
+
+    @property
+    def slice_axis(self) -> int | None:
+        """The axis along which the patch is a single slice, so that networks are 2D; None in 3D."""
+        return slice_axis(self.patch)
+
+    @property
+    def network_patch(self) -> tuple[int, ...]:
+        """The patch as networks see it: without the slice axis."""
+        return in_plane(self.patch, self.slice_axis)
+
+    @property
+    def network_strides(self) -> tuple[tuple[int, ...], ...]:
+        """The strides per level as networks see them: without the slice axis."""
+        return tuple(in_plane(stride, self.slice_axis) for stride in self.strides)
 
     def preprocessing(self) -> dict[str, Any]:
         """What changes preprocessed voxels, and only that: the key of the cache."""
@@ -303,9 +320,11 @@ def make_plan(
     patch_voxels: int = 64**3,
     batch_size: int = 2,
     levels: int | None = None,
+    slices: bool = False,
 ) -> Plan:
     """Decides a plan for `dataset`; whatever is given is kept, what cannot work is refused by `UserError`.
 
+    `slices` makes patches of one slice, for 2D networks: across the coarsest axis, the last of equal ones.
     `normalisation` is one kind for all modalities or a kind for some of them; a range is written
     "range:-175:250". `patch_voxels` bounds the patch where none is given: memory grows with it. `levels` is
     the depth of the network, the finest level included (else 5, or as many as the patch allows).
@@ -327,6 +346,9 @@ def make_plan(
     scaling, reasons["normalisation"] = _normalisations(dataset, fingerprint, normalisation)
     median = np.median(working_shapes(fingerprint, orientation, spacing_mm, crop=crop), axis=0)
     depth = levels or DEFAULT_LEVELS
+    if slices and patch is None:
+        median[coarsest_axis(spacing_mm)] = 1
+        patch_voxels, batch_size = SLICE_VOXELS, batch_size * patch_voxels // SLICE_VOXELS
     if patch is None:
         size = patch_size(median, spacing_mm, patch_voxels)
         strides = level_strides(size, spacing_mm, depth, whole=False)

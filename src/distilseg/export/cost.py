@@ -81,8 +81,7 @@ def _measure(
         voxels.append(labels.size)
         if len(seconds) > WARM_CASES and sum(seconds) > ENOUGH_S:
             break
-    spec_patch = predictor.plan.patch
-    shape = (1, len(predictor.plan.modalities), *spec_patch)
+    shape = (1, len(predictor.plan.modalities), *predictor.plan.network_patch)
     return {
         "parameters": parameters(predictor.network),
         "multiply_accumulates": multiply_accumulates(predictor.network, shape),

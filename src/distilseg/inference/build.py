@@ -8,9 +8,10 @@ from typing import Any
 
 from ..errors import UserError, unknown
 from .inferer import Inferer
+from .slices import Slices
 from .sliding_window import SlidingWindow
 
-KINDS: Mapping[str, Callable[..., Inferer]] = {"sliding_window": SlidingWindow}
+KINDS: Mapping[str, Callable[..., Inferer]] = {"sliding_window": SlidingWindow, "slices": Slices}
 
 
 def make_inferer(description: Mapping[str, Any]) -> Inferer:

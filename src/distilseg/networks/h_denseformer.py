@@ -167,7 +167,8 @@ class DenseTransformer(nn.Module):
         map_BCs: Tensor = self.embed(image)
         tokens_BNC = map_BCs.flatten(2).transpose(1, 2) + self.position
         tokens_BNC = self.blocks(self.dropout(tokens_BNC))
-        return tokens_BNC.transpose(1, 2).reshape(map_BCs.shape)
+        map_BCs = tokens_BNC.transpose(1, 2).reshape(map_BCs.shape)
+        return map_BCs
 
 
 class DenseBlock(nn.Module):

@@ -66,7 +66,7 @@ def dual_self_distillation(
         return DualSelfDistillation(
             shapes["student"],
             len(study.plan.classes),
-            study.plan.patch,
+            study.plan.network_patch,
             encoder=encoder,
             decoder=decoder,
             temperature=temperature,

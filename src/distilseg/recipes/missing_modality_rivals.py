@@ -57,6 +57,6 @@ def _on_all_modalities(study: Study, recipe: str, network: str, given: Options) 
     known = describe(network).options
     if {"filters", "strides"} <= known.keys():
         levels = len(options.get("filters", known["filters"].default))
-        options.setdefault("strides", [list(stride) for stride in study.plan.strides[:levels]])
+        options.setdefault("strides", [list(stride) for stride in study.plan.network_strides[:levels]])
     plain = supervised(study, network=network, network_options=options)
     return replace(plain, recipe=recipe)

@@ -6,7 +6,8 @@ answers at. Published: Adam with 1e-3 and a weight decay of 1e-4, falling as (1 
 
 Ablations are the recipe with one thing changed: `teach_former_t1` ... `_t23` (subsets of the teachers; all
 three are the recipe itself), `teach_former_afs` and `teach_former_pwd` (one of the two terms), and the
-control. The paper's own data and schedule are in `teach_former_paper.py`.
+control. Where the plan's patch is a slice (`distilseg plan --slices`) all of it is 2D; `teach_former_2d`
+makes slices of any plan. The paper's own data and schedule are in `teach_former_paper.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..data.slices import sliced
 from ..errors import UserError, unknown
 from ..networks.build import describe
 from ..training.experiment import Experiment, FeatureShapes, Optimisation, Study
@@ -31,6 +33,7 @@ T1, T2, T3 = "h_denseformer", "swin_unetr", "unetr"  # the paper's teachers
 STUDENT = "h_denseformer_light"
 # The paper's Swin UNETR has no level at stride 32: its table's counts are those of the truncated network.
 NETWORKS = {"swin_unetr": "swin_unetr_truncated"}
+UX_NET_2D = (24, 48, 96, 192)  # features of the paper's third student on slices
 LEARNING_RATE = 1e-3
 
 
@@ -118,7 +121,7 @@ def teach_former_control(
     gamma: float = 2.0,
     focal_norm: Literal["element", "voxel"] = "element",
 ) -> Experiment:
-    """A network on the labels alone, by Teach-Former's objective: the undistilled control, and each teacher."""
+    """The undistilled control, and each teacher: a network on the labels alone, by the same objective."""
 
     def method(shapes: Mapping[str, FeatureShapes]) -> Method:
         from ..distillation.teach_former import TeachFormer
@@ -131,6 +134,8 @@ def teach_former_control(
             weights={"attention": 0.0, "soft_labels": 0.0, "deep_supervision": deep_supervision},
         )
 
+    if student == "ux_net" and study.plan.slice_axis is not None:
+        student_options = {"features": list(UX_NET_2D), **(student_options or {})}
     plain = supervised(study, network=NETWORKS.get(student, student), network_options=student_options)
     return replace(
         plain,
@@ -149,6 +154,36 @@ def teach_former_control(
             schedule="polynomial",
         ),
     )
+
+
+def teach_former_2d(
+    study: Study,
+    *,
+    teachers: Sequence[str] = (T1, T2, T3),
+    student: str = STUDENT,
+    student_options: Options = None,
+    teacher_options: Options = None,
+    teacher_outputs: TeacherOutputs = "auto",
+) -> Experiment:
+    """Teach-Former on slices: 2D teachers, a 2D student.
+
+    A plan of `distilseg plan --slices` is taken as it is; of any other plan the slices across its coarsest
+    axis are taken, and as many of them in a batch as the patch was thick.
+
+    teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found.
+    student: h_denseformer_light, swin_unetr_light, ux_net or any other network.
+    teacher_options: options of a teacher's network, such as unetr.feature_size=8.
+    teacher_outputs: live asks the teachers at every step, recorded once per case, auto takes what asks less.
+    """
+    full = teach_former(
+        replace(study, plan=sliced(study.plan)),
+        teachers=teachers,
+        student=student,
+        student_options=student_options,
+        teacher_options=teacher_options,
+        teacher_outputs=teacher_outputs,
+    )
+    return replace(full, recipe="teach_former_2d")
 
 
 def teach_former_t1(
@@ -226,12 +261,25 @@ def _of(
     student: str,
     student_options: Options,
     teacher_options: Options,
-    **weights: float,
+    *,
+    attention: float = 1.0,
+    soft_labels: float = 1.0,
 ) -> Experiment:
-    """Options of teachers that a subset leaves out are left out with them, so that one command line fits all."""
-    chosen = {k: v for k, v in (teacher_options or {}).items() if str(k).partition(".")[0] in teachers}
-    told = {"student": student, "student_options": student_options, "teacher_options": chosen}
-    return replace(teach_former(study, teachers=teachers, **told, **weights), recipe=recipe)
+    """The options of teachers that a subset leaves out go with them: one command line fits all subsets."""
+    full = teach_former(
+        study,
+        teachers=teachers,
+        student=student,
+        student_options=student_options,
+        teacher_options={
+            key: value
+            for key, value in (teacher_options or {}).items()
+            if key.rpartition(".")[0] in teachers or key.rpartition(".")[0] not in (T1, T2, T3)
+        },
+        attention=attention,
+        soft_labels=soft_labels,
+    )
+    return replace(full, recipe=recipe)
 
 
 def _role(network: str) -> str:

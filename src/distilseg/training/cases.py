@@ -12,6 +12,7 @@ from pathlib import Path
 from ..data import augment
 from ..data.cache import CachedCase, cache_cases
 from ..data.patches import PatchSampler
+from ..data.slices import in_plane
 from ..errors import UserError, unknown
 from .experiment import Experiment
 
@@ -74,4 +75,8 @@ def make_augmentation(experiment: Experiment) -> augment.Augmentation:
     }
     if preset not in presets:
         raise unknown("augmentation", preset, presets)
-    return replace(presets[preset], flip_axes=experiment.sampling.flip_axes)
+    flip_axes, across = experiment.sampling.flip_axes, experiment.study.plan.slice_axis
+    if flip_axes is not None and across is not None:  # axes of the volume -> axes of the slice
+        kept = in_plane(range(3), across)
+        flip_axes = tuple(kept.index(axis) for axis in flip_axes if axis in kept)
+    return replace(presets[preset], flip_axes=flip_axes)

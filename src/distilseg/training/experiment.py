@@ -48,13 +48,13 @@ class Study:
         """The network `name` for these modalities, classes and patch, strided as planned if it lets one."""
         plan, given = self.plan, dict(options or {})
         if "strides" in describe(name).options:
-            given.setdefault("strides", [list(stride) for stride in plan.strides])
+            given.setdefault("strides", [list(stride) for stride in plan.network_strides])
         logits = len(plan.classes) if answers == "classes" else len(plan.regions)
         if not logits:
             raise UserError(
                 "the plan names no regions", 'add them, such as "regions": {"WT": [1, 2, 4], "TC": [1, 4]}'
             )
-        return NetworkSpec(name, len(plan.modalities), logits, plan.patch, given)
+        return NetworkSpec(name, len(plan.modalities), logits, plan.network_patch, given)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class Objective(nn.Module):
         """`about`: a batch's spacing and case ids; `others`: its unpaired batches, as the same arguments."""
         batch = _batch(image, label, about, others, maps)
         outputs = {}
-        # Frozen networks first, one after another: what each needs is free again when the student keeps its own.
+        # Frozen networks first, one by one: what each needs is free again when the student keeps its own.
         for name in sorted(self.method.roles, key=self.trained_roles.__contains__):
             role = self.method.roles[name]
             if name in self.recorded:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from ..data.cache import CachedCase, default_folder
 from ..data.maps import CaseMap, open_map
+from ..data.slices import slice_axis
 from ..distillation.method import Modalities, Role, whole_image
 from ..files import folder_written_whole, write_json
 from ..inference.denormals import denormals_flushed
@@ -53,11 +54,16 @@ class Teacher:
     digest: str
 
     def outputs(self, image: Tensor) -> dict[str, Tensor]:
-        """Logits and tapped features of a patch [1 M *P]."""
-        shown = self.about.input(Batch(image, image[:, :1]))
+        """Logits and tapped features of a patch [1 M *P]; a 2D network's answer is one voxel thick."""
+        across = slice_axis(image.shape[2:])
+        flat = image if across is None else image.squeeze(2 + across)
+        shown = self.about.input(Batch(flat, flat[:, :1]))
         with Tapped(self.network, self.about.taps) as tapped:
             found = tapped(shown)
-        return {"logits": found.logits, **found.features}
+        outputs = {"logits": found.logits, **found.features}
+        if across is None:
+            return outputs
+        return {name: output.unsqueeze(2 + across) for name, output in outputs.items()}
 
 
 def choose(
