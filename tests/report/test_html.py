@@ -186,3 +186,10 @@ def test_importing_the_report_loads_neither_torch_nor_matplotlib():
     heavy = ("torch", "matplotlib", "jinja2", "scipy")
     code = f"import sys, distilseg.report; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_quality_against_size_where_networks_differ(make_run):
+    values = {LIVER: [0.7] * N}
+    runs = [make_run(name, values, cost={"parameters": p}) for name, p in (("small", 1e6), ("large", 9e6))]
+    assert "Quality against size" in Page(render(compare_runs(runs))).text
+    assert "Quality against size" not in Page(render(compare_runs(runs[:1]))).text

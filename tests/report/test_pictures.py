@@ -28,6 +28,15 @@ def test_every_figure_is_a_document_of_its_own(make_run: MakeRun, tmp_path: Path
         assert "var(--" not in path.read_text(encoding="utf-8")
 
 
+def test_networks_of_different_sizes_have_a_figure_of_that(make_run: MakeRun, tmp_path: Path) -> None:
+    dice = {("tumour", "dice"): [0.5] * len(CASES)}
+    runs = [make_run(name, dice, cost={"parameters": p}) for name, p in (("small", 10), ("large", 90))]
+    assert "quality-and-size" in {path.stem for path in write_pictures(compare_runs(runs), tmp_path / "a")}
+    assert "quality-and-size" not in {
+        path.stem for path in write_pictures(compare_runs(runs[:1]), tmp_path / "b")
+    }
+
+
 def test_nothing_is_written_where_there_is_nothing_to_draw(make_run: MakeRun, tmp_path: Path) -> None:
     alone = make_run("alone", {("tumour", "dice"): [0.5] * len(CASES)}, overlays=False, curves=False)
     names = {path.stem for path in write_pictures(compare_runs([alone]), tmp_path)}

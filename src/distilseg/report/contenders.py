@@ -234,8 +234,10 @@ def _short(value: Any) -> Any:
 def _options_told(run: Run, experiment: Mapping[str, Any]) -> dict[str, Any]:
     """The options by which two runs of one recipe may be told apart, those of the network among them."""
     told = _options(experiment)
-    inner = told.pop("network_options", None)
-    return {**told, **(inner if isinstance(inner, Mapping) else {})}
+    for name in ("network_options", "student_options"):
+        inner = told.pop(name, None)
+        told |= inner if isinstance(inner, Mapping) else {}
+    return told
 
 
 def _description(run: Run, experiment: Mapping[str, Any]) -> dict[str, Any]:

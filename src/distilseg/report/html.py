@@ -16,6 +16,7 @@ from .. import __version__
 from ..files import write_text
 from ..runs import Run
 from . import curves, figures, overlays, words
+from .bubbles import bubbles
 from .cautions import leaks
 from .comparison import MEAN, Comparison, compare_runs
 from .contenders import evaluation, seen_cases, training_cases
@@ -129,6 +130,7 @@ def _figures(comparison: Comparison) -> dict[str, Any]:
         "validation": Markup(curves.validation_curves(comparison)),
         "losses": Markup(curves.loss_curves(comparison)),
         "cost": Markup(figures.cost_bars(comparison)),
+        "bubbles": Markup(bubbles(comparison)),
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..files import write_text
 from . import curves, figures, overlays
+from .bubbles import bubbles
 from .comparison import Comparison
 
 # The colours of the page on white paper, where a figure stands alone; see report.html.j2.
@@ -23,8 +24,8 @@ PAPER = {
 def write_pictures(comparison: Comparison, folder: Path | str) -> list[Path]:
     """Writes every figure that has something to show into `folder`; returns the files.
 
-    every-case.svg, slices.svg, validation.svg, losses.svg, cost.svg, and differences.svg (where several
-    contenders have a control: differences-NAME.svg).
+    every-case.svg, slices.svg, validation.svg, losses.svg, cost.svg, quality-and-size.svg, and
+    differences.svg (where several contenders have a control: differences-NAME.svg).
     """
     students = [c.name for c in comparison.contenders if comparison.controls[c.name]]
     drawn = {
@@ -33,6 +34,7 @@ def write_pictures(comparison: Comparison, folder: Path | str) -> list[Path]:
         "validation": curves.validation_curves(comparison),
         "losses": curves.loss_curves(comparison),
         "cost": figures.cost_bars(comparison),
+        "quality-and-size": bubbles(comparison),
     }
     for name in students:
         title = f"differences-{_slug(name)}" if len(students) > 1 else "differences"
