@@ -11,7 +11,7 @@ from distilseg.data.formats import read_dataset
 from distilseg.data.image import read_scan
 from distilseg.errors import UserError
 from distilseg.evaluation import evaluate_case
-from distilseg.judge import judge
+from distilseg.judge import judge, judge_slices
 from distilseg.networks.build import NetworkSpec, build
 from distilseg.networks.count import parameters
 from distilseg.runs import Run, read_rows
@@ -86,6 +86,64 @@ def test_it_is_judged_once_and_again_on_request(judged: Run, study: Study) -> No
     assert judged.metrics.stat().st_mtime_ns > before
     assert judged.read(judged.folder / "evaluation.json")["tolerance_mm"] == 2.0
     judge(judged, study.dataset, device="cpu")
+
+
+def test_slices_are_judged_beside_and_nothing_else_changes(
+    judged: Run, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the label maps that are there; each row is that of the slice alone."""
+    before = {path: path.read_bytes() for path in judged.folder.rglob("*") if path.is_file()}
+    with monkeypatch.context() as patch:
+        patch.setattr("distilseg.judge.load_predictor", None)  # nothing is predicted again
+        rows = judge_slices(judged, study.dataset, empty="one", slice_axis=1, device="cpu")
+    changed = {path for path in judged.folder.rglob("*") if path.is_file() and path not in before}
+    assert changed == {judged.slices / "metrics.csv", judged.slices / "evaluation.json"}
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert judged.read(judged.slices / "evaluation.json") == {
+        "cases": list(study.split.test),
+        "weights": "best",
+        "empty": "one",
+        "by": "slice",
+        "slice_axis": 1,
+    }
+    id = study.split.test[0]
+    label = study.dataset.case(id).label
+    assert label is not None
+    truth, written = read_scan(label).array, read_scan(judged.predictions / f"{id}.nii.gz").array
+    n = truth.shape[1] // 2
+    alone = evaluate_case(
+        truth[:, n],
+        written[:, n],
+        case=f"{id}#{n:03d}",
+        labels=study.plan.labels,
+        spacing_mm=(1, 1),
+        metrics=("dice", "iou"),
+        empty="one",
+    )
+    assert [row for row in rows if row["case"] == f"{id}#{n:03d}"] == alone
+
+    # Asked again it reads what it wrote; without the label maps it predicts, to the same numbers.
+    stored = judge_slices(judged, study.dataset, empty="one", slice_axis=1, device="cpu")
+    assert [float(row["value"]) for row in stored] == [row["value"] for row in rows]
+    predicted = judge_slices(judged, study.dataset, empty="one", slice_axis=1, device="cpu", again=True)
+    assert predicted == rows
+
+
+def test_slices_of_other_weights_are_predicted(
+    judged: Run, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The label maps that are there are of the best weights: those of the last are not read from them."""
+
+    def asked(folder: Path, *, weights: str, **options: object) -> None:
+        raise UserError(f"the {weights} weights are asked for", "")
+
+    monkeypatch.setattr("distilseg.judge.load_predictor", asked)
+    with pytest.raises(UserError, match="the last weights"):
+        judge_slices(judged, study.dataset, weights="last", device="cpu")
+    # What a judgement that was cut short left is younger than the record of the one before.
+    (judged.predictions / f"{study.split.test[0]}.nii.gz").touch()
+    with pytest.raises(UserError, match="the best weights"):
+        judge_slices(judged, study.dataset, device="cpu")
 
 
 def test_unlabelled_and_untrained_are_refused(judged: Run, study: Study, tmp_path: Path) -> None:

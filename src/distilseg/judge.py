@@ -1,6 +1,7 @@
 """A run judged on cases it never saw: label maps in the scans' own space, metrics, cost, pictures.
 
-Writes predictions/, metrics.csv, evaluation.json, cost.json and overlays.npz of the run folder.
+Writes predictions/, metrics.csv, evaluation.json, cost.json and overlays.npz of the run folder. Slices, where
+they are asked for, are judged in by-slice/, and nothing else of the run is touched.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .data.image import Scan, read_scan, write_label_map
 from .data.plan import load_plan
 from .data.splits import load_split
 from .errors import UserError
+from .evaluation.by_slice import evaluate_slices
 from .evaluation.evaluate import evaluate_case
 from .export.cost import measure_cost
 from .files import write_json, written_whole
@@ -50,16 +52,14 @@ def judge(
     if it moved since training; `trust`: a network of one's own that may be run, see `load_network`.
     `modalities`: the scans that are read; the others count as missing, which few networks accept.
     """
-    about = run.read(run.experiment)
-    if not run.best.is_file():
-        raise UserError(
-            f"{run.folder} has no trained weights yet", "repeat its `distilseg train` command, it resumes"
-        )
-    dataset = dataset or read_dataset(about["dataset"]["folder"], about["dataset"]["layout"])
-    chosen = list(cases if cases is not None else load_split(run.split, dataset.cases).test)
-    if not chosen:
-        raise UserError(f"{run.name}: its split holds no test cases", "name cases with --cases")
-    way = {"cases": chosen, "weights": weights, "tolerance_mm": tolerance_mm, "empty": empty, "unit": "mm"}
+    dataset, chosen = _asked(run, dataset, cases)
+    way: dict[str, Any] = {
+        "cases": chosen,
+        "weights": weights,
+        "tolerance_mm": tolerance_mm,
+        "empty": empty,
+        "unit": "mm",
+    }
     if modalities is not None:
         way["modalities"] = list(modalities)
     recorded = run.folder / "evaluation.json"
@@ -104,6 +104,87 @@ def judge(
     return rows
 
 
+def judge_slices(
+    run: Run,
+    dataset: Dataset | None = None,
+    *,
+    cases: Sequence[str] | None = None,
+    weights: str = "best",
+    empty: str = "nan",
+    slice_axis: int | None = None,
+    device: str = "auto",
+    again: bool = False,
+    trust: str | None = None,
+    modalities: Sequence[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Rows of every slice of the run's test cases (or of `cases`): see `evaluation.by_slice`.
+
+    Options as of `judge`. Label maps that `judge` left are read, where it was asked for the same weights and
+    modalities; what is missing is predicted, and not kept.
+    """
+    dataset, chosen = _asked(run, dataset, cases)
+    way = {"cases": chosen, "weights": weights, "empty": empty, "by": "slice", "slice_axis": slice_axis}
+    if modalities is not None:
+        way["modalities"] = list(modalities)
+    metrics, recorded = run.slices / "metrics.csv", run.slices / "evaluation.json"
+    if not again and recorded.is_file() and metrics.is_file() and run.read(recorded) == way:
+        return read_rows(metrics)
+
+    plan = load_plan(run.plan)
+    shown = plan.modalities if modalities is None else tuple(modalities)
+    predictor: Predictor | None = None
+    rows: list[dict[str, Any]] = []
+    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
+        for id in bar.track(chosen, description=f"judging {run.name} by slice"):
+            case = dataset.case(id)
+            _, reference = _read(case, ())
+            written = _prediction(run, case, reference)
+            if not again and _is_of(run, written, id, weights, modalities):
+                labels = read_scan(written).array
+            else:
+                predictor = predictor or load_predictor(
+                    run.folder, weights=weights, device=device, trust=trust
+                )
+                labels = predictor.segment(_read(case, shown)[0], case=id)
+            rows += evaluate_slices(
+                reference.array,
+                labels,
+                case=id,
+                labels=plan.regions or plan.labels,
+                spacing_mm=reference.geometry.spacing_mm,
+                axis=slice_axis,
+                empty=empty,  # type: ignore[arg-type]
+            )
+    write_rows(metrics, rows)
+    write_json(recorded, way)
+    return rows
+
+
+def _asked(run: Run, dataset: Dataset | None, cases: Sequence[str] | None) -> tuple[Dataset, list[str]]:
+    """Where the cases are, and which; raises UserError for a run that cannot be judged."""
+    about = run.read(run.experiment)
+    if not run.best.is_file():
+        raise UserError(
+            f"{run.folder} has no trained weights yet", "repeat its `distilseg train` command, it resumes"
+        )
+    dataset = dataset or read_dataset(about["dataset"]["folder"], about["dataset"]["layout"])
+    chosen = list(cases if cases is not None else load_split(run.split, dataset.cases).test)
+    if not chosen:
+        raise UserError(f"{run.name}: its split holds no test cases", "name cases with --cases")
+    return dataset, chosen
+
+
+def _is_of(run: Run, written: Path, id: str, weights: str, modalities: Sequence[str] | None) -> bool:
+    """Whether the run's last judgement left this label map, and was of these weights and modalities."""
+    recorded = run.folder / "evaluation.json"
+    if not (written.is_file() and recorded.is_file()):
+        return False
+    way = run.read(recorded)
+    same = (way.get("weights"), way.get("modalities")) == (weights, modalities and list(modalities))
+    # A judgement that was cut short has left label maps younger than the record of the one before.
+    return same and id in way["cases"] and written.stat().st_mtime_ns <= recorded.stat().st_mtime_ns
+
+
 def _read(case: Case, modalities: Sequence[str]) -> tuple[dict[str, Scan], Scan]:
     if case.label is None:
         raise UserError(f"case {case.id} has no label map", "only labelled cases can be judged")
@@ -116,8 +197,12 @@ def _files(case: Case, modalities: Sequence[str]) -> dict[str, tuple[str, int | 
 
 def _write_prediction(run: Run, case: Case, labels: NDArray[Any], like: Scan) -> None:
     run.predictions.mkdir(exist_ok=True)
+    write_label_map(_prediction(run, case, like), labels, like)
+
+
+def _prediction(run: Run, case: Case, like: Scan) -> Path:
     ending = ".nii.gz" if like.path.name.endswith((".nii", ".nii.gz")) else Path(like.path.name).suffix
-    write_label_map(run.predictions / f"{case.id}{ending}", labels, like)
+    return run.predictions / f"{case.id}{ending}"
 
 
 def _picture(

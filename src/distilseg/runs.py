@@ -12,6 +12,7 @@
     cost.json               parameters, GFLOPs, seconds a case, peak memory
     overlays.npz            slices of a few test cases, for the report's pictures
     predictions/            label maps
+    by-slice/               metrics.csv and evaluation.json of the slices, where these were asked for
 
 Standard library only: the report reads runs where no torch is installed.
 """
@@ -99,6 +100,11 @@ class Run:
     def predictions(self) -> Path:
         """A label map per test case."""
         return self.folder / "predictions"
+
+    @property
+    def slices(self) -> Path:
+        """What each slice scored: a folder with a metrics.csv and an evaluation.json of its own."""
+        return self.folder / "by-slice"
 
     @property
     def name(self) -> str:

@@ -114,6 +114,23 @@ def test_evaluate_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(read_rows(Path("own.csv"))) == len(read_rows(student().metrics))
 
 
+def test_evaluate_slices(capsys: pytest.CaptureFixture[str]) -> None:
+    before = student().metrics.read_bytes()
+    typed(f"distilseg evaluate {student().folder} --by slice --empty one --slice-axis 0")
+    out = capsys.readouterr().out
+    assert "40 slices of 2 cases" in out
+    assert "not independent" in out
+    assert str(student().slices / "metrics.csv") in out
+    assert student().metrics.read_bytes() == before
+    rows = read_rows(student().slices / "metrics.csv")
+    assert {row["metric"] for row in rows} == {"dice", "iou"}
+    typed("distilseg evaluate SCANS/labelsTr SCANS/labelsTr --by slice --out slices.csv")
+    assert "of 8 cases" in capsys.readouterr().out
+    assert {row["value"] for row in read_rows(Path("slices.csv"))} == {"1.0", "nan"}
+    typed(f"distilseg evaluate {student().folder} --by slice --tolerance-mm 2", code=2)
+    assert "slices have no distances" in capsys.readouterr().err
+
+
 def test_predict_then_evaluate_two_folders(capsys: pytest.CaptureFixture[str]) -> None:
     run = student()
     typed(

@@ -17,7 +17,7 @@ SPACING = (0.5, 0.5, 3.0)
 
 
 def lesion() -> tuple[np.ndarray, np.ndarray]:
-    """Ten slices: 4 voxels in slices 4 and 5 each. Predicted: 2 of those in slice 4, and 4 voxels in slice 6."""
+    """Ten slices: 4 voxels in slices 4 and 5 each. Predicted: 2 of those in slice 4, and 4 in slice 6."""
     reference, prediction = np.zeros((2, 8, 8, 10), np.uint8)
     reference[2:4, 2:4, 4:6] = 1
     prediction[2:4, 2:3, 4] = 1

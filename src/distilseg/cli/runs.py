@@ -28,6 +28,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg evaluate runs/DATASET/RUN --cases case_01,case_07 --again",
         "distilseg evaluate runs/DATASET/u_hemis-1a2b3c4d --modalities CT",
         "distilseg evaluate REFERENCES PREDICTIONS --labels 1=anterior,2=posterior --out metrics.csv",
+        "distilseg evaluate runs/DATASET/RUN --by slice --empty one  # as some papers score",
     )
     of_compare = examples("distilseg compare runs/DATASET --out table.csv --html report.html")
     of_predict = examples(
@@ -63,7 +64,13 @@ def evaluate(
     ] = None,
     unit: Annotated[str, typer.Option(help="Two folders: mm or voxel.")] = "mm",
     tolerance_mm: Annotated[float, typer.Option(min=0, help="Of the NSD.")] = 1.0,
-    empty: Annotated[str, typer.Option(help="Empty structures: nan, monai, brats or worst.")] = "nan",
+    empty: Annotated[str, typer.Option(help="Empty structures: nan, monai, brats, worst or one.")] = "nan",
+    by: Annotated[
+        str, typer.Option(help="case, or slice: each slice a case of its own, Dice and IoU.")
+    ] = "case",
+    slice_axis: Annotated[
+        int | None, typer.Option(help="By slice: 0, 1 or 2; else across the largest spacing.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A CSV table: case, label, metric, value.")] = None,
 ) -> None:
     """Judge a run on cases it never saw, or one folder of label maps against another."""
@@ -90,11 +97,15 @@ def evaluate(
             unit=unit,
             tolerance_mm=tolerance_mm,
             empty=empty,
+            by=by,
+            slice_axis=slice_axis,
             out=out,
             progress=progress,
         )
-    show.print_scores(found.rows)
+    show.print_scores(found.rows, by=by)
     inside = run if modalities is None else run / "given-..."
+    if by == "slice":
+        inside /= "by-slice"
     written = out if out is not None else inside / "metrics.csv" if predictions is None else None
     if written is not None:
         show.say(f"written to {written}")

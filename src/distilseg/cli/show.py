@@ -91,9 +91,10 @@ def _plainly(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def print_scores(rows: Sequence[Mapping[str, Any]]) -> None:
-    """A row per structure, a column per metric: mean, under it the standard deviation over cases."""
+def print_scores(rows: Sequence[Mapping[str, Any]], *, by: str = "case") -> None:
+    """A row per structure, a column per metric: mean, under it the deviation, over cases or slices."""
     from ..evaluation import summarise_rows
+    from ..evaluation.by_slice import case_of
     from ..report.contenders import METRICS
 
     summary = summarise_rows(rows)
@@ -105,7 +106,13 @@ def print_scores(rows: Sequence[Mapping[str, Any]]) -> None:
     labels = list(dict.fromkeys(row["label"] for row in summary))
     drawn = [[label, *(cells.get((label, name), "") for name in names)] for label in labels]
     console().print(table(["structure", *columns], drawn, right=columns))
-    say(f"{len({row['case'] for row in rows})} cases; mean ± standard deviation over cases")
+    ids = {row["case"] for row in rows}
+    if by == "slice":
+        cases = len({case_of(id) for id in ids})
+        say(f"{len(ids)} slices of {cases} cases; mean ± standard deviation over slices")
+        say("slices of one case are not independent; `distilseg compare --by slice` tests over cases")
+    else:
+        say(f"{len(ids)} cases; mean ± standard deviation over cases")
 
 
 def _score(row: Mapping[str, Any]) -> str:

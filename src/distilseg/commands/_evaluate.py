@@ -13,8 +13,8 @@ from ..data.formats import read_dataset
 from ..data.formats.common import image_files, labels_beside, read_json, value_to_name
 from ..data.image import Scan, read_scan, stem
 from ..errors import UserError
-from ..evaluation import evaluate_cases
-from ..judge import judge
+from ..evaluation.evaluate import check_by, evaluate_cases
+from ..judge import judge, judge_slices
 from ..runs import open_run, write_rows
 from ..subsets import given
 
@@ -45,6 +45,8 @@ def evaluate(
     unit: str = "mm",
     tolerance_mm: float = 1.0,
     empty: str = "nan",
+    by: str = "case",
+    slice_axis: int | None = None,
     out: Path | str | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Evaluation:
@@ -56,23 +58,31 @@ def evaluate(
     unless `again`. Two folders: label maps are matched by file name without ending; `labels` names their
     values ({1: "anterior"}) or the dataset.json that does (default: the one beside the references). `out` is
     a CSV table of the rows.
+
+    `by="slice"` scores every slice as a case of its own (`evaluation.by_slice`), by Dice and IoU, across
+    `slice_axis` or the axis of the largest spacing. Of a run, that lies in its folder `by-slice`.
     """
+    check_by(by, slice_axis)
+    if by == "slice" and (unit, tolerance_mm) != ("mm", 1.0):
+        raise UserError(
+            "a unit or a tolerance is given, but slices have no distances", "leave them out, or add --by case"
+        )
     if predictions is None:
         dataset = None if data is None else read_dataset(data)
         judged = open_run(run) if modalities is None else given(open_run(run), modalities)
-        rows = judge(
-            judged,
-            dataset,
-            modalities=None if modalities is None else judged.read(judged.experiment)["options"]["given"],
-            cases=cases,
-            weights=weights,
-            tolerance_mm=tolerance_mm,
-            empty=empty,
-            device=device,
-            again=again,
-            trust=trust,
-        )
-        found = Evaluation(rows)
+        told: dict[str, Any] = {
+            "modalities": None if modalities is None else judged.read(judged.experiment)["options"]["given"],
+            "cases": cases,
+            "weights": weights,
+            "empty": empty,
+            "device": device,
+            "again": again,
+            "trust": trust,
+        }
+        if by == "slice":
+            found = Evaluation(judge_slices(judged, dataset, slice_axis=slice_axis, **told))
+        else:
+            found = Evaluation(judge(judged, dataset, tolerance_mm=tolerance_mm, **told))
     else:
         found = _folders(
             Path(run),
@@ -82,6 +92,8 @@ def evaluate(
             unit=unit,
             tolerance_mm=tolerance_mm,
             empty=empty,
+            by=by,
+            slice_axis=slice_axis,
             progress=progress,
         )
     if out is not None:
