@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from .data.case import Case, Dataset
 from .data.formats import read_dataset
-from .data.image import Scan, read_scan, write_label_map
+from .data.image import Scan, read_label, read_scan, write_label_map
 from .data.plan import load_plan
 from .data.splits import load_split
 from .errors import UserError
@@ -188,11 +188,11 @@ def _is_of(run: Run, written: Path, id: str, weights: str, modalities: Sequence[
 def _read(case: Case, modalities: Sequence[str]) -> tuple[dict[str, Scan], Scan]:
     if case.label is None:
         raise UserError(f"case {case.id} has no label map", "only labelled cases can be judged")
-    return {name: read_scan(case.images[name]) for name in modalities}, read_scan(case.label)
+    return {name: read_scan(case.images[name]) for name in modalities}, read_label(case)
 
 
-def _files(case: Case, modalities: Sequence[str]) -> dict[str, tuple[str, int | None]]:
-    return {name: (str(case.images[name].path), case.images[name].channel) for name in modalities}
+def _files(case: Case, modalities: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    return {name: case.images[name].plain() for name in modalities}
 
 
 def _write_prediction(run: Run, case: Case, labels: NDArray[Any], like: Scan) -> None:

@@ -288,7 +288,7 @@ def test_what_cannot_be_read_says_so(tmp_path: Path, name: str) -> None:
 
 
 def test_an_unknown_layout_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"did you mean 'nnunet'.* msd, nnunet, brats, table, folders"):
+    with pytest.raises(UserError, match=r"did you mean 'nnunet'.* msd, nnunet, brats, hecktor, picai, table, folders"):
         read_dataset(tmp_path, layout="nnunett")
 
 

@@ -75,8 +75,12 @@ def fingerprint_of(dataset: Dataset, cache: Path | None = None) -> Fingerprint:
     files = sorted({source.path for case in dataset.cases for source in case.images.values()})
     files += sorted(case.label for case in dataset.cases if case.label)
     state = [(str(f.absolute()), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.exists()]
+    changed = [
+        (case.id, [(str(s.onto), s.box_mm) for s in case.images.values()], dict(case.merged))
+        for case in dataset.cases
+    ]
     key = hashlib.blake2b(
-        repr((dataset.name, dict(dataset.labels), state)).encode(), digest_size=12
+        repr((dataset.name, dict(dataset.labels), state, changed)).encode(), digest_size=12
     ).hexdigest()
     kept = (cache or Path(platformdirs.user_cache_dir("distilseg"))) / "fingerprints" / f"{key}.json"
     if kept.is_file():

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from ..files import folder_written_whole, write_json
 from .case import Case, Dataset
-from .image import read_scan, read_scans
+from .image import read_label, read_scans
 from .plan import Plan
 from .preprocess import VERSION, Grid, preprocess
 
@@ -171,7 +171,7 @@ def _entry(case: Case, plan: Plan, folder: Path, known: Digests, digests: Digest
 
 
 def _make(case: Case, plan: Plan, entry: Path) -> None:
-    label = None if case.label is None else read_scan(case.label)
+    label = None if case.label is None else read_label(case)
     wanted = {name: case.images[name] for name in plan.modalities if name in case.images}
     done = preprocess(read_scans(wanted), label, plan, case=case.id)
     with folder_written_whole(entry) as aside:
@@ -193,12 +193,16 @@ def _make(case: Case, plan: Plan, entry: Path) -> None:
 
 def _key(case: Case, plan: Plan, known: Digests, digests: Digests) -> str:
     """Names the entry by what its voxels depend on, and by nothing else (not by the case's name or place)."""
-    images = [
-        [name, case.images[name].channel, _digest(case.images[name].path, known, digests)]
-        for name in plan.modalities
-        if name in case.images
-    ]
-    label = None if case.label is None else _digest(case.label, known, digests)
+    images: list[Any] = []
+    for name, source in ((name, case.images[name]) for name in plan.modalities if name in case.images):
+        images.append([name, source.channel, _digest(source.path, known, digests)])
+        if source.onto is not None:
+            images.append(["onto", _digest(source.onto, known, digests)])
+        if source.box_mm:
+            images.append(["box", source.box_mm])
+    label: Any = None if case.label is None else _digest(case.label, known, digests)
+    if case.merged:
+        label = [label, sorted(case.merged.items())]
     recipe = json.dumps([VERSION, images, label, plan.preprocessing()], sort_keys=True)
     return hashlib.blake2b(recipe.encode(), digest_size=20).hexdigest()
 

@@ -7,18 +7,36 @@ Voxel axes are I J K as stored; an affine maps voxel indices to RAS+ millimetres
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError, unknown
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where one modality of one case is: a file, or one channel (last axis) of a 4D file."""
+    """Where one modality of one case is: a file, or one channel (last axis) of a 4D file.
+
+    Where modalities were stored on grids of their own, `onto` and `box_mm` bring them together when read.
+    """
 
     path: Path
     channel: int | None = None
+    onto: Path | None = None  # resampled onto the grid of this file
+    box_mm: tuple[tuple[float, float], ...] = ()  # low, high along R, A and S: voxels beyond are 0
+
+    def plain(self) -> tuple[Any, ...]:
+        """For JSON; `of_plain` inverts it."""
+        return str(self.path), self.channel, self.onto and str(self.onto), self.box_mm
+
+    @classmethod
+    def of_plain(
+        cls, path: str, channel: int | None = None, onto: str | None = None, box_mm: Any = ()
+    ) -> Source:
+        """The source of these plain values."""
+        box = tuple((float(low), float(high)) for low, high in box_mm)
+        return cls(Path(path), channel, Path(onto) if onto else None, box)
 
 
 @dataclass(frozen=True)
@@ -29,6 +47,7 @@ class Case:
     images: Mapping[str, Source]
     label: Path | None = None
     patient: str = ""  # cases of one patient never fall on both sides of a split; "" means: its own
+    merged: Mapping[int, int] = field(default_factory=dict)  # value in the label map -> what it counts as
 
     @property
     def group(self) -> str:

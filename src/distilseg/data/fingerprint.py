@@ -156,7 +156,7 @@ def working_shapes(
 
 
 def _measure_case(case: Case, dataset: Dataset) -> tuple[CaseMeasures, dict[str, NDArray[Any]]]:
-    from .image import read_scan, read_scans
+    from .image import read_label, read_scans
 
     missing = [name for name in dataset.modalities if name not in case.images]
     if missing or case.label is None:
@@ -166,7 +166,7 @@ def _measure_case(case: Case, dataset: Dataset) -> tuple[CaseMeasures, dict[str,
         )
     try:
         scans = read_scans({name: case.images[name] for name in dataset.modalities})
-        label = read_scan(case.label)
+        label = read_label(case)
     except UserError as error:
         raise UserError(f"case {case.id}: {error.cause}", error.fix) from error
     except Exception as error:

@@ -1,17 +1,18 @@
 """Scans and label maps on disk: NIfTI, NRRD and MetaImage, read once and in their stored type.
 
 Arrays have the voxel axes as stored, [I J K]; an affine maps voxel indices to RAS+ millimetres, whatever
-convention the file itself has (NRRD and MetaImage store LPS+). Nothing is reoriented, resampled or cast here;
-NIfTI's intensity scaling is applied only where it changes something.
+convention the file itself has (NRRD and MetaImage store LPS+). Nothing is reoriented or cast here, nor
+resampled unless a `Source` says so; NIfTI's intensity scaling is applied only where it changes something.
 
 `read_scan` reads one modality, `read_scans` a case (a file that holds several modalities is read once),
-`read_geometry` only the header. `write_label_map` puts labels back into a scan's own space.
+`read_label` its label map, `read_geometry` only the header. `write_label_map` puts labels back into a scan's
+own space.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import written_whole
-from .case import Source
+from .case import Case, Source
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 ENDINGS = (*NIFTI_ENDINGS, ".nrrd", ".mha", ".mhd")
@@ -98,7 +99,7 @@ def read_stored(path: Path) -> Stored:
 def read_scan(source: Source | Path) -> Scan:
     """The 3D scan at `source`: a file, or one channel of a 4D file. Raises `UserError`, naming the file."""
     source = source if isinstance(source, Source) else Source(source)
-    return scan_of(read_stored(source.path), source)
+    return _placed(scan_of(read_stored(source.path), source), source)
 
 
 def read_scans(images: Mapping[str, Source]) -> dict[str, Scan]:
@@ -107,7 +108,32 @@ def read_scans(images: Mapping[str, Source]) -> dict[str, Scan]:
     for source in images.values():
         if source.path not in stored:
             stored[source.path] = read_stored(source.path)
-    return {name: scan_of(stored[source.path], source) for name, source in images.items()}
+    return {name: _placed(scan_of(stored[source.path], source), source) for name, source in images.items()}
+
+
+def read_label(case: Case) -> Scan:
+    """The label map of a labelled case, values that are merged counted as one. Raises `UserError`."""
+    if case.label is None:
+        raise UserError(f"case {case.id} has no label map", "label it, or leave it out")
+    return merged_values(read_scan(case.label), case)
+
+
+def merged_values(scan: Scan, case: Case) -> Scan:
+    """The label map with the values that the case merges."""
+    if not case.merged:
+        return scan
+    array = scan.array.copy()
+    for value, counts_as in case.merged.items():
+        array[scan.array == value] = counts_as
+    return replace(scan, array=array)
+
+
+def _placed(scan: Scan, source: Source) -> Scan:
+    if source.onto is None and not source.box_mm:
+        return scan
+    from .placing import placed
+
+    return placed(scan, source)
 
 
 def scan_of(stored: Stored, source: Source) -> Scan:

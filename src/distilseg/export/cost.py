@@ -24,7 +24,7 @@ from ..runs import Run
 WARM_CASES = 3  # at least, for the median
 ENOUGH_S = 6.0  # of timing: a median over many cases shrugs off what else the machine does
 
-Scans = Mapping[str, tuple[str, int | None]]  # modality -> file, channel
+Scans = Mapping[str, tuple[Any, ...]]  # modality -> file, channel, ...: a `Source` in plain values
 
 
 def measure_cost(
@@ -72,9 +72,7 @@ def _measure(
     _reset_peak()
     seconds, voxels = [], []
     for case, images in cases.items():
-        scans = {
-            modality: read_scan(Source(Path(file), channel)) for modality, (file, channel) in images.items()
-        }
+        scans = {modality: read_scan(Source.of_plain(*plain)) for modality, plain in images.items()}
         start = time.perf_counter()
         labels = predictor.segment(scans, case=case)
         seconds.append(time.perf_counter() - start)

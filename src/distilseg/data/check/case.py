@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..case import Case, Dataset, Source
-from ..image import Scan, Stored, UnreadableImage, read_stored, scan_of
+from ..image import Scan, Stored, UnreadableImage, merged_values, read_stored, scan_of
 from .grid import Placed, check_grid, compare_grids
 from .label import check_label
 from .report import Findings, voxels
@@ -23,12 +23,12 @@ def check_case(case: Case, dataset: Dataset, tolerance_mm: float) -> Findings:
         channels = {name: source for name, source in case.images.items() if source.path == path}
         for name, scan in _scans(path, channels, found):
             _check_voxels(scan.array, name, path, found)
-            if check_grid(scan, found):
+            if check_grid(scan, found) and channels[name].onto is None:  # else it is resampled when read
                 reference = reference or Placed(scan.geometry, path)
                 compare_grids(scan, reference, f"{name} image", tolerance_mm, found)
     if case.label is not None:
         for _, scan in _scans(case.label, {"label": Source(case.label)}, found):
-            check_label(scan, dataset.labels, found)
+            check_label(merged_values(scan, case), dataset.labels, found)
             if check_grid(scan, found) and reference is not None:
                 compare_grids(scan, reference, "label", tolerance_mm, found)
     return found

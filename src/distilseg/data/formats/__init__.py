@@ -11,19 +11,21 @@ from types import ModuleType
 
 from ...errors import UserError, unknown
 from ..case import Dataset
-from . import brats, folders, msd, nnunet, table
+from . import brats, folders, hecktor, msd, nnunet, picai, table
 
 LAYOUTS: dict[str, ModuleType] = {
     "msd": msd,
     "nnunet": nnunet,
     "brats": brats,
+    "hecktor": hecktor,
+    "picai": picai,
     "table": table,
     "folders": folders,
 }
 _LOOKED_FOR = (
     "looked for: dataset.json with 'training' (Decathlon) or 'channel_names' (nnU-Net v2), a CSV table with"
     " the columns case, image:<modality>, label, the folders images/ and labels/ (imagesTr/, labelsTr/), or"
-    " BraTS' folders of patients"
+    " the folders of BraTS, HECKTOR 2021 or PI-CAI"
 )
 
 
