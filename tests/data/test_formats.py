@@ -288,7 +288,8 @@ def test_what_cannot_be_read_says_so(tmp_path: Path, name: str) -> None:
 
 
 def test_an_unknown_layout_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"did you mean 'nnunet'.* msd, nnunet, brats, hecktor, picai, table, folders"):
+    known = r"did you mean 'nnunet'.* msd, nnunet, brats, hecktor, picai, table, folders"
+    with pytest.raises(UserError, match=known):
         read_dataset(tmp_path, layout="nnunett")
 
 
