@@ -1,9 +1,9 @@
 """Quality against size in one picture, as papers on small networks open with.
 
 Across: parameters, on a logarithmic axis. Up: the mean over test cases, with its 95 % bootstrap interval. A
-bubble's area: multiply-accumulates of one forward pass of one patch. Runs of one network would hide each other:
-they stand side by side, the lowest first, over a bracket that points at their number of parameters. An arrow
-leads from the control's level to each run that is measured against it.
+bubble's area: multiply-accumulates of one forward pass of one patch. Runs of one network would hide each
+other: they stand side by side, the lowest first, over a bracket that points at their number of parameters. An
+arrow leads from the control's level to each run that is measured against it.
 """
 
 from __future__ import annotations
