@@ -127,6 +127,13 @@ def test_evaluate_slices(capsys: pytest.CaptureFixture[str]) -> None:
     typed("distilseg evaluate SCANS/labelsTr SCANS/labelsTr --by slice --out slices.csv")
     assert "of 8 cases" in capsys.readouterr().out
     assert {row["value"] for row in read_rows(Path("slices.csv"))} == {"1.0", "nan"}
+    control = next(Path("runs/Phantom").glob("supervised-*"))
+    typed(f"distilseg evaluate {control} --by slice --empty one --slice-axis 0")
+    typed("distilseg compare runs/Phantom --by slice --out slices.csv")
+    assert "IoU" in capsys.readouterr().out
+    assert {row["pairs"] for row in read_rows(Path("slices.csv"))} == {"", "2"}
+    typed("distilseg compare runs/Phantom --by slice --html slices.html", code=2)
+    assert "about cases, not slices" in capsys.readouterr().err
     typed(f"distilseg evaluate {student().folder} --by slice --tolerance-mm 2", code=2)
     assert "slices have no distances" in capsys.readouterr().err
 

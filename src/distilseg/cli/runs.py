@@ -30,7 +30,10 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg evaluate REFERENCES PREDICTIONS --labels 1=anterior,2=posterior --out metrics.csv",
         "distilseg evaluate runs/DATASET/RUN --by slice --empty one  # as some papers score",
     )
-    of_compare = examples("distilseg compare runs/DATASET --out table.csv --html report.html")
+    of_compare = examples(
+        "distilseg compare runs/DATASET --out table.csv --html report.html",
+        "distilseg compare runs/DATASET --by slice  # after: distilseg evaluate ... --by slice",
+    )
     of_predict = examples(
         "distilseg predict runs/DATASET/RUN scan.nii.gz predictions",
         "distilseg predict runs/DATASET/RUN FOLDER_OF_SCANS predictions --overwrite",
@@ -132,7 +135,11 @@ def _labels(text: str | None) -> dict[int, str] | Path | None:
 def compare(
     runs: RunFolders,
     control: Control = None,
-    metrics: Metrics = "dice,hd95,nsd",
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="By comma; the verdict is about the first. Else dice,hd95,nsd, by slice dice,iou."),
+    ] = None,
+    by: Annotated[str, typer.Option(help="case, or slice: a case's mean over its slices.")] = "case",
     out: Annotated[Path | None, typer.Option(help="A CSV table.")] = None,
     html: Annotated[Path | None, typer.Option(help="A page with figures.")] = None,
 ) -> None:
@@ -140,7 +147,8 @@ def compare(
     from .. import commands
     from ..report import print_comparison
 
-    comparison = commands.compare(runs, control=control, metrics=listed(metrics) or [], out=out, html=html)
+    chosen = None if metrics is None else listed(metrics) or []
+    comparison = commands.compare(runs, control=control, metrics=chosen, by=by, out=out, html=html)
     print_comparison(comparison, show.console())
     for path in (out, html):
         if path is not None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import UserError
+from ..evaluation.by_slice import SLICE_METRICS
+from ..evaluation.evaluate import check_by
 from ..report import Comparison, compare_runs, write_csv, write_report
 from ..runs import Run, find_runs, open_run
 
@@ -15,17 +18,24 @@ def compare(
     runs: Sequence[Path | str | Run] | Path | str,
     *,
     control: Path | str | None = None,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] | None = None,
+    by: str = "case",
     out: Path | str | None = None,
     html: Path | str | None = None,
 ) -> Comparison:
     """The runs' test results against their control; `out` is a CSV table, `html` a page with figures.
 
-    Each of `runs` is a run folder or a folder that holds run folders. `control`: see `compare_runs`.
+    Each of `runs` is a run folder or a folder that holds run folders. `control`, `by`: see `compare_runs`.
+    `metrics`: None is Dice, HD95 and NSD, by slice Dice and IoU.
     """
+    check_by(by)
+    if by == "slice" and html is not None:
+        raise UserError("the page is about cases, not slices", "leave out --html, or add --by case")
+    if metrics is None:
+        metrics = METRICS if by == "case" else SLICE_METRICS
     found = open_runs(runs)
     against = None if control is None else open_run(control)
-    comparison = compare_runs(found, control=against, metrics=metrics)
+    comparison = compare_runs(found, control=against, metrics=metrics, by=by)
     if out is not None:
         write_csv(comparison, Path(out))
     if html is not None:

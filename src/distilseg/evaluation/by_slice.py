@@ -17,7 +17,7 @@ Slices of one patient are alike; tests and intervals that took them for independ
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -80,21 +80,14 @@ def slice_axis(spacing_mm: Sequence[float]) -> int:
     return max(n for n, step_mm in enumerate(spacing_mm) if step_mm >= largest * (1 - SAME_SPACING))
 
 
-def by_case(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of slices as rows of cases: the mean over the slices that have a value; NaN where none has.
-
-    Values may be text (a CSV just read).
-    """
-    values: dict[tuple[str, str, str], list[float]] = {}
-    for row in rows:
-        key = (case_of(row["case"]), row["label"], row["metric"])
-        finite = values.setdefault(key, [])
-        if math.isfinite(value := float(row["value"])):
+def by_case(values: Mapping[str, float]) -> dict[str, float]:
+    """Values by slice as values by case: the mean over the slices that have one; NaN where none has."""
+    of_case: dict[str, list[float]] = {}
+    for slice_id, value in values.items():
+        finite = of_case.setdefault(case_of(slice_id), [])
+        if math.isfinite(value):
             finite.append(value)
-    return [
-        {"case": case, "label": label, "metric": metric, "value": fmean(finite) if finite else math.nan}
-        for (case, label, metric), finite in values.items()
-    ]
+    return {case: fmean(finite) if finite else math.nan for case, finite in of_case.items()}
 
 
 def case_of(slice_id: str) -> str:

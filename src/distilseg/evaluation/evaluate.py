@@ -207,7 +207,7 @@ def summarise_rows(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
     return summary
 
 
-def check_by(by: str, slice_axis: int | None) -> None:
+def check_by(by: str, slice_axis: int | None = None) -> None:
     """Raises `UserError` if `by` is no way to score, or a slice axis is named where none is asked for."""
     if by not in get_args(By):
         raise unknown("way to score", by, get_args(By))

@@ -24,11 +24,12 @@ def cautions(
     overall: str,
     scores: Mapping[tuple[str, str, str], Score],
     asked: Sequence[str],
+    by: str = "case",
 ) -> Iterator[str]:
     """Every caution that applies, the gravest first."""
     yield from leaks(competing)
     yield from _unfinished(competing)
-    yield from _different_conditions(competing, controls)
+    yield from _different_conditions(competing, controls, by)
     for name, control in controls.items():
         if control:
             own, other = (next(c for c in competing if c.name == n) for n in (name, control))
@@ -66,11 +67,11 @@ def _unfinished(competing: Sequence[Contender]) -> Iterator[str]:
 
 
 def _different_conditions(
-    competing: Sequence[Contender], controls: Mapping[str, str | None]
+    competing: Sequence[Contender], controls: Mapping[str, str | None], by: str
 ) -> Iterator[str]:
     plans = {c.name: c.runs[0].read(c.runs[0].plan) if c.runs[0].plan.is_file() else {} for c in competing}
     splits = {c.name: frozenset[str]().union(*map(training_cases, c.runs)) for c in competing}
-    judged = {c.name: evaluation(c.runs[0]) for c in competing}
+    judged = {c.name: evaluation(c.runs[0], by) for c in competing}
     for one, other in combinations(competing, 2):
         a, b = plans[one.name], plans[other.name]
         keys = ["spacing_mm", "patch", "modalities", "normalisation", "labels"]
@@ -87,7 +88,8 @@ def _different_conditions(
                 f" ({len(x)} and {len(y)}, {len(x & y)} shared)."
             )
         a, b = judged[one.name], judged[other.name]
-        for key in (key for key in ("tolerance_mm", "empty", "unit", "weights") if a.get(key) != b.get(key)):
+        keys = ["tolerance_mm", "empty", "unit", "weights", "slice_axis"]
+        for key in (key for key in keys if a.get(key) != b.get(key)):
             told = f"{a.get(key, 'not recorded')} and {b.get(key, 'not recorded')}"
             yield f"{one.name} and {other.name} were judged differently: {key} ({told})."
 

@@ -75,6 +75,7 @@ class Comparison:
     scores: Mapping[Key, Score]
     differences: Mapping[Key, Difference]
     warnings: tuple[str, ...]
+    by: str = "case"  # or slice: each value of a case is then the mean over its slices
 
     @property
     def overall(self) -> str:
@@ -94,18 +95,23 @@ class Comparison:
 
 
 def compare_runs(
-    runs: Sequence[Run], *, control: Run | None = None, metrics: Sequence[str] = ("dice", "hd95", "nsd")
+    runs: Sequence[Run],
+    *,
+    control: Run | None = None,
+    metrics: Sequence[str] = ("dice", "hd95", "nsd"),
+    by: str = "case",
 ) -> Comparison:
     """The runs' test results, each against its control.
 
     The control is `control`; or what the run's experiment.json names, if that is among `runs`; or the first
-    run. Runs that differ only in their seed count as one contender. Raises `UserError` for a run without test
-    results, for an unknown metric and for runs of different datasets.
+    run. Runs that differ only in their seed count as one contender. `by="slice"` compares what slices scored;
+    still over cases, each the mean over its slices, because slices of one case are not independent. Raises
+    `UserError` for a run without test results, for an unknown metric and for runs of different datasets.
     """
     for name in metrics or [""]:
         if name not in METRICS:
             raise unknown("metric", name, METRICS)
-    competing = contenders([*([control] if control else []), *runs])
+    competing = contenders([*([control] if control else []), *runs], by=by)
     controls = _controls(competing, control)
     cases = tuple(sorted({case for c in competing for case in c.cases}, key=natural))
     found = {metric for c in competing for _, metric in c.values}
@@ -124,9 +130,9 @@ def compare_runs(
         structures += (MEAN,)
     scores = {key: _score(of_case) for key, of_case in values.items() if of_case}
     differences = _differences(values, controls, structures, chosen)
-    warnings = cautions.cautions(competing, controls, chosen, structures[-1], scores, metrics)
+    warnings = cautions.cautions(competing, controls, chosen, structures[-1], scores, metrics, by)
     return Comparison(
-        tuple(competing), controls, structures, chosen, cases, scores, differences, tuple(warnings)
+        tuple(competing), controls, structures, chosen, cases, scores, differences, tuple(warnings), by
     )
 
 

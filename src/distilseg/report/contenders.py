@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from ..errors import UserError
+from ..evaluation.by_slice import by_case
 from ..runs import Run, read_rows
 
 Values = Mapping[str, float]  # case -> value, NaN where undefined
@@ -76,8 +77,11 @@ class Contender:
         return {case for values in self.values.values() for case in values}
 
 
-def contenders(runs: Sequence[Run]) -> list[Contender]:
-    """The runs grouped by everything but the seed and the fold, in the order given."""
+def contenders(runs: Sequence[Run], *, by: str = "case") -> list[Contender]:
+    """The runs grouped by everything but the seed and the fold, in the order given.
+
+    `by="slice"`: a case's value is the mean over its slices, from the folders `by-slice`.
+    """
     if not runs:
         raise UserError("there is no run to report", "give one run folder or more")
     unique = {run.folder.resolve(): run for run in runs}.values()
@@ -92,13 +96,13 @@ def contenders(runs: Sequence[Run]) -> list[Contender]:
     for run, experiment in described:
         groups.setdefault(_identity(run, experiment), []).append((run, experiment))
     names = _names([group[0] for group in groups.values()])
-    return [_contender(name, group) for name, group in zip(names, groups.values(), strict=True)]
+    return [_contender(name, group, by) for name, group in zip(names, groups.values(), strict=True)]
 
 
-def _contender(name: str, group: list[tuple[Run, dict[str, Any]]]) -> Contender:
+def _contender(name: str, group: list[tuple[Run, dict[str, Any]]], by: str) -> Contender:
     runs = tuple(run for run, _ in group)
     first = group[0][1]
-    values = [_values(run) for run in runs]
+    values = [_values(run, by) for run in runs]
     status = [run.read(run.status) for run in runs if run.finished]
     costs = [run.read(run.cost) for run in runs if run.cost.is_file()]
     return Contender(
@@ -117,17 +121,19 @@ def _contender(name: str, group: list[tuple[Run, dict[str, Any]]]) -> Contender:
     )
 
 
-def _values(run: Run) -> dict[tuple[str, str], dict[str, float]]:
+def _values(run: Run, by: str) -> dict[tuple[str, str], dict[str, float]]:
     """metrics.csv as (structure, metric) -> case -> value."""
-    rows = read_rows(run.metrics)
+    table = run.metrics if by == "case" else run.slices / run.metrics.name
+    command = f"distilseg evaluate {run.folder}" + ("" if by == "case" else " --by slice")
+    rows = read_rows(table)
     if not rows:
         state = "has no test results yet" if run.finished else "is not finished"
         fix = (
-            f"run `distilseg evaluate {run.folder}`"
+            f"run `{command}`"
             if run.finished
             else "repeat the `distilseg train` command that made it, it resumes"
         )
-        raise UserError(f"the run {run.folder} {state} (no rows in metrics.csv)", fix)
+        raise UserError(f"the run {run.folder} {state} (no rows in {table.relative_to(run.folder)})", fix)
     values: dict[tuple[str, str], dict[str, float]] = {}
     for line, row in enumerate(rows, start=2):
         try:
@@ -136,10 +142,10 @@ def _values(run: Run) -> dict[tuple[str, str], dict[str, float]]:
             values.setdefault(key, {})[row["case"]] = value if math.isfinite(value) else math.nan
         except (KeyError, TypeError, ValueError):
             raise UserError(
-                f"line {line} of {run.metrics} is not a row of case, label, metric and a number",
-                f"run `distilseg evaluate {run.folder}` again",
+                f"line {line} of {table} is not a row of case, label, metric and a number",
+                f"run `{command} --again`",
             ) from None
-    return values
+    return values if by == "case" else {key: by_case(of_slice) for key, of_slice in values.items()}
 
 
 def _over_runs(runs: list[dict[tuple[str, str], dict[str, float]]]) -> dict[tuple[str, str], Values]:
@@ -258,9 +264,9 @@ def seen_cases(run: Run) -> set[str]:
     return {str(case) for part in ("train", "validation") for case in split.get(part, ())}
 
 
-def evaluation(run: Run) -> Mapping[str, Any]:
+def evaluation(run: Run, by: str = "case") -> Mapping[str, Any]:
     """How the run was judged: weights, tolerance_mm, empty, unit; nothing where it was not recorded."""
-    recorded = run.folder / "evaluation.json"
+    recorded = (run.folder if by == "case" else run.slices) / "evaluation.json"
     told: Mapping[str, Any] = run.read(recorded) if recorded.is_file() else {}
     return told
 

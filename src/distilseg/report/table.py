@@ -183,9 +183,12 @@ def _change(comparison: Comparison, name: str, structure: str, metric: str) -> T
 
 
 def _legend(comparison: Comparison) -> str:
-    if not comparison.differences:
-        return "↑ higher is better, ↓ lower is better"
-    return (
-        "↑ higher is better, ↓ lower is better; difference: run minus its control, paired by case,"
-        " [95 % bootstrap interval], Wilcoxon p corrected (Holm)"
-    )
+    legend = "↑ higher is better, ↓ lower is better"
+    if comparison.by == "slice":
+        legend += "; a case's value: the mean over its slices"
+    if comparison.differences:
+        legend += (
+            "; difference: run minus its control, paired by case, [95 % bootstrap interval], Wilcoxon p"
+            " corrected (Holm)"
+        )
+    return legend
