@@ -50,10 +50,10 @@ def _main_claim(found: Evidence) -> list[str]:
         "none": f"The paper's gain of {points('t123', 'control')} points is not confirmed",
     }[test.shown]
     low, high = test.interval
-    size = "and lies within the interval" if low <= paper <= high else "and lies outside the interval"
+    size = "within the interval" if low <= paper <= high else "outside the interval"
     return [
         f"- **Three teachers** {verb} at this budget: Dice {test.told}. By fold:"
-        f" {listed(found.by_fold('t123', 'control'))}. {judged}, {size}."
+        f" {listed(found.by_fold('t123', 'control'))}. {judged}; that lies {size}."
     ]
 
 
