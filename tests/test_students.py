@@ -265,6 +265,8 @@ def test_one_model_for_all_subsets_is_judged_on_one(
     assert (part / "best.safetensors").stat().st_size == rival.best.stat().st_size
     names = {c.name for c in commands.compare(tmp_path / "runs").contenders}
     assert names == {"u_hemis, u_hemis", "u_hemis, u_hemis (given=CT)", "kd_net_control, kd_net"}
+    commands.evaluate(rival.folder, modalities=["CT"], by="slice")
+    assert (part / "by-slice/metrics.csv").is_file()
     assert len(find_students(tmp_path / "runs")) == 2  # the part is no student of its own
 
     with pytest.raises(UserError, match="kd_net needs all of CT"):

@@ -277,6 +277,18 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
         [r"unknown convention", r"brats"],
     ),
     "a unit that is none": ("evaluate {w}/references {w}/references --unit cm", [r"unknown unit", r"voxel"]),
+    "a way to score that is none": (
+        "evaluate {w}/references {w}/references --by slices",
+        [r"unknown way to score 'slices'", r"'slice'"],
+    ),
+    "an axis across slices that is none": (
+        "evaluate {w}/references {w}/references --by slice --slice-axis 3",
+        [r"no slice axis 3", r"0, 1 or 2"],
+    ),
+    "slices of a run that were not judged": (
+        "compare {w}/run_good --by slice",
+        [r"no rows in by-slice/metrics\.csv", r"--by slice`"],
+    ),
     # prediction
     "no such scan": (
         "predict {w}/run_good {w}/nowhere.nii.gz {w}/out",

@@ -1,4 +1,4 @@
-"""Every slice of a scan scored as if it were a case of its own, as papers on 2D networks often do.
+"""Every slice of a scan scored as if it were a case of its own, as some papers do.
 
     case#017   slice 17 of the case, counted from 0 along the axis across the slices
 

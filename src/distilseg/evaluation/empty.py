@@ -19,7 +19,7 @@ image, the largest distance possible.
 Who uses them: `nan`, for Dice and IoU, nnU-Net. `monai`: MONAI's metrics as they come (ignore_empty=True; its
 HD95 is NaN where its HD is infinite), and dual self-distillation, which leaves out what is not finite.
 `brats`: the BraTS challenges, whose diagonal is 373.13 mm; for Dice and NSD also the FLARE challenges.
-`one`: Teach-Former, with each slice a case (`by_slice.py`).
+`one`: for slices as cases (`by_slice.py`), as Teach-Former's numbers suggest.
 `worst`: the advice of Metrics Reloaded (Maier-Hein et al., 2024) to count a missing value as the worst.
 
 Averages of distances under `nan`, `monai` and `one` flatter a network that misses structures, because its
