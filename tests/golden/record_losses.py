@@ -48,8 +48,10 @@ def smoke_experiment(recipe: Recipe, study: Study, steps: int = STEPS) -> Experi
     if "network_options" in recipe.options:
         experiment = recipe(study, network_options=NETWORK)
     elif "student_options" in recipe.options:
-        taught = {"teacher_options": TEACHERS} if "teacher_options" in recipe.options else {}
-        experiment = recipe(of_tokens(study), student_options=STUDENT, **taught)
+        study = of_tokens(study)
+        smaller: dict[str, Any] = {"teacher_options": TEACHERS, "patch": study.plan.patch}
+        known = {name: value for name, value in smaller.items() if name in recipe.options}
+        experiment = recipe(study, student_options=STUDENT, **known)
     else:
         experiment = _shrunk(recipe(study), study)
     return experiment.with_settings(Budget(steps=steps), validations=1)

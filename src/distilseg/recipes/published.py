@@ -10,12 +10,21 @@ from ..data.plan import Normalisation
 from ..training.experiment import Experiment, Study
 
 
-def planned(base: Study, normalisation: Normalisation, patch: tuple[int, ...], **fields: Any) -> Study:
-    """The study `base` with a paper's patch, halved four times, one normalisation for all modalities, and
-    other `fields` of the plan."""
+def planned(
+    base: Study,
+    normalisation: Normalisation | Mapping[str, Normalisation],
+    patch: tuple[int, ...],
+    **fields: Any,
+) -> Study:
+    """The study `base` with a paper's patch, halved four times, a normalisation for all modalities or for
+    those that are named, and other `fields` of the plan."""
+    if isinstance(normalisation, Normalisation):
+        normalisation = dict.fromkeys(base.plan.modalities, normalisation)
     plan = base.plan.model_copy(
         update={
-            "normalisation": dict.fromkeys(base.plan.modalities, normalisation),
+            "normalisation": {
+                name: normalisation.get(name, own) for name, own in base.plan.normalisation.items()
+            },
             "patch": patch,
             "strides": ((1, 1, 1), *((2, 2, 2),) * 4),
             "reasons": {**base.plan.reasons, "patch": "as published"},

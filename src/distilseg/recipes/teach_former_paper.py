@@ -1,0 +1,78 @@
+"""Teach-Former on the data it was published on: HECKTOR 2021, CT and PET, with the paper's schedule.
+
+The paper's repository holds no training code; its tables match H-DenseFormer's framework, whose preparation,
+augmentation and batches these are. Days on a GPU for the three teachers, the control and the student;
+`--epochs` shortens it, `--folds 5` is the paper's cross-validation. Every network is trained from scratch
+with one schedule. Early stopping and the best weights follow the validation Dice (the paper: its loss). PET
+keeps its SUV as real numbers, where that framework cut them to whole ones. Weight decay falls on all weights
+(that framework: not on biases and norms).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..data.levels import level_strides
+from ..data.plan import DEFAULT_LEVELS, Normalisation
+from ..training.budget import Budget
+from ..training.experiment import Experiment, Optimisation, Sampling, Study, Validation
+from .published import as_published, planned
+from .teach_former import LEARNING_RATE, STUDENT, T1, T2, T3, Options, TeacherOutputs, teach_former
+
+HECKTOR21 = {
+    "CT": Normalisation(kind="window_zscore", low=-1024, high=1024, mean=0, std=1024),
+    "PET": Normalisation(kind="zscore_damped"),
+}
+
+
+def teach_former_hecktor21(
+    study: Study,
+    *,
+    teachers: Sequence[str] = (T1, T2, T3),
+    student: str = STUDENT,
+    student_options: Options = None,
+    teacher_options: Options = None,
+    patch: Sequence[int] = (144, 144, 144),
+    teacher_outputs: TeacherOutputs = "auto",
+) -> Experiment:
+    """HECKTOR 2021 as published: 144³ crops of 1 mm, batches of 2, 100 epochs of Adam at 1e-3, patience 40.
+
+    Needs the folder as it was handed out, with its table of boxes. Networks have the paper's sizes unless
+    options say otherwise.
+
+    teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found.
+    student: h_denseformer_light, swin_unetr_light, ux_net or any other network.
+    teacher_options: options of a teacher's network, such as unetr.feature_size=8.
+    patch: voxels of a crop, multiples of 16.
+    teacher_outputs: live asks the teachers at every step, recorded once per case, auto takes what asks less.
+    """
+    spacing_mm, size = (1.0, 1.0, 1.0), tuple(int(n) for n in patch)
+    fields: dict[str, Any] = {
+        "crop": "nonzero",  # the box
+        "spacing_mm": spacing_mm,
+        "strides": level_strides(np.array(size, float), spacing_mm, DEFAULT_LEVELS, whole=True),
+        "batch_size": 2,
+    }
+    experiment = teach_former(
+        planned(study, HECKTOR21, size, **fields),
+        teachers=teachers,
+        student=student,
+        student_options=student_options,
+        teacher_options=teacher_options,
+        teacher_outputs=teacher_outputs,
+    )
+    settings = {
+        "sampling": Sampling(2, patches_per_case=1, foreground_fraction=0.0, augmentation="hecktor21"),
+        "optimisation": Optimisation(
+            "adam", LEARNING_RATE, weight_decay=1e-4, schedule="polynomial", clip=None
+        ),
+        "validation": Validation(each_epoch=True, patience=40),
+        "budget": Budget(epochs=100),
+        "inferer": {"kind": "sliding_window", "patch": list(size), "overlap": 0.5, "blend": "gaussian"},
+        "empty": "one",
+    }
+    return replace(as_published(experiment, settings), recipe="teach_former_hecktor21")
