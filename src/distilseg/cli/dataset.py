@@ -35,7 +35,7 @@ def check(
         Path | None, typer.Option(help="A new folder for a copy, repaired where that is safe.")
     ] = None,
     layout: Annotated[
-        str | None, typer.Option(help="msd, nnunet, brats, table or folders; else recognised.")
+        str | None, typer.Option(help="msd, nnunet, brats, hecktor, picai, table or folders.")
     ] = None,
     tolerance_mm: Annotated[
         float, typer.Option(min=0, help="How far two grids of a case may lie apart.")
@@ -84,7 +84,7 @@ def plan(
         bool, typer.Option("--slices", help="Patches of one slice, across the coarsest axis: 2D networks.")
     ] = False,
     layout: Annotated[
-        str | None, typer.Option(help="msd, nnunet, brats, table or folders; else recognised.")
+        str | None, typer.Option(help="msd, nnunet, brats, hecktor, picai, table or folders.")
     ] = None,
 ) -> None:
     """How a dataset will be prepared and cut, and why."""

@@ -90,7 +90,7 @@ def common(
     ],
     layout: Annotated[
         str | None,
-        typer.Option(help="msd, nnunet, brats, table or folders; else recognised.", rich_help_panel=_DATA),
+        typer.Option(help="msd, nnunet, brats, hecktor, picai, table or folders.", rich_help_panel=_DATA),
     ] = None,
     modalities: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only these of the dataset.", rich_help_panel=_DATA)
@@ -128,7 +128,10 @@ def common(
     ] = None,
     augmentation: Annotated[
         str | None,
-        typer.Option(help="none, light, flips, dsd_hippocampus or dsd_mmwhs.", rich_help_panel=_SAMPLING),
+        typer.Option(
+            help="none, light, flips, dsd_hippocampus, dsd_mmwhs, hecktor21 or picai22.",
+            rich_help_panel=_SAMPLING,
+        ),
     ] = None,
     flip_axes: Annotated[
         list[str] | None,
