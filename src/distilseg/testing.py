@@ -97,10 +97,14 @@ def _check_rebuilding(network: nn.Module, spec: NetworkSpec, image: Tensor, logi
         path = Path(folder) / "weights.safetensors"
         save_weights(path, network, spec, {"note": "kept"})
         rebuilt, spec_again, extra = load_network(path, trust=spec.name)
+        mapped, _, _ = load_network(path, trust=spec.name, mapped=True)
     assert spec_again.to_dict() == spec.to_dict(), "the description changed"
     assert extra == {"note": "kept"}, "what was kept beside the weights changed"
     with torch.no_grad():
         assert torch.equal(rebuilt(image), logits), "loaded again, the network computes another function"
+        assert torch.equal(mapped(image), logits), (
+            "mapped from its file, the network computes another function"
+        )
 
 
 def check_inferer(inferer: Inferer, *, dims: int = 3) -> None:

@@ -74,7 +74,7 @@ def test_flips_move_the_recorded_maps_with_the_image(study: Study, tmp_path: Pat
     flips = Augmentation(flip=0.5)
     for step in range(3):
         (batch,) = batches(sampler, flips, batch_size=2, first_step=step, steps=1, maps=maps)
-        torch.testing.assert_close(batch.maps["teacher/logits"], batch.image, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(batch.maps["teacher/logits"].float(), batch.image, rtol=1e-3, atol=1e-3)
 
 
 def test_a_coarse_map_is_turned_as_the_fine_one_is() -> None:

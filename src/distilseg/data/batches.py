@@ -102,15 +102,17 @@ class _Maker(TorchDataset["Batch | Exception"]):
         return Batch(image, label, spacing_mm, tuple(patch.case_id for patch in patches), maps=maps)
 
     def _moved(self, patches: Sequence[Patch], parameters: Parameters) -> dict[str, Tensor]:
-        """The maps of these patches, moved as their images were."""
+        """The maps of these patches, moved as their images were; in half precision, as they are kept."""
         if not self.maps:
             return {}
         moved, axis = {}, slice_axis(self.sampler.patch)
         for name, first in self.maps[patches[0].case_id].items():
-            cut = [self.maps[p.case_id][name].cut(p.start, self.sampler.patch, p.shape) for p in patches]
+            cut = np.stack(
+                [self.maps[p.case_id][name].cut(p.start, self.sampler.patch, p.shape) for p in patches]
+            )
             coarser_mm = tuple(s * r for s, r in zip(self.sampler.spacing_mm, first.stride, strict=True))
             here = replace(parameters, spacing_mm=in_plane(coarser_mm, axis))
-            moved[name] = apply_geometry(_flat(torch.from_numpy(np.stack(cut)), axis), here, "bilinear")
+            moved[name] = apply_geometry(_flat(torch.from_numpy(cut), axis), here, "bilinear")
         return moved
 
     def busy_with(self) -> str:

@@ -29,14 +29,14 @@ class CaseMap:
     def __reduce__(self) -> tuple[Any, ...]:
         return open_map, (self.path, self.stride)  # a worker process maps the file itself
 
-    def cut(self, start: Sequence[int], patch: Sequence[int], shape: Sequence[int]) -> NDArray[np.float32]:
+    def cut(self, start: Sequence[int], patch: Sequence[int], shape: Sequence[int]) -> NDArray[np.float16]:
         """[C *p] of the patch of `patch` voxels from voxel `start` of the image, whose size is `shape`.
 
         Where the patch reaches beyond the image the map's edge is repeated, as the image's is.
         """
         if set(self.stride) == {1}:
             inside = self.values[(slice(None), *(slice(0, n) for n in shape))]
-            return cut(inside, start, patch, "edge").astype(np.float32)
+            return cut(inside, start, patch, "edge")
         piece: NDArray[Any] = np.asarray(self.values)
         for axis, (x, p, r) in enumerate(zip(start, patch, self.stride, strict=True), start=1):
             positions = x / r + np.arange(p // r)
@@ -48,7 +48,7 @@ class CaseMap:
             )
             share = share.reshape([-1 if a == axis else 1 for a in range(piece.ndim)])
             piece = low + share * (high - low)
-        return piece.astype(np.float32, copy=False)
+        return piece.astype(np.float16, copy=False)
 
 
 def open_map(path: Path, stride: Sequence[int]) -> CaseMap:

@@ -37,12 +37,13 @@ def save_weights(
 
 
 def load_network(
-    path: Path | str, *, trust: str | None = None
+    path: Path | str, *, trust: str | None = None, mapped: bool = False
 ) -> tuple[nn.Module, NetworkSpec, dict[str, Any]]:
     """The network in evaluation mode, its description, and what was kept with it.
 
     A description that names a builder in a Python file would run that file: it is refused unless `trust` is
-    that very name (`my_file.py:function`).
+    that very name (`my_file.py:function`). With `mapped` the weights stay in the file and are read where they
+    are used: several processes share them, and the system may take their memory back at any time.
     """
     tensors, header = _read(Path(path))
     if header is None:
@@ -57,7 +58,7 @@ def load_network(
             f"if you trust it, say so: --trust {spec.name} (in Python trust={spec.name!r})",
         )
     network = build(spec)
-    _fill(network, tensors, path)
+    _fill(network, tensors, path, in_place=not mapped)
     return network.eval(), spec, dict(header["extra"])
 
 
@@ -74,7 +75,9 @@ def _weights(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in state.items() if seen.setdefault(id(tensor), name) == name}
 
 
-def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path | str) -> None:
+def _fill(
+    network: nn.Module, tensors: Mapping[str, Tensor], path: Path | str, *, in_place: bool = True
+) -> None:
     expected = _weights(network)
     aliases = network.state_dict().keys() - expected.keys()
     missing = [name for name in expected if name not in tensors]
@@ -95,7 +98,7 @@ def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path | str) -
             f"{path} does not fit {type(network).__name__}: {_some(wrong)}",
             "load it into a network with the same options, modalities and classes",
         )
-    network.load_state_dict({name: tensors[name] for name in expected}, strict=False)
+    network.load_state_dict({name: tensors[name] for name in expected}, strict=False, assign=not in_place)
 
 
 def _some(names: Sequence[str], most: int = 6) -> str:

@@ -6,7 +6,6 @@ parameters and of nothing else are synchronised.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -70,11 +69,24 @@ class Objective(nn.Module):
             if name in self.recorded:
                 outputs[name] = _recorded(name, batch.maps)
                 continue
-            learns = name in self.trained_roles
-            with contextlib.nullcontext() if learns else torch.no_grad():
-                outputs[name] = self.tapped[name](role.input(batch))
+            image = role.input(batch)
+            outputs[name] = (
+                self.tapped[name](image) if name in self.trained_roles else self._asked(name, image)
+            )
         losses = self.method(outputs, batch, progress)
         return losses.total, dict(losses.terms)
+
+    @torch.no_grad()
+    def _asked(self, name: str, image: Tensor) -> Outputs:
+        """A frozen network's answer. One of several answers case by case on a processor, where that costs no
+        time and takes the memory of one case."""
+        network = self.tapped[name]
+        if len(self.tapped.keys() - self.trained_roles) < 2 or image.device.type != "cpu":
+            asked: Outputs = network(image)
+            return asked
+        each: list[Outputs] = [network(case) for case in torch.split(image, 1)]
+        features = {tap: torch.cat([one.features[tap] for one in each]) for tap in each[0].features}
+        return Outputs(torch.cat([one.logits for one in each]), features)
 
     def learned(self) -> list[nn.Parameter]:
         """What the optimizer steps: trained networks' and the method's parameters, in a fixed order."""

@@ -36,7 +36,7 @@ def load_teacher(role: str, run: Run, experiment: Experiment) -> tuple[nn.Module
     """
     of = experiment.teachers[role]
     trust = None if isinstance(of, Finished) else of.networks["student"].name
-    network, spec, extra = load_network(run.best, trust=trust)
+    network, spec, extra = load_network(run.best, trust=trust, mapped=True)
     plan, own = experiment.study.plan, load_plan(run.plan)
     for name, kept, expected in (
         ("modalities", own.modalities, plan.modalities),

@@ -1,0 +1,227 @@
+"""What three teachers cost their student, recorded and live: Teach-Former with the networks of its paper.
+
+- Time: a step (so an epoch) with the outputs of three teachers recorded: <= 1.3 undistilled steps. A step
+  includes its batch: cut, augmented, the recorded maps moved with it; processor time, one thread.
+- Memory: a step with three teachers live needs at most what the largest teacher's forward pass and the
+  student's own step need together, weights, gradients and averages included. Each is measured in a process of
+  its own: the peak of memory that cannot be given back, above what the libraries hold. The weights of live
+  teachers are mapped from their files, which the system may drop and read again; the note says how much that
+  is.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from distilseg.commands._study import make_study
+from distilseg.data.phantom import write_phantom
+from distilseg.inference.denormals import denormals_flushed
+from distilseg.networks.build import NetworkSpec, build
+from distilseg.networks.checkpoint import load_network, save_weights
+from distilseg.networks.count import parameters
+from distilseg.networks.features import Tapped, feature_shapes
+from distilseg.recipes import find
+from distilseg.recipes.teach_former import T1, T2, T3
+from distilseg.training.cases import prepare
+from distilseg.training.experiment import Experiment
+from distilseg.training.memory import keep_freed_memory
+from distilseg.training.objective import Objective
+from distilseg.training.recorded import Teacher, recorded
+
+from .common import Row, in_turns, ratio_row, row
+from .teachers import _objective, _stepper
+
+TEACHERS = (T1, T2, T3)
+QUICK = {f"{T1}.filters": 4, f"{T1}.depth": 4, f"{T3}.hidden": 48, f"{T3}.mlp": 48}
+
+
+def main(quick: bool = False) -> list[Row]:
+    return [*_time(quick), *_memory(quick)]
+
+
+def _experiment(folder: Path, quick: bool) -> Experiment:
+    size = 32 if quick else 48
+    data = write_phantom(folder / "scans", cases=4, shape=(size + 8,) * 3, modalities=("CT", "PET"))
+    study = make_study(data, patch=(size,) * 3)
+    return find("teach_former")(study, teacher_options=QUICK if quick else None)
+
+
+def _time(quick: bool) -> list[Row]:
+    torch.set_num_threads(1)
+    keep_freed_memory()  # as training does
+    with tempfile.TemporaryDirectory() as folder, denormals_flushed():
+        experiment = _experiment(Path(folder), quick)
+        assert experiment.control is not None
+        prepared = prepare(experiment, Path(folder) / "cache")
+        whole = _objective(experiment)
+        made = [
+            Teacher(name, whole.tapped[name].network, whole.method.roles[name], "benchmark")
+            for name in TEACHERS
+        ]
+        plan = experiment.study.plan
+        cases = {id: prepared[id] for id in experiment.study.split.train}
+        maps = recorded(made, cases, plan.patch, torch.device("cpu"), Path(folder) / "recorded")
+        steppers = {
+            "plain": _stepper(_objective(experiment.control), experiment, prepared, None),
+            "recorded": _stepper(_objective(experiment, TEACHERS), experiment, prepared, maps),
+        }
+        seconds = in_turns(steppers, repeats=1 if quick else 20, clock=time.process_time)
+    patch = "x".join(map(str, plan.patch))
+    what = f"Teach-Former, three recorded teachers of the paper's sizes, light H-DenseFormer, patch {patch}"
+    return [
+        ratio_row(
+            "distillation epoch",
+            f"{what}, batch and augmentation included",
+            seconds["recorded"],
+            seconds["plain"],
+            aim="<= 1.3",
+            peer_name="undistilled epoch",
+            note="processor time of a step, one thread",
+        )
+    ]
+
+
+def _memory(quick: bool) -> list[Row]:
+    """Peaks of: a step with three live teachers, the student's own step, each teacher's forward pass."""
+    parts = ("three live", "student", *TEACHERS)
+    peaks = {part: [_peak_mb(part, quick) for _ in range(1 if quick else 3)] for part in parts}
+    median = {part: statistics.median(values) for part, values in peaks.items()}
+    largest = max(TEACHERS, key=lambda name: median[name])
+    bound = median[largest] + median["student"]
+    told = ", ".join(f"{part} {median[part]:.0f}" for part in parts)
+    told += f"; beside them {_weights_mb(quick):.0f} of three teachers' weights mapped from their files"
+    return [
+        row(
+            "memory with three teachers",
+            "Teach-Former, a step with three live teachers of the paper's sizes",
+            ours=median["three live"],
+            peer=bound,
+            unit="MiB",
+            ratio=median["three live"] / bound,
+            aim="<= 1",
+            peer_name=f"the largest teacher ({largest}) and the student, each alone",
+            repeats=len(peaks["student"]),
+            note=f"peaks in MiB: {told}",
+        )
+    ]
+
+
+def _peak_mb(part: str, quick: bool) -> float:
+    order = [sys.executable, "-m", "benchmarks.teach_former", part, json.dumps(quick)]
+    done = subprocess.run(order, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def _measure(part: str, quick: bool) -> float:
+    """The peak in MiB while `part` runs twice, above what was there before its networks were loaded."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        experiment = _experiment(Path(folder), quick)
+        assert experiment.control is not None
+        prepared = prepare(experiment, Path(folder) / "cache")
+        files = {role: _written(Path(folder), role, spec) for role, spec in _specs(experiment).items()}
+        _warm()
+        before = _own_mb()
+        if part in TEACHERS:
+            step = _forward(load_network(files[part])[0], experiment)
+        else:
+            chosen = experiment if part == "three live" else experiment.control
+            step = _stepper(_live(chosen, files), chosen, prepared, None)
+        with _Watch() as watch:
+            for _ in range(2):
+                step()
+        return watch.peak_mb - before
+
+
+def _specs(experiment: Experiment) -> dict[str, NetworkSpec]:
+    teachers = {role: t for role, t in experiment.teachers.items() if isinstance(t, Experiment)}
+    return {**experiment.networks, **{role: t.networks["student"] for role, t in teachers.items()}}
+
+
+def _written(folder: Path, role: str, spec: NetworkSpec) -> Path:
+    """In a process of its own: building a network leaves memory behind that a later one would use."""
+    path = folder / f"{role}.safetensors"
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_write, args=(path, spec))
+    process.start()
+    process.join()
+    return path
+
+
+def _write(path: Path, spec: NetworkSpec) -> None:
+    save_weights(path, build(spec), spec)
+
+
+def _live(experiment: Experiment, files: Mapping[str, Path]) -> Objective:
+    """The objective as training makes it: teachers' weights mapped."""
+    specs = _specs(experiment)
+    networks = {role: load_network(files[role], mapped=role != "student")[0] for role in specs}
+    shapes = {
+        role: feature_shapes(networks[role], (1, spec.in_channels, *spec.patch))
+        for role, spec in specs.items()
+    }
+    return Objective(experiment.method(shapes), networks)
+
+
+def _forward(network: torch.nn.Module, experiment: Experiment) -> Callable[[], None]:
+    plan, tapped = experiment.study.plan, Tapped(network, ("bottleneck", "decoder.0")).eval()
+
+    @torch.no_grad()
+    def step() -> None:
+        tapped(torch.zeros(plan.batch_size, len(plan.modalities), *plan.patch))
+
+    return step
+
+
+def _warm() -> None:
+    """Imports what builds networks, and loads what the first convolution loads."""
+    small = {T1: {"filters": 4, "depth": 4}, "swin_unetr_light": {"window": 2}, T3: {"hidden": 48, "mlp": 48}}
+    for name, options in small.items():
+        network = build(NetworkSpec(name, 1, 2, (32, 32, 32), options))
+        network(torch.zeros(1, 1, 32, 32, 32)).sum().backward()
+
+
+def _weights_mb(quick: bool) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        specs = _specs(_experiment(Path(folder), quick))
+    return sum(4 * parameters(build(specs[role])) for role in TEACHERS) / 2**20
+
+
+def _own_mb() -> float:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1024
+
+
+class _Watch:
+    """The most anonymous memory while it is open, looked at every millisecond."""
+
+    def __enter__(self) -> _Watch:
+        self.peak_mb, self._open = _own_mb(), True
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open = False
+        self._thread.join()
+
+    def _look(self) -> None:
+        while self._open:
+            self.peak_mb = max(self.peak_mb, _own_mb())
+            time.sleep(0.001)
+
+
+if __name__ == "__main__":
+    print(_measure(sys.argv[1], json.loads(sys.argv[2])))
