@@ -47,6 +47,7 @@ class KDNet(Method):
     `feature_shapes`: by role, feature name -> [B C *s]; only bottlenecks are looked at, and only if the term
     `latent` is used. `student_sees`: indices of the modalities that the student is shown. `regions`: class
     indices of each overlapping region, outermost first, if the networks answer regions instead of classes.
+    `teacher` is the teacher's role.
     Raises UserError for options that do not fit together.
     """
 
@@ -62,6 +63,7 @@ class KDNet(Method):
         temperature: float = 5.0,
         latent: latent.Normalisation = "softmax",
         reduction: Reduction = "mean",
+        teacher: str = "teacher",
         weights: Mapping[str, Weight] | None = None,
     ) -> None:
         super().__init__(weights)
@@ -70,16 +72,17 @@ class KDNet(Method):
         self.regions = None if regions is None else tuple(map(tuple, regions))
         self.first = 0 if include_background or regions is not None else 1
         self.temperature, self.latent, self.reduction = temperature, latent, reduction
+        self.teacher = teacher
 
         taps = (BOTTLENECK,) if self.uses("latent") else ()
         roles = {"student": Role(taps, Modalities(tuple(student_sees)))}
         if self.uses("latent") or self.uses("soft_labels"):
-            roles["teacher"] = Role(taps)
+            roles[teacher] = Role(taps)
         self.roles = roles
         self.projection: nn.Conv3d | nn.Conv2d | None = None
         if taps:
             self.projection = _projection(
-                *(_bottleneck(feature_shapes, role) for role in ("student", "teacher"))
+                *(_bottleneck(feature_shapes, role) for role in ("student", teacher))
             )
 
     def terms(self, outputs: Mapping[str, Outputs], batch: Batch) -> dict[str, Tensor]:
@@ -89,12 +92,12 @@ class KDNet(Method):
             reference_BRS = self._reference(batch.label, student.logits)
             terms["seg"] = self._dice_and_bce(student.logits, reference_BRS, reference_BRS)
         if self.uses("soft_labels"):
-            teacher_BRS = outputs["teacher"].logits
+            teacher_BRS = outputs[self.teacher].logits
             soft_BRS = binary.probabilities(teacher_BRS, self.activation, self.temperature)
             hard_BRS = binary.hard_labels(teacher_BRS, self.activation)
             terms["soft_labels"] = self._dice_and_bce(student.logits, soft_BRS, hard_BRS)
         if self.uses("latent"):
-            of_student, of_teacher = student[BOTTLENECK], outputs["teacher"][BOTTLENECK]
+            of_student, of_teacher = student[BOTTLENECK], outputs[self.teacher][BOTTLENECK]
             terms["latent"] = latent.latent_divergence(
                 self._projected(of_student, of_teacher), of_teacher, self.latent
             )

@@ -34,7 +34,8 @@ class Modalities:
     indices: tuple[int, ...]
 
     def __call__(self, batch: Batch) -> Tensor:
-        return batch.image[:, list(self.indices)]
+        every = self.indices == tuple(range(batch.image.shape[1]))
+        return batch.image if every else batch.image[:, list(self.indices)]
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,16 @@ class Combined(Method):
 
 
 def _merged_roles(methods: Mapping[str, Method]) -> dict[str, Role]:
-    """One role per network: taps united, trained if any method trains it, and one agreed input."""
+    """One role per network: taps united, trained if any method trains it, and one agreed input.
+
+    The whole image is what a method shows that does not care; another method's choice stands.
+    """
     roles: dict[str, Role] = {}
     for name, role in ((n, r) for method in methods.values() for n, r in method.roles.items()):
-        old = roles.get(name, Role(input=role.input))
-        if old.input is not role.input and old.input != role.input:
+        old = roles.get(name, Role())
+        chosen = [one.input for one in (old, role) if one.input is not whole_image]
+        if len(chosen) == 2 and chosen[0] != chosen[1]:
             raise ValueError(f"two methods show {name!r} different inputs; give both the same `input`")
-        roles[name] = Role(
-            tuple(dict.fromkeys(old.taps + role.taps)), role.input, old.trained or role.trained
-        )
+        taps = tuple(dict.fromkeys(old.taps + role.taps))
+        roles[name] = Role(taps, chosen[0] if chosen else whole_image, old.trained or role.trained)
     return roles

@@ -37,7 +37,7 @@ from ..functional.attention import Matching, attention_distance
 from ..functional.divergence import kl_divergence, log_soft_labels
 from ..functional.focal import FocalNorm, focal_dice
 from ..types import Batch, Outputs
-from .method import Method, Role, Weight
+from .method import Method, Modalities, Role, Weight, whole_image
 
 ChannelMatching = Literal["student_to_teacher", "teacher_to_student", "channel_collapse", "conv1x1"]
 Order = Literal["paper", "hinton"]
@@ -48,8 +48,9 @@ COARSE, FINE = "bottleneck", "decoder.0"
 class TeachFormer(Method):
     """L = seg + attention + soft_labels (+ deep_supervision), see the module's text.
 
-    `feature_shapes`: by role, feature name -> [B C *s]; `teachers`: their roles' names. Wrong options, and
-    networks without the two maps where `attention` is used, raise UserError.
+    `feature_shapes`: by role, feature name -> [B C *s]; `teachers`: their roles' names; `student_sees`:
+    indices of the modalities that the student is shown, if not all. Wrong options, and networks without the
+    two maps where `attention` is used, raise UserError.
     """
 
     paper_weights: Mapping[str, Weight] = {
@@ -69,6 +70,7 @@ class TeachFormer(Method):
         afs_scale: float = 1.0,
         gamma: float = 2.0,
         focal_norm: FocalNorm = "element",
+        student_sees: Sequence[int] | None = None,
         weights: Mapping[str, Weight] | None = None,
     ) -> None:
         super().__init__(weights)
@@ -92,8 +94,9 @@ class TeachFormer(Method):
         student = feature_shapes.get("student", {})
         sides = sorted(name for name in student if re.fullmatch(r"side\.\d+", name))
         self.sides = tuple(sides) if self.uses("deep_supervision") else ()
+        shown = whole_image if student_sees is None else Modalities(tuple(student_sees))
         self.roles = {
-            "student": Role((*taps, *self.sides)),
+            "student": Role((*taps, *self.sides), shown),
             **{teacher: Role(taps) for teacher in self.teachers},
         }
         self.matching: Matching = "student_to_teacher" if matching == "conv1x1" else matching

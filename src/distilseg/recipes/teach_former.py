@@ -43,6 +43,7 @@ def teach_former(
     teachers: Sequence[str] = (T1, T2, T3),
     student: str = STUDENT,
     student_options: Options = None,
+    student_sees: Sequence[str] = (),
     teacher_options: Options = None,
     attention: float = 1.0,
     soft_labels: float = 1.0,
@@ -59,6 +60,7 @@ def teach_former(
     teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found. swin_unetr is the
     one of the paper's table, without the level at stride 32.
     student: h_denseformer_light, swin_unetr_light, ux_net or any other network.
+    student_sees: the modalities of the student, such as CT; default: all, as its teachers do.
     teacher_options: options of a teacher's network, such as unetr.feature_size=8.
     attention: weight of AFS, the distance between attention maps.
     soft_labels: weight of PWD, the divergence of the soft labels.
@@ -74,13 +76,17 @@ def teach_former(
     options = {name: value for name, value in locals().items() if name != "study"}
     teachers = (teachers,) if isinstance(teachers, str) else tuple(teachers)
     told = _by_teacher(teachers, teacher_options)
+    sees = seen_modalities(study, student_sees)
     options |= {
         "teachers": list(teachers),
+        "student_sees": list(sees),
         "student_options": dict(student_options or {}),
         "teacher_options": dict(teacher_options or {}),
     }
     labels: dict[str, Any] = {"deep_supervision": deep_supervision, "gamma": gamma, "focal_norm": focal_norm}
-    control = teach_former_control(study, student=student, student_options=student_options, **labels)
+    control = teach_former_control(
+        study, student=student, student_options=student_options, student_sees=sees, **labels
+    )
     taught_by = {
         _role(name): teach_former_control(study, student=name, student_options=told[name], **labels)
         for name in teachers
@@ -98,6 +104,7 @@ def teach_former(
             afs_scale=afs_scale,
             gamma=gamma,
             focal_norm=focal_norm,
+            student_sees=indices_of(study, sees),
             weights=weights,
         )
 
@@ -117,11 +124,13 @@ def teach_former_control(
     *,
     student: str = STUDENT,
     student_options: Options = None,
+    student_sees: Sequence[str] = (),
     deep_supervision: float = 1.0,
     gamma: float = 2.0,
     focal_norm: Literal["element", "voxel"] = "element",
 ) -> Experiment:
     """The undistilled control, and each teacher: a network on the labels alone, by the same objective."""
+    sees = seen_modalities(study, student_sees)
 
     def method(shapes: Mapping[str, FeatureShapes]) -> Method:
         from ..distillation.teach_former import TeachFormer
@@ -131,18 +140,23 @@ def teach_former_control(
             (),
             gamma=gamma,
             focal_norm=focal_norm,
+            student_sees=indices_of(study, sees),
             weights={"attention": 0.0, "soft_labels": 0.0, "deep_supervision": deep_supervision},
         )
 
     if student == "ux_net" and study.plan.slice_axis is not None:
         student_options = {"features": list(UX_NET_2D), **(student_options or {})}
     plain = supervised(study, network=NETWORKS.get(student, student), network_options=student_options)
+    shown = replace(plain.networks["student"], in_channels=len(sees or study.plan.modalities))
     return replace(
         plain,
         recipe="teach_former_control",
+        networks={"student": shown},
+        sees=sees,
         options={
             "student": student,
             "student_options": dict(student_options or {}),
+            "student_sees": list(sees),
             "deep_supervision": deep_supervision,
             "gamma": gamma,
             "focal_norm": focal_norm,
@@ -280,6 +294,22 @@ def _of(
         soft_labels=soft_labels,
     )
     return replace(full, recipe=recipe)
+
+
+def seen_modalities(study: Study, named: Sequence[str]) -> tuple[str, ...]:
+    """Those named, in the order of the plan; () for all."""
+    known = study.plan.modalities
+    named = (named,) if isinstance(named, str) else named
+    for name in named:
+        if name not in known:
+            raise unknown("modality of the student", name, known)
+    kept = tuple(name for name in known if name in named)
+    return () if kept == known else kept
+
+
+def indices_of(study: Study, sees: Sequence[str]) -> tuple[int, ...]:
+    """Where the seen modalities stand in the image; () sees all."""
+    return tuple(study.plan.modalities.index(name) for name in sees or study.plan.modalities)
 
 
 def _role(network: str) -> str:

@@ -1,0 +1,115 @@
+"""Two methods over one student: what each adds, that labels count once, and that they train together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distilseg.distillation.method import Combined, Modalities
+from distilseg.errors import UserError
+from distilseg.networks.build import build
+from distilseg.networks.features import feature_shapes
+from distilseg.predict import load_predictor
+from distilseg.recipes import find
+from distilseg.runs import Run, read_rows
+from distilseg.training.budget import Budget
+from distilseg.training.experiment import Experiment, Study
+from distilseg.training.machine import Machine
+from distilseg.training.trained import trained
+
+from ..training.small import STUDENT, TEACHERS, of_tokens, small_study
+
+CPU = Machine(device="cpu", precision="32-true")
+TWO = {"teachers": ("h_denseformer", "unetr")}
+FEWER = {key: value for key, value in TEACHERS.items() if not key.startswith("swin")}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return of_tokens(small_study(tmp_path_factory.mktemp("scans"), cases=5, modalities=("CT", "PET")))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("made")
+
+
+def made(recipe: str, study: Study, **options: Any) -> Experiment:
+    experiment = find(recipe)(study, student_options=STUDENT, teacher_options=FEWER, **TWO, **options)
+    return experiment.with_settings(Budget(steps=2), validations=1)
+
+
+def objective(experiment: Experiment) -> Combined:
+    specs = {"student": experiment.networks["student"]}
+    specs |= {r: t.networks["student"] for r, t in experiment.teachers.items() if isinstance(t, Experiment)}
+    shapes = {
+        role: feature_shapes(build(spec), (1, spec.in_channels, *spec.patch)) for role, spec in specs.items()
+    }
+    method = experiment.method(shapes)
+    assert isinstance(method, Combined)
+    return method
+
+
+def make(experiment: Experiment, folder: Path) -> Run:
+    return trained(experiment, runs=folder / "runs", machine=CPU, cache=folder / "cache")
+
+
+def test_many_teachers_see_all_and_the_student_one(study: Study) -> None:
+    experiment = made("teach_former_kd_net", study, student_sees=("PET",))
+    assert experiment.sees == ("PET",)
+    assert experiment.networks["student"].in_channels == 1
+    assert experiment.control is not None
+    assert experiment.control.sees == ("PET",)
+    assert experiment.control.networks == experiment.networks
+    for teacher in experiment.teachers.values():
+        assert isinstance(teacher, Experiment)
+        assert teacher.seen == ("CT", "PET")
+        assert teacher.networks["student"].in_channels == 2
+    method = objective(experiment)
+    assert method.roles["student"].input == Modalities((1,))
+    assert method.weights == {
+        "teach_former/seg": 1.0,
+        "teach_former/attention": 1.0,
+        "teach_former/soft_labels": 1.0,
+        "teach_former/deep_supervision": 1.0,
+        "kd_net/seg": 0.0,
+        "kd_net/soft_labels": 0.75,
+        "kd_net/latent": 10.0,
+    }
+    with pytest.raises(UserError, match="unknown modality of the student 'MR'"):
+        made("teach_former_kd_net", study, student_sees=("MR",))
+
+
+def test_self_distillation_inside_the_student(study: Study) -> None:
+    experiment = made("teach_former_dsd", study, beta=0.5)
+    weights = objective(experiment).weights
+    assert {name: weight for name, weight in weights.items() if name.startswith("dsd/")} == {
+        "dsd/seg": 0.0,
+        "dsd/deep_supervision": 1.0,
+        "dsd/encoder": 1.0,
+        "dsd/decoder": 0.5,
+        "dsd/feature_l2": 0.0,
+    }
+    alone = made("teach_former", study)
+    assert {r: t.run_name() for r, t in experiment.teachers.items() if isinstance(t, Experiment)} == {
+        r: t.run_name() for r, t in alone.teachers.items() if isinstance(t, Experiment)
+    }
+    assert experiment.run_name() != alone.run_name()
+
+
+@pytest.mark.parametrize("outputs", ["live", "recorded"])
+@pytest.mark.parametrize("recipe", ["teach_former_kd_net", "teach_former_dsd"])
+def test_they_train_together_and_ship_the_student_alone(
+    recipe: str, outputs: str, study: Study, folder: Path
+) -> None:
+    run = make(made(recipe, study, teacher_outputs=outputs), folder)
+    row = read_rows(run.losses)[0]
+    terms = {name for name in row if "/" in name and row[name]}
+    own = "kd_net" if recipe == "teach_former_kd_net" else "dsd"
+    assert {"teach_former/seg", "teach_former/attention"} < terms
+    assert {name.partition("/")[0] for name in terms} == {"teach_former", own}
+    predictor = load_predictor(run.folder)
+    assert predictor.plan.modalities == (("CT",) if own == "kd_net" else ("CT", "PET"))
+    assert not any("head" in name and "dsd" in name for name in predictor.network.state_dict())
