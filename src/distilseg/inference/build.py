@@ -8,10 +8,15 @@ from typing import Any
 
 from ..errors import UserError, unknown
 from .inferer import Inferer
+from .slabs import Slabs
 from .slices import Slices
 from .sliding_window import SlidingWindow
 
-KINDS: Mapping[str, Callable[..., Inferer]] = {"sliding_window": SlidingWindow, "slices": Slices}
+KINDS: Mapping[str, Callable[..., Inferer]] = {
+    "sliding_window": SlidingWindow,
+    "slices": Slices,
+    "slabs": Slabs,
+}
 
 
 def make_inferer(description: Mapping[str, Any]) -> Inferer:

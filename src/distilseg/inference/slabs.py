@@ -1,0 +1,149 @@
+"""Slab by slab: a network of k slices at once slides across them, and every slice is the mean of its windows.
+
+    p(x) = 1 / n(z) · Σ_d p_d(x)           d over the windows that cover the slice z of x, n(z) of them
+
+Windows of k slices start at every `stride` slices, the last one ends with the volume: with stride 1 a slice
+is in 1, 2, …, k, …, k, …, 2, 1 of them (Thickened 2D Networks; Xia et al., section "testing"). In their plane
+slices are seen whole, whatever the patch was: padded behind both axes to multiples of `divisor` by repeating
+their edges, and cut back. A volume of fewer than k slices has its last one repeated.
+
+Averaged are probabilities, as in the paper. What comes back are the logits of the mean, so that an argmax, a
+sigmoid and the export to labels work as ever:
+
+    softmax    log p          argmax as of p; its softmax is p
+    sigmoid    log p / (1 - p)                its sigmoid is p
+
+`average="logits"` takes the mean of the logits instead. A running sum is kept, of one volume of K maps; what
+the network answers is added to it and let go.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import UserError, unknown
+from .inferer import Network, logits_of
+
+Average = Literal["probabilities", "logits"]
+Activation = Literal["softmax", "sigmoid"]
+Pad = Literal["edge", "zeros"]
+
+# How near to 0 and 1 a probability may come before its logit is taken, in float32: finite, and far beyond
+# where a decision lies.
+_TINY, _ROUNDING = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).eps
+
+
+@dataclass(frozen=True)
+class Slabs:
+    """(image [B M I J K], network of [B M *slab]) -> logits [B K I J K], float32.
+
+    The network is shown slabs of k = patch[axis] voxels along `axis`, their axes those of the volume, and
+    answers with logits of the same size.
+    """
+
+    patch: tuple[int, ...]  # voxels; across the slices it counts, in their plane it does not
+    axis: int = 2  # of the volume, across the slices
+    stride: int = 1  # slices from one window to the next, at most
+    average: Average = "probabilities"
+    activation: Activation = "softmax"  # what makes probabilities of logits; sigmoid for regions
+    batch: int = 4  # windows in one pass of the network
+    divisor: int = 32  # slices are padded to multiples of it
+    pad: Pad = "edge"
+
+    def __post_init__(self) -> None:
+        if len(self.patch) != 3 or min(self.patch) < 1 or self.axis not in (0, 1, 2):
+            raise UserError(
+                f"slabs across axis {self.axis} by patches of {list(self.patch)}",
+                "give an axis from 0 to 2 and three sizes in voxels",
+            )
+        if not 1 <= self.stride <= self.thickness:
+            raise UserError(
+                f"windows of {self.thickness} slices, one every {self.stride}",
+                f"give a stride from 1 to {self.thickness}, or slices are left out",
+            )
+        for kind, value, choices in (
+            ("average of windows", self.average, get_args(Average)),
+            ("activation", self.activation, get_args(Activation)),
+            ("padding of slices", self.pad, get_args(Pad)),
+        ):
+            if value not in choices:
+                raise unknown(kind, value, choices)
+        for what, number in (("batch", self.batch), ("divisor", self.divisor)):
+            if number < 1:
+                raise UserError(f"slabs with a {what} of {number}", "give 1 or more")
+
+    @property
+    def thickness(self) -> int:
+        """k: slices of a window."""
+        return self.patch[self.axis]
+
+    def __call__(self, image: Tensor, network: Network) -> Tensor:
+        if image.ndim != 5:
+            raise ValueError(f"slabs are cut from an image [B M I J K], this one is {list(image.shape)}")
+        across, slices = 2 + self.axis, image.shape[2 + self.axis]
+        starts = window_starts(slices, self.thickness, self.stride)
+        places = [(case, start) for case in range(len(image)) for start in starts]
+        total: Tensor | None = None
+        for first in range(0, len(places), self.batch):
+            here = places[first : first + self.batch]
+            answers = self._answers(image, here, network)
+            if total is None:
+                size = (len(image), *answers.shape[1:across], slices, *answers.shape[across + 1 :])
+                total = torch.zeros(size, dtype=torch.float32, device=answers.device)
+            for (case, start), answer in zip(here, answers, strict=True):
+                total[case].narrow(self.axis + 1, start, answer.shape[self.axis + 1]).add_(answer)
+        assert total is not None
+        counts = covering(slices, self.thickness, self.stride).to(total)
+        total /= counts.view([-1 if axis == across else 1 for axis in range(total.ndim)])
+        if self.average == "logits":
+            return total
+        if self.activation == "softmax":
+            return total.clamp_(min=_TINY).log_()
+        return total.logit_(_ROUNDING)
+
+    def _answers(self, image: Tensor, places: list[tuple[int, int]], network: Network) -> Tensor:
+        """What is averaged, of the windows at these (case, start): [N K *slab], the padding undone."""
+        thickness = min(self.thickness, image.shape[2 + self.axis])
+        slabs = torch.stack([image[case].narrow(1 + self.axis, start, thickness) for case, start in places])
+        padded = self._padded(slabs)
+        logits = logits_of(network(padded))
+        if logits.shape[2:] != padded.shape[2:] or len(logits) != len(places):
+            raise ValueError(
+                f"the network answered slabs {list(padded.shape)} with logits {list(logits.shape)};"
+                " the sizes in space must agree"
+            )
+        i, j, k = slabs.shape[2:]
+        logits = logits[:, :, :i, :j, :k].float()
+        if self.average == "logits":
+            return logits
+        return logits.softmax(1) if self.activation == "softmax" else logits.sigmoid()
+
+    def _padded(self, slabs: Tensor) -> Tensor:
+        """Slabs [N M *slab] grown behind their ends to k slices and to multiples of the divisor in plane."""
+        wanted = [math.ceil(size / self.divisor) * self.divisor for size in slabs.shape[2:]]
+        wanted[self.axis] = self.thickness
+        lacking = [whole - size for whole, size in zip(wanted, slabs.shape[2:], strict=True)]
+        if not any(lacking):
+            return slabs
+        ends = [end for more in reversed(lacking) for end in (0, more)]
+        return F.pad(slabs, ends, mode="replicate") if self.pad == "edge" else F.pad(slabs, ends)
+
+
+def window_starts(slices: int, thickness: int, stride: int) -> list[int]:
+    """Where windows of `thickness` slices start: every `stride`, the last one ends at `slices`."""
+    last = max(0, slices - thickness)
+    return [*range(0, last, stride), last]
+
+
+def covering(slices: int, thickness: int, stride: int) -> Tensor:
+    """n(z): how many windows cover each slice, [slices]; 1, 2, …, k, …, 2, 1 with stride 1."""
+    counts = torch.zeros(slices, dtype=torch.int64)
+    for start in window_starts(slices, thickness, stride):
+        counts[start : start + thickness] += 1
+    return counts
