@@ -1,4 +1,4 @@
-"""Teach-Former on HECKTOR 2021: the folder as it is handed out goes in, CT's space comes out."""
+"""Teach-Former on HECKTOR 2021 and PI-CAI 2022: folders as handed out go in, their own space comes out."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from distilseg.training.cases import make_augmentation
 from distilseg.training.experiment import Experiment, Study
 
 from ..data.hecktor import CT, write_hecktor
+from ..data.picai import write_picai
 from ..training.small import STUDENT, TEACHERS
 
 RECIPE = "teach_former_hecktor21"
@@ -113,3 +114,58 @@ def test_by_one_command(data: Path, tmp_path: Path, outputs: str, monkeypatch: p
         assert made.shape == given.shape
         np.testing.assert_allclose(made.affine, given.affine)
         assert set(np.unique(np.asarray(made.dataobj))) <= {0, 1}
+
+
+@pytest.fixture(scope="module")
+def prostates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_picai(tmp_path_factory.mktemp("picai") / "picai")
+
+
+def test_slices_as_published(prostates: Path) -> None:
+    experiment = find("teach_former_picai22")(make_study(prostates))
+    assert experiment.control is not None
+    for one in (experiment, experiment.control, *experiment.teachers.values()):
+        assert isinstance(one, Experiment)
+        plan = one.study.plan
+        assert (plan.patch, plan.network_patch, plan.spacing_mm) == (
+            (384, 384, 1),
+            (384, 384),
+            (0.5, 0.5, 3.0),
+        )
+        assert {normalisation.kind for normalisation in plan.normalisation.values()} == {"maximum"}
+        assert (one.sampling.batch_size, one.sampling.patches_per_case) == (16, 24)
+        assert make_augmentation(one).rotate_degrees.step == 5
+        assert (one.budget.epochs, one.validation.patience, one.empty) == (100, 40, "one")
+        assert one.inferer["kind"] == "slices"
+    specs = {role: one.networks["student"] for role, one in experiment.teachers.items()}  # type: ignore[union-attr]
+    specs["student"] = experiment.networks["student"]
+    specs |= {
+        name: find("teach_former_picai22")(make_study(prostates), student=name).networks["student"]
+        for name in ("swin_unetr_light", "ux_net")
+    }
+    assert {role: parameters(build(spec)) for role, spec in specs.items()} == {
+        "h_denseformer": 5_197_032,
+        "swin_unetr": 11_057_276,
+        "unetr": 87_973_122,
+        "student": 1_312_224,
+        "swin_unetr_light": 2_782_388,
+        "ux_net": 4_718_882,
+    }
+
+
+def test_slices_by_one_command(prostates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained, judged by case and by slice."""
+    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *_, **__: {"parameters": 1})
+    words = ["train", "teach_former_picai22", "--data", str(prostates), "--patch", "32,32"]
+    words += ["--teachers", "h_denseformer,unetr", "--epochs", "0.1", "--device", "cpu"]
+    words += ["--precision", "32-true", "--patches-per-case", "8", "--batch-size", "4"]
+    words += ["--runs", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")]
+    fewer = {key: value for key, value in TEACHERS.items() if not key.startswith("swin")}
+    for option, given in (("--student-option", STUDENT), ("--teacher-option", fewer)):
+        words += [word for key, value in given.items() for word in (option, f"{key}={value}")]
+    assert main(words) == 0
+    run = next(run for run in find_runs(tmp_path / "runs") if run.name.startswith("teach_former_picai22"))
+    assert {row["label"] for row in read_rows(run.metrics)} == {"csPCa"}
+    assert main(["evaluate", str(run.folder), "--by", "slice", "--empty", "one"]) == 0
+    slices = read_rows(run.slices / "metrics.csv")
+    assert all("#" in row["case"] and row["value"] != "" for row in slices)

@@ -1,4 +1,5 @@
-"""Teach-Former on the data it was published on: HECKTOR 2021, CT and PET, with the paper's schedule.
+"""Teach-Former on the data it was published on, with the paper's schedule: HECKTOR 2021 (CT and PET, volumes)
+and PI-CAI 2022 (T2W, HBV and ADC, slices).
 
 The paper's repository holds no training code; its tables match H-DenseFormer's framework, whose preparation,
 augmentation and batches these are. Days on a GPU for the three teachers, the control and the student;
@@ -6,6 +7,11 @@ augmentation and batches these are. Days on a GPU for the three teachers, the co
 with one schedule. Early stopping and the best weights follow the validation Dice (the paper: its loss). PET
 keeps its SUV as real numbers, where that framework cut them to whole ones. Weight decay falls on all weights
 (that framework: not on biases and norms).
+
+PI-CAI: the paper takes 220 studies, by their number those in which a lesion was drawn; here every study with
+a map takes part unless a `--split` narrows them. Its volumes are cut to the middle 24 x 384 x 384 voxels;
+here slices of 384 x 384 are drawn, and slide, over the whole volume. It divides each slice by its maximum,
+here each volume. Its scores fit slices counted as cases: `distilseg evaluate RUN --by slice --empty one`.
 """
 
 from __future__ import annotations
@@ -27,6 +33,10 @@ HECKTOR21 = {
     "CT": Normalisation(kind="window_zscore", low=-1024, high=1024, mean=0, std=1024),
     "PET": Normalisation(kind="zscore_damped"),
 }
+
+
+PICAI22 = Normalisation(kind="maximum")
+PICAI22_SLICES = 24  # of a case
 
 
 def teach_former_hecktor21(
@@ -65,14 +75,61 @@ def teach_former_hecktor21(
         teacher_options=teacher_options,
         teacher_outputs=teacher_outputs,
     )
+    sampling = Sampling(2, patches_per_case=1, foreground_fraction=0.0, augmentation="hecktor21")
+    window = {"kind": "sliding_window", "patch": list(size), "overlap": 0.5, "blend": "gaussian"}
+    return replace(_published(experiment, sampling, window), recipe="teach_former_hecktor21")
+
+
+def teach_former_picai22(
+    study: Study,
+    *,
+    teachers: Sequence[str] = (T1, T2, T3),
+    student: str = STUDENT,
+    student_options: Options = None,
+    teacher_options: Options = None,
+    patch: Sequence[int] = (384, 384),
+    teacher_outputs: TeacherOutputs = "auto",
+) -> Experiment:
+    """PI-CAI 2022 as published: slices of 384² at 0.5 mm, batches of 16, 100 epochs of Adam at 1e-3.
+
+    Needs the public images and the repository of their labels. Networks have the paper's sizes unless options
+    say otherwise.
+
+    teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found.
+    student: h_denseformer_light, swin_unetr_light, ux_net or any other network.
+    teacher_options: options of a teacher's network, such as unetr.feature_size=8.
+    patch: voxels of a slice, multiples of 16.
+    teacher_outputs: live asks the teachers at every step, recorded once per case, auto takes what asks less.
+    """
+    spacing_mm, size = (0.5, 0.5, 3.0), (*(int(n) for n in patch[:2]), 1)
+    fields: dict[str, Any] = {
+        "spacing_mm": spacing_mm,
+        "strides": level_strides(np.array(size, float), spacing_mm, DEFAULT_LEVELS, whole=True),
+        "batch_size": 16,
+    }
+    experiment = teach_former(
+        planned(study, PICAI22, size, **fields),
+        teachers=teachers,
+        student=student,
+        student_options=student_options,
+        teacher_options=teacher_options,
+        teacher_outputs=teacher_outputs,
+    )
+    sampling = Sampling(16, patches_per_case=PICAI22_SLICES, foreground_fraction=0.0, augmentation="picai22")
+    window = {"kind": "slices", "axis": 2, "patch": list(size[:2]), "overlap": 0.5, "blend": "gaussian"}
+    return replace(_published(experiment, sampling, window), recipe="teach_former_picai22")
+
+
+def _published(experiment: Experiment, sampling: Sampling, inferer: dict[str, Any]) -> Experiment:
+    """The paper's schedule, for every network."""
     settings = {
-        "sampling": Sampling(2, patches_per_case=1, foreground_fraction=0.0, augmentation="hecktor21"),
+        "sampling": sampling,
         "optimisation": Optimisation(
             "adam", LEARNING_RATE, weight_decay=1e-4, schedule="polynomial", clip=None
         ),
         "validation": Validation(each_epoch=True, patience=40),
         "budget": Budget(epochs=100),
-        "inferer": {"kind": "sliding_window", "patch": list(size), "overlap": 0.5, "blend": "gaussian"},
+        "inferer": inferer,
         "empty": "one",
     }
-    return replace(as_published(experiment, settings), recipe="teach_former_hecktor21")
+    return as_published(experiment, settings)
