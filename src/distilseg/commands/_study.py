@@ -80,7 +80,8 @@ def fingerprint_of(dataset: Dataset, cache: Path | None = None) -> Fingerprint:
         for case in dataset.cases
     ]
     key = hashlib.blake2b(
-        repr((dataset.name, dict(dataset.labels), state, changed)).encode(), digest_size=12
+        repr((dataset.name, dataset.modalities, dict(dataset.labels), state, changed)).encode(),
+        digest_size=12,
     ).hexdigest()
     kept = (cache or Path(platformdirs.user_cache_dir("distilseg"))) / "fingerprints" / f"{key}.json"
     if kept.is_file():
