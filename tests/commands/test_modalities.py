@@ -47,7 +47,7 @@ def test_a_plan_of_fewer_modalities_narrows_the_study(data: Path, tmp_path: Path
 
 def test_trained_by_the_command_line(data: Path, tmp_path: Path) -> None:
     words = ["train", "supervised", "--data", str(data), "--modalities", "PET", "--steps", "1"]
-    words += ["--network-option", "filters=[4,8,8]", "--device", "cpu", "--no-evaluate"]
+    words += ["--network-option", "filters=[4,8,8,8]", "--device", "cpu", "--no-evaluate"]
     assert main([*words, "--runs", str(tmp_path), "--cache", str(tmp_path / "cache")]) == 0
     (run,) = find_runs(tmp_path)
     assert load_predictor(run.folder).plan.modalities == ("PET",)
