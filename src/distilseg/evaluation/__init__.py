@@ -12,6 +12,8 @@ Conventions, each explained where it is computed:
   undefined and counts it (`empty.py`).
 - A case is a scan; `by="slice"` scores each of its slices instead, for comparison with papers that did
   (`by_slice.py`).
+- Whether masks change from slice to slice as the reference does is a metric of its own, asked for by name
+  (`slice_similarity.py`).
 - Runs are compared case by case: bootstrap interval of the mean difference, Wilcoxon's signed-rank test
   (a paired t-test beside it), Holm's correction over structures (`significance.py`).
 """
@@ -31,6 +33,7 @@ from .evaluate import (
     summarise_rows,
 )
 from .significance import Paired, Summary, holm, mean_interval, paired, summarise
+from .slice_similarity import accumulated
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -43,6 +46,7 @@ __all__ = [
     "Row",
     "Summary",
     "Unit",
+    "accumulated",
     "by_case",
     "evaluate_case",
     "evaluate_cases",

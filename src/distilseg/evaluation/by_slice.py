@@ -58,7 +58,7 @@ def evaluate_slices(
         raise UserError(
             f"case {case}: label maps of shape {reference.shape} are slices already", "score them by case"
         )
-    across = slice_axis(spacing_mm) if axis is None else _checked_axis(axis)
+    across = slice_axis(spacing_mm) if axis is None else checked_axis(axis)
     regions = named_regions(labels)
     counted = {name: _counts(reference, prediction, values, across) for name, values in regions.items()}
     return [
@@ -112,7 +112,8 @@ def _value(metric: str, counts: Counts, empty: Empty) -> float:
     return overlap.dice(counts) if metric == "dice" else overlap.iou(counts)
 
 
-def _checked_axis(axis: int) -> int:
+def checked_axis(axis: int) -> int:
+    """`axis`, or `UserError` where a volume has none such."""
     if axis not in (0, 1, 2):
         raise UserError(f"there is no slice axis {axis}", "give 0, 1 or 2, or leave it out")
     return axis

@@ -6,6 +6,9 @@
     nsd_voxel                       the same, counting surface voxels (MONAI)
     volume_difference_ml            ml, prediction less reference (3D only)
     volume_difference_relative      the same, as a fraction of the reference
+    slice_similarity                how far from the reference's is what neighbouring slices share (3D only)
+
+The last is computed only where it is asked for: see `slice_similarity.py`.
 
 With `unit="voxel"` distances and tolerances are measured on the voxel grid, for comparison with papers that
 did so (dual self-distillation's evaluation passes no spacing). The names of the metrics that this changes
@@ -22,10 +25,12 @@ from typing import Any, Literal, Protocol, get_args
 
 from ..errors import UserError, unknown
 from . import overlap, surface
-from .by_slice import evaluate_slices
+from .by_slice import checked_axis, evaluate_slices
+from .by_slice import slice_axis as across_slices
 from .checks import LabelMap, Labels, checked_spacing, named_regions, tolerances_of, two_label_maps
 from .empty import Empty, Kind, check_empty, worth
 from .overlap import Mask
+from .slice_similarity import slice_similarity
 from .structure import Structure, cut_out
 from .surface_elements import nsd
 
@@ -44,7 +49,8 @@ KINDS: dict[str, Kind] = {
     "nsd": "surface",
     "nsd_voxel": "surface",
 }
-METRICS = (*KINDS, "volume_difference_ml", "volume_difference_relative")
+METRICS = (*KINDS, "volume_difference_ml", "volume_difference_relative", "slice_similarity")
+SOLID = ("volume_difference_ml", "slice_similarity")  # of volumes, not of planes
 DEFAULT_METRICS = ("dice", "iou", "hd95", "assd", "nsd", "volume_difference_ml", "volume_difference_relative")
 
 
@@ -67,6 +73,7 @@ def evaluate_case(
     metrics: Sequence[str | Metric] | None = None,
     empty: Empty = "nan",
     unit: Unit = "mm",
+    slice_axis: int | None = None,
 ) -> list[Row]:
     """Every metric of every structure of one case.
 
@@ -77,6 +84,7 @@ def evaluate_case(
     tolerance_mm: of the NSD, for all structures or by name; in voxels where unit="voxel".
     metrics: names out of `METRICS`, or functions (see `Metric`). None: `DEFAULT_METRICS`, in 2D less the ml.
     empty: what holds where a mask is empty, see `empty.py`.
+    slice_axis: the one across the slices, for slice_similarity (None: that of the largest spacing).
 
     Raises `UserError` naming the case if shapes, spacing, values or options do not fit together.
     """
@@ -91,6 +99,7 @@ def evaluate_case(
         raise unknown("unit of distances", unit, ("mm", "voxel"))
     regions = named_regions(labels)
     tolerances = tolerances_of(tolerance_mm, regions)
+    across = across_slices(spacing_mm) if slice_axis is None else checked_axis(slice_axis)
 
     grid = spacing_mm if unit == "mm" else (1.0,) * ndim
     diagonal = math.hypot(*(n * s for n, s in zip(reference.shape, grid, strict=True)))
@@ -104,6 +113,8 @@ def evaluate_case(
                 value = overlap.volume_difference_ml(counts, spacing_mm)
             elif metric == "volume_difference_relative":
                 value = overlap.volume_difference_relative(counts)
+            elif metric == "slice_similarity":
+                value = slice_similarity(structure.reference, structure.prediction, across)
             elif counts.reference and counts.prediction:
                 value = _measure(metric, structure, tolerances[structure.name])
             else:
@@ -131,12 +142,12 @@ def evaluate_cases(
     """The rows of many cases, in their order; `load(case)` gives (reference, prediction, spacing_mm).
 
     `by="slice"` scores each slice across `slice_axis` (see `by_slice.py`) by Dice and IoU; tolerance, metrics
-    and unit do not apply there.
+    and unit do not apply there. By case, `slice_axis` is that of slice_similarity.
     Loading and measuring run in `threads` threads, which also bounds how many cases are in memory.
     `progress(case)` is called in order as cases are done. The first error ends the work and names its case.
     """
 
-    check_by(by, slice_axis)
+    check_by(by, slice_axis, metrics or ())
 
     def rows_of(case: str) -> list[Row]:
         try:
@@ -161,6 +172,7 @@ def evaluate_cases(
                 metrics=metrics,
                 empty=empty,
                 unit=unit,
+                slice_axis=slice_axis,
             )
         except UserError as error:
             if case in error.cause:
@@ -207,11 +219,11 @@ def summarise_rows(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
     return summary
 
 
-def check_by(by: str, slice_axis: int | None = None) -> None:
+def check_by(by: str, slice_axis: int | None = None, metrics: Sequence[str | Metric] = ()) -> None:
     """Raises `UserError` if `by` is no way to score, or a slice axis is named where none is asked for."""
     if by not in get_args(By):
         raise unknown("way to score", by, get_args(By))
-    if slice_axis is not None and by != "slice":
+    if slice_axis is not None and by != "slice" and "slice_similarity" not in metrics:
         raise UserError(f"slice axis {slice_axis} is given, but cases are scored", "add --by slice")
 
 
@@ -247,7 +259,5 @@ def _check_metrics(metrics: Sequence[str | Metric], ndim: int) -> None:
     for metric in metrics:
         if not callable(metric) and metric not in METRICS:
             raise unknown("metric", metric, METRICS)
-        if metric == "volume_difference_ml" and ndim != 3:
-            raise UserError(
-                "volume_difference_ml needs volumes, these are 2D", "ask for volume_difference_relative"
-            )
+        if metric in SOLID and ndim != 3:
+            raise UserError(f"{metric} needs volumes, these are 2D", "leave it out")

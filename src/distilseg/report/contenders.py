@@ -48,6 +48,7 @@ METRICS = {
         Metric("assd_in_voxels", "ASSD", "voxels", False, 2),
         Metric("nsd", "NSD", "", True, 3),
         Metric("nsd_in_voxels", "NSD (tolerance in voxels)", "", True, 3),
+        Metric("slice_similarity", "inter-slice distance", "", False, 3),
     )
 }
 
