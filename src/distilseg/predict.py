@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -41,6 +41,21 @@ from .runs import open_run
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 WEIGHTS = ("best", "last")
+
+
+class Segmenter(Protocol):
+    """What turns the scans of a case into its label map: a `Predictor`, or several as one (`views.py`)."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    def segment(self, scans: Mapping[str, Scan], *, case: str) -> NDArray[np.unsignedinteger[Any]]: ...
+
+    def prepare(self, scans: Mapping[str, Scan], *, case: str) -> Preprocessed: ...
+
+    def logits(self, image: NDArray[np.float32] | Tensor, *, case: str = "") -> Tensor: ...
+
+    def labels(self, logits: Tensor, grid: Grid) -> NDArray[np.unsignedinteger[Any]]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +106,17 @@ class Predictor:
             exported = export_regions(logits, grid.cropped_shape, self.plan.paints)
         else:
             exported = export_labels(logits, grid.cropped_shape)
-        classes = grid.restore(exported.cpu().numpy())
-        values = np.array(self.plan.label_values)
-        if np.array_equal(values, np.arange(len(values))):
-            return classes
-        mapped: NDArray[np.unsignedinteger[Any]] = values.astype(np.min_scalar_type(values.max()))[classes]
-        return mapped
+        return restored_labels(exported, grid, self.plan)
+
+
+def restored_labels(classes: Tensor, grid: Grid, plan: Plan) -> NDArray[np.unsignedinteger[Any]]:
+    """Label values [I J K] on the original grid from class indices on the cropped one."""
+    restored = grid.restore(classes.cpu().numpy())
+    values = np.array(plan.label_values)
+    if np.array_equal(values, np.arange(len(values))):
+        return restored
+    mapped: NDArray[np.unsignedinteger[Any]] = values.astype(np.min_scalar_type(values.max()))[restored]
+    return mapped
 
 
 def load_predictor(
@@ -175,7 +195,7 @@ class PredictSummary:
 
 
 def predict_files(
-    predictor: Predictor,
+    predictor: Segmenter,
     inputs: Path | str | Sequence[Path | str],
     out: Path | str,
     *,
@@ -199,7 +219,7 @@ def predict_files(
 
 
 def predict_jobs(
-    predictor: Predictor,
+    predictor: Segmenter,
     jobs: Sequence[Job],
     summary: PredictSummary,
     *,
@@ -246,7 +266,7 @@ def place(cases: Sequence[Case], out: Path, refused: dict[str, str]) -> list[Job
     return list(jobs.values())
 
 
-def _pipeline(predictor: Predictor, jobs: Sequence[Job]) -> Iterator[tuple[Job, str]]:
+def _pipeline(predictor: Segmenter, jobs: Sequence[Job]) -> Iterator[tuple[Job, str]]:
     """Every job, in order, with the reason of its refusal, or "" once it is written.
 
     A stage's error surfaces here, in the caller's thread, when its case is due: nothing waits for a thread
