@@ -9,7 +9,8 @@ def test_table() -> None:
     rows = {row.name: row for row in network_table((32, 32, 32), 1, 3)}
     assert list(rows) == names()
     assert all(row.summary for row in rows.values())
-    assert {row.name: row.dims for row in rows.values() if row.dims != "2D, 3D"} == {"mdvit": "2D"}
+    one_only = {row.name: row.dims for row in rows.values() if row.dims != "2D, 3D"}
+    assert one_only == {"mdvit": "2D", "thickened": "3D"}
 
     row, network = rows["dynunet"], build(NetworkSpec("dynunet", 1, 3, (32, 32, 32)))
     assert row.parameters == parameters(network) == 5_686_771

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ..files import written_whole
 from .build import NetworkSpec, build, names
 
 HEADER = "distilseg"
+START = "imagenet"  # the option that names a file of weights to begin with
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 
 
@@ -57,7 +59,7 @@ def load_network(
             f"{path} names the network {spec.name!r}, not one of this package; loading would run that file",
             f"if you trust it, say so: --trust {spec.name} (in Python trust={spec.name!r})",
         )
-    network = build(spec)
+    network = build(_without_start(spec))
     _fill(network, tensors, path, in_place=not mapped)
     return network.eval(), spec, dict(header["extra"])
 
@@ -66,6 +68,17 @@ def load_weights(network: nn.Module, path: Path | str) -> None:
     """Fills `network` from a safetensors file, or from a pickle that holds nothing but tensors."""
     tensors, _ = _read(Path(path))
     _fill(network, tensors, path)
+
+
+def _without_start(spec: NetworkSpec) -> NetworkSpec:
+    """The description less the file its weights began with, which need not be here any more."""
+    options = {name: value for name, value in spec.options.items() if name != START}
+    return replace(spec, options=options)
+
+
+def read_weights(path: Path | str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, or of a pickle that holds nothing else, by name."""
+    return _read(Path(path))[0]
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:
