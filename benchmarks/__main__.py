@@ -15,7 +15,7 @@ from distilseg.runs import write_rows
 
 from .common import Row, machine
 
-CLAIMS = ("command_line", "surface_metrics", "label_export", "training", "teachers")
+CLAIMS = ("command_line", "surface_metrics", "label_export", "training", "teachers", "teach_former")
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 SHOWN = ("claim", "what", "ours", "peer", "unit", "peer_name", "ratio", "aim", "met", "note")
 

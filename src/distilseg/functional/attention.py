@@ -38,6 +38,7 @@ from .segmentation import in_full_precision
 Matching = Literal["student_to_teacher", "teacher_to_student", "channel_collapse"]
 DEAD = 1e-12  # ‖F‖₁ of a map that is 0 everywhere
 ROOT = 1e-24  # below the square of any distance that float32 can tell
+CLOSE = 1e-3  # D² in shares of ΣS² / a², below which it is summed anew
 BLOCK = 2**18  # elements of S at a time on a processor
 
 
@@ -83,18 +84,7 @@ class _Distance(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, student_BCN: Tensor, teacher_BDN: Tensor, weights_DC: Tensor | None) -> Tensor:
-        sums = torch.zeros(4, len(student_BCN), dtype=student_BCN.dtype, device=student_BCN.device)
-        a_B, b_B, squares_B, c_B = sums
-        for case, student, teacher in _blocks(student_BCN, teacher_BDN):
-            a_B[case] += _matched(student, weights_DC).abs().sum()
-            b_B[case] += teacher.abs().sum()
-        a_B += DEAD
-        b_B += DEAD
-        for case, student, teacher in _blocks(student_BCN, teacher_BDN):
-            matched = _matched(student, weights_DC)
-            difference = (matched / a_B[case]).sub_(teacher / b_B[case])
-            squares_B[case] += torch.dot(difference.flatten(), difference.flatten())
-            c_B[case] += torch.dot(difference.flatten(), matched.flatten())
+        a_B, b_B, squares_B, c_B = _sums(student_BCN, teacher_BDN, weights_DC)
         distance_B: Tensor = (squares_B + ROOT).sqrt()
         ctx.save_for_backward(student_BCN, teacher_BDN, weights_DC, a_B, b_B, c_B, distance_B)
         return distance_B
@@ -108,12 +98,55 @@ class _Distance(torch.autograd.Function):
         for (case, student, teacher), (_, gradient, _) in zip(
             _blocks(student_BCN, teacher_BDN), gradients, strict=True
         ):
-            matched = _matched(student, weights_DC)
-            towards = (matched / a_B[case]).sub_(teacher / b_B[case])
-            towards.sub_(matched.sign().mul_(c_B[case] / a_B[case]))
-            along = towards if weights_DC is None else weights_DC.T @ towards
-            torch.mul(along, upstream_B[case] / (a_B[case] * distance_B[case]), out=gradient)
+            share, difference = _difference(student, teacher, weights_DC, a_B[case], b_B[case])
+            towards = difference.addcmul_(share.sign_(), c_B[case] / a_B[case], value=-1)
+            scale = upstream_B[case] / (a_B[case] * distance_B[case])
+            if weights_DC is None:
+                torch.mul(towards, scale, out=gradient)
+            else:
+                torch.mm((weights_DC * scale).T, towards, out=gradient)
         return gradient_BCN, None, None
+
+
+def _sums(
+    student_BCN: Tensor, teacher_BDN: Tensor, weights_DC: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """a, b, D² and c of each case.
+
+    One pass over the maps: D² = ΣS² / a² − 2 ΣS F_t / (a b) + ΣF_t² / b². Where they all but agree that
+    difference of large numbers says nothing, and a second pass sums d².
+    """
+    sums = torch.zeros(5, len(student_BCN), dtype=torch.float64, device=student_BCN.device)
+    a_B, b_B, ss_B, st_B, tt_B = sums
+    for case, student, teacher in _blocks(student_BCN, teacher_BDN):
+        matched = _matched(student, weights_DC)
+        a_B[case] += matched.abs().sum()
+        b_B[case] += teacher.abs().sum()
+        flat, flat_teacher = matched.flatten(), teacher.flatten()
+        ss_B[case] += torch.dot(flat, flat)
+        st_B[case] += torch.dot(flat, flat_teacher)
+        tt_B[case] += torch.dot(flat_teacher, flat_teacher)
+    a_B += DEAD
+    b_B += DEAD
+    squares_B = ss_B / a_B**2 - 2 * st_B / (a_B * b_B) + tt_B / b_B**2
+    c_B = ss_B / a_B - st_B / b_B
+    kind = student_BCN.dtype
+    a_B, b_B = a_B.to(kind), b_B.to(kind)
+    if bool((squares_B < CLOSE * ss_B / a_B**2).any()):
+        squares_B, c_B = torch.zeros_like(squares_B), torch.zeros_like(c_B)
+        for case, student, teacher in _blocks(student_BCN, teacher_BDN):
+            share, difference = _difference(student, teacher, weights_DC, a_B[case], b_B[case])
+            squares_B[case] += torch.dot(difference.flatten(), difference.flatten())
+            c_B[case] += torch.dot(difference.flatten(), share.flatten()) * a_B[case]
+    return a_B, b_B, squares_B.to(kind), c_B.to(kind)
+
+
+def _difference(
+    student_CN: Tensor, teacher_DN: Tensor, weights_DC: Tensor | None, a: Tensor, b: Tensor
+) -> tuple[Tensor, Tensor]:
+    """S / a and d."""
+    share = student_CN / a if weights_DC is None else (weights_DC / a) @ student_CN
+    return share, share - teacher_DN / b
 
 
 def _matched(student_CN: Tensor, weights_DC: Tensor | None) -> Tensor:
