@@ -62,6 +62,14 @@ def test_output_stride(stride: int, strides: list[int], dilations: list[list[int
     assert found == dilations
 
 
+def test_without_pooling_layer1_shrinks() -> None:
+    trunk = Trunk(3, 7, (4, 8, 8), (2, 1), BasicBlock, 8, pool=False)
+    assert trunk.stem(torch.zeros(2, 3, 32, 48)).shape == (2, 4, 16, 24)
+    assert trunk.pool(torch.zeros(2, 4, 16, 24)).shape == (2, 4, 16, 24)
+    assert trunk.fine(torch.zeros(2, 3, 32, 48)).shape == (2, 8, 8, 12)
+    assert trunk.strides == [2, 4, 8]
+
+
 @pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
 def test_a_dilated_stage_computes_what_the_shrinking_one_does(block: Block) -> None:
     """Every second pixel of the dilated map is the shrunk map's, as the kernels reach the same pixels."""

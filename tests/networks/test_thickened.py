@@ -214,6 +214,7 @@ def test_parameters_by_hand() -> None:
     assert count(multiplexing=False, head="none") == trunk + 9 * 64 * 49 + decoder + 257 * 12
     assert count(head="none") == trunk + fusion + decoder + 257 * 12
     assert count() == trunk + fusion + decoder + attention + 257 * 3
+    assert count(backbone="light") == 2_925_513
     assert count(fusion_kernel=3) - count() == 8 * (1024 * 512 + 512 * 256)
     assert count(head="concat") - count(head="dot") == 512 * 256 + 256
     assert count(head="dot") - count(head="none") == 256 * 256 + 256 - 257 * 9

@@ -27,7 +27,8 @@ Block = Callable[
 class Trunk(nn.Module):
     """The stages; whoever holds them puts them together. Stage 0 is the stem.
 
-    `widths` are the channels of the stages, `strides` what their maps are smaller by.
+    `widths` are the channels of the stages, `strides` what their maps are smaller by. Without `pool`, layer1
+    shrinks the map in its place.
     """
 
     def __init__(
@@ -38,15 +39,17 @@ class Trunk(nn.Module):
         depths: Sequence[int],
         block: Block,
         output_stride: int,
+        *,
+        pool: bool = True,
     ) -> None:
         super().__init__()
         self.widths = tuple(widths)
         first = convolution(in_channels, widths[0], stem_kernel, stride=2)
         self.stem = nn.Sequential(OrderedDict(conv1=first, bn1=nn.BatchNorm2d(widths[0]), relu=nn.ReLU()))
-        self.pool = nn.MaxPool2d(3, 2, 1)
+        self.pool = nn.MaxPool2d(3, 2, 1) if pool else nn.Identity()
         self.strides, dilation = [2], 1
         for stage, depth in enumerate(depths, 1):
-            stride, dilation_before = 1 if stage == 1 else 2, dilation
+            stride, dilation_before = 1 if stage == 1 and pool else 2, dilation
             if stage > 1 and 2 * self.strides[-1] > output_stride:
                 stride, dilation = 1, dilation * 2
             self.strides.append(4 if stage == 1 else stride * self.strides[-1])

@@ -14,10 +14,11 @@ There is no public code by the authors; where the paper leaves a choice there is
 `head` "ssa", "none" (U to G 3 K channels), "concat", "dot"; `query`, `normalize`: see `slice_attention`.
 `multiplexing=False` is the paper's baseline, k M channels into the first convolution and nothing after U.
 
-`backbone="light"` is for CPUs: a ResNet-18 of half the width, a decoder of 64 channels. A slab of 256x256x12
-on one thread: 2.23 GMAC in 0.055 s, ResNet-50 21.4 in 0.49. Trunks of MobileNet's blocks (separable and
-inverted) do half of its work, 1.05 and 1.16, but depthwise convolutions wait for memory: 0.051 s and 0.053.
-So it is the one that can hold most, with 2.9 million parameters to 1.0 and 1.7.
+`backbone="light"` is for CPUs: a ResNet-18 of half the width that shrinks in layer1 and not by pooling, and a
+decoder of 64 channels. A slab of 256x256x12 on one thread: 2.24 GMAC in 0.043 s, ResNet-50 21.4 in 0.44. In its
+place a trunk of MobileNet's separable blocks takes 1.05 and 0.038 s, of its inverted ones 1.24 and 0.050:
+depthwise convolutions wait for memory. With the pooling it takes 0.055 s. So for almost the time of the
+fastest it holds 2.9 million parameters, not 1.0.
 
 Features have three axes as the image has: what is made for each group has G voxels along the slab axis, what
 is made for all of them one. In the other axes `encoder.i`, `decoder.i` and `fused.i` have stride 2^i:
@@ -245,7 +246,7 @@ def _head(head: str, channels: int, group_channels: int, query: str, normalize: 
 
 
 def _light(in_channels: int, output_stride: int) -> Trunk:
-    return Trunk(in_channels, 7, (32, 32, 64, 128, 256), (2, 2, 2, 2), BasicBlock, output_stride)
+    return Trunk(in_channels, 7, (32, 32, 64, 128, 256), (2, 2, 2, 2), BasicBlock, output_stride, pool=False)
 
 
 # The trunk, the decoder's channels, and those of the map at stride 4 that it sees.
