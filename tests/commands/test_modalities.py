@@ -28,7 +28,7 @@ def test_the_dataset_narrowed(data: Path) -> None:
     assert narrowed.modalities == ("CT", "MR")  # in the dataset's order
     assert all(tuple(case.images) == ("CT", "MR") for case in narrowed.cases)
     assert dataset.modalities == ("CT", "PET", "MR")
-    with pytest.raises(UserError, match="unknown modality of .* 'MRI'; did you mean 'MR'"):
+    with pytest.raises(UserError, match=r"unknown modality of .* 'MRI'; did you mean 'MR'"):
         dataset.seeing(["MRI"])
 
 
@@ -41,7 +41,7 @@ def test_a_plan_of_fewer_modalities_narrows_the_study(data: Path, tmp_path: Path
         make_study(data, plan=commands.plan(data, modalities=["CT", "MR"])),
     ):
         assert study.plan.modalities == study.dataset.modalities == ("CT", "MR")
-    with pytest.raises(UserError, match="the plan is for the modalities CT, MR, dataset .* has CT, PET"):
+    with pytest.raises(UserError, match=r"the plan is for the modalities CT, MR, dataset .* has CT, PET"):
         make_study(data, plan=out, modalities=["CT", "PET"])
 
 

@@ -14,7 +14,8 @@ from distilseg.data.case import Dataset
 from distilseg.data.check import check_dataset
 from distilseg.data.fingerprint import measure
 from distilseg.data.formats import read_dataset
-from distilseg.data.plan import Plan, make_plan
+from distilseg.data.plan import Plan
+from distilseg.data.planning import make_plan
 from distilseg.data.splits import split_cases
 from distilseg.errors import UserError
 

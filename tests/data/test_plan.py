@@ -15,7 +15,8 @@ from distilseg.data.case import Dataset
 from distilseg.data.fingerprint import CaseMeasures, Fingerprint, Intensities, measure
 from distilseg.data.formats import read_dataset
 from distilseg.data.levels import level_strides, patch_size, to_multiples
-from distilseg.data.plan import Normalisation, Plan, check_plan, is_ct, load_plan, make_plan, save_plan
+from distilseg.data.plan import Normalisation, Plan, check_plan, load_plan, save_plan
+from distilseg.data.planning import is_ct, make_plan
 from distilseg.errors import UserError
 
 CT = Intensities(percentile_00_5=-99, median=32, percentile_99_5=127, mean=29.35217, std=48.8244)

@@ -9,7 +9,7 @@ import torch
 from distilseg.data.augment import NONE, Augmentation, Chance
 from distilseg.data.batches import batches
 from distilseg.data.patches import PatchSampler
-from distilseg.data.plan import make_plan
+from distilseg.data.planning import make_plan
 from distilseg.data.slices import coarsest_axis, in_plane, slice_axis
 
 from .test_batches import cases

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..data.case import Dataset
 from ..data.formats import read_dataset
-from ..data.plan import Plan, make_plan, save_plan
+from ..data.plan import Plan, save_plan
+from ..data.planning import make_plan
 from ._study import fingerprint_of
 
 

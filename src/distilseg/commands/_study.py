@@ -14,7 +14,8 @@ from rich.progress import Progress
 from ..data.case import Dataset
 from ..data.fingerprint import Fingerprint, load_fingerprint, measure, save_fingerprint
 from ..data.formats import read_dataset
-from ..data.plan import Plan, load_plan, make_plan
+from ..data.plan import Plan, load_plan
+from ..data.planning import make_plan
 from ..data.splits import Split, folds, load_split, split_cases, subset
 from ..errors import UserError
 from ..training.experiment import Study

@@ -48,3 +48,8 @@ def to_multiples(size: NDArray[np.float64], stride: NDArray[Any], voxels: int) -
     nearest = np.maximum(np.floor(size / stride + 0.5), 1) * stride
     patch = nearest if nearest.prod() <= voxels else np.maximum(size // stride, 1) * stride
     return tuple(int(n) for n in patch)
+
+
+def times(shape: Sequence[int]) -> str:
+    """(64, 64, 32) -> "64x64x32"."""
+    return "x".join(str(n) for n in shape)

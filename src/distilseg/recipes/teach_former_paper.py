@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from ..data.levels import level_strides
-from ..data.plan import DEFAULT_LEVELS, Normalisation
+from ..data.plan import Normalisation
+from ..data.planning import DEFAULT_LEVELS
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study, Validation
 from .published import as_published, planned
