@@ -23,11 +23,12 @@ from .data.plan import load_plan
 from .data.splits import load_split
 from .errors import UserError
 from .evaluation.by_slice import evaluate_slices
-from .evaluation.evaluate import evaluate_case
+from .evaluation.evaluate import DEFAULT_METRICS, check_by, evaluate_case
 from .export.cost import measure_cost
 from .files import write_json, written_whole
-from .predict import Predictor, load_predictor
+from .predict import Segmenter
 from .runs import Run, read_rows, write_rows
+from .views import is_fused, load_segmenter
 
 MOST_OVERLAYS = 24
 TIMED_CASES = 20  # at most; the measurement stops by the clock
@@ -45,12 +46,15 @@ def judge(
     again: bool = False,
     trust: str | None = None,
     modalities: Sequence[str] | None = None,
+    also: Sequence[str] = (),
+    slice_axis: int | None = None,
 ) -> list[dict[str, Any]]:
     """Metric rows of the run's test cases (or of `cases`), in millimetres and in the scans' own space.
 
     A run already judged in the same way is not judged again, unless `again`. `dataset`: where it lies now,
     if it moved since training; `trust`: a network of one's own that may be run, see `load_network`.
     `modalities`: the scans that are read; the others count as missing, which few networks accept.
+    `also`: metrics beside the default ones; `slice_axis`: that of slice_similarity.
     """
     dataset, chosen = _asked(run, dataset, cases)
     way: dict[str, Any] = {
@@ -62,6 +66,9 @@ def judge(
     }
     if modalities is not None:
         way["modalities"] = list(modalities)
+    if also:
+        check_by("case", slice_axis, also)
+        way |= {"also": list(also), "slice_axis": slice_axis}
     recorded = run.folder / "evaluation.json"
     if (
         not again
@@ -74,7 +81,7 @@ def judge(
 
     plan = load_plan(run.plan)
     shown = plan.modalities if modalities is None else tuple(modalities)
-    predictor = load_predictor(run.folder, weights=weights, device=device, trust=trust)
+    predictor = load_segmenter(run, weights=weights, device=device, trust=trust)
     rows: list[dict[str, Any]] = []
     pictures: dict[str, NDArray[Any]] = {}
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
@@ -91,6 +98,8 @@ def judge(
                 spacing_mm=reference.geometry.spacing_mm,
                 tolerance_mm=tolerance_mm,
                 empty=empty,  # type: ignore[arg-type]
+                metrics=[*DEFAULT_METRICS, *also] if also else None,
+                slice_axis=slice_axis,
             )
             if n < MOST_OVERLAYS:
                 pictures |= _picture(n, id, scans[shown[0]], reference, labels, predictor)
@@ -132,7 +141,7 @@ def judge_slices(
 
     plan = load_plan(run.plan)
     shown = plan.modalities if modalities is None else tuple(modalities)
-    predictor: Predictor | None = None
+    predictor: Segmenter | None = None
     rows: list[dict[str, Any]] = []
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
         for id in bar.track(chosen, description=f"judging {run.name} by slice"):
@@ -142,9 +151,7 @@ def judge_slices(
             if not again and _is_of(run, written, id, weights, modalities):
                 labels = read_scan(written).array
             else:
-                predictor = predictor or load_predictor(
-                    run.folder, weights=weights, device=device, trust=trust
-                )
+                predictor = predictor or load_segmenter(run, weights=weights, device=device, trust=trust)
                 labels = predictor.segment(_read(case, shown)[0], case=id)
             rows += evaluate_slices(
                 reference.array,
@@ -163,7 +170,7 @@ def judge_slices(
 def _asked(run: Run, dataset: Dataset | None, cases: Sequence[str] | None) -> tuple[Dataset, list[str]]:
     """Where the cases are, and which; raises UserError for a run that cannot be judged."""
     about = run.read(run.experiment)
-    if not run.best.is_file():
+    if not (run.best.is_file() or is_fused(run)):
         raise UserError(
             f"{run.folder} has no trained weights yet", "repeat its `distilseg train` command, it resumes"
         )
@@ -206,7 +213,7 @@ def _prediction(run: Run, case: Case, like: Scan) -> Path:
 
 
 def _picture(
-    n: int, title: str, scan: Scan, reference: Scan, labels: NDArray[Any], predictor: Predictor
+    n: int, title: str, scan: Scan, reference: Scan, labels: NDArray[Any], predictor: Segmenter
 ) -> Mapping[str, NDArray[Any]]:
     """The axial slice with most of the reference, anterior up, as class indices and 8-bit grey."""
     values = np.array(predictor.plan.label_values)

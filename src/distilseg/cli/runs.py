@@ -11,7 +11,7 @@ import typer
 
 from ..errors import UserError
 from . import show
-from .text import examples, pairs
+from .text import examples, pairs, runs_of
 from .text import words as listed
 
 Metrics = Annotated[str, typer.Option(help="By comma; the verdict is about the first.")]
@@ -19,6 +19,10 @@ Control = Annotated[Path | None, typer.Option(help="The run to measure against; 
 RunFolders = Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")]
 Weights = Annotated[str, typer.Option(help="best (of the validations) or last.")]
 Trust = Annotated[str | None, typer.Option(help="A network of your own that may be run: file.py:function.")]
+Fuse = Annotated[
+    str | None, typer.Option(help="Several runs as one: vote (the default), mean, threshold or organs.")
+]
+Threshold = Annotated[float, typer.Option(help="Of the fused probability: --fuse threshold or organs.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
@@ -29,6 +33,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg evaluate runs/DATASET/u_hemis-1a2b3c4d --modalities CT",
         "distilseg evaluate REFERENCES PREDICTIONS --labels 1=anterior,2=posterior --out metrics.csv",
         "distilseg evaluate runs/DATASET/RUN --by slice --empty one  # as some papers score",
+        "distilseg evaluate RUN_AXIAL,RUN_CORONAL,RUN_SAGITTAL --fuse vote --also slice_similarity",
     )
     of_compare = examples(
         "distilseg compare runs/DATASET --out table.csv --html report.html",
@@ -38,6 +43,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg predict runs/DATASET/RUN scan.nii.gz predictions",
         "distilseg predict runs/DATASET/RUN FOLDER_OF_SCANS predictions --overwrite",
         "distilseg predict runs/DATASET FOLDER_OF_SCANS predictions  # for each case, the best for its scans",
+        "distilseg predict RUN_AXIAL,RUN_CORONAL,RUN_SAGITTAL scan.nii.gz predictions --fuse vote",
     )
     of_report = examples(
         "distilseg report runs/DATASET --out report.html",
@@ -50,13 +56,17 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder, or a folder of reference label maps.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run folder, several by comma, or a folder of reference label maps.")
+    ],
     predictions: Annotated[Path | None, typer.Argument(help="A folder of label maps to judge.")] = None,
     cases: Annotated[str | None, typer.Option(help="By comma; else the test cases, or all files.")] = None,
     modalities: Annotated[
         str | None,
         typer.Option(help="Hold other scans back, by comma (networks for any subset, such as u_hemis)."),
     ] = None,
+    fuse: Fuse = None,
+    threshold: Threshold = 0.5,
     weights: Weights = "best",
     data: Annotated[Path | None, typer.Option(help="Where the run's dataset lies, if it moved.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Even if the run was judged this way.")] = False,
@@ -71,8 +81,12 @@ def evaluate(
     by: Annotated[
         str, typer.Option(help="case, or slice: each slice a case of its own, Dice and IoU.")
     ] = "case",
+    also: Annotated[
+        str | None, typer.Option(help="More metrics, by comma: slice_similarity, nsd_voxel, hd.")
+    ] = None,
     slice_axis: Annotated[
-        int | None, typer.Option(help="By slice: 0, 1 or 2; else across the largest spacing.")
+        int | None,
+        typer.Option(help="By slice, or of slice_similarity: 0, 1 or 2; else across the largest spacing."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A CSV table: case, label, metric, value.")] = None,
 ) -> None:
@@ -87,8 +101,10 @@ def evaluate(
     bar = show.progress("evaluating") if predictions is not None else nullcontext()
     with bar as progress:
         found = commands.evaluate(
-            run,
+            runs_of(run) if predictions is None else run,
             predictions,
+            fuse=fuse,
+            threshold=threshold,
             data=data,
             cases=listed(cases),
             modalities=listed(modalities),
@@ -101,16 +117,13 @@ def evaluate(
             tolerance_mm=tolerance_mm,
             empty=empty,
             by=by,
+            also=listed(also) or [],
             slice_axis=slice_axis,
             out=out,
             progress=progress,
         )
     show.print_scores(found.rows, by=by)
-    inside = run if modalities is None else run / "given-..."
-    if by == "slice":
-        inside /= "by-slice"
-    written = out if out is not None else inside / "metrics.csv" if predictions is None else None
-    if written is not None:
+    if (written := out or found.kept) is not None:
         show.say(f"written to {written}")
     if found.without_reference:
         show.say(f"no reference for: {', '.join(found.without_reference)}")
@@ -175,7 +188,7 @@ def predict(
     run: Annotated[
         Path,
         typer.Argument(
-            help="A run folder; or a folder of runs, of which each case gets the best for its scans."
+            help="A run folder; several by comma, as one; or a folder of runs: each case gets the best of it."
         ),
     ],
     inputs: Annotated[
@@ -184,6 +197,8 @@ def predict(
     modality: Annotated[
         str | None, typer.Option(help="Folder of runs: of files whose name does not say it (CASE_CT.nii.gz).")
     ] = None,
+    fuse: Fuse = None,
+    threshold: Threshold = 0.5,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also label maps that are there.")] = False,
     weights: Weights = "best",
     device: Device = "auto",
@@ -200,10 +215,12 @@ def predict(
     said: list[str] = []
     with show.progress("predicting") as progress:
         summary = commands.predict(
-            run,
+            runs_of(run),
             scans,
             out,
             modality=modality,
+            fuse=fuse,
+            threshold=threshold,
             overwrite=overwrite,
             weights=weights,
             device=device,

@@ -93,7 +93,7 @@ def _plainly(value: Any) -> str:
 
 def print_scores(rows: Sequence[Mapping[str, Any]], *, by: str = "case") -> None:
     """A row per structure, a column per metric: mean, under it the deviation, over cases or slices."""
-    from ..evaluation import summarise_rows
+    from ..evaluation import accumulated, summarise_rows
     from ..evaluation.by_slice import case_of
     from ..report.contenders import METRICS
 
@@ -113,6 +113,9 @@ def print_scores(rows: Sequence[Mapping[str, Any]], *, by: str = "case") -> None
         say("slices of one case are not independent; `distilseg compare --by slice` tests over cases")
     else:
         say(f"{len(ids)} cases; mean ± standard deviation over cases")
+        if over_all := accumulated(rows):
+            told = ", ".join(f"{label} {value:.3f}" for label, value in over_all.items())
+            say(f"inter-slice distance over all cases as one vector: {told}")
 
 
 def _score(row: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
@@ -16,6 +17,12 @@ def words(text: str | Iterable[str] | None) -> list[str] | None:
         return None
     parts = [text] if isinstance(text, str) else text
     return [word.strip() for part in parts for word in part.split(",") if word.strip()]
+
+
+def runs_of(name: Path) -> Path | list[Path]:
+    """RUN or RUN_1,RUN_2: a comma parts runs, unless it is in the name of one."""
+    parts = words(str(name)) or []
+    return name if len(parts) < 2 or name.exists() else [Path(part) for part in parts]
 
 
 def whole_numbers(text: str | Iterable[str] | None, option: str) -> tuple[int, ...] | None:

@@ -1,4 +1,4 @@
-"""`distilseg evaluate`: a run on its test cases, or one folder of label maps against another."""
+"""`distilseg evaluate`: a run, or several as one, on its test cases; or two folders of label maps."""
 
 from __future__ import annotations
 
@@ -13,27 +13,32 @@ from ..data.formats import read_dataset
 from ..data.formats.common import image_files, labels_beside, read_json, value_to_name
 from ..data.image import Scan, read_scan, stem
 from ..errors import UserError
-from ..evaluation.evaluate import check_by, evaluate_cases
+from ..evaluation.evaluate import DEFAULT_METRICS, check_by, evaluate_cases
 from ..judge import judge, judge_slices
 from ..runs import open_run, write_rows
 from ..subsets import given
+from ..views import fused
+from ._predict import named_runs
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metric rows (case, label, metric, value), and what had no partner."""
+    """Metric rows (case, label, metric, value), where a run keeps them, and what had no partner."""
 
     rows: list[Row]
+    kept: Path | None = None
     without_prediction: tuple[str, ...] = ()
     without_reference: tuple[str, ...] = ()
 
 
 def evaluate(
-    run: Path | str,
+    run: Path | str | Sequence[Path | str],
     predictions: Path | str | None = None,
     *,
+    fuse: str | None = None,
+    threshold: float = 0.5,
     data: Path | str | None = None,
     cases: Sequence[str] | None = None,
     modalities: Sequence[str] | None = None,
@@ -46,6 +51,7 @@ def evaluate(
     tolerance_mm: float = 1.0,
     empty: str = "nan",
     by: str = "case",
+    also: Sequence[str] = (),
     slice_axis: int | None = None,
     out: Path | str | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -59,17 +65,30 @@ def evaluate(
     values ({1: "anterior"}) or the dataset.json that does (default: the one beside the references). `out` is
     a CSV table of the rows.
 
+    Several runs, such as one for each view, are judged as one: `fuse` says how they become one ("vote", the
+    default, "mean", "threshold", "organs"; see `inference.fusion`). The results lie in a folder `fused-...`
+    beside the first of them, which reads like a run (`views.fused`).
+
+    `also` names metrics beside the default ones (`evaluation.evaluate.METRICS`), such as slice_similarity.
     `by="slice"` scores every slice as a case of its own (`evaluation.by_slice`), by Dice and IoU, across
     `slice_axis` or the axis of the largest spacing. Of a run, that lies in its folder `by-slice`.
     """
-    check_by(by, slice_axis)
+    check_by(by, slice_axis, also)
+    if by == "slice" and also:
+        raise UserError(f"{also[0]} is asked for, but slices have Dice and IoU", "leave out --also")
     if by == "slice" and (unit, tolerance_mm) != ("mm", 1.0):
         raise UserError(
             "a unit or a tolerance is given, but slices have no distances", "leave them out, or add --by case"
         )
+    named = named_runs(run, fuse)
+    if len(named) > 1 and (predictions is not None or modalities is not None):
+        raise UserError(
+            "several runs are judged as one, on all their scans", "leave out --modalities and PREDICTIONS"
+        )
     if predictions is None:
         dataset = None if data is None else read_dataset(data)
-        judged = open_run(run) if modalities is None else given(open_run(run), modalities)
+        judged = fused(named, fuse or "vote", threshold=threshold) if len(named) > 1 else open_run(named[0])
+        judged = judged if modalities is None else given(judged, modalities)
         told: dict[str, Any] = {
             "modalities": None if modalities is None else judged.read(judged.experiment)["options"]["given"],
             "cases": cases,
@@ -80,12 +99,14 @@ def evaluate(
             "trust": trust,
         }
         if by == "slice":
-            found = Evaluation(judge_slices(judged, dataset, slice_axis=slice_axis, **told))
+            rows, kept = judge_slices(judged, dataset, slice_axis=slice_axis, **told), judged.slices
         else:
-            found = Evaluation(judge(judged, dataset, tolerance_mm=tolerance_mm, **told))
+            told |= {"also": also, "slice_axis": slice_axis}
+            rows, kept = judge(judged, dataset, tolerance_mm=tolerance_mm, **told), judged.folder
+        found = Evaluation(rows, kept / "metrics.csv")
     else:
         found = _folders(
-            Path(run),
+            named[0],
             Path(predictions),
             cases=cases,
             labels=labels,
@@ -93,6 +114,7 @@ def evaluate(
             tolerance_mm=tolerance_mm,
             empty=empty,
             by=by,
+            metrics=[*DEFAULT_METRICS, *also] if also else None,
             slice_axis=slice_axis,
             progress=progress,
         )
@@ -138,8 +160,8 @@ def _folders(
     rows = evaluate_cases(shared, load, labels=named, progress=count, **options)
     return Evaluation(
         rows,
-        tuple(case for case in wanted if case not in made),
-        tuple(case for case in made if case not in truth),
+        without_prediction=tuple(case for case in wanted if case not in made),
+        without_reference=tuple(case for case in made if case not in truth),
     )
 
 

@@ -1,22 +1,26 @@
-"""`distilseg predict`: label maps of new scans, by one run or by the best of several for each case."""
+"""`distilseg predict`: label maps of new scans, by a run, several as one, or the best for each case."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
-from ..predict import PredictSummary, load_predictor, predict_files
+from ..predict import PredictSummary, predict_files
 from ..runs import Run
 from ..students import find_students, predict_with_best
+from ..views import load_segmenter, load_views
 
 
 def predict(
-    run: Path | str,
+    run: Path | str | Sequence[Path | str],
     inputs: Path | str | Sequence[Path | str],
     out: Path | str,
     *,
     modality: str | None = None,
+    fuse: str | None = None,
+    threshold: float = 0.5,
     overwrite: bool = False,
     weights: str = "best",
     device: str = "auto",
@@ -28,26 +32,44 @@ def predict(
 
     `run` may also be a folder of runs: each case is then predicted by the best student for the scans that it
     has (`students`), `say` is told which and why, and `modality` is that of files whose name does not say it.
+    Several runs, such as one for each view, answer as one: `fuse` says how ("vote", the default, "mean",
+    "threshold", "organs"; see `inference.fusion`), with `threshold` where there is one.
     `trust` names the network of a file of one's own ("my_file.py:function") that the run may execute.
     """
-    if Run(Path(run)).experiment.is_file():
+    told: dict[str, Any] = {"weights": weights, "device": device, "trust": trust}
+    named = named_runs(run, fuse)
+    if len(named) > 1 or Run(named[0]).experiment.is_file():
         if modality is not None:
             raise UserError(
                 "--modality is for a folder of students", "a run knows its own modalities; leave it out"
             )
-        predictor = load_predictor(run, weights=weights, device=device, trust=trust)
+        predictor = (
+            load_views(named, fuse or "vote", threshold=threshold, **told)
+            if len(named) > 1
+            else load_segmenter(Run(named[0]), **told)
+        )
         return predict_files(predictor, inputs, out, overwrite=overwrite, progress=progress)
     summary, choices = predict_with_best(
-        find_students(run, trust=trust),
+        find_students(named[0], trust=trust),
         inputs,
         out,
         modality=modality,
         overwrite=overwrite,
-        weights=weights,
-        device=device,
-        trust=trust,
         progress=progress,
+        **told,
     )
     for case, choice in choices.items():
         say(f"{case}: {choice.student.run.name}; {choice.reason}")
     return summary
+
+
+def named_runs(run: Path | str | Sequence[Path | str], fuse: str | None) -> list[Path]:
+    """One folder, or several that answer as one; UserError where one is to be fused, or none is named."""
+    named = [Path(run)] if isinstance(run, str | Path) else [Path(one) for one in run]
+    if not named:
+        raise UserError("no run is named", "give a run folder, or several")
+    if fuse is not None and len(named) == 1:
+        raise UserError(
+            f"--fuse {fuse} is for several runs, {named[0]} is one", "name them all: RUN_1,RUN_2,RUN_3"
+        )
+    return named

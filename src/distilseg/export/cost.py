@@ -19,7 +19,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..hardware import processor_name
-from ..runs import Run
+from ..runs import Run, open_run
 
 WARM_CASES = 3  # at least, for the median
 ENOUGH_S = 6.0  # of timing: a median over many cases shrugs off what else the machine does
@@ -62,12 +62,12 @@ def _measure(
     from ..data.case import Source
     from ..data.image import read_scan
     from ..networks.count import multiply_accumulates, parameters
-    from ..predict import load_predictor
+    from ..views import Views, load_segmenter
 
     if threads:
         torch.set_num_threads(threads)
     start = time.perf_counter()
-    predictor = load_predictor(folder, device=device, trust=trust)
+    predictor = load_segmenter(open_run(folder), device=device, trust=trust)
     load_s = time.perf_counter() - start
     _reset_peak()
     seconds, voxels = [], []
@@ -79,18 +79,21 @@ def _measure(
         voxels.append(labels.size)
         if len(seconds) > WARM_CASES and sum(seconds) > ENOUGH_S:
             break
-    shape = (1, len(predictor.plan.modalities), *predictor.plan.network_patch)
+    parts = predictor.predictors if isinstance(predictor, Views) else (predictor,)
+    shapes = [(1, len(part.plan.modalities), *part.plan.network_patch) for part in parts]
     return {
-        "parameters": parameters(predictor.network),
-        "multiply_accumulates": multiply_accumulates(predictor.network, shape),
-        "counted_on": list(shape),
+        "parameters": sum(parameters(part.network) for part in parts),
+        "multiply_accumulates": sum(
+            multiply_accumulates(part.network, shape) for part, shape in zip(parts, shapes, strict=True)
+        ),
+        "counted_on": list(shapes[0]),
         "seconds_per_case": statistics.median(seconds[1:] or seconds),
         "first_case_s": seconds[0],
         "load_s": load_s,
         "cases_timed": len(seconds),
         "voxels_per_case": statistics.median(voxels),
         "peak_memory_bytes": _peak(),
-        "device": str(predictor.device),
+        "device": str(parts[0].device),
         "threads": torch.get_num_threads(),
         "processor": processor_name(),
         "torch": torch.__version__,

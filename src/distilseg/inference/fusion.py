@@ -13,7 +13,6 @@ are averaged. Of two views a vote is the mean: where they differ they are equals
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -21,8 +20,7 @@ from torch.nn import functional as F
 
 from ..errors import UserError, unknown
 
-Fusion = Literal["vote", "mean", "threshold", "organs"]
-FUSIONS: tuple[str, ...] = get_args(Fusion)
+FUSIONS = ("vote", "mean", "threshold", "organs")
 
 
 def check_fusion(how: str, threshold: float) -> None:
@@ -33,7 +31,7 @@ def check_fusion(how: str, threshold: float) -> None:
         raise UserError(f"a threshold of {threshold} is no probability", "give one between 0 and 1")
 
 
-def fuse(views: Sequence[Tensor | None], how: Fusion = "vote", *, threshold: float = 0.5) -> Tensor:
+def fuse(views: Sequence[Tensor | None], how: str = "vote", *, threshold: float = 0.5) -> Tensor:
     """Class indices [*S], uint8, of views: their probabilities [K *S] on one grid, None where one is missing.
 
     Of `organs` these are [*S] each, the probability of that organ; organ o becomes o + 1.
