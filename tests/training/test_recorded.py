@@ -97,6 +97,17 @@ def test_recordings_are_found_again_and_whole(study: Study, tmp_path: Path) -> N
     assert not list((tmp_path / "cache" / "teachers").glob(".writing-*"))
 
 
+def test_who_needs_less_of_a_teacher_finds_it_recorded(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soft labels alone need no bottleneck: the logits recorded beside one serve."""
+    make(kd(study, "recorded", steps=1), tmp_path)
+    monkeypatch.setattr("distilseg.training.recorded.stitched", None)  # recording would fail
+    soft = find("kd_net")(study, network_options=NETWORK, teacher_outputs="recorded", alpha=0.0)
+    run = make(soft.with_settings(Budget(steps=1), validations=1), tmp_path)
+    assert run.read(run.experiment)["machine"]["teacher_outputs"]["recorded"]
+
+
 def test_a_recorded_teacher_needs_no_memory(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

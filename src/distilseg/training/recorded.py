@@ -5,11 +5,12 @@ flips, turns and scaling. Intensity changes do not reach the teacher: it answers
 live teacher answers for the image that the student is shown. So recorded and live are two different
 trainings, and which one a run was is part of its identity.
 
-    <digest>/logits.npy, <feature>.npy   [C *s] float16
-             about.json                  strides
+    <digest>/map.npy      [C *s] float16
+             about.json   stride
 
-A folder is named by a digest of the case's prepared voxels, the teacher's weights and the windows, and
-appears whole or not at all: runs share it, and nothing in it can go stale.
+A folder, one for each output, is named by a digest of the case's prepared voxels, the teacher's weights, the
+windows and the output. It appears whole or not at all: runs share it whatever else they need of that teacher,
+and nothing in it can go stale.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ from ..distillation.method import Modalities, Role, whole_image
 from ..files import folder_written_whole, write_json
 from ..inference.denormals import denormals_flushed
 from ..inference.stitched import passes, stitched
-from ..networks.features import Tapped
+from ..networks.features import Tapped, feature_modules, select
 from ..types import Batch
 from .budget import Budget
 from .experiment import TeacherOutputs
 from .objective import map_name
 from .observers import announce
 
-VERSION = 1
+VERSION = 2
 OVERLAP = 0.5
 
 
@@ -52,6 +53,11 @@ class Teacher:
     network: nn.Module
     about: Role
     digest: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its outputs: logits, then the tapped features."""
+        return ("logits", *select(feature_modules(self.network) if self.about.taps else (), self.about.taps))
 
     def outputs(self, image: Tensor) -> dict[str, Tensor]:
         """Logits and tapped features of a patch [1 M *P]; a 2D network's answer is one voxel thick."""
@@ -110,11 +116,11 @@ def recorded(
             start, made = time.monotonic(), 0
             teacher.network.to(device).eval()
             for id, case in bar.track(cases.items(), description=f"recording {teacher.role}"):
-                entry = folder / _key(teacher, case, patch)
-                if not entry.is_dir():
-                    _record(teacher, case, patch, device, entry)
+                entries = {name: folder / _key(teacher, case, patch, name) for name in teacher.names}
+                if not all(entry.is_dir() for entry in entries.values()):
+                    _record(teacher, case, patch, device, entries)
                     made += 1
-                maps[id] |= _opened(teacher.role, entry)
+                maps[id] |= {map_name(teacher.role, name): _opened(e) for name, e in entries.items()}
             teacher.network.to("cpu")
             if made:
                 announce(f"{teacher.role}: {made} cases recorded in {time.monotonic() - start:.0f} s")
@@ -122,28 +128,33 @@ def recorded(
 
 
 def _record(
-    teacher: Teacher, case: CachedCase, patch: Sequence[int], device: torch.device, entry: Path
+    teacher: Teacher,
+    case: CachedCase,
+    patch: Sequence[int],
+    device: torch.device,
+    entries: Mapping[str, Path],
 ) -> None:
+    """Every output of `entries` that is not there yet."""
     image = torch.from_numpy(np.array(case.image))[None].to(device)
     maps = stitched(image, teacher.outputs, patch, overlap=OVERLAP)
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with folder_written_whole(entry) as aside:
-        for name, (values, _) in maps.items():
-            largest = torch.finfo(torch.float16).max  # a logit beyond is as sure as this one
-            np.save(aside / f"{name}.npy", values.clamp(-largest, largest).half().numpy())
-        write_json(
-            aside / "about.json", {"strides": {name: list(stride) for name, (_, stride) in maps.items()}}
-        )
+    for name, entry in entries.items():
+        if entry.is_dir():
+            continue
+        values, stride = maps[name]
+        largest = torch.finfo(torch.float16).max  # a logit beyond is as sure as this one
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with folder_written_whole(entry) as aside:
+            np.save(aside / "map.npy", values.clamp(-largest, largest).half().numpy())
+            write_json(aside / "about.json", {"stride": list(stride)})
 
 
-def _opened(role: str, entry: Path) -> dict[str, CaseMap]:
-    strides = json.loads((entry / "about.json").read_text(encoding="utf-8"))["strides"]
-    return {map_name(role, name): open_map(entry / f"{name}.npy", stride) for name, stride in strides.items()}
+def _opened(entry: Path) -> CaseMap:
+    stride = json.loads((entry / "about.json").read_text(encoding="utf-8"))["stride"]
+    return open_map(entry / "map.npy", stride)
 
 
-def _key(teacher: Teacher, case: CachedCase, patch: Sequence[int]) -> str:
-    shown = _shown(teacher)
-    parts = [VERSION, case.folder.name, teacher.digest, list(teacher.about.taps), shown, list(patch), OVERLAP]
+def _key(teacher: Teacher, case: CachedCase, patch: Sequence[int], name: str) -> str:
+    parts = [VERSION, case.folder.name, teacher.digest, _shown(teacher), list(patch), OVERLAP, name]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=20).hexdigest()
 
 
