@@ -190,7 +190,7 @@ def test_a_few_steps_teach_it_which_slice_is_which() -> None:
     """Every slice is bright or dark by chance, and that is its label: from another slice it is a guess."""
     torch.manual_seed(0)
     network = made((32, 32, 6), classes=1).train()
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     generator = torch.Generator().manual_seed(1)
 
     def draw() -> Tensor:
