@@ -15,10 +15,10 @@ There is no public code by the authors; where the paper leaves a choice there is
 `multiplexing=False` is the paper's baseline, k M channels into the first convolution and nothing after U.
 
 `backbone="light"` is for CPUs: a ResNet-18 of half the width that shrinks in layer1 and not by pooling, and a
-decoder of 64 channels. A slab of 256x256x12 on one thread: 2.24 GMAC in 0.043 s, ResNet-50 21.4 in 0.44. A
-trunk of MobileNet's separable blocks in its place takes 1.05 and 0.038 s, of its inverted ones 1.24 and 0.050:
-depthwise convolutions wait for memory. With the pooling it takes 0.055 s. So for almost the time of the
-fastest it holds 2.9 million parameters, not 1.0.
+decoder of 64 channels. A slab of 256x256x12 on one thread: 2.24 GMAC in 0.043 s, ResNet-50 21.4 in 0.44. In
+its place MobileNet's separable blocks take 1.05 and 0.038 s, its inverted ones 1.24 and 0.050: depthwise
+convolutions wait for memory. With the pooling it takes 0.055 s. So for almost the time of the fastest it
+holds 2.9 million parameters, not 1.0.
 
 Features have three axes as the image has: what is made for each group has G voxels along the slab axis, what
 is made for all of them one. In the other axes `encoder.i`, `decoder.i` and `fused.i` have stride 2^i:
