@@ -94,7 +94,7 @@ def test_slices_are_judged_beside_and_nothing_else_changes(
     """From the label maps that are there; each row is that of the slice alone."""
     before = {path: path.read_bytes() for path in judged.folder.rglob("*") if path.is_file()}
     with monkeypatch.context() as patch:
-        patch.setattr("distilseg.judge.load_predictor", None)  # nothing is predicted again
+        patch.setattr("distilseg.judge.load_segmenter", None)  # nothing is predicted again
         rows = judge_slices(judged, study.dataset, empty="one", slice_axis=1, device="cpu")
     changed = {path for path in judged.folder.rglob("*") if path.is_file() and path not in before}
     assert changed == {judged.slices / "metrics.csv", judged.slices / "evaluation.json"}
@@ -137,7 +137,7 @@ def test_slices_of_other_weights_are_predicted(
     def asked(folder: Path, *, weights: str, **options: object) -> None:
         raise UserError(f"the {weights} weights are asked for", "")
 
-    monkeypatch.setattr("distilseg.judge.load_predictor", asked)
+    monkeypatch.setattr("distilseg.judge.load_segmenter", asked)
     with pytest.raises(UserError, match="the last weights"):
         judge_slices(judged, study.dataset, weights="last", device="cpu")
     # What a judgement that was cut short left is younger than the record of the one before.
