@@ -1,4 +1,7 @@
-"""`python -m benchmarks [--quick] [NAME ...]`: runs the claims, prints them, writes them to results/."""
+"""`python -m benchmarks [--quick] [NAME ...]`: runs the claims, prints them, writes them to results/.
+
+Named claims take the place of their rows of earlier runs on this processor; the others' stay.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from distilseg.hardware import processor_name
-from distilseg.runs import write_rows
+from distilseg.runs import read_rows, write_rows
 
 from .common import Row, machine
 
@@ -32,9 +35,12 @@ def main() -> None:
     for one in rows:
         table.add_row(*(str(one[column]) for column in SHOWN))
     Console(width=200).print(table)
-    if not given.quick and not given.names:
+    if not given.quick:
         path = RESULTS / f"benchmarks-{re.sub(r'[^a-z0-9]+', '-', processor_name().lower()).strip('-')}.csv"
-        write_rows(path, [{**one, **machine()} for one in rows])
+        new = {(one["claim"], one["what"]) for one in rows}
+        old = read_rows(path) if given.names and path.is_file() else []
+        kept = [one for one in old if (one["claim"], one["what"]) not in new]
+        write_rows(path, [*kept, *({**one, **machine()} for one in rows)])
         print(f"written: {path.relative_to(RESULTS.parent)}")
 
 
