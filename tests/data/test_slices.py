@@ -10,7 +10,7 @@ from distilseg.data.augment import NONE, Augmentation, Chance
 from distilseg.data.batches import batches
 from distilseg.data.patches import PatchSampler
 from distilseg.data.planning import make_plan
-from distilseg.data.slices import coarsest_axis, in_plane, slice_axis
+from distilseg.data.slices import coarsest_axis, in_plane, slabbed, slice_axis, view_axis
 
 from .test_batches import cases
 from .test_plan import measured
@@ -67,3 +67,23 @@ def test_a_plan_of_slices() -> None:
     assert small.slice_axis == 0
     volume = make_plan(dataset, fingerprint)
     assert (volume.slice_axis, volume.network_patch) == (None, volume.patch)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "axes"), [("RAS", (2, 1, 0)), ("LPI", (2, 1, 0)), ("SPL", (0, 1, 2)), ("ARS", (2, 0, 1))]
+)
+def test_the_axis_of_each_view(orientation: str, axes: tuple[int, ...]) -> None:
+    assert tuple(view_axis(orientation, view) for view in ("axial", "coronal", "sagittal")) == axes
+
+
+def test_a_plan_of_slabs() -> None:
+    plan = make_plan(*measured([(70, 68, 58)], [(2, 2, 3)]))
+    slabs = slabbed(plan, 1, 12, multiple=16)
+    assert slabs.patch[1] == 12
+    assert all(size % 16 == 0 and size >= plan.patch[n] for n, size in enumerate(slabs.patch) if n != 1)
+    assert slabs.total_stride == (16, 1, 16)
+    voxels, before = np.prod(slabs.patch) * slabs.batch_size, np.prod(plan.patch) * plan.batch_size
+    assert 0.7 < voxels / before < 1.4
+    assert slabs.preprocessing() == plan.preprocessing()
+    single = slabbed(plan, 1, 1, multiple=16)
+    assert single.slice_axis == 1

@@ -45,7 +45,9 @@ def smoke_study(folder: Path) -> Study:
 
 def smoke_experiment(recipe: Recipe, study: Study, steps: int = STEPS) -> Experiment:
     """`recipe` with the tiny network, and with its own patch only if that is the study's."""
-    if "network_options" in recipe.options:
+    if "thickness" in recipe.options:
+        experiment = recipe(study, thickness=3)
+    elif "network_options" in recipe.options:
         experiment = recipe(study, network_options=NETWORK)
     elif "student_options" in recipe.options:
         study = of_tokens(study)

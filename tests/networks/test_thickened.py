@@ -269,7 +269,6 @@ def test_divisor() -> None:
 @pytest.mark.parametrize(
     ("patch", "options", "message"),
     [
-        ((64, 64), {}, "it is for slabs of a volume; give three sizes"),
         ((64, 60, 10), {}, "axis 2 must hold a multiple of 3 slices, the others of 16 voxels; the smallest"),
         ((64, 60, 10), {}, "that works is 64x64x12"),
         ((12, 16, 16), {}, "bottleneck of one pixel, too few to normalise over; the smallest patch"),
@@ -292,3 +291,18 @@ def test_mistakes(patch: tuple[int, ...], options: dict[str, Any], message: str)
     with pytest.raises(UserError) as caught:
         build(NetworkSpec("thickened", 1, 2, patch, options))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("head", ["ssa", "none"])
+def test_a_single_slice_is_a_slab_of_one(head: str) -> None:
+    """In 2D the network is that of one slice, one group, bit for bit; its features have two axes."""
+    options = {"backbone": "light", "head": head}
+    flat = build(NetworkSpec("thickened", 2, 3, (32, 48), options)).eval()
+    slab = build(NetworkSpec("thickened", 2, 3, (32, 48, 1), {**options, "axis": 2, "group": 1})).eval()
+    slab.load_state_dict({name.removeprefix("network."): value for name, value in flat.state_dict().items()})
+    image = torch.randn(2, 2, 32, 48)
+    with torch.no_grad():
+        assert torch.equal(flat(image), slab(image[..., None])[..., 0])
+    assert divisor(NetworkSpec("thickened", 2, 3, (32, 48))) == (16, 16)
+    shapes = feature_shapes(flat, (1, 2, 32, 48))
+    assert shapes["encoder.2"] == (1, 32, 8, 12)

@@ -50,7 +50,7 @@ def test_every_recipe_says_what_it_is() -> None:
     assert {"supervised", "dsd_basic", "dsd_paper_hippocampus", "dsd_paper_mmwhs", *ABLATIONS} <= found.keys()
     for recipe in found.values():
         assert recipe.summary.endswith("."), recipe.name
-        assert {"network", "student"} & recipe.options.keys(), recipe.name
+        assert {"network", "student", "backbone"} & recipe.options.keys(), recipe.name
 
 
 @pytest.mark.parametrize("name", ABLATIONS)

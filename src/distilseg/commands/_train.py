@@ -19,6 +19,7 @@ from ..training.experiment import Experiment, Study
 from ..training.machine import Machine, is_main_process
 from ..training.observers import announce
 from ..training.trained import trained
+from ..views import fused
 from ._study import make_study
 
 
@@ -51,7 +52,8 @@ def train(
 ) -> list[Run]:
     """Trains teachers, the undistilled control and the recipe under one budget; judges all on the test cases.
 
-    Returns the runs, the recipe's last; with `folds` and no `fold` those of every fold, fold by fold.
+    Returns the runs, the recipe's last (its views fused, where it has several); with `folds` and no `fold`
+    those of every fold, fold by fold.
     Everything already done is found again; what was interrupted resumes. `control=False` leaves out the
     control and does not judge teachers. `modalities` leaves out the dataset's
     other ones. `options` are the recipe's own (`distilseg recipes NAME`), `settings`
@@ -95,6 +97,11 @@ def train(
                 own = one.networks["student"].name
                 judge(run, study.dataset, empty=one.empty, device=machine.device, trust=own)
             made.append(run)
+        if experiment.views and is_main_process():
+            of_views = made[-1 - len(experiment.views) :]
+            made.append(fused([run.folder for run in of_views], experiment.fuse))
+            if evaluate and study.split.test:
+                judge(made[-1], study.dataset, empty=experiment.empty, device=machine.device)
         return made
 
     first = study_of(fold if fold is not None or folds is None else 0, plan)
@@ -108,8 +115,9 @@ def train(
 
 
 def _wanted(experiment: Experiment, control: bool) -> list[Experiment]:
-    """The experiment and, before it, the runs that it is compared with: its teachers and its control."""
+    """The experiment; before it what it is compared with, teachers and control, and its other views."""
+    views = [*experiment.views, experiment]
     if not control:
-        return [experiment]
+        return views
     teachers = [teacher for teacher in experiment.teachers.values() if isinstance(teacher, Experiment)]
-    return [*teachers, *([experiment.control] if experiment.control else []), experiment]
+    return [*teachers, *([experiment.control] if experiment.control else []), *views]

@@ -6,6 +6,7 @@ such as 256 x 256 x 1, is a slice. What sees it (augmentation, networks, methods
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -47,5 +48,35 @@ def sliced(plan: Plan) -> Plan:
             "strides": tuple(s for level, s in enumerate(strides) if level == 0 or max(s) > 1),
             "batch_size": plan.batch_size * plan.patch[axis],
             "reasons": {**plan.reasons, "patch": f"slices across axis {axis}, the coarsest"},
+        }
+    )
+
+
+VIEWS = {"axial": "SI", "coronal": "AP", "sagittal": "RL"}  # view -> letters of the axis across its slices
+
+
+def view_axis(orientation: str, view: str) -> int:
+    """The axis across the slices of `view` in a volume of this orientation, such as 2 for axial in RAS."""
+    return next(axis for axis, letter in enumerate(orientation) if letter in VIEWS[view])
+
+
+def slabbed(plan: Plan, axis: int, thickness: int, multiple: int) -> Plan:
+    """The plan with patches of `thickness` slices across `axis`, in their plane multiples of `multiple`.
+
+    A batch holds about as many voxels as before.
+    """
+    patch = tuple(
+        thickness if n == axis else max(2, math.ceil(size / multiple)) * multiple
+        for n, size in enumerate(plan.patch)
+    )
+    flat = tuple(1 if n == axis else 2 for n in range(3))
+    levels = multiple.bit_length() - 1
+    before, now = (math.prod(one) for one in (plan.patch, patch))
+    return plan.model_copy(
+        update={
+            "patch": patch,
+            "strides": ((1, 1, 1), *(flat,) * levels),
+            "batch_size": max(2, round(plan.batch_size * before / now)),
+            "reasons": {**plan.reasons, "patch": f"slabs of {thickness} slices across axis {axis}"},
         }
     )

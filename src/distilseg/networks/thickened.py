@@ -1,7 +1,8 @@
-"""Thickened 2D networks (T2D): a slab of k slices through a 2D network, k segmentations out. 3D only.
+"""Thickened 2D networks (T2D): a slab of k slices through a 2D network, k segmentations out.
 
 From outside it is a network of volumes: a patch of h x w x k voxels in, its logits out. One axis, the slab
-axis, is folded into channels inside. With M modalities and G = k / 3 groups of 3 adjacent slices:
+axis, is folded into channels inside. Of a patch h x w, a single slice, it is the same with k = 1. With M
+modalities and G = k / 3 groups of 3 adjacent slices:
 
     groups      each group's 3 M channels through a 2D trunk's stem and layer1, one for all: O_g at stride 4
     multiplex   O_1 ... O_G concatenated; convolutions G C -> G C/2 -> C       early-stage multiplexing (ESM)
@@ -31,6 +32,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -61,11 +63,14 @@ def thickened(
     output_stride: int = 16,
     imagenet: str = "",
 ) -> nn.Module:
-    """A 2D network that segments slabs of slices: multiplexing and slice-sensitive attention, 3D only.
+    """A 2D network that segments slabs of slices: multiplexing and slice-sensitive attention.
 
-    `axis` is the slab axis, 0 to 2; by default the patch's shortest, the last of equal ones. `imagenet` is a
-    file with the weights of torchvision's resnet50, to begin with.
+    `axis` is the slab axis, 0 to 2; by default the patch's shortest, the last of equal ones; a 2D patch is a
+    slab of one slice, its own group. `imagenet` is a file with the weights of torchvision's resnet50.
     """
+    flat = len(patch) == 2
+    if flat:
+        patch, axis, group = (*patch, 1), 2, 1
     by = thickened_divisor(patch, axis=axis, group=group, output_stride=output_stride)
     slab_axis = _slab_axis(patch, axis)
     _check_patch(patch, by, slab_axis)
@@ -106,7 +111,7 @@ def thickened(
     )
     if imagenet:
         load_imagenet(network.trunk, imagenet)
-    return network
+    return Flat(network) if flat else network
 
 
 def thickened_divisor(
@@ -117,11 +122,8 @@ def thickened_divisor(
     output_stride: int = 16,
     **others: object,
 ) -> tuple[int, ...]:
-    if len(patch) != 3:
-        raise UserError(
-            f"thickened cannot take a patch of {times(patch)} voxels: it is for slabs of a volume",
-            "give three sizes, such as 256x256x12",
-        )
+    if len(patch) == 2:
+        return thickened_divisor((*patch, 1), axis=2, group=1, output_stride=output_stride)[:2]
     if axis not in (None, 0, 1, 2) or isinstance(axis, bool):
         raise UserError(f"thickened: slab axis {axis!r}", "give 0, 1 or 2, or leave it to the patch")
     if group < 1:
@@ -230,6 +232,18 @@ class Thickened(nn.Module):
         return map_BCs.expand(sizes)
 
 
+class Flat(nn.Module):
+    """A network of slabs of one slice as one of images: [B M h w] -> logits [B K h w]."""
+
+    def __init__(self, network: Thickened) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits: Tensor = self.network(image[..., None])[..., 0]
+        return logits
+
+
 def _fusion(channels: int, groups: int, kernel: int) -> nn.Module:
     half = channels // 2
     return nn.Sequential(
@@ -271,3 +285,14 @@ def _(network: Thickened) -> dict[str, FeaturePoint]:
         "decoder.2": FeaturePoint(of_head, to_map),
         "fused.2": FeaturePoint("decoder", network.on_grid),
     }
+
+
+@feature_modules.register(Flat)
+def _(network: Flat) -> dict[str, FeaturePoint]:
+    def flat(point: FeaturePoint) -> FeaturePoint:
+        def to_map(output: Any, image: Tensor) -> Tensor:
+            return point.to_map(output, image[..., None])[..., 0]
+
+        return FeaturePoint(f"network.{point.module}", to_map)
+
+    return {name: flat(point) for name, point in feature_modules(network.network).items()}

@@ -172,6 +172,8 @@ class Experiment:
     )  # frozen roles: whose student plays them
     teacher_outputs: TeacherOutputs = "live"  # teachers run at each step, or were recorded once per case
     control: Experiment | None = None  # the undistilled student
+    views: tuple[Experiment, ...] = ()  # the same for other views of the volume; all are fused
+    fuse: str = "vote"  # how
     source: str = ""  # a digest of the user's own file that holds the recipe; "" for ours
     sampling: Sampling = Sampling()
     optimisation: Optimisation = Optimisation()
@@ -233,7 +235,14 @@ class Experiment:
             role: teacher.with_settings(budget, **settings) if isinstance(teacher, Experiment) else teacher
             for role, teacher in self.teachers.items()
         }
+        views = tuple(view.with_settings(budget, **settings) for view in self.views)
         asked = {**self.asked, **settings}
         return replace(
-            self, budget=budget or self.budget, control=control, teachers=teachers, asked=asked, **parts
+            self,
+            budget=budget or self.budget,
+            control=control,
+            teachers=teachers,
+            views=views,
+            asked=asked,
+            **parts,
         )
