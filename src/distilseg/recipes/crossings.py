@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..training.experiment import Experiment, FeatureShapes, Study
-from .teach_former import STUDENT, T1, T2, T3, Options, TeacherOutputs, indices_of, teach_former
+from .modalities import modality_indices
+from .teach_former import STUDENT, T1, T2, T3, Options, TeacherOutputs, teach_former
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
@@ -59,7 +60,7 @@ def teach_former_kd_net(
 
         of_kd_net = KDNet(
             shapes,
-            indices_of(study, plain.sees),
+            modality_indices(plain.sees, study),
             temperature=temperature,
             teacher=next(iter(plain.teachers)),
             weights={"seg": 0.0, "soft_labels": soft_share, "latent": alpha},

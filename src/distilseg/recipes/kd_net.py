@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import UserError, unknown
+from ..errors import UserError
 from ..networks.build import describe
 from ..training.experiment import Answers, Experiment, FeatureShapes, Finished, Study
+from .modalities import modality_indices, named_modalities
 from .supervised import supervised
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def kd_net(
     teacher_outputs: live asks the teacher at every step; recorded asks it once per case, which is faster, and
     moves its answers with the augmented image; auto takes what asks less.
     """
-    sees = _modalities(study, student_sees)
+    sees = named_modalities(student_sees, study) or study.plan.modalities[:1]
     student_options = _with_skips(network, network_options, skips)
     options = {
         name: value for name, value in locals().items() if name not in ("study", "sees", "student_options")
@@ -99,7 +100,7 @@ def kd_net(
 
         return KDNet(
             shapes,
-            _indices(study, sees),
+            modality_indices(sees, study),
             regions=_regions(study, activation),
             include_background=include_background,
             temperature=temperature,
@@ -135,7 +136,7 @@ def kd_net_control(
     activation: Literal["softmax", "sigmoid"] = "softmax",
 ) -> Experiment:
     """The undistilled student: it sees some modalities and learns from the labels alone."""
-    sees = _modalities(study, student_sees)
+    sees = named_modalities(student_sees, study) or study.plan.modalities[:1]
     experiment = _on_labels(study, sees, network, network_options, skips, include_background, activation)
     return replace(
         experiment, recipe="kd_net_control", options={"student_sees": list(sees), **experiment.options}
@@ -279,7 +280,7 @@ def _on_labels(
 
         return KDNet(
             shapes,
-            _indices(study, sees),
+            modality_indices(sees, study),
             regions=_regions(study, activation),
             include_background=include_background,
             weights={"seg": 1.0, "soft_labels": 0.0, "latent": 0.0},
@@ -296,20 +297,6 @@ def _on_labels(
         method=method,
         options={**plain.options, "include_background": include_background, "activation": activation},
     )
-
-
-def _modalities(study: Study, named: Sequence[str]) -> tuple[str, ...]:
-    """The student's modalities in the order of the plan, whatever the order they were named in."""
-    known = study.plan.modalities
-    named = [named] if isinstance(named, str) else named
-    for name in named:
-        if name not in known:
-            raise unknown("modality of the student", name, known)
-    return tuple(name for name in known if name in named) or known[:1]
-
-
-def _indices(study: Study, sees: Sequence[str]) -> tuple[int, ...]:
-    return tuple(study.plan.modalities.index(name) for name in sees)
 
 
 def _regions(study: Study, activation: str) -> tuple[tuple[int, ...], ...] | None:

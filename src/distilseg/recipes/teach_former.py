@@ -21,6 +21,7 @@ from ..data.slices import sliced
 from ..errors import UserError, unknown
 from ..networks.build import describe
 from ..training.experiment import Experiment, FeatureShapes, Optimisation, Study
+from .modalities import modality_indices, named_modalities
 from .supervised import GENTLER, supervised
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def teach_former(
     options = {name: value for name, value in locals().items() if name != "study"}
     teachers = (teachers,) if isinstance(teachers, str) else tuple(teachers)
     told = _by_teacher(teachers, teacher_options)
-    sees = seen_modalities(study, student_sees)
+    sees = _seen(student_sees, study)
     options |= {
         "teachers": list(teachers),
         "student_sees": list(sees),
@@ -104,7 +105,7 @@ def teach_former(
             afs_scale=afs_scale,
             gamma=gamma,
             focal_norm=focal_norm,
-            student_sees=indices_of(study, sees),
+            student_sees=modality_indices(sees, study),
             weights=weights,
         )
 
@@ -130,7 +131,7 @@ def teach_former_control(
     focal_norm: Literal["element", "voxel"] = "element",
 ) -> Experiment:
     """The undistilled control, and each teacher: a network on the labels alone, by the same objective."""
-    sees = seen_modalities(study, student_sees)
+    sees = _seen(student_sees, study)
 
     def method(shapes: Mapping[str, FeatureShapes]) -> Method:
         from ..distillation.teach_former import TeachFormer
@@ -140,7 +141,7 @@ def teach_former_control(
             (),
             gamma=gamma,
             focal_norm=focal_norm,
-            student_sees=indices_of(study, sees),
+            student_sees=modality_indices(sees, study),
             weights={"attention": 0.0, "soft_labels": 0.0, "deep_supervision": deep_supervision},
         )
 
@@ -296,20 +297,10 @@ def _of(
     return replace(full, recipe=recipe)
 
 
-def seen_modalities(study: Study, named: Sequence[str]) -> tuple[str, ...]:
-    """Those named, in the order of the plan; () for all."""
-    known = study.plan.modalities
-    named = (named,) if isinstance(named, str) else named
-    for name in named:
-        if name not in known:
-            raise unknown("modality of the student", name, known)
-    kept = tuple(name for name in known if name in named)
-    return () if kept == known else kept
-
-
-def indices_of(study: Study, sees: Sequence[str]) -> tuple[int, ...]:
-    """Where the seen modalities stand in the image; () sees all."""
-    return tuple(study.plan.modalities.index(name) for name in sees or study.plan.modalities)
+def _seen(named: Sequence[str], study: Study) -> tuple[str, ...]:
+    """The modalities that are named; () for all."""
+    seen = named_modalities(named, study)
+    return () if seen == study.plan.modalities else seen
 
 
 def _role(network: str) -> str:
