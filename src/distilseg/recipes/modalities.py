@@ -9,7 +9,7 @@ from ..training.experiment import Study
 
 
 def named_modalities(named: Sequence[str], study: Study) -> tuple[str, ...]:
-    """Those named, in the order of the plan whatever order they were named in; raises UserError for others."""
+    """Those named, in the order of the plan; raises UserError for others."""
     known = study.plan.modalities
     named = (named,) if isinstance(named, str) else named
     for name in named:
