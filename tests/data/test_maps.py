@@ -42,3 +42,14 @@ def test_beyond_its_edge_a_coarse_map_repeats(tmp_path: Path) -> None:
     np.save(tmp_path / "f.npy", np.array([[1.0, 2.0, 4.0]], dtype=np.float16))
     piece = open_map(tmp_path / "f.npy", (2,)).cut((-2,), (12,), (6,))
     assert piece.tolist() == [[1, 1, 2, 4, 4, 4]]
+
+
+@pytest.mark.parametrize(("start", "thickness"), [(0, 3), (5, 3), (2, 1), (7, 6)])
+def test_a_thin_patch_gets_one_voxel_at_its_middle(tmp_path: Path, start: int, thickness: int) -> None:
+    """A slab of a few slices of a map with stride 4, whose values are its voxels' centres."""
+    centres = (np.arange(6) + 0.5) * 4
+    np.save(tmp_path / "f.npy", centres[None].astype(np.float16))
+    piece = open_map(tmp_path / "f.npy", (4,)).cut((start,), (thickness,), (24,))
+    n = max(1, thickness // 4)
+    expected = start + (np.arange(n) + 0.5) * thickness / n
+    np.testing.assert_allclose(piece[0], np.clip(expected, centres[0], centres[-1]), atol=0.01)

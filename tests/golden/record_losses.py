@@ -45,15 +45,19 @@ def smoke_study(folder: Path) -> Study:
 
 def smoke_experiment(recipe: Recipe, study: Study, steps: int = STEPS) -> Experiment:
     """`recipe` with the tiny network, and with its own patch only if that is the study's."""
-    if "thickness" in recipe.options:
-        experiment = recipe(study, thickness=3)
-    elif "network_options" in recipe.options:
+    own = recipe.options.keys()
+    if {"thickness", "student_options"} & own:
+        study = of_tokens(study) if {"student_options", "teacher_options"} & own else study
+        smaller: dict[str, Any] = {
+            "thickness": 3,
+            "student_options": STUDENT,
+            "teacher_options": TEACHERS,
+            "teacher_network_options": NETWORK,
+            "patch": study.plan.patch,
+        }
+        experiment = recipe(study, **{name: value for name, value in smaller.items() if name in own})
+    elif "network_options" in own:
         experiment = recipe(study, network_options=NETWORK)
-    elif "student_options" in recipe.options:
-        study = of_tokens(study)
-        smaller: dict[str, Any] = {"teacher_options": TEACHERS, "patch": study.plan.patch}
-        known = {name: value for name, value in smaller.items() if name in recipe.options}
-        experiment = recipe(study, student_options=STUDENT, **known)
     else:
         experiment = _shrunk(recipe(study), study)
     return experiment.with_settings(Budget(steps=steps), validations=1)

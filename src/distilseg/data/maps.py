@@ -1,8 +1,9 @@
 """Further maps of a case that move with its image: a teacher's logits and features, kept beside it.
 
 A map lies on the case's working grid or on one that is `stride` times coarser: its voxel j covers the image's
-voxels j·stride … (j + 1)·stride − 1. A patch that begins at voxel x is cut from it at x / stride, between
-voxels by linear interpolation. Maps are kept in half precision and read only where a patch lies.
+voxels j·stride … (j + 1)·stride − 1. A patch of p voxels that begins at voxel x is cut from it as p / stride
+voxels, at least one, whose centres lie evenly in the patch; between voxels by linear interpolation. Maps are
+kept in half precision and read only where a patch lies.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class CaseMap:
             return cut(inside, start, patch, "edge")
         piece: NDArray[Any] = np.asarray(self.values)
         for axis, (x, p, r) in enumerate(zip(start, patch, self.stride, strict=True), start=1):
-            positions = x / r + np.arange(p // r)
+            n = max(1, p // r)
+            positions = (x + (np.arange(n) + 0.5) * p / n) / r - 0.5
             below = np.floor(positions).astype(np.int64)
             share = (positions - below).astype(np.float32)
             last = piece.shape[axis] - 1

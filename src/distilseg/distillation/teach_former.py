@@ -42,7 +42,7 @@ from .method import Method, Modalities, Role, Weight, whole_image
 ChannelMatching = Literal["student_to_teacher", "teacher_to_student", "channel_collapse", "conv1x1"]
 Order = Literal["paper", "hinton"]
 Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]  # role -> feature -> [B C *s]
-COARSE, FINE = "bottleneck", "decoder.0"
+COARSE, FINE = "bottleneck", "decoder.0"  # where a network has no decoder.0, its finest decoder feature
 
 
 class TeachFormer(Method):
@@ -88,24 +88,25 @@ class TeachFormer(Method):
             )
         self.teachers = tuple(teachers) if taught else ()
         self.order, self.afs_scale, self.gamma, self.focal_norm = order, afs_scale, gamma, focal_norm
-        taps = (COARSE, FINE) if self.uses("attention") else ()
-        for role in ("student", *self.teachers):
-            _check_taps(feature_shapes.get(role, {}), taps, role)
+        self.taps = {
+            role: _maps_of(feature_shapes.get(role, {}), role) if self.uses("attention") else ()
+            for role in ("student", *self.teachers)
+        }
         student = feature_shapes.get("student", {})
         sides = sorted(name for name in student if re.fullmatch(r"side\.\d+", name))
         self.sides = tuple(sides) if self.uses("deep_supervision") else ()
         shown = whole_image if student_sees is None else Modalities(tuple(student_sees))
         self.roles = {
-            "student": Role((*taps, *self.sides), shown),
-            **{teacher: Role(taps) for teacher in self.teachers},
+            "student": Role((*self.taps["student"], *self.sides), shown),
+            **{teacher: Role(self.taps[teacher]) for teacher in self.teachers},
         }
         self.matching: Matching = "student_to_teacher" if matching == "conv1x1" else matching
-        learned = taps if matching == "conv1x1" else ()
         self.projections = nn.ModuleDict(
             {
-                _key(teacher, tap): _projection(student[tap], feature_shapes[teacher][tap])
+                _key(teacher, theirs): _projection(student[own], feature_shapes[teacher][theirs])
                 for teacher in self.teachers
-                for tap in learned
+                for own, theirs in self._pairs(teacher)
+                if matching == "conv1x1"
             }
         )
 
@@ -116,9 +117,9 @@ class TeachFormer(Method):
             terms["seg"] = self._seg(student.logits, batch.label)
         if self.uses("attention"):
             terms["attention"] = self.afs_scale * _sum(
-                self._distance(student[tap], outputs[teacher][tap], _key(teacher, tap))
+                self._distance(student[own], outputs[teacher][theirs], _key(teacher, theirs))
                 for teacher in self.teachers
-                for tap in (COARSE, FINE)
+                for own, theirs in self._pairs(teacher)
             )
         if self.uses("soft_labels"):
             log_student_BKS = log_soft_labels(student.logits)
@@ -132,6 +133,10 @@ class TeachFormer(Method):
                 (none, *(self._side(student[s], batch.label, s) for s in self.sides))
             )
         return terms
+
+    def _pairs(self, teacher: str) -> list[tuple[str, str]]:
+        """The student's and the teacher's coarse map, then their fine ones."""
+        return list(zip(self.taps["student"], self.taps[teacher], strict=True))
 
     def _seg(self, logits_BKS: Tensor, label_B1S: Tensor) -> Tensor:
         return focal_dice(logits_BKS, label_B1S, gamma=self.gamma, norm=self.focal_norm)
@@ -151,14 +156,18 @@ class TeachFormer(Method):
         return kl_divergence([log_teacher_BKS], log_student_BKS)  # KL(s‖t): the student is the reference
 
 
-def _check_taps(offered: Mapping[str, tuple[int, ...]], needed: Sequence[str], role: str) -> None:
-    for name in needed:
+def _maps_of(offered: Mapping[str, tuple[int, ...]], role: str) -> tuple[str, str]:
+    """The names of a network's coarse and fine map."""
+    levels = sorted(int(match[1]) for name in offered if (match := re.fullmatch(r"decoder\.(\d+)", name)))
+    fine = f"decoder.{levels[0]}" if levels else FINE
+    for name in (COARSE, fine):
         if name not in offered:
             raise UserError(
                 f"the network of {role} offers no {name} (it offers {', '.join(offered) or 'no feature'}),"
                 " which the term 'attention' compares",
                 "choose another network, or leave the term out",
             )
+    return COARSE, fine
 
 
 def _projection(student: tuple[int, ...], teacher: tuple[int, ...]) -> nn.Module:

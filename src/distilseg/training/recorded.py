@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class Teacher:
     network: nn.Module
     about: Role
     digest: str
+    patch: tuple[int, ...] = ()  # voxels that it was trained on; (): as the student
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,14 +81,20 @@ def choose(
     budget: Budget,
     steps_per_epoch: int,
     patches_per_step: int,
+    others: Collection[Sequence[int]] = (),
 ) -> tuple[bool, str]:
     """Whether to record, and why in words: "auto" takes what needs fewer passes of the teacher.
 
     A budget in minutes has no number of steps; there recording wins, because it leaves more of the minutes to
     the student. The answer depends on sizes and budget alone, so that a run is the same on every machine.
+    `others` are patches that teachers were trained on, where they differ from the student's: such a teacher
+    answers for its own windows, so it must be recorded.
     """
     if wanted != "auto":
         return wanted == "recorded", "as asked"
+    if others:
+        theirs, own = ("x".join(map(str, one)) for one in (next(iter(others)), patch))
+        return True, f"a teacher learned on patches of {theirs} voxels, the student is shown {own}"
     recording = sum(passes(case.image.shape[1:], patch, stride, OVERLAP) for case in cases)
     steps = budget.total_steps(steps_per_epoch)
     if steps is None:
@@ -113,12 +120,12 @@ def recorded(
     maps: dict[str, dict[str, CaseMap]] = {id: {} for id in cases}
     with Progress(transient=True, disable=not show) as bar, denormals_flushed():
         for teacher in teachers:
-            start, made = time.monotonic(), 0
+            start, made, windows = time.monotonic(), 0, teacher.patch or patch
             teacher.network.to(device).eval()
             for id, case in bar.track(cases.items(), description=f"recording {teacher.role}"):
-                entries = {name: folder / _key(teacher, case, patch, name) for name in teacher.names}
+                entries = {name: folder / _key(teacher, case, windows, name) for name in teacher.names}
                 if not all(entry.is_dir() for entry in entries.values()):
-                    _record(teacher, case, patch, device, entries)
+                    _record(teacher, case, windows, device, entries)
                     made += 1
                 maps[id] |= {map_name(teacher.role, name): _opened(e) for name, e in entries.items()}
             teacher.network.to("cpu")

@@ -77,7 +77,7 @@ def record_teachers(
     patch, sampling = experiment.study.plan.patch, experiment.sampling
     cases = {id: prepared[id] for id in experiment.study.split.train}
     made = [
-        Teacher(role, networks[role], method.roles[role], file_digest(run.best))
+        Teacher(role, networks[role], method.roles[role], file_digest(run.best), load_plan(run.plan).patch)
         for role, run in teachers.items()
     ]
     recording, why = choose(
@@ -88,6 +88,7 @@ def record_teachers(
         experiment.budget,
         steps_per_epoch(experiment),
         sampling.batch_size * experiment.optimisation.accumulate,
+        {teacher.patch for teacher in made} - {patch},
     )
     if not recording:
         return {}, why
