@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def test_equals_monai_where_the_windows_are_the_same() -> None:
 
 def test_gaussian_weights_by_hand() -> None:
     """Patch 8, sigma 1: voxel 5 lies 1.5 and 2.5 from the two centres."""
-    first, second = _windows(12, 8, 0.5, "gaussian")
+    first, second = _windows(12, 8, 4, "gaussian")
     a, b = math.exp(-(1.5**2) / 2), math.exp(-(2.5**2) / 2)
     assert (second.voxels.start, float(first.weight[5])) == (4, pytest.approx(a / (a + b)))
     assert float(second.weight[1]) == pytest.approx(b / (a + b))
@@ -97,7 +98,8 @@ def test_weights_and_answers_add_up_in_single_precision() -> None:
     ("size", "patch", "overlap"), [(40, 8, 0.25), (41, 8, 0.5), (8, 8, 0.9), (9, 8, 0), (99, 7, 0.9)]
 )
 def test_windows_cover_the_axis_overlap_enough_and_sum_to_one(size: int, patch: int, overlap: float) -> None:
-    windows = _windows(size, patch, overlap, "gaussian")
+    (step,) = SlidingWindow((patch,), overlap).strides
+    windows = _windows(size, patch, step, "gaussian")
     starts = [window.voxels.start for window in windows]
     assert (starts[0], windows[-1].voxels.stop) == (0, size)
     steps = [b - a for a, b in itertools.pairwise(starts)]
@@ -106,6 +108,35 @@ def test_windows_cover_the_axis_overlap_enough_and_sum_to_one(size: int, patch: 
     for window in windows:
         total[window.voxels] += window.weight
     torch.testing.assert_close(total, torch.ones(size))
+
+
+@torch.no_grad()
+def test_a_stride_in_voxels_takes_the_place_of_the_overlap() -> None:
+    network, image = blur(), torch.randn(1, 1, 16, 24, 10)
+    by_overlap = SlidingWindow((8, 8, 4), overlap=0.75, blend="constant")
+    by_stride = SlidingWindow((8, 8, 4), blend="constant", stride=(2, 2, 1))
+    assert by_overlap.strides == by_stride.strides
+    assert torch.equal(by_overlap(image, network), by_stride(image, network))
+    seen: list[float] = []
+    SlidingWindow((3,), stride=(1,), batch=1)(
+        torch.arange(6.0).view(1, 1, 6), lambda patch: seen.append(float(patch[0, 0, 0])) or patch
+    )
+    assert seen == [0, 1, 2, 3]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_probabilities_averaged_by_hand(activation: str) -> None:
+    """Windows 0..2 and 1..3; the middle is in both, the ends are in one."""
+    first, second = torch.tensor([[[4.0, 0, 1], [0, 0, 0]], [[2.0, 9, -1], [0, 5, 0]]])
+    window = SlidingWindow((3,), blend="constant", stride=(1,), batch=1, average="probabilities")
+    window = replace(window, activation=activation)  # type: ignore[arg-type]
+    both = iter([first[None], second[None]])
+    logits = window(torch.zeros(1, 1, 4), lambda _: next(both))
+    to_p = (lambda z: z.softmax(0)) if activation == "softmax" else torch.sigmoid
+    p, q = to_p(first), to_p(second)
+    mean = torch.stack([p[:, 0], (p[:, 1] + q[:, 0]) / 2, (p[:, 2] + q[:, 1]) / 2, q[:, 2]], 1)
+    torch.testing.assert_close(to_p(logits[0]), mean)
 
 
 def test_a_network_of_other_output_size_is_named() -> None:
@@ -121,6 +152,9 @@ def test_a_network_of_other_output_size_is_named() -> None:
         ({"patch": (0, 8)}, "patch"),
         ({"batch": 0}, "batch of 1 or more"),
         ({"mirror": (2,)}, "no axis 2 to mirror"),
+        ({"stride": (9, 1)}, r"\[8, 8\] voxels cannot stand \[9, 1\] apart; give a stride for each axis"),
+        ({"stride": (1,)}, "give a stride for each axis"),
+        ({"average": "probability"}, "did you mean 'probabilities'"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options: dict[str, object], message: str) -> None:

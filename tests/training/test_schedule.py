@@ -26,6 +26,11 @@ def test_halving_is_a_step_of_a_sixth_of_the_budget() -> None:
     ]
 
 
+def test_steps_fall_at_7_and_9_tenths() -> None:
+    steps = [0, 69_999, 70_000, 89_999, 90_000, 100_000]
+    assert [factor("steps", step / 100_000) for step in steps] == [1, 1, 0.1, 0.1, 0.01, 0.01]
+
+
 def test_known_values() -> None:
     assert factor("polynomial", 0.5) == pytest.approx(0.5**0.9)
     assert factor("cosine", 0.5) == pytest.approx(0.5)

@@ -145,7 +145,7 @@ def common(
         int | None, typer.Option(min=0, help="Processes that draw patches.", rich_help_panel=_SAMPLING)
     ] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help="adamw, adam or sgd.", rich_help_panel=_LEARNING)
+        str | None, typer.Option(help="adamw, adam, sgd or momentum.", rich_help_panel=_LEARNING)
     ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Where the schedule begins.", rich_help_panel=_LEARNING)
@@ -155,7 +155,9 @@ def common(
     ] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(help="constant, cosine, polynomial, halving or plateau.", rich_help_panel=_LEARNING),
+        typer.Option(
+            help="constant, cosine, polynomial, halving, steps or plateau.", rich_help_panel=_LEARNING
+        ),
     ] = None,
     warmup: Annotated[
         float | None, typer.Option(min=0, max=1, help="Fraction of the budget.", rich_help_panel=_LEARNING)

@@ -7,12 +7,7 @@ is in 1, 2, …, k, …, k, …, 2, 1 of them (Thickened 2D Networks; Xia et al.
 slices are seen whole, whatever the patch was: padded behind both axes to multiples of `divisor` by repeating
 their edges, and cut back. A volume of fewer than k slices has its last one repeated.
 
-Averaged are probabilities, as in the paper. What comes back are the logits of the mean, so that an argmax, a
-sigmoid and the export to labels work as ever:
-
-    softmax    log p          argmax as of p; its softmax is p
-    sigmoid    log p / (1 - p)                its sigmoid is p
-
+Averaged are probabilities, as in the paper, and what comes back are the logits of the mean (`averaging`).
 `average="logits"` takes the mean of the logits instead. A running sum is kept, of one volume of K maps; what
 the network answers is added to it and let go.
 """
@@ -28,15 +23,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import UserError, unknown
+from .averaging import Activation, Average, check_averaging, logits_of_mean, to_average
 from .inferer import Network, logits_of
 
-Average = Literal["probabilities", "logits"]
-Activation = Literal["softmax", "sigmoid"]
 Pad = Literal["edge", "zeros"]
-
-# How near to 0 and 1 a probability may come before its logit is taken, in float32: finite, and far beyond
-# where a decision lies.
-_TINY, _ROUNDING = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).eps
 
 
 @dataclass(frozen=True)
@@ -67,13 +57,9 @@ class Slabs:
                 f"windows of {self.thickness} slices, one every {self.stride}",
                 f"give a stride from 1 to {self.thickness}, or slices are left out",
             )
-        for kind, value, choices in (
-            ("average of windows", self.average, get_args(Average)),
-            ("activation", self.activation, get_args(Activation)),
-            ("padding of slices", self.pad, get_args(Pad)),
-        ):
-            if value not in choices:
-                raise unknown(kind, value, choices)
+        check_averaging(self.average, self.activation)
+        if self.pad not in get_args(Pad):
+            raise unknown("padding of slices", self.pad, get_args(Pad))
         for what, number in (("batch", self.batch), ("divisor", self.divisor)):
             if number < 1:
                 raise UserError(f"slabs with a {what} of {number}", "give 1 or more")
@@ -101,11 +87,7 @@ class Slabs:
         assert total is not None
         counts = covering(slices, self.thickness, self.stride).to(total)
         total /= counts.view([-1 if axis == across else 1 for axis in range(total.ndim)])
-        if self.average == "logits":
-            return total
-        if self.activation == "softmax":
-            return total.clamp_(min=_TINY).log_()
-        return total.logit_(_ROUNDING)
+        return logits_of_mean(total, self.average, self.activation)
 
     def _answers(self, image: Tensor, places: list[tuple[int, int]], network: Network) -> Tensor:
         """What is averaged, of the windows at these (case, start): [N K *slab], the padding undone."""
@@ -119,10 +101,7 @@ class Slabs:
                 " the sizes in space must agree"
             )
         i, j, k = slabs.shape[2:]
-        logits = logits[:, :, :i, :j, :k].float()
-        if self.average == "logits":
-            return logits
-        return logits.softmax(1) if self.activation == "softmax" else logits.sigmoid()
+        return to_average(logits[:, :, :i, :j, :k], self.average, self.activation)
 
     def _padded(self, slabs: Tensor) -> Tensor:
         """Slabs [N M *slab] grown behind their ends to k slices and to multiples of the divisor in plane."""

@@ -8,6 +8,9 @@ axis alone: no map of weights is kept beside the logits, and nothing is divided 
 into the patch is one pass of the network, its weights all 1.
 
 A volume smaller than the patch is padded by replicating its edges, as the training patches are.
+
+`stride` says in voxels how far apart windows stand at most, axis by axis, in place of `overlap`;
+`average="probabilities"` blends those, and returns the logits of what comes out (`averaging`).
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import UserError, unknown
+from .averaging import Activation, Average, check_averaging, logits_of_mean, to_average
 from .inferer import Network, logits_of
 
 Blend = Literal["gaussian", "constant"]
@@ -40,6 +44,9 @@ class SlidingWindow:
     blend: Blend = "gaussian"
     batch: int = 4  # patches in one pass of the network
     mirror: bool | tuple[int, ...] = False  # average over flips of all axes, or of these
+    stride: tuple[int, ...] | None = None  # voxels from one window to the next, in place of the overlap
+    average: Average = "logits"
+    activation: Activation = "softmax"  # what makes probabilities of logits; sigmoid for regions
 
     def __post_init__(self) -> None:
         if not self.patch or min(self.patch) < 1:
@@ -52,12 +59,27 @@ class SlidingWindow:
             )
         if self.blend not in get_args(Blend):
             raise unknown("blend of windows", self.blend, get_args(Blend))
+        check_averaging(self.average, self.activation)
+        if len(self.strides) != len(self.patch) or not all(
+            1 <= step <= size for step, size in zip(self.strides, self.patch, strict=True)
+        ):
+            raise UserError(
+                f"windows of {list(self.patch)} voxels cannot stand {list(self.strides)} apart",
+                "give a stride for each axis, from 1 to the patch's voxels",
+            )
         if self.batch < 1:
             raise UserError(f"a pass of {self.batch} patches is none", "give a batch of 1 or more")
         if strange := [axis for axis in self.mirrored_axes if not 0 <= axis < len(self.patch)]:
             raise UserError(
                 f"there is no axis {strange[0]} to mirror", f"a patch has axes 0 to {len(self.patch) - 1}"
             )
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Voxels from one window to the next, at most, along each axis."""
+        if self.stride is not None:
+            return tuple(self.stride)
+        return tuple(max(1, math.floor(size * (1 - self.overlap))) for size in self.patch)
 
     @property
     def mirrored_axes(self) -> tuple[int, ...]:
@@ -74,8 +96,8 @@ class SlidingWindow:
             )
         padded, inner = _padded(image, self.patch)
         axes = [
-            _windows(size, patch, self.overlap, self.blend)
-            for size, patch in zip(padded.shape[2:], self.patch, strict=True)
+            _windows(size, patch, step, self.blend)
+            for size, patch, step in zip(padded.shape[2:], self.patch, self.strides, strict=True)
         ]
         places = [
             (case, _place(windows)) for case in range(len(image)) for windows in itertools.product(*axes)
@@ -86,15 +108,16 @@ class SlidingWindow:
         for first in range(0, len(places), self.batch):
             here = places[first : first + self.batch]
             patches = [padded[case][:, *place.voxels] for case, place in here]
-            logits = self._predicted(torch.stack(patches), network)
+            answers = self._predicted(torch.stack(patches), network)
+            logits = to_average(answers, self.average, self.activation)
             if whole is None:
                 size = (len(image), logits.shape[1], *padded.shape[2:])
                 whole = torch.zeros(size, dtype=torch.float32, device=logits.device)
             for (case, place), part in zip(here, logits, strict=True):
                 weight_P = place.weight_P().to(part.device)
-                whole[case][:, *place.voxels].addcmul_(part.float(), weight_P)
+                whole[case][:, *place.voxels].addcmul_(part, weight_P)
         assert whole is not None
-        return whole[inner]
+        return logits_of_mean(whole, self.average, self.activation)[inner]
 
     def _predicted(self, patches: Tensor, network: Network) -> Tensor:
         """Logits [N K *P], the mean over all flips of the mirrored axes."""
@@ -144,11 +167,14 @@ def _place(windows: Sequence[_Window]) -> _Place:
     return _Place(tuple(window.voxels for window in windows), tuple(window.weight for window in windows))
 
 
-def _windows(size: int, patch: int, overlap: float, blend: Blend) -> list[_Window]:
-    """As few evenly spaced windows along an axis of `size` >= `patch` voxels as the overlap allows."""
-    step = max(1, math.floor(patch * (1 - overlap)))
+def window_starts(size: int, patch: int, step: int) -> list[int]:
+    """As few evenly spaced windows along an axis of `size` >= `patch` voxels as the step allows."""
     n = math.ceil((size - patch) / step) + 1
-    starts = [round(i * (size - patch) / max(n - 1, 1)) for i in range(n)]
+    return [round(i * (size - patch) / max(n - 1, 1)) for i in range(n)]
+
+
+def _windows(size: int, patch: int, step: int, blend: Blend) -> list[_Window]:
+    starts = window_starts(size, patch, step)
     profile = torch.ones(patch, dtype=torch.float64)
     if blend == "gaussian":
         distance = torch.arange(patch) - (patch - 1) / 2

@@ -80,7 +80,7 @@ class Sampling:
 class Optimisation:
     """How weights are updated."""
 
-    optimizer: str = "adamw"  # adamw, adam or sgd (momentum 0.99, Nesterov)
+    optimizer: str = "adamw"  # adamw, adam, sgd (momentum 0.99, Nesterov) or momentum (SGD, 0.9)
     learning_rate: float = 1e-3
     weight_decay: float = 1e-5
     schedule: str = "cosine"

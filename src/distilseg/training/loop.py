@@ -139,12 +139,13 @@ def train(
 
 
 def make_optimizer(parameters: Sequence[torch.nn.Parameter], settings: Optimisation) -> torch.optim.Optimizer:
-    """AdamW, Adam, or SGD with momentum 0.99 and Nesterov's correction (nnU-Net's)."""
+    """AdamW, Adam, SGD with momentum 0.99 and Nesterov's correction (nnU-Net's), or with 0.9 and without."""
     rate, decay = settings.learning_rate, settings.weight_decay
     makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
         "adamw": lambda: torch.optim.AdamW(parameters, lr=rate, weight_decay=decay),
         "adam": lambda: torch.optim.Adam(parameters, lr=rate, weight_decay=decay),
         "sgd": lambda: torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=0.99, nesterov=True),
+        "momentum": lambda: torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=0.9),
     }
     if settings.optimizer not in makers:
         raise unknown("optimizer", settings.optimizer, makers)

@@ -21,6 +21,11 @@ def halving(progress: float) -> float:
     return float(0.5 ** min(5, math.floor(6 * progress)))
 
 
+def steps(progress: float) -> float:
+    """1, then 0.1 after 7 and 0.01 after 9 tenths (Thickened 2D Networks: 70 000, 90 000 of 100 000)."""
+    return 1.0 if progress < 0.7 else 0.1 if progress < 0.9 else 0.01
+
+
 def polynomial(progress: float) -> float:
     """(1 - progress)^0.9: nnU-Net."""
     return float((1 - min(progress, 1.0)) ** 0.9)
@@ -37,7 +42,7 @@ def plateau(progress: float) -> float:
 
 
 SCHEDULES: Mapping[str, Callable[[float], float]] = {
-    function.__name__: function for function in (constant, halving, polynomial, cosine, plateau)
+    function.__name__: function for function in (constant, halving, steps, polynomial, cosine, plateau)
 }
 
 
