@@ -50,6 +50,7 @@ def smoke_experiment(recipe: Recipe, study: Study, steps: int = STEPS) -> Experi
         study = of_tokens(study) if {"student_options", "teacher_options"} & own else study
         smaller: dict[str, Any] = {
             "thickness": 3,
+            "backbone": "light",
             "student_options": STUDENT,
             "teacher_options": TEACHERS,
             "teacher_network_options": NETWORK,

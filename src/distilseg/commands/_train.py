@@ -95,13 +95,13 @@ def train(
             )
             if evaluate and study.split.test and is_main_process():
                 own = one.networks["student"].name
-                judge(run, study.dataset, empty=one.empty, device=machine.device, trust=own)
+                judge(run, one.study.dataset, empty=one.empty, device=machine.device, trust=own)
             made.append(run)
         if experiment.views and is_main_process():
             of_views = made[-1 - len(experiment.views) :]
             made.append(fused([run.folder for run in of_views], experiment.fuse))
             if evaluate and study.split.test:
-                judge(made[-1], study.dataset, empty=experiment.empty, device=machine.device)
+                judge(made[-1], experiment.study.dataset, empty=experiment.empty, device=machine.device)
         return made
 
     first = study_of(fold if fold is not None or folds is None else 0, plan)

@@ -35,10 +35,12 @@ def planned(
 
 
 def as_published(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:
-    """The experiment, its control and the teachers that it trains, with `settings`: fields of Experiment."""
+    """The experiment, its control, its other views and the teachers that it trains, with `settings`: fields
+    of Experiment."""
     teachers = {
         role: as_published(teacher, settings) if isinstance(teacher, Experiment) else teacher
         for role, teacher in experiment.teachers.items()
     }
     control = experiment.control and as_published(experiment.control, settings)
-    return replace(experiment, control=control, teachers=teachers, **settings)
+    views = tuple(as_published(view, settings) for view in experiment.views)
+    return replace(experiment, control=control, teachers=teachers, views=views, **settings)
