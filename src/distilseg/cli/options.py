@@ -87,7 +87,11 @@ def _parameter(recipe: Recipe, name: str, panel: str) -> inspect.Parameter:
     of_kind: dict[str, Any] = {"flag": bool, "integer": int, "number": float, "mapping": list[str]}
     told = [_said(recipe, name)] if _said(recipe, name) else []
     told += [f"{' or '.join(map(str, choices))}."] if choices else []
-    told += [f"Default: {option.default}."] if option.default not in (None, ()) and kind != "mapping" else []
+    told += (
+        [f"Default: {_shown(option.default)}."]
+        if option.default not in (None, ()) and kind != "mapping"
+        else []
+    )
     shown = metavar(recipe, name) if kind in ("mapping", "list") else None
     panel = f"{panel}: switches" if kind == "flag" else panel  # their two names need the width
     info = typer.Option(flag(recipe, name), help=" ".join(told), metavar=shown, rich_help_panel=panel)
@@ -95,12 +99,19 @@ def _parameter(recipe: Recipe, name: str, panel: str) -> inspect.Parameter:
     return option.replace(default=None, annotation=annotation)
 
 
+def _shown(default: Any) -> str:
+    """As one would write it."""
+    return ",".join(map(str, default)) if isinstance(default, (list, tuple)) else str(default)
+
+
 def _said(recipe: Recipe, name: str) -> str:
     """The sentence of the recipe's docstring that begins with the option's name and a colon."""
     text = " ".join((inspect.getdoc(recipe.make) or "").split())
     match = re.search(rf"(?<!\w){name}: (.+?)\.(?: |$)", text)
     if match:
-        return f"{match[1][:1].upper()}{match[1][1:]}."
+        first, _, rest = match[1].partition(" ")
+        name_of_something = "_" in first or "." in first
+        return f"{first if name_of_something else first[:1].upper() + first[1:]} {rest}".strip() + "."
     owner = name.removesuffix("_options")
     return f"An option of the {owner.replace('_', ' ')}; repeat for more." if owner != name else ""
 

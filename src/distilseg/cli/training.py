@@ -69,7 +69,9 @@ def _asked_for(words: Sequence[str]) -> list[Recipe]:
 
 def _examples_of(recipe: Recipe) -> str:
     train = f"distilseg train {recipe.name} --data DATASET"
-    more = [f"{train} --student-sees CT --minutes 30"] if "student_sees" in recipe.options else []
+    more = [f"{train} --teachers h_denseformer,unetr --minutes 30"] if "teachers" in recipe.options else []
+    more += [f"{train} --student-sees CT --minutes 30"] if "student_sees" in recipe.options else []
+    more += [f"{train} --view all --minutes 30"] if "fuse" in recipe.options else []
     return examples(
         f"{train} --minutes 30",
         *more,
