@@ -18,7 +18,15 @@ from distilseg.runs import read_rows, write_rows
 
 from .common import Row, machine
 
-CLAIMS = ("command_line", "surface_metrics", "label_export", "training", "teachers", "teach_former")
+CLAIMS = (
+    "command_line",
+    "surface_metrics",
+    "label_export",
+    "training",
+    "teachers",
+    "teach_former",
+    "latency",
+)
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 SHOWN = ("claim", "what", "ours", "peer", "unit", "peer_name", "ratio", "aim", "met", "note")
 

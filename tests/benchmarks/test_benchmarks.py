@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import time
 
 import pytest
+import torch
 from benchmarks.__main__ import CLAIMS, SHOWN
 from benchmarks.common import in_turns, ratio_row
+from benchmarks.latency import QUICK, Sizes, _slabs, _window, extrapolated, walked
+
+from distilseg.inference import slabs, sliding_window
+from distilseg.inference.inferer import Inferer
 
 
 @pytest.mark.parametrize("name", CLAIMS)
@@ -32,3 +38,29 @@ def test_the_ratio_is_the_median_of_the_rounds() -> None:
     assert (slower["ratio"], slower["met"]) == (2.0, "no")
     faster = ratio_row("c", "w", [1.0, 1.0, 3.0], [10.0, 20.0, 90.0], aim=">= 10", peer_name="p")
     assert (faster["ratio"], faster["met"]) == (20.0, "yes")
+
+
+def test_windows_of_the_whole_case_by_hand() -> None:
+    """13 x 13 x 22 patches; 394 - 12 + 1 slabs, or one every 6 slices and the last one."""
+    sizes = Sizes()
+    axes = zip(sizes.case, sizes.patch, _window(sizes).strides, strict=True)
+    assert [len(sliding_window.window_starts(*axis)) for axis in axes] == [13, 13, 22]
+    assert [len(slabs.window_starts(394, 12, step)) for step in (1, 6)] == [383, 65]
+
+
+@pytest.mark.parametrize("inferer", [_window(QUICK), _slabs(QUICK, "coronal", 1), _slabs(QUICK, "axial", 3)])
+def test_what_is_extrapolated_is_what_a_case_takes(inferer: Inferer) -> None:
+    """With a network that takes 20 ms for a window."""
+
+    def network(window: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.02)
+        windows.append(tuple(window.shape[2:]))
+        return window.expand(-1, 2, -1, -1, -1)
+
+    windows: list[tuple[int, ...]] = []
+    walk = walked(inferer, QUICK.case)
+    start = time.perf_counter()
+    inferer(torch.zeros(1, 1, *QUICK.case), network)
+    taken_s = time.perf_counter() - start
+    assert windows == [walk.window] * walk.windows
+    assert extrapolated([(walk, 0.02)]) == pytest.approx(taken_s, rel=0.5)
