@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distilseg.runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = (
@@ -38,7 +41,7 @@ class Job:
         return " ".join([self.recipe, *(f"{name}={value}" for name, value in told.items())])
 
 
-def run_one(job: Job, data: str, runs: str) -> None:
+def run_one(job: Job, data: str, runs: str) -> list[Run]:
     """Trains and judges a single run, on one thread: small 3D networks gain little from more."""
     import torch
 
@@ -47,7 +50,7 @@ def run_one(job: Job, data: str, runs: str) -> None:
 
     torch.set_num_threads(1)
     cpu = Machine(device="cpu", precision="32-true")
-    train(job.recipe, data, options=job.options, runs=runs, control=False, machine=cpu, **job.settings)
+    return train(job.recipe, data, options=job.options, runs=runs, control=False, machine=cpu, **job.settings)
 
 
 def run_all(script: Sequence[str], jobs: Sequence[Job], data: str, runs: str, processes: int) -> None:
@@ -79,7 +82,8 @@ def collect(runs: str, to: Path) -> None:
         folder = to / run.name
         folder.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
-            shutil.copyfile(run.folder / name, folder / name)
+            if (run.folder / name).is_file():  # several runs fused have no validation of their own
+                shutil.copyfile(run.folder / name, folder / name)
         about = run.read(run.experiment)
         about["dataset"]["folder"] = Path(about["dataset"]["folder"]).name
         about.pop("command")
