@@ -184,3 +184,18 @@ def test_a_network_that_shrinks_is_named() -> None:
         Slabs((4, 4, 3), divisor=4)(torch.zeros(1, 1, 4, 4, 4), lambda slab: slab[..., ::2])
     with pytest.raises(ValueError, match="an image"):
         Slabs((4, 4, 3))(torch.zeros(1, 1, 4, 4), lambda slab: slab)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_slab_of_one_slice_is_shown_as_an_image(axis: int) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def network(planes: Tensor) -> Tensor:
+        seen.append(tuple(planes.shape))
+        return torch.cat([planes, -planes], 1)
+
+    patch = tuple(1 if n == axis else 16 for n in range(3))
+    image = torch.randn(1, 1, 5, 6, 7)
+    logits = Slabs(patch, axis, divisor=8, average="logits")(image, network)
+    torch.testing.assert_close(logits, torch.cat([image, -image], 1))
+    assert {shape[1:] for shape in seen} == {(1, 8, 8)}

@@ -35,7 +35,8 @@ def test_a_view_is_an_axis_of_the_volume(study: Study) -> None:
         patch = experiment.study.plan.patch
         assert patch == tuple(6 if n == axis else 32 for n in range(3))
         assert options_of(experiment)["axis"] == axis
-        assert experiment.inferer == {"kind": "slabs", "patch": list(patch), "axis": axis, "stride": 1}
+        slabs = {"kind": "slabs", "patch": list(patch), "axis": axis, "stride": 1, "divisor": 16}
+        assert experiment.inferer == slabs
         assert experiment.views == ()
 
 

@@ -34,7 +34,7 @@ class Slabs:
     """(image [B M I J K], network of [B M *slab]) -> logits [B K I J K], float32.
 
     The network is shown slabs of k = patch[axis] voxels along `axis`, their axes those of the volume, and
-    answers with logits of the same size.
+    answers with logits of the same size. With k = 1 it is a 2D network and is shown images.
     """
 
     patch: tuple[int, ...]  # voxels; across the slices it counts, in their plane it does not
@@ -94,7 +94,7 @@ class Slabs:
         thickness = min(self.thickness, image.shape[2 + self.axis])
         slabs = torch.stack([image[case].narrow(1 + self.axis, start, thickness) for case, start in places])
         padded = self._padded(slabs)
-        logits = logits_of(network(padded))
+        logits = self._asked(padded, network)
         if logits.shape[2:] != padded.shape[2:] or len(logits) != len(places):
             raise ValueError(
                 f"the network answered slabs {list(padded.shape)} with logits {list(logits.shape)};"
@@ -102,6 +102,12 @@ class Slabs:
             )
         i, j, k = slabs.shape[2:]
         return to_average(logits[:, :, :i, :j, :k], self.average, self.activation)
+
+    def _asked(self, slabs: Tensor, network: Network) -> Tensor:
+        """A slab of one slice is an image to the network: it is a 2D one."""
+        if self.thickness > 1:
+            return logits_of(network(slabs))
+        return logits_of(network(slabs.squeeze(2 + self.axis))).unsqueeze(2 + self.axis)
 
     def _padded(self, slabs: Tensor) -> Tensor:
         """Slabs [N M *slab] grown behind their ends to k slices and to multiples of the divisor in plane."""

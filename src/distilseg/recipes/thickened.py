@@ -173,14 +173,20 @@ def _of_view(study: Study, view: str, options: Mapping[str, Any]) -> Experiment:
     base = supervised(own, network="thickened", network_options=network_options)
     plain = not options["multiplexing"] and options["head"] == "none"
     unshared = {name: options[name] for name in ("thickness", "backbone", "network_options", "cross_entropy")}
-    slabs = {"kind": "slabs", "patch": list(own.plan.patch), "axis": axis, "stride": stride}
+    slabs = {
+        "kind": "slabs",
+        "patch": list(own.plan.patch),
+        "axis": axis,
+        "stride": stride,
+        "divisor": _output_stride(options),
+    }
     return replace(
         base,
         recipe="thickened",
         options={"view": view, **options},
         method=method,
         optimisation=replace(base.optimisation, learning_rate=LEARNING_RATE),
-        inferer=base.inferer if thickness == 1 else slabs,
+        inferer=slabs,
         control=None if plain else thickened_plain(study, view=view, stride=stride, **unshared),  # type: ignore[arg-type]
     )
 
