@@ -259,3 +259,20 @@ def test_slices_of_any_plan(study: Study) -> None:
     assert short(study, "teach_former_2d", student="ux_net", student_options={}).networks["student"].options[
         "features"
     ] == [24, 48, 96, 192]
+
+
+@pytest.mark.parametrize(
+    ("student", "options"),
+    [
+        ("swin_unetr_light", {"feature_size": 12, "window": 2}),
+        ("ux_net", {"features": [4, 4, 8, 8], "hidden": 8, "depths": [1, 1, 1, 1]}),
+    ],
+)
+def test_each_student_learns_from_all_three(
+    student: str, options: dict[str, Any], study: Study, folder: Path
+) -> None:
+    run = make(short(study, student=student, student_options=options), folder)
+    row = read_rows(run.losses)[0]
+    assert float(row["attention"]) > 0
+    assert float(row["deep_supervision"]) == 0  # they answer at one resolution
+    assert load_network(run.best)[1].name == student
