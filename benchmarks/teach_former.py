@@ -13,14 +13,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +30,6 @@ from distilseg.data.phantom import write_phantom
 from distilseg.inference.denormals import denormals_flushed
 from distilseg.networks.build import NetworkSpec, build
 from distilseg.networks.checkpoint import load_network, save_weights
-from distilseg.networks.count import parameters
 from distilseg.networks.features import Tapped, feature_shapes
 from distilseg.recipes import find
 from distilseg.recipes.teach_former import T1, T2, T3
@@ -46,7 +44,15 @@ from .teachers import _objective, _stepper
 
 TEACHERS = (T1, T2, T3)
 EPOCH = 12  # steps
-QUICK = {f"{T1}.filters": 4, f"{T1}.depth": 4, f"{T3}.hidden": 48, f"{T3}.mlp": 48}
+QUICK = {
+    f"{T1}.filters": 4,
+    f"{T1}.depth": 4,
+    f"{T2}.feature_size": 12,
+    f"{T2}.window": 2,
+    f"{T3}.feature_size": 4,
+    f"{T3}.hidden": 48,
+    f"{T3}.mlp": 48,
+}
 
 
 def main(quick: bool = False) -> list[Row]:
@@ -54,8 +60,10 @@ def main(quick: bool = False) -> list[Row]:
 
 
 def _experiment(folder: Path, quick: bool) -> Experiment:
-    size = 32 if quick else 48
-    data = write_phantom(folder / "scans", cases=4, shape=(size + 8,) * 3, modalities=("CT", "PET"))
+    """Of the phantoms in `folder`, which are made where there are none."""
+    size, data = 32 if quick else 48, folder / "scans"
+    if not data.is_dir():
+        write_phantom(data, cases=4, shape=(size + 8,) * 3, modalities=("CT", "PET"))
     study = make_study(data, patch=(size,) * 3)
     return find("teach_former")(study, teacher_options=QUICK if quick else None)
 
@@ -108,12 +116,18 @@ def _time(quick: bool) -> list[Row]:
 def _memory(quick: bool) -> list[Row]:
     """Peaks of: a step with three live teachers, the student's own step, each teacher's forward pass."""
     parts = ("three live", "student", *TEACHERS)
-    peaks = {part: [_peak_mb(part, quick) for _ in range(1 if quick else 3)] for part in parts}
+    with tempfile.TemporaryDirectory() as folder:
+        experiment = _experiment(Path(folder), quick)
+        prepare(experiment, Path(folder) / "cache")
+        for role, spec in _specs(experiment).items():
+            save_weights(_weights(Path(folder), role), build(spec), spec)
+        repeats = range(1 if quick else 3)
+        peaks = {part: [_peak_mb(part, Path(folder), quick) for _ in repeats] for part in parts}
+        mapped_mb = sum(_weights(Path(folder), role).stat().st_size for role in TEACHERS) / 2**20
     median = {part: statistics.median(values) for part, values in peaks.items()}
     largest = max(TEACHERS, key=lambda name: median[name])
     bound = median[largest] + median["student"]
     told = ", ".join(f"{part} {median[part]:.0f}" for part in parts)
-    told += f"; beside them {_weights_mb(quick):.0f} of three teachers' weights mapped from their files"
     return [
         row(
             "memory with three teachers",
@@ -124,38 +138,40 @@ def _memory(quick: bool) -> list[Row]:
             ratio=median["three live"] / bound,
             aim="<= 1",
             peer_name=f"the largest teacher ({largest}) and the student, each alone",
-            repeats=len(peaks["student"]),
-            note=f"peaks in MiB: {told}",
+            repeats=len(repeats),
+            note=f"peaks in MiB: {told}; beside them {mapped_mb:.0f} of weights mapped from their files",
         )
     ]
 
 
-def _peak_mb(part: str, quick: bool) -> float:
-    order = [sys.executable, "-m", "benchmarks.teach_former", part, json.dumps(quick)]
+def _weights(folder: Path, role: str) -> Path:
+    return folder / f"{role}.safetensors"
+
+
+def _peak_mb(part: str, folder: Path, quick: bool) -> float:
+    order = [sys.executable, "-m", "benchmarks.teach_former", part, str(folder), json.dumps(quick)]
     done = subprocess.run(order, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
 
 
-def _measure(part: str, quick: bool) -> float:
+def _measure(part: str, folder: Path, quick: bool) -> float:
     """The peak in MiB while `part` runs twice, above what was there before its networks were loaded."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    with tempfile.TemporaryDirectory() as folder:
-        experiment = _experiment(Path(folder), quick)
-        assert experiment.control is not None
-        prepared = prepare(experiment, Path(folder) / "cache")
-        files = {role: _written(Path(folder), role, spec) for role, spec in _specs(experiment).items()}
-        _warm()
-        before = _own_mb()
-        if part in TEACHERS:
-            step = _forward(load_network(files[part])[0], experiment)
-        else:
-            chosen = experiment if part == "three live" else experiment.control
-            step = _stepper(_live(chosen, files), chosen, prepared, None)
-        with _Watch() as watch:
-            for _ in range(2):
-                step()
-        return watch.peak_mb - before
+    experiment = _experiment(folder, quick)
+    assert experiment.control is not None
+    prepared = prepare(experiment, folder / "cache")
+    _warm()
+    before = _own_mb()
+    if part in TEACHERS:
+        step = _forward(load_network(_weights(folder, part))[0], experiment)
+    else:
+        chosen = experiment if part == "three live" else experiment.control
+        step = _stepper(_live(chosen, folder), chosen, prepared, None)
+    with _Watch() as watch:
+        for _ in range(2):
+            step()
+    return watch.peak_mb - before
 
 
 def _specs(experiment: Experiment) -> dict[str, NetworkSpec]:
@@ -163,24 +179,10 @@ def _specs(experiment: Experiment) -> dict[str, NetworkSpec]:
     return {**experiment.networks, **{role: t.networks["student"] for role, t in teachers.items()}}
 
 
-def _written(folder: Path, role: str, spec: NetworkSpec) -> Path:
-    """In a process of its own: building a network leaves memory behind that a later one would use."""
-    path = folder / f"{role}.safetensors"
-    context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_write, args=(path, spec))
-    process.start()
-    process.join()
-    return path
-
-
-def _write(path: Path, spec: NetworkSpec) -> None:
-    save_weights(path, build(spec), spec)
-
-
-def _live(experiment: Experiment, files: Mapping[str, Path]) -> Objective:
+def _live(experiment: Experiment, folder: Path) -> Objective:
     """The objective as training makes it: teachers' weights mapped."""
     specs = _specs(experiment)
-    networks = {role: load_network(files[role], mapped=role != "student")[0] for role in specs}
+    networks = {role: load_network(_weights(folder, role), mapped=role != "student")[0] for role in specs}
     shapes = {
         role: feature_shapes(networks[role], (1, spec.in_channels, *spec.patch))
         for role, spec in specs.items()
@@ -204,12 +206,6 @@ def _warm() -> None:
     for name, options in small.items():
         network = build(NetworkSpec(name, 1, 2, (32, 32, 32), options))
         network(torch.zeros(1, 1, 32, 32, 32)).sum().backward()
-
-
-def _weights_mb(quick: bool) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        specs = _specs(_experiment(Path(folder), quick))
-    return sum(4 * parameters(build(specs[role])) for role in TEACHERS) / 2**20
 
 
 def _own_mb() -> float:
@@ -237,4 +233,4 @@ class _Watch:
 
 
 if __name__ == "__main__":
-    print(_measure(sys.argv[1], json.loads(sys.argv[2])))
+    print(_measure(sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])))

@@ -1,8 +1,8 @@
 """Two methods over one student: crossings of Teach-Former, KD-Net, self-distillation, thickened networks.
 
-The sum of both objectives, in which the labels count once: Teach-Former's, or the thickened network's own. A
-thickened student is shown slabs, its teachers learned on patches: their answers are recorded once per case on
-the volume's grid, and the slab's part is cut from them.
+The sum of both objectives; the labels of the finest output count once, by Teach-Former or by the thickened
+network. A thickened student is shown slabs, its teachers learned on patches: their answers are recorded once
+per case on the volume's grid, and the slab's part is cut from them.
 """
 
 from __future__ import annotations
