@@ -3,7 +3,7 @@
     L = overlap (+ cross_entropy)                             `functional.overlap`
 
 No teacher and nothing distilled: a thickened network is a student for other methods. The paper uses no
-cross-entropy; its networks begin with ImageNet's weights. From scratch, and with several classes, it helps.
+cross-entropy; its networks begin with ImageNet's weights, and each knows one organ.
 """
 
 from __future__ import annotations
