@@ -14,6 +14,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "ahnet": {},
     "attention_unet": {"filters": [4, 8, 8, 8, 8]},
     "basic_unet": {"filters": [4, 4, 8, 8, 8, 4]},
+    "deeplab_v3": {"auxiliary": True},
     "dynunet": {"filters": [4, 8, 8, 8, 8]},
     "h_denseformer": {"filters": 2, "depth": 4},
     "h_denseformer_light": {"filters": 2, "depth": 4},
@@ -33,7 +34,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vnet": {},
 }
 DIVIDED_BY_32 = {"ahnet", "mdvit", "swin_unetr"}
-ONLY_2D = {"mdvit"}
+ONLY_2D = {"deeplab_v3", "mdvit"}
 
 
 @pytest.mark.parametrize(
