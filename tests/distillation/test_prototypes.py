@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from distilseg.distillation.prototypes import Prototypes
 from distilseg.errors import UserError
+from distilseg.testing import check_method
 from distilseg.types import Batch, Outputs
 
 Array = NDArray[np.float64]
@@ -210,3 +211,14 @@ def test_impossible_options_are_refused() -> None:
         Prototypes(eye, valid, classes=(0, 1))
     with pytest.raises(ValueError, match=r"the student's decoder\.0 has is not said"):
         Prototypes(eye, valid, feature="decoder.0")
+
+
+@pytest.mark.parametrize("granularity", ["rows_and_columns", "flat"])
+@pytest.mark.parametrize("activation", ["none", "softmax_after_mean", "softmax_before_mean"])
+def test_keeps_the_contract_of_methods(activation: Any, granularity: Any) -> None:
+    def make(classes: int, weights: Any = None) -> Prototypes:
+        teacher = torch.randn(classes, classes, generator=torch.Generator().manual_seed(0))
+        options = {"activation": activation, "granularity": granularity}
+        return Prototypes(teacher, torch.ones(classes, dtype=torch.bool), weights=weights, **options)
+
+    check_method(make, patch=(32, 32))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 
 from distilseg.data.cache import CachedCase, cache_cases
 from distilseg.data.preprocess import Grid
+from distilseg.data.prototypes import load_prototypes, match_classes, save_prototypes
 from distilseg.distillation.method import Role
+from distilseg.distillation.prototypes import Prototypes
 from distilseg.errors import UserError
 from distilseg.inference.stitched import stitched
 from distilseg.networks.build import NetworkSpec, build
@@ -23,6 +26,7 @@ from distilseg.training import prototypes
 from distilseg.training.experiment import Study
 from distilseg.training.prototypes import fit_prototypes, organ_slices, scores_on_grid
 from distilseg.training.recorded import OVERLAP, Teacher
+from distilseg.types import Batch, Outputs
 
 from .small import NETWORK, small_study
 
@@ -109,7 +113,9 @@ def test_the_file_says_what_made_it(study: Study, teacher: Teacher, cases: dict[
 
 
 def test_no_path_reaches_the_file(study: Study, teacher: Teacher, cases: dict[str, CachedCase]) -> None:
-    spec = NetworkSpec("/home/someone/mine.py:net", 1, 3, (16,) * 3, {"imagenet": "/data/someone/w.pt"})
+    spec = NetworkSpec(
+        "/home/someone/mine.py:net", 1, len(study.plan.classes), (16,) * 3, {"imagenet": "/data/someone/w"}
+    )
     found = fit_prototypes(teacher, spec, study.plan, cases)
     assert found.network["name"] == "mine.py:net"
     assert "someone" not in found.model_dump_json()
@@ -192,6 +198,43 @@ def test_no_slice_and_no_label_are_refused(
     unlabelled = {id: replace(case, label=None) for id, case in cases.items()}
     with pytest.raises(UserError, match=f"case {next(iter(cases))} has no label"):
         fit(study, teacher, unlabelled)
+
+
+def test_a_teacher_of_regions_is_refused(
+    study: Study, teacher: Teacher, cases: dict[str, CachedCase]
+) -> None:
+    spec = replace(SPEC, classes=1)
+    with pytest.raises(UserError, match="the teacher answers 1 channels, its plan has the classes"):
+        fit_prototypes(teacher, spec, study.plan, cases)
+
+
+def test_a_student_that_answers_as_the_teacher_did_has_nothing_to_learn(
+    study: Study, teacher: Teacher, cases: dict[str, CachedCase], tmp_path: Path
+) -> None:
+    """From one slice to the file, its classes in another order, and back against that very slice."""
+    id, case = next(iter(cases.items()))
+    assert case.label is not None
+    best = int(np.argmax([len(np.unique(case.label[..., n])) for n in range(20)]))
+    score = {id: [float(n == best) for n in range(20)]}
+    save_prototypes(
+        tmp_path / "p.json", fit(study, teacher, {id: case}, scores=score, score_range=(0.5, 1.5))
+    )
+    order = (0, *range(len(study.plan.classes) - 1, 0, -1))
+    matched = match_classes(load_prototypes(tmp_path / "p.json"), tuple(study.plan.classes[k] for k in order))
+    method = Prototypes(
+        torch.tensor(matched.values_KC),
+        torch.tensor(matched.valid_K),
+        classes=matched.classes,
+        channels=matched.channels,
+    )
+    image = torch.from_numpy(np.array(case.image))[None]
+    whole = stitched(image, teacher.outputs, teacher.patch, overlap=OVERLAP)["logits"][0]
+    logits = whole[None, list(order), :20, :20, best].double()
+    label = torch.tensor(np.argsort(order)[case.label[..., best]])[None, None]
+    terms = method.terms({"student": Outputs(logits)}, Batch(logits, label))
+    assert len(label.unique()) >= 3
+    assert terms["inter"].item() == pytest.approx(0, abs=1e-12)
+    assert terms["intra"].item() == pytest.approx(0, abs=1e-12)
 
 
 def test_memory_is_of_one_volume(

@@ -7,6 +7,7 @@ from .hved import HVED
 from .kd_net import KDNet
 from .method import Combined, Method, Modalities, Role, Weight, whole_image
 from .missu import MISSU
+from .prototypes import Prototypes
 from .supervised import Supervised
 from .teach_former import TeachFormer
 
@@ -18,6 +19,7 @@ __all__ = [
     "KDNet",
     "Method",
     "Modalities",
+    "Prototypes",
     "Role",
     "Supervised",
     "TeachFormer",

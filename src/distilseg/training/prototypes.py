@@ -60,16 +60,22 @@ def fit_prototypes(
 
     `feature`: "logits", or one that the teacher is tapped for. `softmax`: of the feature over its channels,
     before any mean. `across`: a view, or the axis across the slices. `organs`: class names whose extent says
-    which slices take part, () for all but the background, and `extent` the part of it, 0 the lowest slice and
-    1 the highest. With `scores` (case id -> one score per slice of the scan, in the order of its file) and
-    `score_range` (lowest, highest) these decide instead. Bad options, cases without a label and sets without
-    any slice raise UserError.
+    which slices take part, () for all but the background, and `extent` the part of it, from 0 to 1 along the
+    axis. With `scores` (case id -> one score per slice of the scan, in the order of its file) and
+    `score_range` (lowest, highest) these decide instead. Bad options, teachers of regions,
+    cases without a label and sets without any slice raise UserError.
     """
     axis = _axis(across, plan)
     if reduce not in get_args(PrototypeReduce):
         raise unknown("mean", reduce, get_args(PrototypeReduce))
     if feature not in teacher.names:
         raise unknown("feature of the teacher", feature, teacher.names)
+    if spec.classes != len(plan.classes):
+        raise UserError(
+            f"the teacher answers {spec.classes} channels, its plan has the classes"
+            f" {', '.join(plan.classes)}",
+            "prototypes are of classes: take a teacher that was trained on them, not on regions",
+        )
     wanted = _organs(organs, plan.classes)
     if (scores is None) != (score_range is None):
         raise UserError(
@@ -82,29 +88,13 @@ def fit_prototypes(
             "the first number is the lower; parts of the organs' extent lie between 0 and 1",
         )
 
-    sums: dict[str, Tensor] = {}
-    K = len(plan.classes)
-    device = torch.device(device)
-    network = teacher.network.to(device).eval()
-    try:
-        with Progress(transient=True, disable=not show) as bar:
-            for id, case in bar.track(cases.items(), description="fitting prototypes"):
-                label = _label(case)
-                kept = (
-                    organ_slices(label, wanted, axis, (low, high))
-                    if scores is None
-                    else _scored(scores, id, case.grid, axis, (low, high))
-                )
-                if len(kept):
-                    for feature_1CS, label_11S in _slices(
-                        _output(teacher, feature, case, tuple(teacher.patch or plan.patch), device),
-                        label,
-                        kept,
-                        axis,
-                    ):
-                        _add(sums, feature_1CS.softmax(1) if softmax else feature_1CS, label_11S, K)
-    finally:
-        network.to("cpu")
+    def slices_of(id: str) -> NDArray[np.intp]:
+        if scores is None:
+            return organ_slices(_label(cases[id]), wanted, axis, (low, high))
+        return _scored(scores, id, cases[id].grid, axis, (low, high))
+
+    kept = {id: slices for id in cases if len(slices := slices_of(id))}
+    sums = _summed(teacher, plan, cases, kept, feature, softmax, axis, torch.device(device), show)
     if not sums:
         raise UserError(
             f"none of the {len(cases)} cases has a slice from {low:g} to {high:g}",
@@ -116,7 +106,7 @@ def fit_prototypes(
         name: dict(zip(plan.classes, (int(n) for n in sums[name]), strict=True))
         for name in ("slices", "voxels")
     }
-    chosen: dict[str, Any] = (
+    slice_range: dict[str, Any] = (
         {"by": "score", "lowest": low, "highest": high}
         if scores is not None
         else {"by": "organs", "organs": [plan.classes[k] for k in wanted], "from": low, "to": high}
@@ -132,9 +122,9 @@ def fit_prototypes(
         reduce=reduce,
         softmax=softmax,
         across=str(across),
-        slice_range=chosen,
+        slice_range=slice_range,
         dataset=plan.dataset,
-        cases=len(cases),
+        cases=len(kept),
         modalities=plan.modalities,
         preprocessing=plan.preprocessing(),
         network=_without_paths(spec),
@@ -206,6 +196,35 @@ def _slices(
     for index in kept.tolist():
         feature_1CS = output.select(1 + axis, index)[None].double()
         yield feature_1CS, torch.from_numpy(np.array(np.take(label, index, axis)))[None, None]
+
+
+def _summed(
+    teacher: Teacher,
+    plan: Plan,
+    cases: Mapping[str, CachedCase],
+    kept: Mapping[str, NDArray[np.intp]],
+    feature: str,
+    softmax: bool,
+    axis: int,
+    device: torch.device,
+    show: bool,
+) -> dict[str, Tensor]:
+    """What `_add` sums, over the slices `kept` of each case."""
+    sums: dict[str, Tensor] = {}
+    patch = tuple(teacher.patch or plan.patch)
+    teacher.network.to(device).eval()
+    try:
+        with Progress(transient=True, disable=not show) as bar:
+            for id, slices in bar.track(kept.items(), description="fitting prototypes"):
+                case = cases[id]
+                for feature_1CS, label_11S in _slices(
+                    _output(teacher, feature, case, patch, device), _label(case), slices, axis
+                ):
+                    shown = feature_1CS.softmax(1) if softmax else feature_1CS
+                    _add(sums, shown, label_11S, len(plan.classes))
+    finally:
+        teacher.network.to("cpu")
+    return sums
 
 
 def _add(sums: dict[str, Tensor], feature_1CS: Tensor, label_11S: Tensor, classes: int) -> None:
