@@ -22,6 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "mdvit": {"features": [8, 8, 16, 16], "peer": True},
     "missu": {"filters": [4, 8, 8, 8], "hidden": 16, "mlp": 24, "layers": 1, "heads": 4},
     "segresnet": {},
+    "swin_unet": {"features": 6, "size": 0},
     "swin_unetr": {"merging": "2022"},
     "swin_unetr_light": {"feature_size": 12, "unused_stage": False},
     "swin_unetr_truncated": {"feature_size": 12, "unused_stage": False},
@@ -34,8 +35,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "ux_net": {"features": [4, 4, 8, 8], "hidden": 8, "depths": [1, 1, 1, 1]},
     "vnet": {},
 }
-DIVIDED_BY_32 = {"ahnet", "mdvit", "swin_unetr", "unest"}
-ONLY_2D, ONLY_3D = {"deeplab_v3", "mdvit"}, {"unest"}
+DIVIDED_BY_32 = {"ahnet", "mdvit", "swin_unet", "swin_unetr", "unest"}
+ONLY_2D, ONLY_3D = {"deeplab_v3", "mdvit", "swin_unet"}, {"unest"}
 
 
 @pytest.mark.parametrize(
