@@ -20,6 +20,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "h_denseformer_light": {"filters": 2, "depth": 4},
     "kd_net": {"filters": [4, 8, 8, 8]},
     "mdvit": {"features": [8, 8, 16, 16], "peer": True},
+    "missformer": {"features": 4, "size": 0},
     "missu": {"filters": [4, 8, 8, 8], "hidden": 16, "mlp": 24, "layers": 1, "heads": 4},
     "segresnet": {},
     "swin_unet": {"features": 6, "size": 0},
@@ -35,8 +36,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "ux_net": {"features": [4, 4, 8, 8], "hidden": 8, "depths": [1, 1, 1, 1]},
     "vnet": {},
 }
-DIVIDED_BY_32 = {"ahnet", "mdvit", "swin_unet", "swin_unetr", "unest"}
-ONLY_2D, ONLY_3D = {"deeplab_v3", "mdvit", "swin_unet"}, {"unest"}
+DIVIDED_BY_32 = {"ahnet", "mdvit", "missformer", "swin_unet", "swin_unetr", "unest"}
+ONLY_2D, ONLY_3D = {"deeplab_v3", "mdvit", "missformer", "swin_unet"}, {"unest"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,13 @@ def test_table() -> None:
     assert list(rows) == names()
     assert all(row.summary for row in rows.values())
     one_only = {row.name: row.dims for row in rows.values() if row.dims != "2D, 3D"}
-    assert one_only == {"deeplab_v3": "2D", "mdvit": "2D", "swin_unet": "2D", "unest": "3D"}
+    assert one_only == {
+        "deeplab_v3": "2D",
+        "mdvit": "2D",
+        "missformer": "2D",
+        "swin_unet": "2D",
+        "unest": "3D",
+    }
 
     row, network = rows["dynunet"], build(NetworkSpec("dynunet", 1, 3, (32, 32, 32)))
     assert row.parameters == parameters(network) == 5_686_771
