@@ -40,7 +40,7 @@ from distilseg.training.objective import Objective
 from distilseg.training.recorded import Teacher, recorded
 
 from .common import Row, in_turns, ratio_row, row
-from .teachers import _objective, _stepper
+from .teachers import objective_of, stepper
 
 TEACHERS = (T1, T2, T3)
 EPOCH = 12  # steps
@@ -75,7 +75,7 @@ def _time(quick: bool) -> list[Row]:
         experiment = _experiment(Path(folder), quick)
         assert experiment.control is not None
         prepared = prepare(experiment, Path(folder) / "cache")
-        whole = _objective(experiment)
+        whole = objective_of(experiment)
         made = [
             Teacher(name, whole.tapped[name].network, whole.method.roles[name], "benchmark")
             for name in TEACHERS
@@ -84,8 +84,8 @@ def _time(quick: bool) -> list[Row]:
         cases = {id: prepared[id] for id in experiment.study.split.train}
         maps = recorded(made, cases, plan.patch, torch.device("cpu"), Path(folder) / "recorded")
         steppers = {
-            "plain": _stepper(_objective(experiment.control), experiment, prepared, None),
-            "recorded": _stepper(_objective(experiment, TEACHERS), experiment, prepared, maps),
+            "plain": stepper(objective_of(experiment.control), experiment, prepared, None),
+            "recorded": stepper(objective_of(experiment, TEACHERS), experiment, prepared, maps),
         }
 
         def epoch(name: str) -> None:
@@ -167,7 +167,7 @@ def _measure(part: str, folder: Path, quick: bool) -> float:
         step = _forward(load_network(_weights(folder, part))[0], experiment)
     else:
         chosen = experiment if part == "three live" else experiment.control
-        step = _stepper(_live(chosen, folder), chosen, prepared, None)
+        step = stepper(_live(chosen, folder), chosen, prepared, None)
     with _Watch() as watch:
         for _ in range(2):
             step()

@@ -57,7 +57,7 @@ def _rows(
 ) -> list[Row]:
     assert experiment.control is not None
     cases = {id: prepared[id] for id in study.split.train}
-    live = _objective(experiment)
+    live = objective_of(experiment)
     teacher = live.tapped["teacher"]
     start = time.process_time()
     maps = recorded(
@@ -69,9 +69,9 @@ def _rows(
     )
     recording_s = time.process_time() - start
     steppers = {
-        "plain": _stepper(_objective(experiment.control), experiment, prepared, None),
-        "live": _stepper(live, experiment, prepared, None),
-        "recorded": _stepper(_objective(experiment, ("teacher",)), experiment, prepared, maps),
+        "plain": stepper(objective_of(experiment.control), experiment, prepared, None),
+        "live": stepper(live, experiment, prepared, None),
+        "recorded": stepper(objective_of(experiment, ("teacher",)), experiment, prepared, maps),
     }
     seconds = in_turns(steppers, repeats=1 if quick else 20, clock=time.process_time)
     saved_s = max(1e-9, sum(a - b for a, b in zip(seconds["live"], seconds["recorded"], strict=True)))
@@ -93,7 +93,7 @@ def _rows(
     ]
 
 
-def _objective(experiment: Experiment, without: tuple[str, ...] = ()) -> Objective:
+def objective_of(experiment: Experiment, without: tuple[str, ...] = ()) -> Objective:
     """Student and teacher with fresh weights: what they cost does not depend on what they know."""
     torch.manual_seed(0)
     specs = dict(experiment.networks)
@@ -109,7 +109,7 @@ def _objective(experiment: Experiment, without: tuple[str, ...] = ()) -> Objecti
     return Objective(method, {r: n for r, n in networks.items() if r not in without}, recorded=without)
 
 
-def _stepper(
+def stepper(
     objective: Objective, experiment: Experiment, prepared: dict[str, CachedCase], maps: Maps | None
 ) -> Callable[[], None]:
     optimizer = make_optimizer(objective.learned(), experiment.optimisation)

@@ -14,9 +14,7 @@ from distilseg.data.batches import batches
 from distilseg.data.patches import cut
 from distilseg.distillation.method import Combined, Modalities, Role
 from distilseg.errors import UserError
-from distilseg.networks.build import build
 from distilseg.networks.checkpoint import load_network
-from distilseg.networks.features import feature_shapes
 from distilseg.predict import load_predictor
 from distilseg.recipes import find
 from distilseg.runs import Run, read_rows
@@ -27,7 +25,7 @@ from distilseg.training.machine import Machine
 from distilseg.training.recorded import Teacher, recorded
 from distilseg.training.trained import trained
 
-from ..training.small import STUDENT, TEACHERS, of_tokens, small_study
+from ..training.small import STUDENT, TEACHERS, method_of, of_tokens, small_study
 
 CPU = Machine(device="cpu", precision="32-true")
 TWO = {"teachers": ("h_denseformer", "unetr")}
@@ -50,12 +48,7 @@ def made(recipe: str, study: Study, **options: Any) -> Experiment:
 
 
 def objective(experiment: Experiment) -> Combined:
-    specs = {"student": experiment.networks["student"]}
-    specs |= {r: t.networks["student"] for r, t in experiment.teachers.items() if isinstance(t, Experiment)}
-    shapes = {
-        role: feature_shapes(build(spec), (1, spec.in_channels, *spec.patch)) for role, spec in specs.items()
-    }
-    method = experiment.method(shapes)
+    method = method_of(experiment)
     assert isinstance(method, Combined)
     return method
 

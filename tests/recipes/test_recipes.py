@@ -7,15 +7,12 @@ from pathlib import Path
 import pytest
 
 from distilseg.distillation.dual_self_distillation import DualSelfDistillation
-from distilseg.distillation.method import Method
 from distilseg.errors import UserError
-from distilseg.networks.build import build
-from distilseg.networks.features import feature_shapes
 from distilseg.recipes import find, recipes
 from distilseg.training.budget import Budget
-from distilseg.training.experiment import Experiment, Study
+from distilseg.training.experiment import Study
 
-from ..training.small import NETWORK, small_study
+from ..training.small import NETWORK, method_of, small_study
 
 DEEPER = {"filters": [4, 8, 8, 8], "strides": [[1] * 3, [2] * 3, [2] * 3, [2] * 3]}  # three levels a side
 # Weights of the terms (deep_supervision, encoder, decoder), temperature, teacher: the paper's tables.
@@ -39,12 +36,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return small_study(tmp_path_factory.mktemp("phantom") / "scans")
 
 
-def objective(experiment: Experiment) -> Method:
-    spec = experiment.networks["student"]
-    shapes = feature_shapes(build(spec), (1, spec.in_channels, *spec.patch))
-    return experiment.method({"student": shapes})
-
-
 def test_every_recipe_says_what_it_is() -> None:
     found = recipes()
     assert {"supervised", "dsd_basic", "dsd_paper_hippocampus", "dsd_paper_mmwhs", *ABLATIONS} <= found.keys()
@@ -55,7 +46,7 @@ def test_every_recipe_says_what_it_is() -> None:
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_changes_what_its_name_says(name: str, study: Study) -> None:
-    method = objective(find(name)(study, network_options=DEEPER))
+    method = method_of(find(name)(study, network_options=DEEPER))
     assert isinstance(method, DualSelfDistillation)
     supervision, encoder, decoder, temperature, teacher = ABLATIONS[name]
     weights = {"seg": 1, "deep_supervision": supervision, "encoder": encoder, "decoder": decoder}

@@ -19,7 +19,6 @@ from distilseg.distillation.teach_former import TeachFormer
 from distilseg.errors import UserError
 from distilseg.networks.build import build
 from distilseg.networks.checkpoint import load_network
-from distilseg.networks.features import feature_shapes
 from distilseg.recipes import find
 from distilseg.runs import Run, find_runs, read_rows
 from distilseg.training.budget import Budget
@@ -28,7 +27,7 @@ from distilseg.training.machine import Machine
 from distilseg.training.objective import Objective
 from distilseg.training.trained import trained
 
-from ..training.small import STUDENT, TEACHERS, of_tokens, small_study
+from ..training.small import STUDENT, TEACHERS, method_of, of_tokens, small_study
 
 CPU = Machine(device="cpu", precision="32-true")
 T1, T2, T3 = "h_denseformer", "swin_unetr", "unetr"
@@ -63,12 +62,7 @@ def short(study: Study, recipe: str = "teach_former", **options: Any) -> Experim
 
 
 def objective(experiment: Experiment) -> TeachFormer:
-    specs = {"student": experiment.networks["student"]}
-    specs |= {role: teacher.networks["student"] for role, teacher in experiment.teachers.items()}  # type: ignore[union-attr]
-    shapes = {
-        role: feature_shapes(build(spec), (1, spec.in_channels, *spec.patch)) for role, spec in specs.items()
-    }
-    method = experiment.method(shapes)
+    method = method_of(experiment)
     assert isinstance(method, TeachFormer)
     return method
 

@@ -45,6 +45,9 @@ def test_the_control_is_the_plain_thickened_network(study: Study) -> None:
     assert control is not None
     assert (options_of(control)["multiplexing"], options_of(control)["head"]) == (False, "none")
     assert control.run_name() == find("thickened_plain")(study, view="coronal", thickness=6).run_name()
+    batch = find("thickened")(study, thickness=6, reduce="batch").control
+    assert batch is not None
+    assert batch.options["reduce"] == "batch"  # the control minimises what its student does
     assert control.control is None
 
 

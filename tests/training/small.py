@@ -10,6 +10,9 @@ from distilseg.data.formats import read_dataset
 from distilseg.data.phantom import write_phantom
 from distilseg.data.plan import Normalisation, Plan
 from distilseg.data.splits import Split
+from distilseg.distillation.method import Method
+from distilseg.networks.build import build
+from distilseg.networks.features import feature_shapes
 from distilseg.recipes import find
 from distilseg.training.budget import Budget
 from distilseg.training.experiment import Experiment, Study
@@ -52,6 +55,18 @@ def of_tokens(study: Study) -> Study:
     """The study with patches of 32 x 16 x 16: tokens are 16 voxels wide, and one alone is refused."""
     strides = ((1, 1, 1), *((2, 2, 2),) * 3, (2, 1, 1))
     return replace(study, plan=study.plan.model_copy(update={"patch": (32, 16, 16), "strides": strides}))
+
+
+def method_of(experiment: Experiment) -> Method:
+    """The objective that an experiment describes, for its networks and those of the teachers it trains."""
+    specs = dict(experiment.networks)
+    specs |= {r: t.networks["student"] for r, t in experiment.teachers.items() if isinstance(t, Experiment)}
+    return experiment.method(
+        {
+            role: feature_shapes(build(spec), (1, spec.in_channels, *spec.patch))
+            for role, spec in specs.items()
+        }
+    )
 
 
 def small_experiment(

@@ -55,10 +55,9 @@ def train(
     Returns the runs, the recipe's last (its views fused, where it has several); with `folds` and no `fold`
     those of every fold, fold by fold.
     Everything already done is found again; what was interrupted resumes. `control=False` leaves out the
-    control and does not judge teachers. `modalities` leaves out the dataset's
-    other ones. `options` are the recipe's own (`distilseg recipes NAME`), `settings`
-    those of sampling, optimisation and validation (batch_size=4, learning_rate=1e-3, patience=3). Raises
-    UserError for what can be mended.
+    control and does not judge teachers. `modalities` leaves out the dataset's other ones. `options` are the
+    recipe's own (`distilseg recipes NAME`), `settings` those of sampling, optimisation and validation
+    (batch_size=4, learning_rate=1e-3, patience=3). Raises UserError for what can be mended.
     """
     machine = machine or Machine()
     if threads is not None:

@@ -1,7 +1,8 @@
-"""Patches of one slice, for 2D networks: which axis is left out.
+"""Patches that are thin along one axis, slices and slabs of them, and the views that they give of a volume.
 
-Cases are prepared as volumes and patches are cut from them as boxes; a box one voxel thick along one axis,
-such as 256 x 256 x 1, is a slice. What sees it (augmentation, networks, methods) works in its plane.
+Cases are prepared as volumes and patches are cut from them as boxes. A box one voxel thick, such as
+256 x 256 x 1, is a slice: what sees it (augmentation, networks, methods) works in its plane. A slab has a few
+slices and remains a volume.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 T = TypeVar("T")
+VIEWS = {"axial": "SI", "coronal": "AP", "sagittal": "RL"}  # view -> letters of the axis across its slices
 
 
 def slice_axis(patch: Sequence[int]) -> int | None:
@@ -50,9 +52,6 @@ def sliced(plan: Plan) -> Plan:
             "reasons": {**plan.reasons, "patch": f"slices across axis {axis}, the coarsest"},
         }
     )
-
-
-VIEWS = {"axial": "SI", "coronal": "AP", "sagittal": "RL"}  # view -> letters of the axis across its slices
 
 
 def view_axis(orientation: str, view: str) -> int:

@@ -46,7 +46,7 @@ def thickened(
 ) -> Experiment:
     """A 2D network that segments slabs of slices: early-stage multiplexing, slice-sensitive attention.
 
-    view: across which axis slabs are cut; all trains the three views and fuses them.
+    view: across which axis slabs are cut; all trains the three views and fuses them, its control is axial.
     thickness: slices in a slab, a multiple of 3; 1 is a network of single slices.
     backbone: light was chosen for CPUs, resnet50 is the paper's.
     head: how what belongs to a group of slices is found in what all share: by attention (ssa), or other ways.
@@ -78,6 +78,7 @@ def thickened_plain(
     backbone: Backbone = "light",
     network_options: Options = None,
     cross_entropy: float = 1.0,
+    reduce: Literal["sample", "batch"] = "sample",
     stride: int = 1,
 ) -> Experiment:
     """The control: a slab's slices as channels of the first convolution, nothing more."""
@@ -90,6 +91,7 @@ def thickened_plain(
         multiplexing=False,
         network_options=network_options,
         cross_entropy=cross_entropy,
+        reduce=reduce,
         stride=stride,
     )
     return replace(plain, recipe="thickened_plain", control=None)
@@ -172,7 +174,7 @@ def _of_view(study: Study, view: str, options: Mapping[str, Any]) -> Experiment:
 
     base = supervised(own, network="thickened", network_options=network_options)
     plain = not options["multiplexing"] and options["head"] == "none"
-    unshared = {name: options[name] for name in ("thickness", "backbone", "network_options", "cross_entropy")}
+    shared = {name: value for name, value in options.items() if name not in ("head", "multiplexing")}
     slabs = {
         "kind": "slabs",
         "patch": list(own.plan.patch),
@@ -187,7 +189,7 @@ def _of_view(study: Study, view: str, options: Mapping[str, Any]) -> Experiment:
         method=method,
         optimisation=replace(base.optimisation, learning_rate=LEARNING_RATE),
         inferer=slabs,
-        control=None if plain else thickened_plain(study, view=view, stride=stride, **unshared),  # type: ignore[arg-type]
+        control=None if plain else thickened_plain(study, view=view, **shared),  # type: ignore[arg-type]
     )
 
 

@@ -69,10 +69,8 @@ class Objective(nn.Module):
             if name in self.recorded:
                 outputs[name] = _recorded(name, batch.maps)
                 continue
-            image = role.input(batch)
-            outputs[name] = (
-                self.tapped[name](image) if name in self.trained_roles else self._asked(name, image)
-            )
+            shown, learns = role.input(batch), name in self.trained_roles
+            outputs[name] = self.tapped[name](shown) if learns else self._asked(name, shown)
         losses = self.method(outputs, batch, progress)
         return losses.total, dict(losses.terms)
 
