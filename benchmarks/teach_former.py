@@ -25,7 +25,6 @@ from pathlib import Path
 
 import torch
 
-from distilseg.commands._study import make_study
 from distilseg.data.phantom import write_phantom
 from distilseg.inference.denormals import denormals_flushed
 from distilseg.networks.build import NetworkSpec, build
@@ -38,6 +37,7 @@ from distilseg.training.experiment import Experiment
 from distilseg.training.memory import keep_freed_memory
 from distilseg.training.objective import Objective
 from distilseg.training.recorded import Teacher, recorded
+from distilseg.training.studies import make_study
 
 from .common import Row, in_turns, ratio_row, row
 from .teachers import objective_of, stepper

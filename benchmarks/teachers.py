@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 
-from distilseg.commands._study import make_study
 from distilseg.data.batches import Maps, batches
 from distilseg.data.cache import CachedCase
 from distilseg.data.phantom import write_phantom
@@ -31,6 +30,7 @@ from distilseg.training.loop import make_optimizer
 from distilseg.training.memory import keep_freed_memory
 from distilseg.training.objective import Objective, arguments
 from distilseg.training.recorded import Teacher, recorded
+from distilseg.training.studies import make_study
 from distilseg.types import Batch
 
 from .common import Row, in_turns, ratio_row

@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from distilseg.commands._study import make_study
 from distilseg.data.batches import batches
 from distilseg.data.phantom import write_phantom
 from distilseg.networks.build import build
@@ -34,6 +33,7 @@ from distilseg.training.memory import keep_freed_memory
 from distilseg.training.objective import Objective, arguments
 from distilseg.training.observers import Tables
 from distilseg.training.state import State
+from distilseg.training.studies import make_study
 from distilseg.types import Batch
 
 from .common import Row, in_turns, ratio_row

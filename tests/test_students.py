@@ -13,7 +13,6 @@ import torch
 
 from distilseg import commands
 from distilseg.cli import main
-from distilseg.commands._study import make_study
 from distilseg.data.inputs import find_cases_with_some
 from distilseg.data.phantom import write_phantom
 from distilseg.errors import UserError
@@ -22,6 +21,7 @@ from distilseg.predict import load_predictor
 from distilseg.runs import Run, read_rows
 from distilseg.students import all_modalities, choose, find_students
 from distilseg.training.machine import Machine
+from distilseg.training.studies import make_study
 
 MODALITIES = ("CT", "PET", "MR")
 NETWORK = {"filters": [4, 8, 8]}

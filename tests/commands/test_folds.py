@@ -43,7 +43,7 @@ def train(data: Path, folder: Path, recipe: str = "kd_net", **options: Any) -> l
 
 
 def _plan(data: Path) -> Any:
-    from distilseg.commands._study import make_study
+    from distilseg.training.studies import make_study
 
     return make_study(data, patch=(8, 8, 8), levels=3).plan
 

@@ -8,12 +8,12 @@ import pytest
 
 from distilseg import commands
 from distilseg.cli import main
-from distilseg.commands._study import make_study
 from distilseg.data.formats import read_dataset
 from distilseg.data.phantom import write_phantom
 from distilseg.errors import UserError
 from distilseg.predict import load_predictor
 from distilseg.runs import find_runs
+from distilseg.training.studies import make_study
 
 
 @pytest.fixture(scope="module")

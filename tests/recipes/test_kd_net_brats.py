@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from distilseg.cli import main
-from distilseg.commands._study import make_study
 from distilseg.recipes import find
 from distilseg.runs import find_runs, read_rows
 from distilseg.training.experiment import Experiment
+from distilseg.training.studies import make_study
 
 from ..data.brats import write_brats
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from distilseg.cli import main
-from distilseg.commands._study import make_study
 from distilseg.data.case import Source
 from distilseg.data.image import read_scan
 from distilseg.networks.build import build
@@ -21,6 +20,7 @@ from distilseg.recipes import find
 from distilseg.runs import Run, find_runs, read_rows
 from distilseg.training.cases import make_augmentation
 from distilseg.training.experiment import Experiment, Study
+from distilseg.training.studies import make_study
 
 from ..data.hecktor import CT, write_hecktor
 from ..data.picai import write_picai

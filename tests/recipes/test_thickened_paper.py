@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from distilseg.cli import main
-from distilseg.commands._study import make_study
 from distilseg.data.image import read_label
 from distilseg.data.phantom import LABELS, write_phantom
 from distilseg.distillation.thickened import OverlapSupervised
@@ -18,6 +17,7 @@ from distilseg.networks.build import build
 from distilseg.recipes import find
 from distilseg.runs import Run, find_runs, read_rows
 from distilseg.training.experiment import Experiment, Study
+from distilseg.training.studies import make_study
 
 VESSEL = next(value for value, name in LABELS.items() if name == "vessel")
 

@@ -15,10 +15,10 @@ from ..recipes import find
 from ..runs import Run
 from ..training.budget import Budget
 from ..training.machine import Machine
+from ..training.studies import make_study
 from ..training.trained import trained
 from ._predict import predict
 from ._report import report
-from ._study import make_study
 
 # Width at which ten minutes of four CPU cores suffice to learn; the paper's is twice as wide.
 LIGHT = {"filters": [8, 16, 32, 64, 128]}

@@ -10,7 +10,7 @@ from ..data.case import Dataset
 from ..data.formats import read_dataset
 from ..data.plan import Plan, save_plan
 from ..data.planning import make_plan
-from ._study import fingerprint_of
+from ..training.studies import fingerprint_of
 
 
 def plan(

@@ -18,9 +18,9 @@ from ..training.budget import Budget
 from ..training.experiment import Experiment, Study
 from ..training.machine import Machine, is_main_process
 from ..training.observers import announce
+from ..training.studies import make_study
 from ..training.trained import trained
 from ..views import fused
-from ._study import make_study
 
 
 def train(

@@ -18,7 +18,7 @@ from ..data.plan import Plan, load_plan
 from ..data.planning import make_plan
 from ..data.splits import Split, folds, load_split, split_cases, subset
 from ..errors import UserError
-from ..training.experiment import Study
+from .experiment import Study
 
 
 def make_study(
