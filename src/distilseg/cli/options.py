@@ -143,7 +143,7 @@ def _chosen(name: str, value: str, choices: tuple[Any, ...]) -> Any:
 
 def _mapping(recipe: Recipe, name: str, texts: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """`network_options` are options of the network that `network` names, and are checked as such."""
-    owner = recipe.options.get(name.removesuffix("_options"))
+    owner = recipe.options.get(name.removesuffix("_options")) if name.endswith("_options") else None
     if owner is not None:
         from ..networks.build import options_from_text
 

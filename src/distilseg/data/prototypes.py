@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from ..errors import UserError, unknown
 from ..files import write_text
@@ -29,6 +29,7 @@ from .readable import readable_json
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 PrototypeReduce = Literal["slice_mean", "pixel_mean"]
+_SCORES = TypeAdapter(dict[str, list[Finite]])
 
 
 class PrototypeFile(BaseModel):
@@ -116,6 +117,20 @@ def load_prototypes(path: Path) -> PrototypeFile:
         ) from None
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error})", "it may be truncated: copy it again") from None
+
+
+def load_scores(path: Path) -> dict[str, list[float]]:
+    """Body-part scores: case id -> a number per slice, in the order of the scan's file. Raises UserError."""
+    try:
+        return _SCORES.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"there is no file of scores {path}", "give a JSON file") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"{path} holds no scores ({first['msg']})",
+            'write {"case_01": [12.5, 13.1, ...], ...}, a number per slice',
+        ) from None
 
 
 def match_classes(

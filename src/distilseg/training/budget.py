@@ -29,6 +29,16 @@ class Budget:
             if not value > 0:
                 raise UserError(f"the budget is {value} {name}", "give a number above 0")
 
+    def part(self, share: float) -> Budget:
+        """`share` of it, at least a step."""
+        if not share > 0:
+            raise UserError(f"the share of the budget is {share}", "give a number above 0")
+        return Budget(
+            steps=None if self.steps is None else max(1, round(share * self.steps)),
+            epochs=None if self.epochs is None else share * self.epochs,
+            minutes=None if self.minutes is None else share * self.minutes,
+        )
+
     def total_steps(self, steps_per_epoch: int) -> int | None:
         """Steps after which it is used up, if that is known in advance."""
         by_epochs = None if self.epochs is None else max(1, round(self.epochs * steps_per_epoch))

@@ -30,7 +30,8 @@ Padding = Literal["edge", "reflect", "zero"]
 Answers = Literal["classes", "regions"]
 TeacherOutputs = Literal["live", "recorded", "auto"]
 FeatureShapes = Mapping[str, tuple[int, ...]]  # feature name -> [B C *s]
-MakeMethod = Callable[[Mapping[str, FeatureShapes]], "Method"]  # shapes by role -> objective
+# Shapes by role -> objective; where prototypes are needed, their file comes second.
+MakeMethod = Callable[..., "Method"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Study:
     plan: Plan
     split: Split
     seed: int = 0
+    subjects: int | None = None  # so many were drawn to train on; None: all that there are
 
     def network(
         self, name: str, options: Mapping[str, Any] | None = None, answers: Answers = "classes"
@@ -155,6 +157,33 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Continued:
+    """Training that goes on from the best weights of another run of the same student."""
+
+    run: Experiment | Finished
+    budget_share: float = 1.0  # of the budget that is given, which the other run has whole
+    rate_share: float = 1.0  # of the learning rate
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The run whose weights are the first; budget and rate are in the experiment's own."""
+        return self.run.identity
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """Prototypes of a network of another dataset, fitted when it is trained; see `fit_prototypes`."""
+
+    teacher: Experiment | Finished
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the fit
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Whose, and how they are fitted."""
+        return {"teacher": self.teacher.identity, "options": dict(self.options)}
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A run: a study, the networks that take part, what is minimised, and how."""
 
@@ -171,6 +200,8 @@ class Experiment:
         default_factory=dict
     )  # frozen roles: whose student plays them
     teacher_outputs: TeacherOutputs = "live"  # teachers run at each step, or were recorded once per case
+    prototypes: Prototypes | Path | None = None  # of another dataset's classes; a path: fitted before
+    continues: Continued | None = None  # the run whose weights are the first
     control: Experiment | None = None  # the undistilled student
     views: tuple[Experiment, ...] = ()  # the same for other views of the volume; all are fused
     fuse: str = "vote"  # how
@@ -202,6 +233,7 @@ class Experiment:
             "teacher_outputs": self.teacher_outputs if self.teachers else None,
             "networks": {role: spec.to_dict() for role, spec in self.networks.items()},
             "teachers": {role: teacher.identity for role, teacher in self.teachers.items()},
+            **self._grown_from,
             "sampling": {k: v for k, v in asdict(self.sampling).items() if k != "workers"},
             "optimisation": asdict(self.optimisation),
             "validation": asdict(self.validation),
@@ -210,6 +242,18 @@ class Experiment:
             "version": __version__,
             "own_code": [self.source, *(_own_code(spec) for spec in self.networks.values())],
         }
+
+    @property
+    def _grown_from(self) -> dict[str, Any]:
+        """What else its weights come from, where they do."""
+        found: dict[str, Any] = {}
+        if isinstance(self.prototypes, Path):
+            found["prototypes"] = file_digest(self.prototypes)
+        elif self.prototypes is not None:
+            found["prototypes"] = self.prototypes.identity
+        if self.continues is not None:
+            found["continues"] = self.continues.identity
+        return found
 
     def run_name(self, content: str = "") -> str:
         """`recipe-hash`; `content` is a digest of the scans it learns from."""
@@ -220,7 +264,8 @@ class Experiment:
         """The same experiment, its control and the teachers it trains, with another budget or settings.
 
         `settings` names fields of `Sampling`, `Optimisation` and `Validation`. A teacher that should have
-        others is trained by a command of its own and given as a finished run.
+        others is trained by a command of its own and given as a finished run. A teacher of another dataset,
+        whose prototypes are taken, is given the budget alone; a run that continues another takes its share.
         """
         parts: dict[str, Any] = {
             name: getattr(self, name) for name in ("sampling", "optimisation", "validation")
@@ -230,19 +275,34 @@ class Experiment:
             if name not in known:
                 raise unknown("setting", name, known)
             parts[known[name]] = replace(parts[known[name]], **{name: value})
+        continues, prototypes = self.continues, self.prototypes
+        if continues is not None:
+            if isinstance(continues.run, Experiment):
+                continues = replace(continues, run=continues.run.with_settings(budget, **settings))
+            if "learning_rate" in settings:
+                parts["optimisation"] = replace(
+                    parts["optimisation"], learning_rate=settings["learning_rate"] * continues.rate_share
+                )
+        if isinstance(prototypes, Prototypes) and isinstance(prototypes.teacher, Experiment):
+            prototypes = replace(prototypes, teacher=prototypes.teacher.with_settings(budget))
         control = self.control and self.control.with_settings(budget, **settings)
         teachers = {
             role: teacher.with_settings(budget, **settings) if isinstance(teacher, Experiment) else teacher
             for role, teacher in self.teachers.items()
         }
         views = tuple(view.with_settings(budget, **settings) for view in self.views)
+        own_budget = budget or self.budget
+        if budget is not None and continues is not None:
+            own_budget = budget.part(continues.budget_share)
         asked = {**self.asked, **settings}
         return replace(
             self,
-            budget=budget or self.budget,
+            budget=own_budget,
             control=control,
             teachers=teachers,
             views=views,
+            prototypes=prototypes,
+            continues=continues,
             asked=asked,
             **parts,
         )

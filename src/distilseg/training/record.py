@@ -17,6 +17,7 @@ from ..distillation.method import Method
 from ..files import write_json
 from ..hardware import processor_name
 from ..runs import Run
+from .before import Before
 from .experiment import Experiment
 from .state import State
 
@@ -26,7 +27,7 @@ def write_description(
     run: Run,
     content: str,
     method: Method,
-    teachers: Mapping[str, Run],
+    needed: Before,
     machine: Mapping[str, Any],
 ) -> None:
     """Writes down what this run is, before its first step."""
@@ -49,7 +50,9 @@ def write_description(
         "answers": experiment.answers,
         "modalities_of_study": list(study.plan.modalities),
         "networks": {role: spec.to_dict() for role, spec in experiment.networks.items()},
-        "teachers": {role: teacher.name for role, teacher in teachers.items()},
+        "teachers": {role: teacher.name for role, teacher in needed.teachers.items()},
+        "continues": needed.start and needed.start.name,
+        "prototypes": needed.prototypes and needed.prototypes.model_dump(mode="json"),
         "weights": {
             name: w if isinstance(w, int | float) else "scheduled" for name, w in method.weights.items()
         },
@@ -58,6 +61,10 @@ def write_description(
         "validation": asdict(experiment.validation),
         "budget": {name: value for name, value in asdict(experiment.budget).items() if value is not None},
         "inferer": dict(experiment.inferer),
+        "subjects": {
+            "training": len({dataset.case(id).group for id in study.split.train}),
+            "drawn": study.subjects is not None,
+        },
         "seed": study.seed,
         "control": None if control is None else control.run_name(content),
         "machine": {

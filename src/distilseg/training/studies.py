@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ def make_study(
     split: Path | Split | None = None,
     folds_: int | None = None,
     fold: int | None = None,
-    subjects: int | None = None,
     seed: int = 0,
     split_seed: int = 0,
     **plan_options: Any,
@@ -38,8 +38,8 @@ def make_study(
     """Reads the dataset, measures and plans it unless `plan` is given, splits it unless `split` is.
 
     The split is 70/10/20 by patient, drawn by `split_seed` and not by `seed`, so that runs of several seeds
-    are judged on the same cases; or fold `fold` of `folds_`. `subjects` keeps that many training cases.
-    Of the dataset's modalities only `modalities` count, else those of the plan that is given.
+    are judged on the same cases; or fold `fold` of `folds_`. Of the dataset's modalities only `modalities`
+    count, else those of the plan that is given.
     """
     dataset = data if isinstance(data, Dataset) else read_dataset(data, layout)
     if modalities is None and plan is not None:
@@ -66,9 +66,14 @@ def make_study(
         split = folds(dataset.cases, n=folds_, fold=fold or 0, seed=split_seed)
     if split is None:
         split = split_cases(dataset.cases, seed=split_seed)
-    if subjects is not None:
-        split = subset(split, subjects, seed=split_seed)
     return Study(dataset, plan, split, seed)
+
+
+def of_subjects(study: Study, n: int | None, seed: int = 0) -> Study:
+    """The study with `n` of its training subjects, drawn by `seed`; with all of them for None."""
+    if n is None:
+        return study
+    return replace(study, split=subset(study.split, study.dataset.cases, n, seed), subjects=n)
 
 
 def fingerprint_of(dataset: Dataset, cache: Path | None = None) -> Fingerprint:

@@ -24,12 +24,13 @@ from ..inference.build import make_inferer
 from ..inference.denormals import denormals_flushed
 from ..inference.region_export import painted_classes
 from ..networks.build import NetworkSpec, build
-from ..networks.checkpoint import save_weights
+from ..networks.checkpoint import load_weights, save_weights
 from ..networks.features import feature_shapes
 from ..runs import Run
 from ..types import Batch
+from .before import Before, before
 from .cases import content_digest, make_augmentation, make_sampler, prepare, steps_per_epoch
-from .experiment import Experiment, Finished
+from .experiment import Experiment
 from .loop import Observer, make_optimizer, train
 from .machine import Machine, make_fabric
 from .objective import Objective
@@ -54,17 +55,17 @@ def trained(
 ) -> Run:
     """The finished run of `experiment` below `runs`/<dataset>, found or made.
 
-    Teachers are found or made first. `cache` is the folder of prepared cases (default: the user's cache).
+    Teachers, and the run that it continues, are found or made first. `cache` is the folder of prepared cases
+    (default: the user's cache).
     Raises UserError for what the user can mend: data, budget, device, a loss that is not finite.
     """
     machine = machine or Machine()
     study = experiment.study
-    teachers = {
-        role: Run(teacher.folder)
-        if isinstance(teacher, Finished)
-        else trained(teacher, runs=runs, machine=machine, cache=cache, save_every_s=save_every_s)
-        for role, teacher in experiment.teachers.items()
-    }
+
+    def make(needed: Experiment) -> Run:
+        return trained(needed, runs=runs, machine=machine, cache=cache, save_every_s=save_every_s)
+
+    needed = before(experiment, make, machine, cache)
     prepared = prepare(experiment, cache)
     run = Run(Path(runs) / study.dataset.name / experiment.run_name(content_digest(prepared)))
     if run.finished:
@@ -72,9 +73,9 @@ def trained(
         return run
     if machine.devices * machine.nodes == 1:
         with _claimed(run):
-            _make(experiment, run, machine, prepared, teachers, cache, tensorboard, save_every_s)
+            _make(experiment, run, machine, prepared, needed, cache, tensorboard, save_every_s)
     else:
-        _make(experiment, run, machine, prepared, teachers, cache, tensorboard, save_every_s)
+        _make(experiment, run, machine, prepared, needed, cache, tensorboard, save_every_s)
     return run
 
 
@@ -83,19 +84,22 @@ def _make(
     run: Run,
     machine: Machine,
     prepared: Mapping[str, CachedCase],
-    teachers: Mapping[str, Run],
+    needed: Before,
     cache: Path | None,
     tensorboard: bool,
     save_every_s: float,
 ) -> None:
     """Trains, from the last checkpoint if there is one."""
-    study = experiment.study
+    study, teachers = experiment.study, needed.teachers
     torch.manual_seed(study.seed)
     networks = {role: build(spec) for role, spec in experiment.networks.items()}
+    if needed.start is not None:
+        load_weights(networks["student"], needed.start.best)
     specs = dict(experiment.networks)
     for role, teacher in teachers.items():
         networks[role], specs[role] = load_teacher(role, teacher, experiment)
-    method = experiment.method({role: _shapes(networks[role], spec) for role, spec in specs.items()})
+    shapes = {role: _shapes(networks[role], spec) for role, spec in specs.items()}
+    method = experiment.method(shapes, *([needed.prototypes] if needed.prototypes else []))
     check_shown(method, specs)
     sampler, augmentation = make_sampler(experiment, prepared), make_augmentation(experiment)
     maps, why = record_teachers(experiment, method, teachers, networks, prepared, machine, cache)
@@ -106,7 +110,7 @@ def _make(
         carried_out = {"precision": precision, "probed_s": probed}
         if teachers:
             carried_out["teacher_outputs"] = {"recorded": bool(maps), "why": why}
-        write_description(experiment, run, content_digest(prepared), method, teachers, carried_out)
+        write_description(experiment, run, content_digest(prepared), method, needed, carried_out)
     fabric.barrier()
 
     objective.to(fabric.device)  # first: the optimizer's state and the averages live where the weights do

@@ -1,0 +1,410 @@
+"""From volumes of some people to single slices of others: unpaired prototype distillation, and its ablations.
+
+    1  teacher      a 3D network on the 3D dataset
+    2  prototypes   what it answers on average over each class: a small file
+    3  student      a 2D network on the slices, alone, until its budget ends
+    4  distilled    the student's best weights go on with the prototypes beside the labels
+       control      the student's best weights go on as long, with the labels alone
+
+Each is a run of its own and is found again: the students of several seeds and ablations share one teacher.
+No patient may be in both datasets. Prototypes that somebody else fitted (`distilseg prototypes`) take the
+place of steps 1 and 2. Published: SGD, for 150 epochs and then for 100; the learning rate of the second part
+is not said, a tenth here. The paper's own data and schedules are in `prototype_distillation_paper.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..data.prototypes import PrototypeFile, PrototypeReduce, load_prototypes, load_scores, match_classes
+from ..data.slices import sliced
+from ..errors import UserError
+from ..training.experiment import Continued, Experiment, FeatureShapes, Finished, Prototypes, Study
+from ..training.studies import make_study
+from .supervised import supervised
+
+if TYPE_CHECKING:
+    from ..distillation.method import Method
+
+Options = Mapping[str, Any] | None
+View = Literal["axial", "coronal", "sagittal"]
+Activation = Literal["none", "softmax_after_mean", "softmax_before_mean"]
+Segmentation = Literal["squared_dice_ce", "dice_ce"]
+BETA = 0.5
+SHARE = 2 / 3  # 100 of 150 epochs
+
+
+def prototype_distillation(
+    study: Study,
+    *,
+    data_3d: str | None = None,
+    layout_3d: str | None = None,
+    plan_3d: str | None = None,
+    split_3d: str | None = None,
+    teacher: str | None = None,
+    prototypes: str | None = None,
+    network: str = "deeplab_v3",
+    network_options: Options = None,
+    teacher_network: str = "dynunet",
+    teacher_network_options: Options = None,
+    teacher_seed: int = 0,
+    class_map: Mapping[str, str] | None = None,
+    beta: float = BETA,
+    inter_weight: float = 1.0,
+    intra_weight: float = 1.0,
+    activation: Activation = "none",
+    granularity: Literal["rows_and_columns", "flat"] = "rows_and_columns",
+    present_only: bool = True,
+    include_background: bool = True,
+    resize: Literal["features", "label"] = "features",
+    feature: str = "logits",
+    teacher_feature: str = "logits",
+    reduce: PrototypeReduce = "slice_mean",
+    view: View = "axial",
+    organs: Sequence[str] = (),
+    slice_from: float = 0.0,
+    slice_to: float = 1.0,
+    scores: str | None = None,
+    score_range: Sequence[float] = (),
+    segmentation: Segmentation = "squared_dice_ce",
+    second_share: float = SHARE,
+    rate_share: float = 0.1,
+) -> Experiment:
+    """A 3D teacher's class prototypes guide a student of single slices of other patients.
+
+    data_3d: labelled volumes of other patients than the slices', whose teacher is trained first.
+    layout_3d: of that folder, where it does not show.
+    plan_3d: of `distilseg plan` for the volumes.
+    split_3d: JSON lists train, validation, test of the volumes.
+    teacher: a finished run of volumes, in place of data_3d.
+    prototypes: a file of `distilseg prototypes`, in place of both.
+    network: of the student: deeplab_v3, swin_unet, missformer or any other network of slices.
+    teacher_network: the paper's is unest; any network of volumes.
+    teacher_seed: of the teacher, which students of every seed share.
+    class_map: a class of the student=a class of the teacher; the others take no part.
+    beta: weight of the distances between prototypes.
+    inter_weight: times beta, of the distance class by class.
+    intra_weight: times beta, of the distance channel by channel.
+    activation: of the prototypes, none, softmax_after_mean or softmax_before_mean.
+    granularity: rows and columns of the matrix, or flat, all of it at once.
+    present_only: only the classes that a slice holds are compared.
+    include_background: it counts as a class.
+    resize: features are enlarged to the label, or the label is sampled at the features.
+    feature: of the student, such as decoder.0; then a 1x1 convolution is learned beside it.
+    teacher_feature: of the teacher.
+    reduce: the mean of each slice's mean, or of all pixels.
+    view: across which axis the volumes are cut.
+    organs: whose extent says which slices take part; default: all.
+    slice_from: the part of that extent, from 0.
+    slice_to: to 1.
+    scores: a JSON file of body-part scores, case to a list with one number per slice, in place of the extent.
+    score_range: lowest, highest.
+    segmentation: the loss of the students' own recipes, or Dice and cross-entropy as elsewhere here.
+    second_share: budget of the distillation, and of the control, as a share of the student's.
+    rate_share: of the student's learning rate in that part.
+    """
+    options = {name: value for name, value in locals().items() if name != "study"}
+    alone = prototype_distillation_student(
+        study, network=network, network_options=network_options, segmentation=segmentation
+    )
+    study = alone.study
+    source = prototypes_from(
+        study,
+        data_3d=data_3d,
+        layout_3d=layout_3d,
+        plan_3d=plan_3d,
+        split_3d=split_3d,
+        teacher=teacher,
+        prototypes=prototypes,
+        network=teacher_network,
+        network_options=teacher_network_options,
+        seed=teacher_seed,
+        fit={
+            "feature": teacher_feature,
+            "reduce": reduce,
+            "softmax": activation == "softmax_before_mean",
+            "across": view,
+            "organs": list(organs),
+            "extent": [slice_from, slice_to],
+            **_scored(scores, score_range),
+        },
+    )
+    given = {"weights": {"inter": beta * inter_weight, "intra": beta * intra_weight}}
+    method = prototype_method(
+        study.plan.classes,
+        class_map=class_map,
+        activation=activation,
+        granularity=granularity,
+        present_only=present_only,
+        include_background=include_background,
+        resize=resize,
+        feature=feature,
+        segmentation=segmentation,
+        **given,
+    )
+    told = {
+        "network_options": dict(network_options or {}),
+        "teacher_network_options": dict(teacher_network_options or {}),
+        "class_map": dict(class_map) if class_map else None,
+        "organs": list(organs),
+        "score_range": list(score_range),
+    }
+    control = _going_on(alone, second_share, rate_share)
+    return replace(
+        control,
+        recipe="prototype_distillation",
+        options=options | told,
+        method=method,
+        prototypes=source,
+        control=control,
+    )
+
+
+def prototype_distillation_student(
+    study: Study,
+    *,
+    network: str = "deeplab_v3",
+    network_options: Options = None,
+    segmentation: Segmentation = "squared_dice_ce",
+) -> Experiment:
+    """The student before any distillation: slices, labels alone.
+
+    A plan of `distilseg plan --slices` is taken as it is; of any other plan the slices across its coarsest
+    axis are taken.
+
+    network: deeplab_v3, swin_unet, missformer or any other network of slices.
+    segmentation: the loss of the students' own recipes, or Dice and cross-entropy as elsewhere here.
+    """
+    study = replace(study, plan=sliced(study.plan))
+    plain = supervised(study, network=network, network_options=network_options)
+    return replace(
+        plain,
+        recipe="prototype_distillation_student",
+        options={**plain.options, "segmentation": segmentation},
+        method=_labels_alone(len(study.plan.classes), segmentation),
+    )
+
+
+def prototype_distillation_control(
+    study: Study,
+    *,
+    network: str = "deeplab_v3",
+    network_options: Options = None,
+    segmentation: Segmentation = "squared_dice_ce",
+    second_share: float = SHARE,
+    rate_share: float = 0.1,
+) -> Experiment:
+    """The undistilled control: the student's best weights go on, with the labels alone.
+
+    network: deeplab_v3, swin_unet, missformer or any other network of slices.
+    segmentation: the loss of the students' own recipes, or Dice and cross-entropy as elsewhere here.
+    second_share: budget of this part, as a share of the student's.
+    rate_share: of the student's learning rate in this part.
+    """
+    alone = prototype_distillation_student(
+        study, network=network, network_options=network_options, segmentation=segmentation
+    )
+    return _going_on(alone, second_share, rate_share)
+
+
+def prototype_distillation_inter(
+    study: Study,
+    *,
+    data_3d: str | None = None,
+    prototypes: str | None = None,
+    split_3d: str | None = None,
+    network: str = "deeplab_v3",
+    network_options: Options = None,
+    teacher_network: str = "dynunet",
+    teacher_network_options: Options = None,
+) -> Experiment:
+    """Ablation: class by class alone.
+
+    data_3d: labelled volumes of other patients than the slices', whose teacher is trained first.
+    prototypes: a file of `distilseg prototypes` instead.
+    split_3d: JSON lists train, validation, test of the volumes.
+    network: of the student: deeplab_v3, swin_unet, missformer or any other network of slices.
+    teacher_network: any network of volumes.
+    """
+    options = {name: value for name, value in locals().items() if name != "study"}
+    full = prototype_distillation(study, **options, intra_weight=0.0)
+    return replace(full, recipe="prototype_distillation_inter")
+
+
+def prototype_distillation_intra(
+    study: Study,
+    *,
+    data_3d: str | None = None,
+    prototypes: str | None = None,
+    split_3d: str | None = None,
+    network: str = "deeplab_v3",
+    network_options: Options = None,
+    teacher_network: str = "dynunet",
+    teacher_network_options: Options = None,
+) -> Experiment:
+    """Ablation: channel by channel alone.
+
+    data_3d: labelled volumes of other patients than the slices', whose teacher is trained first.
+    prototypes: a file of `distilseg prototypes` instead.
+    split_3d: JSON lists train, validation, test of the volumes.
+    network: of the student: deeplab_v3, swin_unet, missformer or any other network of slices.
+    teacher_network: any network of volumes.
+    """
+    options = {name: value for name, value in locals().items() if name != "study"}
+    full = prototype_distillation(study, **options, inter_weight=0.0)
+    return replace(full, recipe="prototype_distillation_intra")
+
+
+def prototypes_from(
+    own: Study,
+    *,
+    data_3d: str | None,
+    teacher: str | None = None,
+    prototypes: str | None,
+    layout_3d: str | None = None,
+    plan_3d: str | None = None,
+    split_3d: str | None = None,
+    network: str = "dynunet",
+    network_options: Options = None,
+    seed: int = 0,
+    fit: Mapping[str, Any],
+) -> Prototypes | Path:
+    """Where the prototypes for the study `own` come from; raises UserError unless one place is named."""
+    named = [name for name, value in _places(data_3d, teacher, prototypes).items() if value is not None]
+    if len(named) != 1:
+        raise UserError(
+            f"prototypes are asked of {' and of '.join(named) or 'nobody'}",
+            "give --data-3d with labelled volumes, --teacher with a finished run of volumes, or --prototypes"
+            " with their file",
+        )
+    if prototypes is not None:
+        load_prototypes(Path(prototypes))  # refuses now what it would refuse after the student's training
+        return Path(prototypes)
+    if teacher is not None:
+        return Prototypes(Finished(Path(teacher)), fit)
+    assert data_3d is not None
+    volumes = make_study(
+        data_3d,
+        layout=layout_3d,
+        plan=Path(plan_3d) if plan_3d else None,
+        split=Path(split_3d) if split_3d else None,
+        seed=seed,
+    )
+    _check_unpaired(own, volumes)
+    return Prototypes(supervised(volumes, network=network, network_options=network_options), fit)
+
+
+def prototype_method(
+    classes: tuple[str, ...],
+    *,
+    class_map: Mapping[str, str] | None = None,
+    activation: Activation = "none",
+    feature: str = "logits",
+    **options: Any,
+) -> Callable[[Mapping[str, FeatureShapes], PrototypeFile], Method]:
+    """Shapes and the file -> the objective of `distillation.prototypes` with these options.
+
+    Refuses a file of other classes, or of other numbers than the student's.
+    """
+
+    def method(shapes: Mapping[str, FeatureShapes], file: PrototypeFile) -> Method:
+        import torch
+
+        from ..distillation.prototypes import Prototypes as Objective
+
+        _check_numbers(file, activation, feature)
+        matched = match_classes(file, classes, class_map)
+        return Objective(
+            torch.from_numpy(matched.values_KC).float(),
+            torch.from_numpy(matched.valid_K),
+            classes=matched.classes,
+            channels=matched.channels,
+            activation=activation,
+            feature=feature,
+            student_channels=None if feature == "logits" else _channels(shapes["student"], feature),
+            **options,
+        )
+
+    return method
+
+
+def _places(data_3d: str | None, teacher: str | None, prototypes: str | None) -> dict[str, str | None]:
+    return {"--data-3d": data_3d, "--teacher": teacher, "--prototypes": prototypes}
+
+
+def _going_on(alone: Experiment, second_share: float, rate_share: float) -> Experiment:
+    """The student trained on: from its best weights, at a lower rate."""
+    settings = alone.optimisation
+    return replace(
+        alone,
+        recipe="prototype_distillation_control",
+        options={**alone.options, "second_share": second_share, "rate_share": rate_share},
+        budget=alone.budget.part(second_share),
+        optimisation=replace(settings, learning_rate=rate_share * settings.learning_rate),
+        continues=Continued(alone, second_share, rate_share),
+    )
+
+
+def _labels_alone(classes: int, segmentation: Segmentation) -> Callable[..., Method]:
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        import torch
+
+        from ..distillation.prototypes import Prototypes as Objective
+
+        none = torch.zeros(classes, classes), torch.zeros(classes, dtype=torch.bool)
+        return Objective(*none, segmentation=segmentation, weights={"inter": 0.0, "intra": 0.0})
+
+    return method
+
+
+def _scored(scores: str | None, between: Sequence[float]) -> dict[str, Any]:
+    if scores is None and not between:
+        return {}
+    if scores is None or len(between) != 2:
+        raise UserError(
+            "scores and the range of scores belong together",
+            "give --scores FILE and --score-range LOWEST,HIGHEST, or neither",
+        )
+    return {"scores": load_scores(Path(scores)), "score_range": [float(score) for score in between]}
+
+
+def _check_unpaired(own: Study, volumes: Study) -> None:
+    """The student's patients must not be the teacher's, where both datasets are one folder."""
+    if own.dataset.folder.resolve() != volumes.dataset.folder.resolve():
+        return
+    group = {case.id: case.group for study in (own, volumes) for case in study.dataset.cases}
+    sides = [
+        {group[id] for id in (*study.split.train, *study.split.validation, *study.split.test)}
+        for study in (own, volumes)
+    ]
+    if shared := sorted(sides[0] & sides[1]):
+        raise UserError(
+            f"{len(shared)} patients of {own.dataset.folder} are in the slices and in the volumes, such as"
+            f" {shared[0]}",
+            "name other patients by --split for the slices and --split-3d for the volumes",
+        )
+
+
+def _check_numbers(file: PrototypeFile, activation: Activation, feature: str) -> None:
+    if file.softmax != (activation == "softmax_before_mean"):
+        raise UserError(
+            f"the prototypes are means of {'a softmax' if file.softmax else 'logits'}, the student's would be"
+            f" of {'logits' if file.softmax else 'a softmax'}",
+            f"take --activation {'softmax_before_mean' if file.softmax else 'none'}, or fit them anew",
+        )
+    if (file.feature == "logits") != (feature == "logits"):
+        raise UserError(
+            f"the prototypes are of the teacher's {file.feature}, the student's would be of its {feature}",
+            "take the logits of both, or a feature of both",
+        )
+
+
+def _channels(shapes: FeatureShapes, feature: str) -> int:
+    if feature not in shapes:
+        raise UserError(
+            f"the student has no feature {feature!r}", f"it has {', '.join(shapes) or 'none'}, and logits"
+        )
+    return shapes[feature][1]
