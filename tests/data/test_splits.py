@@ -88,15 +88,22 @@ def test_nonsense_fractions_are_refused(fractions: tuple[float, float, float]) -
         split_cases(make(10), fractions=fractions)
 
 
-def test_subsets_are_nested() -> None:
-    split = split_cases(make(50), seed=0)
-    subsets = [set(subset(split, n, seed=4).train) for n in range(1, len(split.train) + 1)]
-    assert [len(s) for s in subsets] == list(range(1, len(split.train) + 1))
-    assert all(small < large for small, large in pairwise(subsets))
-    assert subset(split, 5, seed=4).test == split.test
-    assert subset(split, 5, seed=4) != subset(split, 5, seed=5)
-    with pytest.raises(UserError, match=r"from 1 to 35"):
-        subset(split, 36, seed=0)
+@pytest.mark.parametrize("per_patient", [1, 3])
+def test_subsets_are_nested_and_count_patients(per_patient: int) -> None:
+    cases = make(50 * per_patient, per_patient)
+    split = split_cases(cases, seed=0)
+    subsets = [subset(split, cases, n, seed=4) for n in range(1, 36)]
+    assert [len(groups(cases, s.train)) for s in subsets] == list(range(1, 36))
+    assert [len(s.train) for s in subsets] == [n * per_patient for n in range(1, 36)]
+    assert all(set(small.train) < set(large.train) for small, large in pairwise(subsets))
+    assert subsets[-1] == split
+    assert subsets[4].test == split.test
+    assert subsets[4].validation == split.validation
+    assert subsets[4] != subset(split, cases, 5, seed=5)
+    assert subsets[4] == subset(split, Random(1).sample(cases, len(cases)), 5, seed=4)
+    for n in (0, 36):
+        with pytest.raises(UserError, match=rf"{n} training subjects .* has 35; give a number from 1 to 35"):
+            subset(split, cases, n)
 
 
 def test_split_last_follows_the_papers_protocol() -> None:

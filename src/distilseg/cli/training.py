@@ -77,6 +77,7 @@ def _examples_of(recipe: Recipe) -> str:
         *more,
         f"{train} --plan plan.json --steps 2000 --seed 1",
         f"{train} --folds 3 --epochs 20",
+        f"{train} --subjects 20,40,80,all --steps 2000",
     )
 
 
@@ -109,7 +110,12 @@ def common(
     ] = None,
     fold: Annotated[int | None, typer.Option(help="Which of them, from 0.", rich_help_panel=_DATA)] = None,
     subjects: Annotated[
-        int | None, typer.Option(help="Train on this many cases.", rich_help_panel=_DATA)
+        str | None,
+        typer.Option(
+            metavar="N,M,all",
+            help="Train on so many patients; of several numbers, on each, and draw the curve.",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     split_seed: Annotated[int, typer.Option(min=0, help="Draws the split.", rich_help_panel=_DATA)] = 0,
     steps: Annotated[int | None, typer.Option(help="Of the optimizer.", rich_help_panel=_BUDGET)] = None,
@@ -267,6 +273,7 @@ def _train(recipe: Recipe, given: Mapping[str, Any]) -> None:
         recipe.name,
         shared.pop("data"),
         modalities=words(shared.pop("modalities")),
+        subjects=_subjects(words(shared.pop("subjects"))),
         options=options,
         machine=machine,
         **_settings(settings),
@@ -286,22 +293,44 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def _subjects(asked: Sequence[str] | None) -> list[int | str] | None:
+    """Words that are numbers as numbers."""
+    return asked and [int(word) if word.removeprefix("-").isdecimal() else word for word in asked]
+
+
 def _ending(runs: Sequence[Run], *, judged: bool) -> None:
     """The comparison, the page, and the command that comes next."""
     from .. import commands
     from ..report import print_comparison
 
     run = runs[-1]
-    of_recipe = [
-        one for one in runs if one.read(one.experiment)["recipe"] == run.read(run.experiment)["recipe"]
-    ]
+    of_recipe = [one for one in runs if _kind(one) == _kind(run)]
+    sizes: dict[str, list[Run]] = {}
+    for one in of_recipe:
+        sizes.setdefault(_size(one), []).append(one)
     if judged and run.metrics.is_file():
         page = run.folder / "report.html"
-        if len(of_recipe) > 1:  # a page of all folds lies beside them
-            page = run.folder.parent / f"{run.name.rpartition('-')[0]}-{len(of_recipe)}-folds.html"
+        if len(of_recipe) > 1:  # a page of all folds and numbers of subjects lies beside them
+            told = [f"{'-'.join(sizes)}-subjects"] if len(sizes) > 1 else []
+            told += [f"{len(sizes[_size(run)])}-folds"] if len(sizes[_size(run)]) > 1 else []
+            page = run.folder.parent / f"{run.name.rpartition('-')[0]}-{'-'.join(told)}.html"
         print_comparison(commands.report(runs, page), show.console())
         show.say(f"report: {page}")
-    for number, one in enumerate(of_recipe):
-        fold = f" of fold {number}" if len(of_recipe) > 1 else ""
-        show.say(f"the trained model{fold}: {one.folder}")
+    for size, of_size in sizes.items():
+        for number, one in enumerate(of_size):
+            told = [f"fold {number}"] if len(of_size) > 1 else []
+            told += [f"{size} subjects"] if len(sizes) > 1 else []
+            show.say(f"the trained model{' of ' * bool(told)}{', '.join(told)}: {one.folder}")
     show.say(f"predict with it: distilseg predict {run.folder} SCAN.nii.gz PREDICTIONS")
+
+
+def _kind(run: Run) -> tuple[str, bool]:
+    """Its recipe, and whether it stands for several views."""
+    about = run.read(run.experiment)
+    return about["recipe"], "fusion" in about
+
+
+def _size(run: Run) -> str:
+    """How many training subjects were drawn for it."""
+    about = run.read(run.experiment).get("subjects", {})
+    return str(about["training"]) if about.get("drawn") else "all"

@@ -15,12 +15,13 @@ from ..judge import judge
 from ..recipes import find
 from ..runs import Run
 from ..training.budget import Budget
-from ..training.experiment import Experiment, Study
+from ..training.experiment import Experiment, Finished, Prototypes, Study
 from ..training.machine import Machine, is_main_process
 from ..training.observers import announce
 from ..training.studies import make_study
 from ..training.trained import trained
 from ..views import fused
+from ._subjects import Subjects, sizes_of, studies_of_sizes
 
 
 def train(
@@ -35,7 +36,7 @@ def train(
     split: Path | Split | None = None,
     folds: int | None = None,
     fold: int | None = None,
-    subjects: int | None = None,
+    subjects: Subjects = None,
     seed: int = 0,
     split_seed: int = 0,
     steps: int | None = None,
@@ -53,7 +54,9 @@ def train(
     """Trains teachers, the undistilled control and the recipe under one budget; judges all on the test cases.
 
     Returns the runs, the recipe's last (its views fused, where it has several); with `folds` and no `fold`
-    those of every fold, fold by fold.
+    those of every fold, fold by fold; with several `subjects` those of each number, all folds of it.
+    `subjects`: how many patients of the training part are trained on, or several such numbers ("all" or None:
+    all of them). They are drawn by `split_seed`, fewer always among more; validation and test stay the same.
     Everything already done is found again; what was interrupted resumes. `control=False` leaves out the
     control and does not judge teachers. `modalities` leaves out the dataset's other ones. `options` are the
     recipe's own (`distilseg recipes NAME`), `settings` those of sampling, optimisation and validation
@@ -75,7 +78,6 @@ def train(
             split=split,
             folds_=folds,
             fold=fold,
-            subjects=subjects,
             seed=seed,
             split_seed=split_seed,
         )
@@ -92,10 +94,11 @@ def train(
                 tensorboard=tensorboard,
                 save_every_s=save_every_s,
             )
-            if evaluate and study.split.test and is_main_process():
+            if evaluate and one.study.split.test and is_main_process():
                 own = one.networks["student"].name
                 judge(run, one.study.dataset, empty=one.empty, device=machine.device, trust=own)
-            made.append(run)
+            if one.study.split.test == study.split.test:  # a teacher of another dataset is not compared
+                made.append(run)
         if experiment.views and is_main_process():
             of_views = made[-1 - len(experiment.views) :]
             made.append(fused([run.folder for run in of_views], experiment.fuse))
@@ -103,13 +106,19 @@ def train(
                 judge(made[-1], experiment.study.dataset, empty=experiment.empty, device=machine.device)
         return made
 
+    sizes = sizes_of(subjects)
     first = study_of(fold if fold is not None or folds is None else 0, plan)
-    if folds is None or fold is not None:
-        return runs_of(first)
+    studies = [first]
+    if folds is not None and fold is None:
+        studies += [study_of(number, first.plan) for number in range(1, folds)]
     made = []
-    for number in range(folds):
-        announce(f"fold {number + 1} of {folds}")
-        made += runs_of(first if number == 0 else study_of(number, first.plan))
+    for size, of_size in studies_of_sizes(studies, sizes, seed=split_seed):
+        if len(sizes) > 1:
+            announce(f"{'all' if size is None else size} training subjects")
+        for number, study in enumerate(of_size, start=1):
+            if len(of_size) > 1:
+                announce(f"fold {number} of {folds}")
+            made += runs_of(study)
     return made
 
 
@@ -118,5 +127,10 @@ def _wanted(experiment: Experiment, control: bool) -> list[Experiment]:
     views = [*experiment.views, experiment]
     if not control:
         return views
-    teachers = [teacher for teacher in experiment.teachers.values() if isinstance(teacher, Experiment)]
-    return [*teachers, *([experiment.control] if experiment.control else []), *views]
+    others: list[Experiment | Finished | None] = [*experiment.teachers.values()]
+    if isinstance(experiment.prototypes, Prototypes):
+        others.append(experiment.prototypes.teacher)
+    if experiment.continues is not None:
+        others.append(experiment.continues.run)
+    others.append(experiment.control)
+    return [*(one for one in others if isinstance(one, Experiment)), *views]

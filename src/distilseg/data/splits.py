@@ -2,7 +2,7 @@
 
 A group is a patient: its cases never fall on both sides of a split. What a seed gives depends on the names of
 the groups only, never on the order of the cases or on the machine. Subsets of one split and seed are nested:
-the 5 training cases of a low-data run are among the 10 of the next.
+the 5 training subjects of a low-data run are among the 10 of the next.
 """
 
 from __future__ import annotations
@@ -97,15 +97,17 @@ def split_last(cases: Sequence[Case], *, test: int = 60, validation: int = 30, s
     )
 
 
-def subset(split: Split, n: int, seed: int = 0) -> Split:
-    """The split with `n` of its training cases; for one seed, fewer are always among more."""
-    if not 1 <= n <= len(split.train):
+def subset(split: Split, cases: Iterable[Case], n: int, seed: int = 0) -> Split:
+    """The split with the training cases of `n` of its groups; for one seed, fewer are always among more."""
+    group = {case.id: case.group for case in cases}
+    groups = sorted({group[id] for id in split.train}, key=lambda name: _draw(name, seed))
+    if not 1 <= n <= len(groups):
         raise UserError(
-            f"{n} training cases were asked for, the split has {len(split.train)}",
-            f"give a number from 1 to {len(split.train)}",
+            f"{n} training subjects were asked for, the split has {len(groups)}",
+            f"give a number from 1 to {len(groups)}",
         )
-    kept = set(sorted(split.train, key=lambda id: _draw(id, seed))[:n])
-    return Split(tuple(id for id in split.train if id in kept), split.validation, split.test)
+    kept = set(groups[:n])
+    return Split(tuple(id for id in split.train if group[id] in kept), split.validation, split.test)
 
 
 def save_split(path: Path, split: Split) -> None:
