@@ -10,13 +10,14 @@ import errno
 import sys
 import traceback
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 
 from .. import __version__
 from ..errors import UserError, unknown
-from . import dataset, overview, runs, start, training
+from . import dataset, overview, prototypes, runs, start, training
 from .text import examples
 
 # What the system refuses because of a path, a right or a full disk: the user's to mend, not ours.
@@ -86,8 +87,15 @@ def _app(words: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_everywhere)
-    panels = {"First steps": start, "Datasets": dataset, "Training": training, "Runs": runs}
-    for panel, module in {**panels, "What there is": overview}.items():
+    panels: list[tuple[str, ModuleType]] = [
+        ("First steps", start),
+        ("Datasets", dataset),
+        ("Training", training),
+        ("Training", prototypes),
+        ("Runs", runs),
+        ("What there is", overview),
+    ]
+    for panel, module in panels:
         module.add_to(app, panel, words)
     return app
 

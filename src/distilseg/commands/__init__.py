@@ -4,6 +4,7 @@
     check, plan                     a dataset: is it sound, how will it be prepared
     recipes, networks               what there is
     train, evaluate, compare        runs, judged and compared
+    prototypes                      class prototypes of a 3D network, for students of single slices
     predict, report                 label maps of new scans; the page of figures
 
 Each is imported when it is asked for, so that `distilseg --help` answers at once.
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ._networks import networks as networks
     from ._plan import plan as plan
     from ._predict import predict as predict
+    from ._prototypes import prototypes as prototypes
     from ._recipes import recipes as recipes
     from ._report import report as report
     from ._train import train as train
@@ -36,6 +38,7 @@ __all__ = [
     "networks",
     "plan",
     "predict",
+    "prototypes",
     "recipes",
     "report",
     "train",

@@ -34,7 +34,7 @@ View = Literal["axial", "coronal", "sagittal"]
 Activation = Literal["none", "softmax_after_mean", "softmax_before_mean"]
 Segmentation = Literal["squared_dice_ce", "dice_ce"]
 BETA = 0.5
-SHARE = 2 / 3  # 100 of 150 epochs
+SHARE = 0.67  # 100 of 150 epochs
 
 
 def prototype_distillation(
@@ -79,7 +79,7 @@ def prototype_distillation(
     layout_3d: of that folder, where it does not show.
     plan_3d: of `distilseg plan` for the volumes.
     split_3d: JSON lists train, validation, test of the volumes.
-    teacher: a finished run of volumes, in place of data_3d.
+    teacher: a finished run of volumes, in place of --data-3d.
     prototypes: a file of `distilseg prototypes`, in place of both.
     network: of the student: deeplab_v3, swin_unet, missformer or any other network of slices.
     teacher_network: the paper's is unest; any network of volumes.
@@ -88,21 +88,21 @@ def prototype_distillation(
     beta: weight of the distances between prototypes.
     inter_weight: times beta, of the distance class by class.
     intra_weight: times beta, of the distance channel by channel.
-    activation: of the prototypes, none, softmax_after_mean or softmax_before_mean.
-    granularity: rows and columns of the matrix, or flat, all of it at once.
+    activation: of the features, before or after their mean.
+    granularity: of the correlation; flat takes the matrix as one vector.
     present_only: only the classes that a slice holds are compared.
     include_background: it counts as a class.
-    resize: features are enlarged to the label, or the label is sampled at the features.
+    resize: what changes where a feature is smaller than the label.
     feature: of the student, such as decoder.0; then a 1x1 convolution is learned beside it.
     teacher_feature: of the teacher.
-    reduce: the mean of each slice's mean, or of all pixels.
+    reduce: the mean over slices of each one's mean, or over all pixels.
     view: across which axis the volumes are cut.
     organs: whose extent says which slices take part; default: all.
     slice_from: the part of that extent, from 0.
     slice_to: to 1.
     scores: a JSON file of body-part scores, case to a list with one number per slice, in place of the extent.
     score_range: lowest, highest.
-    segmentation: the loss of the students' own recipes, or Dice and cross-entropy as elsewhere here.
+    segmentation: the loss of the published students, or the one of the other recipes.
     second_share: budget of the distillation, and of the control, as a share of the student's.
     rate_share: of the student's learning rate in that part.
     """
@@ -176,7 +176,7 @@ def prototype_distillation_student(
     axis are taken.
 
     network: deeplab_v3, swin_unet, missformer or any other network of slices.
-    segmentation: the loss of the students' own recipes, or Dice and cross-entropy as elsewhere here.
+    segmentation: the loss of the published students, or the one of the other recipes.
     """
     study = replace(study, plan=sliced(study.plan))
     plain = supervised(study, network=network, network_options=network_options)
@@ -200,7 +200,7 @@ def prototype_distillation_control(
     """The undistilled control: the student's best weights go on, with the labels alone.
 
     network: deeplab_v3, swin_unet, missformer or any other network of slices.
-    segmentation: the loss of the students' own recipes, or Dice and cross-entropy as elsewhere here.
+    segmentation: the loss of the published students, or the one of the other recipes.
     second_share: budget of this part, as a share of the student's.
     rate_share: of the student's learning rate in this part.
     """
