@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from .data.case import Case, Dataset
-from .data.formats import read_dataset
-from .data.image import Scan, read_label, read_scan, write_label_map
+from .data.image import NIFTI_ENDINGS, Scan, read_label, read_scan, write_label_map
 from .data.plan import load_plan
+from .data.single_slices import recorded_dataset
+from .data.slices import slice_axis as across_single_slice
 from .data.splits import load_split
 from .errors import UserError
 from .evaluation.by_slice import evaluate_slices
@@ -174,7 +175,7 @@ def _asked(run: Run, dataset: Dataset | None, cases: Sequence[str] | None) -> tu
         raise UserError(
             f"{run.folder} has no trained weights yet", "repeat its `distilseg train` command, it resumes"
         )
-    dataset = dataset or read_dataset(about["dataset"]["folder"], about["dataset"]["layout"])
+    dataset = recorded_dataset(about["dataset"], dataset)
     chosen = list(cases if cases is not None else load_split(run.split, dataset.cases).test)
     if not chosen:
         raise UserError(f"{run.name}: its split holds no test cases", "name cases with --cases")
@@ -208,19 +209,26 @@ def _write_prediction(run: Run, case: Case, labels: NDArray[Any], like: Scan) ->
 
 
 def _prediction(run: Run, case: Case, like: Scan) -> Path:
-    ending = ".nii.gz" if like.path.name.endswith((".nii", ".nii.gz")) else Path(like.path.name).suffix
+    ending = ".nii.gz" if like.path.name.endswith(NIFTI_ENDINGS) else Path(like.path.name).suffix
     return run.predictions / f"{case.id}{ending}"
 
 
 def _picture(
     n: int, title: str, scan: Scan, reference: Scan, labels: NDArray[Any], predictor: Segmenter
 ) -> Mapping[str, NDArray[Any]]:
-    """The axial slice with most of the reference, anterior up, as class indices and 8-bit grey."""
+    """The axial slice with most of the reference, anterior up, as class indices and 8-bit grey.
+
+    Of a single slice that slice, whatever its view.
+    """
     values = np.array(predictor.plan.label_values)
     to_ras = io_orientation(scan.geometry.affine)
     volumes = [apply_orientation(array, to_ras) for array in (scan.array, reference.array, labels)]
-    k = int((volumes[1] > 0).sum(axis=(0, 1)).argmax())
-    image, truth, predicted = (np.rot90(volume[:, :, k]) for volume in volumes)
+    across = across_single_slice(volumes[0].shape)
+    if across is None:
+        across = 2
+    in_slice = tuple(axis for axis in range(3) if axis != across)
+    k = int((volumes[1] > 0).sum(axis=in_slice).argmax())
+    image, truth, predicted = (np.rot90(volume.take(k, across)) for volume in volumes)
     low, high = np.percentile(image, (1, 99))
     grey = np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1) * 255
     return {

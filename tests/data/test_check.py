@@ -59,7 +59,7 @@ CATALOGUE: dict[str, tuple[Breaks, str, str, str, str]] = {
     ),
     "2D": (
         lambda f: write(f / "imagesTr/case_1_0000.nii.gz", image(99, (8, 7))),
-        *("case_1", "dimension", "error", r"is 2D \[8, 7\], a 3D array was expected"),
+        *("case_1", "shape", "error", r"PET image .*\[8, 7, 6\], case_1_0000.nii.gz has \[8, 7, 1\]"),
     ),
     "4D": (
         lambda f: write(f / "imagesTr/case_1_0000.nii.gz", image(99, (*SHAPE, 3))),

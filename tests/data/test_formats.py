@@ -213,8 +213,8 @@ def broken(tmp_path: Path, name: str) -> tuple[Path, str]:
             return nnunet(tmp_path, file_ending=".nrrd"), "labelsTr holds no file ending in .nrrd"
         case "unknown file ending":
             return nnunet(
-                tmp_path, file_ending=".png"
-            ), "'.png' cannot be read; convert them to one of .nii.gz"
+                tmp_path, file_ending=".tif"
+            ), "'.tif' cannot be read; convert them to one of .nii.gz"
         case "regions":
             regions = {"background": 0, "whole": [1, 2], "core": [2]}
             return nnunet(tmp_path, labels=regions), "region labels .* not supported"

@@ -139,7 +139,7 @@ def test_files_that_cannot_be_used_say_why(tmp_path: Path) -> None:
     broken = bytearray(whole)
     broken[len(whole) // 2] ^= 0xFF
     assert kind_of(written("broken.nii.gz", bytes(broken))) in ("unreadable", "truncated")
-    assert kind_of(write(tmp_path / "flat.nii.gz", image(0, (5, 6)))) == "dimension"
+    assert kind_of(write(tmp_path / "flat.nii.gz", image(0, (5,)))) == "dimension"
     assert kind_of(write(tmp_path / "complex.nii.gz", image(0).astype(np.complex64))) == "unreadable"
     for path in (tmp_path / "cut_header.nii", tmp_path / "text.nrrd", tmp_path / "empty.nii.gz"):
         with pytest.raises(UserError, match=path.name):
@@ -181,7 +181,7 @@ def test_a_metaimage_without_spacing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("like", [".nii.gz", ".nrrd", ".mha"])
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", [ending for ending in ENDINGS if ending != ".png"])
 def test_a_label_map_keeps_the_space_of_its_scan_across_file_types(
     tmp_path: Path, like: str, ending: str
 ) -> None:

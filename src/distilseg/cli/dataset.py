@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from . import show
-from .text import examples, lengths, pairs, whole_numbers, words
+from .text import drawn_view, examples, lengths, pairs, whole_numbers, words
 
 
 def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
@@ -83,6 +83,17 @@ def plan(
     slices: Annotated[
         bool, typer.Option("--slices", help="Patches of one slice, across the coarsest axis: 2D networks.")
     ] = False,
+    one_slice_per_subject: Annotated[
+        bool,
+        typer.Option(
+            "--one-slice-per-subject",
+            help="For one slice of each patient's volumes, drawn among those that show a structure.",
+        ),
+    ] = False,
+    slice_view: Annotated[
+        str | None, typer.Option(help="Of these slices: axial, coronal or sagittal.")
+    ] = None,
+    split_seed: Annotated[int, typer.Option(min=0, help="Draws these slices.")] = 0,
     layout: Annotated[
         str | None, typer.Option(help="msd, nnunet, brats, hecktor, picai, table or folders.")
     ] = None,
@@ -103,7 +114,15 @@ def plan(
             normalisation[0] if one_for_all else pairs(normalisation, "--normalisation")
         )
     given = {name: value for name, value in options.items() if value is not None}
-    made = commands.plan(dataset, out=out, layout=layout, modalities=words(modalities), **given)
+    made = commands.plan(
+        dataset,
+        out=out,
+        layout=layout,
+        modalities=words(modalities),
+        one_slice_per_subject=drawn_view(one_slice_per_subject, slice_view),
+        split_seed=split_seed,
+        **given,
+    )
     show.print_plan(made)
     if out is not None:
         show.say(f"written to {out}; edit it and train with --plan {out}")

@@ -72,6 +72,13 @@ def literal(text: str) -> Any:
         return text
 
 
+def drawn_view(one_slice_per_subject: bool, view: str | None) -> str | None:
+    """The view of which one slice of each patient is kept; None: volumes are kept whole."""
+    if view is not None and not one_slice_per_subject:
+        raise UserError(f"--slice-view {view} is of slices drawn from volumes", "add --one-slice-per-subject")
+    return view or "axial" if one_slice_per_subject else None
+
+
 def examples(*lines: str) -> str:
     """The lines under a command's help; each stays on a line of its own."""
     return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])

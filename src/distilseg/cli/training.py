@@ -13,7 +13,7 @@ import typer
 
 from ..errors import UserError
 from . import show
-from .text import examples, whole_numbers, words
+from .text import drawn_view, examples, whole_numbers, words
 
 if TYPE_CHECKING:
     from ..recipes import Recipe
@@ -97,6 +97,19 @@ def common(
     ] = None,
     modalities: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only these of the dataset.", rich_help_panel=_DATA)
+    ] = None,
+    one_slice_per_subject: Annotated[
+        bool,
+        typer.Option(
+            "--one-slice-per-subject",
+            help="Only one slice of each patient's volumes, drawn by --split-seed among those that show a"
+            " structure.",
+            rich_help_panel=_DATA,
+        ),
+    ] = False,
+    slice_view: Annotated[
+        str | None,
+        typer.Option(help="Of these slices: axial, coronal or sagittal.", rich_help_panel=_DATA),
     ] = None,
     plan: Annotated[
         Path | None, typer.Option(help="Of `distilseg plan`, perhaps edited.", rich_help_panel=_DATA)
@@ -273,6 +286,7 @@ def _train(recipe: Recipe, given: Mapping[str, Any]) -> None:
         recipe.name,
         shared.pop("data"),
         modalities=words(shared.pop("modalities")),
+        one_slice_per_subject=drawn_view(shared.pop("one_slice_per_subject"), shared.pop("slice_view")),
         subjects=_subjects(words(shared.pop("subjects"))),
         options=options,
         machine=machine,

@@ -170,7 +170,7 @@ def _label_maps(folder: Path) -> dict[str, Path]:
         raise UserError(f"there is no folder {folder}", "give two folders of label maps, or one run folder")
     files = image_files(folder)
     if not files:
-        raise UserError(f"{folder} holds no label map", "looked for NIfTI, NRRD and MetaImage files")
+        raise UserError(f"{folder} holds no label map", "looked for NIfTI, NRRD, MetaImage and PNG files")
     return {stem(file): file for file in files}
 
 

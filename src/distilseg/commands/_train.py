@@ -32,6 +32,7 @@ def train(
     runs: Path | str = "runs",
     layout: str | None = None,
     modalities: Sequence[str] | None = None,
+    one_slice_per_subject: str | None = None,
     plan: Path | Plan | None = None,
     split: Path | Split | None = None,
     folds: int | None = None,
@@ -58,7 +59,8 @@ def train(
     `subjects`: how many patients of the training part are trained on, or several such numbers ("all" or None:
     all of them). They are drawn by `split_seed`, fewer always among more; validation and test stay the same.
     Everything already done is found again; what was interrupted resumes. `control=False` leaves out the
-    control and does not judge teachers. `modalities` leaves out the dataset's other ones. `options` are the
+    control and does not judge teachers. `modalities` leaves out the dataset's other ones;
+    `one_slice_per_subject` keeps one slice of each patient, of the view that it names. `options` are the
     recipe's own (`distilseg recipes NAME`), `settings` those of sampling, optimisation and validation
     (batch_size=4, learning_rate=1e-3, patience=3). Raises UserError for what can be mended.
     """
@@ -74,6 +76,7 @@ def train(
             data,
             layout=layout,
             modalities=modalities,
+            one_slice_per_subject=one_slice_per_subject,
             plan=plan,
             split=split,
             folds_=folds,

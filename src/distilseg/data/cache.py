@@ -200,6 +200,8 @@ def _key(case: Case, plan: Plan, known: Digests, digests: Digests) -> str:
             images.append(["onto", _digest(source.onto, known, digests)])
         if source.box_mm:
             images.append(["box", source.box_mm])
+        if source.slice is not None:
+            images.append(["slice", source.slice])
     label: Any = None if case.label is None else _digest(case.label, known, digests)
     if case.merged:
         label = [label, sorted(case.merged.items())]

@@ -19,24 +19,31 @@ class Source:
     """Where one modality of one case is: a file, or one channel (last axis) of a 4D file.
 
     Where modalities were stored on grids of their own, `onto` and `box_mm` bring them together when read.
+    Of a volume, `slice` takes one slice, a scan one voxel thick.
     """
 
     path: Path
     channel: int | None = None
     onto: Path | None = None  # resampled onto the grid of this file
     box_mm: tuple[tuple[float, float], ...] = ()  # low, high along R, A and S: voxels beyond are 0
+    slice: tuple[int, int] | None = None  # stored axis, index along it
 
     def plain(self) -> tuple[Any, ...]:
         """For JSON; `of_plain` inverts it."""
-        return str(self.path), self.channel, self.onto and str(self.onto), self.box_mm
+        return str(self.path), self.channel, self.onto and str(self.onto), self.box_mm, self.slice
 
     @classmethod
     def of_plain(
-        cls, path: str, channel: int | None = None, onto: str | None = None, box_mm: Any = ()
+        cls,
+        path: str,
+        channel: int | None = None,
+        onto: str | None = None,
+        box_mm: Any = (),
+        slice: tuple[int, int] | None = None,
     ) -> Source:
         """The source of these plain values."""
         box = tuple((float(low), float(high)) for low, high in box_mm)
-        return cls(Path(path), channel, Path(onto) if onto else None, box)
+        return cls(Path(path), channel, Path(onto) if onto else None, box, slice and (slice[0], slice[1]))
 
 
 @dataclass(frozen=True)
@@ -48,11 +55,26 @@ class Case:
     label: Path | None = None
     patient: str = ""  # cases of one patient never fall on both sides of a split; "" means: its own
     merged: Mapping[int, int] = field(default_factory=dict)  # value in the label map -> what it counts as
+    slice: tuple[int, int] | None = None  # of the label map too, see `Source`
 
     @property
     def group(self) -> str:
         """What splits keep together."""
         return self.patient or self.id
+
+    def only_slice(self, axis: int, index: int) -> Case:
+        """The case as if one slice of its volumes were all of it; `axis` is a stored one."""
+        chosen = axis, index
+        images = {name: replace(source, slice=chosen) for name, source in self.images.items()}
+        return replace(self, images=images, slice=chosen)
+
+
+@dataclass(frozen=True)
+class SliceDraw:
+    """How one slice of each patient was drawn, see `data/single_slices.py`."""
+
+    view: str
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -68,6 +90,7 @@ class Dataset:
     unlabelled: tuple[Case, ...] = ()
     licence: str = ""
     reference: str = ""
+    drawn: SliceDraw | None = None  # one slice of each patient's volumes is all there is
 
     @property
     def label_values(self) -> tuple[int, ...]:

@@ -142,7 +142,10 @@ def working_shapes(
     crop: str,
     crop_voxels: Sequence[int] | None = None,
 ) -> NDArray[np.int64]:
-    """Voxels [cases 3] that the cases will have, oriented, cropped as `Plan.crop` says and resampled."""
+    """Voxels [cases 3] that the cases will have, oriented, cropped as `Plan.crop` says and resampled.
+
+    Single slices stay single.
+    """
     order = list(axis_order(orientation))
     shapes = np.array([c.nonzero_shape if crop == "nonzero" else c.shape for c in fingerprint.cases])[
         :, order
@@ -151,8 +154,16 @@ def working_shapes(
     if crop_voxels is not None:
         shapes = np.minimum(shapes, crop_voxels)
     exact = shapes * spacings / np.array(spacing_mm)
+    exact[np.array([case.shape for case in fingerprint.cases])[:, order] == 1] = 1
     voxels: NDArray[np.int64] = np.maximum(np.round(exact), 1).astype(np.int64)
     return voxels
+
+
+def across_single_slices(fingerprint: Fingerprint, orientation: str) -> int | None:
+    """The axis of `orientation` along which every case is one voxel thick; None for any other set."""
+    shapes = np.array([case.shape for case in fingerprint.cases])[:, list(axis_order(orientation))]
+    single = np.flatnonzero((shapes == 1).all(axis=0))
+    return int(single[0]) if single.size == 1 else None
 
 
 def _measure_case(case: Case, dataset: Dataset) -> tuple[CaseMeasures, dict[str, NDArray[Any]]]:

@@ -1,8 +1,9 @@
-"""Scans and label maps on disk: NIfTI, NRRD and MetaImage, read once and in their stored type.
+"""Scans and label maps on disk: NIfTI, NRRD, MetaImage and PNG, read once and in their stored type.
 
 Arrays have the voxel axes as stored, [I J K]; an affine maps voxel indices to RAS+ millimetres, whatever
 convention the file itself has (NRRD and MetaImage store LPS+). Nothing is reoriented or cast here, nor
 resampled unless a `Source` says so; NIfTI's intensity scaling is applied only where it changes something.
+A 2D image is a volume one voxel thick, [I J 1].
 
 `read_scan` reads one modality, `read_scans` a case (a file that holds several modalities is read once),
 `read_label` its label map, `read_geometry` only the header. `write_label_map` puts labels back into a scan's
@@ -24,7 +25,7 @@ from ..files import written_whole
 from .case import Case, Source
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
-ENDINGS = (*NIFTI_ENDINGS, ".nrrd", ".mha", ".mhd")
+ENDINGS = (*NIFTI_ENDINGS, ".nrrd", ".mha", ".mhd", ".png")
 
 
 class UnreadableImage(UserError):
@@ -115,7 +116,7 @@ def read_label(case: Case) -> Scan:
     """The label map of a labelled case, values that are merged counted as one. Raises `UserError`."""
     if case.label is None:
         raise UserError(f"case {case.id} has no label map", "label it, or leave it out")
-    return merged_values(read_scan(case.label), case)
+    return merged_values(read_scan(Source(case.label, slice=case.slice)), case)
 
 
 def merged_values(scan: Scan, case: Case) -> Scan:
@@ -129,11 +130,26 @@ def merged_values(scan: Scan, case: Case) -> Scan:
 
 
 def _placed(scan: Scan, source: Source) -> Scan:
-    if source.onto is None and not source.box_mm:
-        return scan
-    from .placing import placed
+    if source.onto is not None or source.box_mm:
+        from .placing import placed
 
-    return placed(scan, source)
+        scan = placed(scan, source)
+    return scan if source.slice is None else one_slice(scan, *source.slice)
+
+
+def one_slice(scan: Scan, axis: int, index: int) -> Scan:
+    """Slice `index` across a stored axis as a scan one voxel thick, where it lay in the patient."""
+    if not 0 <= index < scan.array.shape[axis]:
+        raise UnreadableImage(
+            "shape",
+            f"{scan.path} has {scan.array.shape[axis]} slices across axis {axis}, the dataset asks for"
+            f" slice {index}",
+            "was the file replaced? read the dataset again",
+        )
+    affine = scan.geometry.affine.copy()
+    affine[:3, 3] += index * affine[:3, axis]
+    array = scan.array.take([index], axis)
+    return replace(scan, array=array, geometry=Geometry(array.shape, affine))
 
 
 def scan_of(stored: Stored, source: Source) -> Scan:
@@ -153,19 +169,21 @@ def scan_of(stored: Stored, source: Source) -> Scan:
             f"{source.path} holds one 3D image, the dataset asks for its channel {source.channel}",
             "correct the dataset's modalities, or store the modalities along a fourth axis",
         )
+    if array.ndim == 2:
+        array = array[..., np.newaxis]
     if array.ndim != 3:
         raise UnreadableImage(
             "dimension",
             f"{source.path} is {array.ndim}D {list(shape)}, a 3D array was expected",
-            "store one volume per file" if array.ndim > 3 else "stack the slices of the case into one volume",
+            "store one volume per file" if array.ndim > 3 else "stack the rows of the case into one image",
         )
     return Scan(array, Geometry(array.shape, stored.affine), source.path, stored.header)
 
 
 def read_geometry(path: Path) -> Geometry:
-    """Shape (at most I J K) and affine from the header alone. Raises `UserError`, naming the file."""
+    """Shape (I J K) and affine from the header alone. Raises `UserError`, naming the file."""
     shape, affine = _backend(path).read_header(_existing(path))
-    return Geometry(tuple(shape)[:3], affine)
+    return Geometry((*shape, 1)[:3] if len(shape) == 2 else tuple(shape)[:3], affine)
 
 
 def write_label_map(path: Path, labels_IJK: np.ndarray, like: Scan) -> None:
@@ -212,6 +230,10 @@ def _backend(path: Path) -> ModuleType:
         from . import nifti
 
         return nifti
+    if known == ".png":
+        from . import png
+
+        return png
     from . import itk
 
     return itk

@@ -22,6 +22,8 @@ def read(path: Path) -> Stored:
     array = sitk.GetArrayFromImage(image)  # [.. K J I], then the components of a vector image
     spatial = image.GetDimension()
     array = array.transpose(*reversed(range(spatial)), *range(spatial, array.ndim))
+    if spatial == 2:  # one voxel thick, so that what follows are components
+        array = np.expand_dims(array, 2)
     trailing = tuple(axis for axis in range(3, array.ndim) if array.shape[axis] == 1)
     return Stored(array.squeeze(trailing), _affine(image))
 

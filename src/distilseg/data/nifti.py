@@ -76,6 +76,8 @@ def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
 def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
     """An array in the space of `like`; its header's geometry, if it has a NIfTI header, bit by bit."""
     old = like.header
+    if old is not None and len(old.get_data_shape()) == 2:
+        array_IJK = array_IJK[..., 0]  # as the scan is stored
     carried = old is not None and np.array_equal(_affine(like.path, old), like.geometry.affine)
     two = isinstance(old, Nifti2Header) or max(array_IJK.shape) > 32767
     header: Any = (Nifti2Header if two else Nifti1Header)()
@@ -142,6 +144,9 @@ def _affine(path: Path, header: Any) -> np.ndarray:
             "geometry", f"{path} has an unusable qform ({error})", "correct its header"
         ) from None
     affine[:3] *= _UNIT_MM.get(int(header["xyzt_units"]) & 7, 1.0)
+    if len(header.get_data_shape()) == 2 and not affine[:3, 2].any():  # no thickness is known: 1 mm
+        normal = np.cross(affine[:3, 0], affine[:3, 1])
+        affine[:3, 2] = normal / (np.linalg.norm(normal) or 1.0)
     return affine
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ..errors import UserError, unknown
 from .case import Dataset
-from .fingerprint import Fingerprint, Intensities, axis_order, working_shapes
+from .fingerprint import Fingerprint, Intensities, across_single_slices, axis_order, working_shapes
 from .levels import level_strides, patch_size, times, to_multiples
 from .plan import KINDS, Normalisation, Plan, check_plan, one_line
 from .slices import coarsest_axis
@@ -44,6 +44,7 @@ def make_plan(
     """Decides a plan for `dataset`; whatever is given is kept, what cannot work is refused by `UserError`.
 
     `slices` makes patches of one slice, for 2D networks: across the coarsest axis, the last of equal ones.
+    Where every case is a single slice, across the same axis, patches are slices by themselves.
     `normalisation` is one kind for all modalities or a kind for some of them; a range is written
     "range:-175:250". `patch_voxels` bounds the patch where none is given: memory grows with it. `levels` is
     the depth of the network, the finest level included (else 5, or as many as the patch allows).
@@ -65,8 +66,9 @@ def make_plan(
     scaling, reasons["normalisation"] = _normalisations(dataset, fingerprint, normalisation)
     median = np.median(working_shapes(fingerprint, orientation, spacing_mm, crop=crop), axis=0)
     depth = levels or DEFAULT_LEVELS
-    if slices and patch is None:
-        median[coarsest_axis(spacing_mm)] = 1
+    across = across_single_slices(fingerprint, orientation)
+    if (slices or across is not None) and patch is None:
+        median[coarsest_axis(spacing_mm) if across is None else across] = 1
         patch_voxels, batch_size = SLICE_VOXELS, batch_size * patch_voxels // SLICE_VOXELS
     if patch is None:
         size = patch_size(median, spacing_mm, patch_voxels)
@@ -76,6 +78,8 @@ def make_plan(
             f"the median case has {times(np.round(median).astype(int).tolist())} voxels; of that at most"
             f" {patch_voxels}, in multiples of the strides"
         )
+        if across is not None:
+            reasons["patch"] += f"; every case is a single slice across axis {across}"
     else:
         strides = level_strides(np.array(patch, float), spacing_mm, depth, whole=True)
         reasons["patch"] = "given"

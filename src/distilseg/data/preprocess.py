@@ -179,6 +179,8 @@ def make_grid(scans: list[Scan], plan: Plan, *, case: str) -> Grid:
         box = _centre_box(grid.box, plan.crop_voxels)
     sizes = zip(box, grid.cropped_spacing_mm, plan.spacing_mm, strict=True)
     working = tuple(max(1, round((stop - start) * old / new)) for (start, stop), old, new in sizes)
+    # Across a single slice there is nothing to interpolate, however thick it is.
+    working = tuple(1 if n == 1 else m for n, m in zip(grid.oriented_shape, working, strict=True))
     return Grid(grid.original_shape, grid.affine, grid.order, grid.flipped, box, working)
 
 

@@ -2,8 +2,9 @@
 
     case#017   slice 17 of the case, counted from 0 along the axis across the slices
 
-Across the slices is the axis of the largest spacing, the last of equal ones, unless another is named. Dice
-and IoU are counted within the slice; distances, which would need the neighbours, are not measured.
+Across the slices is the axis of the largest spacing, the last of equal ones, unless another is named, or the
+case is a single slice. Dice and IoU are counted within the slice; distances, which would need the
+neighbours, are not measured.
 
 Most slices of most scans lie beside a small structure. Under `empty="one"` each of them is a full success of
 any network that leaves it alone, so that the mean says more about how much of the scan is empty than about
@@ -26,7 +27,14 @@ import numpy.typing as npt
 
 from ..errors import UserError
 from . import overlap
-from .checks import LabelMap, Labels, checked_spacing, named_regions, two_label_maps
+from .checks import (
+    LabelMap,
+    Labels,
+    across_single_slice,
+    checked_spacing,
+    named_regions,
+    two_label_maps,
+)
 from .empty import Empty, check_empty, worth
 from .overlap import Counts
 
@@ -58,7 +66,9 @@ def evaluate_slices(
         raise UserError(
             f"case {case}: label maps of shape {reference.shape} are slices already", "score them by case"
         )
-    across = slice_axis(spacing_mm) if axis is None else checked_axis(axis)
+    across = across_single_slice(reference.shape)
+    if across is None:
+        across = slice_axis(spacing_mm) if axis is None else checked_axis(axis)
     regions = named_regions(labels)
     counted = {name: _counts(reference, prediction, values, across) for name, values in regions.items()}
     return [

@@ -69,6 +69,12 @@ def checked_spacing(spacing_mm: Sequence[float], shape: tuple[int, ...], case: s
     return spacing
 
 
+def across_single_slice(shape: tuple[int, ...]) -> int | None:
+    """The axis along which a volume is one voxel thick; None for others and for what is 2D already."""
+    single = [axis for axis, n in enumerate(shape) if n == 1]
+    return single[0] if len(shape) == 3 and len(single) == 1 else None
+
+
 def two_label_maps(reference: LabelMap, prediction: LabelMap, case: str) -> tuple[LabelMap, LabelMap]:
     """Both as arrays of an integer type and of one shape."""
     reference, prediction = np.asarray(reference), np.asarray(prediction)

@@ -10,6 +10,9 @@
 
 The last is computed only where it is asked for: see `slice_similarity.py`.
 
+A volume one voxel thick is a slice: its surfaces are the contours in its plane, not the two faces that every
+one of its voxels has, and distances and lengths are those of the plane. Volumes are those of the thick slice.
+
 With `unit="voxel"` distances and tolerances are measured on the voxel grid, for comparison with papers that
 did so (dual self-distillation's evaluation passes no spacing). The names of the metrics that this changes
 then end in `_in_voxels`, so that nobody takes them for millimetres.
@@ -27,7 +30,15 @@ from ..errors import UserError, unknown
 from . import overlap, surface
 from .by_slice import checked_axis, evaluate_slices
 from .by_slice import slice_axis as across_slices
-from .checks import LabelMap, Labels, checked_spacing, named_regions, tolerances_of, two_label_maps
+from .checks import (
+    LabelMap,
+    Labels,
+    across_single_slice,
+    checked_spacing,
+    named_regions,
+    tolerances_of,
+    two_label_maps,
+)
 from .empty import Empty, Kind, check_empty, worth
 from .overlap import Mask
 from .slice_similarity import slice_similarity
@@ -77,7 +88,8 @@ def evaluate_case(
 ) -> list[Row]:
     """Every metric of every structure of one case.
 
-    reference, prediction: label maps [I J K] or [I J] of any numeric type, whole values.
+    reference, prediction: label maps [I J K] or [I J] of any numeric type, whole values. What is one voxel
+        thick along an axis is measured in the plane of the others.
     labels: {value: name}, where 0 is the background and not scored; or {name: value or values}, where several
         values unite to a region: {"whole tumour": (1, 2, 3)}. Other values belong to no structure.
     spacing_mm: one number per axis.
@@ -101,14 +113,19 @@ def evaluate_case(
     tolerances = tolerances_of(tolerance_mm, regions)
     across = across_slices(spacing_mm) if slice_axis is None else checked_axis(slice_axis)
 
-    grid = spacing_mm if unit == "mm" else (1.0,) * ndim
+    plane_mm = spacing_mm
+    if (thin := across_single_slice(reference.shape)) is not None:
+        plane_mm = tuple(step_mm for axis, step_mm in enumerate(spacing_mm) if axis != thin)
+        reference, prediction = reference.squeeze(thin), prediction.squeeze(thin)
+        _check_metrics([metric for metric in metrics if metric != "volume_difference_ml"], reference.ndim)
+    grid = plane_mm if unit == "mm" else (1.0,) * len(plane_mm)
     diagonal = math.hypot(*(n * s for n, s in zip(reference.shape, grid, strict=True)))
     rows: list[Row] = []
     for structure in cut_out(reference, prediction, regions, grid):
         counts = structure.counts
         for metric in metrics:
             if callable(metric):
-                value = float(metric(structure.reference, structure.prediction, spacing_mm=spacing_mm))
+                value = float(metric(structure.reference, structure.prediction, spacing_mm=plane_mm))
             elif metric == "volume_difference_ml":
                 value = overlap.volume_difference_ml(counts, spacing_mm)
             elif metric == "volume_difference_relative":

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.formats import read_dataset
 from ..data.prototypes import PrototypeFile, load_prototypes
+from ..data.single_slices import recorded_dataset
 from ..errors import UserError
 from ..runs import Run
 from .experiment import Experiment, Finished, Prototypes
@@ -59,8 +59,7 @@ def _prototypes(
         return load_prototypes(of)
     run = _run(of.teacher, make)
     if isinstance(of.teacher, Finished):
-        told = run.read(run.experiment)["dataset"]
-        dataset, trust = read_dataset(told["folder"], told["layout"]), None
+        dataset, trust = recorded_dataset(run.read(run.experiment)["dataset"]), None
     else:
         dataset, trust = of.teacher.study.dataset, of.teacher.networks["student"].name
     path = fitted(run, dataset, of.options, device=machine.kind, cache=cache, trust=trust)

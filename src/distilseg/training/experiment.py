@@ -224,7 +224,11 @@ class Experiment:
         return {
             "recipe": self.recipe,
             "options": dict(self.options),
-            "dataset": {"name": study.dataset.name, "modalities": list(study.dataset.modalities)},
+            "dataset": {
+                "name": study.dataset.name,
+                "modalities": list(study.dataset.modalities),
+                **({"one_slice_per_subject": asdict(drawn)} if (drawn := study.dataset.drawn) else {}),
+            },
             "plan": study.plan.model_dump(mode="json"),
             "split": asdict(study.split),
             "seed": study.seed,

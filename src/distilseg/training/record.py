@@ -45,6 +45,7 @@ def write_description(
             "layout": dataset.layout,
             "licence": dataset.licence,
             "reference": dataset.reference,
+            **({"one_slice_per_subject": asdict(dataset.drawn)} if dataset.drawn else {}),
         },
         "modalities": list(experiment.seen),
         "answers": experiment.answers,

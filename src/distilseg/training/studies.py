@@ -17,6 +17,7 @@ from ..data.fingerprint import Fingerprint, load_fingerprint, measure, save_fing
 from ..data.formats import read_dataset
 from ..data.plan import Plan, load_plan
 from ..data.planning import make_plan
+from ..data.single_slices import one_slice_each
 from ..data.splits import Split, folds, load_split, split_cases, subset
 from ..errors import UserError
 from .experiment import Study
@@ -27,6 +28,7 @@ def make_study(
     *,
     layout: str | None = None,
     modalities: Sequence[str] | None = None,
+    one_slice_per_subject: str | None = None,
     plan: Path | Plan | None = None,
     split: Path | Split | None = None,
     folds_: int | None = None,
@@ -39,13 +41,16 @@ def make_study(
 
     The split is 70/10/20 by patient, drawn by `split_seed` and not by `seed`, so that runs of several seeds
     are judged on the same cases; or fold `fold` of `folds_`. Of the dataset's modalities only `modalities`
-    count, else those of the plan that is given.
+    count, else those of the plan that is given. `one_slice_per_subject` names the view of which one slice of
+    each patient is kept, drawn by `split_seed` too.
     """
     dataset = data if isinstance(data, Dataset) else read_dataset(data, layout)
     if modalities is None and plan is not None:
         modalities = load_plan(plan).modalities if isinstance(plan, Path) else plan.modalities
         modalities = [name for name in modalities if name in dataset.modalities]
     dataset = dataset.seeing(modalities) if modalities else dataset
+    if one_slice_per_subject is not None:
+        dataset = slices_of(dataset, one_slice_per_subject, split_seed)
     if isinstance(plan, Path):
         plan = load_plan(plan, fingerprint_of(dataset))
     if plan is None:
@@ -76,6 +81,21 @@ def of_subjects(study: Study, n: int | None, seed: int = 0) -> Study:
     return replace(study, split=subset(study.split, study.dataset.cases, n, seed), subjects=n)
 
 
+def slices_of(dataset: Dataset, view: str, seed: int) -> Dataset:
+    """One slice of each patient, see `one_slice_each`; says how many patients have none."""
+    patients = len({case.group for case in dataset.cases})
+    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("drawing slices", total=patients)
+        drawn = one_slice_each(
+            dataset, view=view, seed=seed, progress=lambda done, total: bar.update(task, completed=done)
+        )
+    if without := patients - len(drawn.cases):
+        from .observers import announce  # with torch, which a plan does without
+
+        announce(f"{without} of {patients} patients have no labelled structure and are left out")
+    return drawn
+
+
 def fingerprint_of(dataset: Dataset, cache: Path | None = None) -> Fingerprint:
     """The dataset's measures; kept in the user's cache until one of its files changes."""
     files = sorted({source.path for case in dataset.cases for source in case.images.values()})
@@ -83,6 +103,7 @@ def fingerprint_of(dataset: Dataset, cache: Path | None = None) -> Fingerprint:
     state = [(str(f.absolute()), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.exists()]
     changed = [
         (case.id, [(str(s.onto), s.box_mm) for s in case.images.values()], dict(case.merged))
+        + ((case.slice,) if case.slice else ())
         for case in dataset.cases
     ]
     key = hashlib.blake2b(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..case import Dataset
 from ..formats import read_dataset
+from ..image import ending
 from .case import check_case
 from .report import CheckReport, Findings, Problem, Severity
 
@@ -44,6 +45,7 @@ def check_dataset(
     between = [*_same_ids(findings), *_same_images(findings), *_unlabelled(dataset)]
     order = {case.id: number for number, case in reversed(list(enumerate(cases)))}
     problems = [problem for found in findings for problem in found.problems]
+    between += _single_among_volumes(findings)
     problems = sorted([*problems, *between], key=lambda problem: order[problem.case])  # stable
     return CheckReport(
         dataset=dataset.name,
@@ -51,7 +53,7 @@ def check_dataset(
         cases_checked=len(cases),
         files_checked=sum(found.files for found in findings),
         tolerance_mm=tolerance_mm,
-        problems=(*problems, *_absent_classes(dataset, findings)),
+        problems=(*problems, *_absent_classes(dataset, findings), *_without_spacing(dataset)),
     )
 
 
@@ -87,6 +89,31 @@ def _same_images(findings: Sequence[Findings]) -> list[Problem]:
             severity: Severity = "warning" if same_patient else "error"
             problems.append(Problem(other.case.id, "duplicate", message, fix, severity, path=path))
     return problems
+
+
+def _single_among_volumes(findings: Sequence[Findings]) -> list[Problem]:
+    """Single slices are a kind of dataset, but among volumes they are probably mistaken for one."""
+    if all(found.single for found in findings):
+        return []
+    fix = "is it a 2D image? 3D networks need volumes"
+    return [
+        Problem(
+            found.case.id, "dimension", f"{path} has a single slice {list(shape)}", fix, "warning", path=path
+        )
+        for found in findings
+        for path, shape in found.single
+    ]
+
+
+def _without_spacing(dataset: Dataset) -> list[Problem]:
+    """A PNG cannot say how large its pixels are."""
+    images = [source.path for case in dataset.cases for source in case.images.values()]
+    png = next((path for path in images if ending(path).lower() == ".png"), None)
+    if png is None:
+        return []
+    message = f"PNG images such as {png.name} have no spacing: 1 mm a pixel is assumed"
+    fix = "read millimetres as pixels, or convert to NIfTI with the true spacing"
+    return [Problem("", "spacing", message, fix, "warning")]
 
 
 def _unlabelled(dataset: Dataset) -> list[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,20 +33,20 @@ def check_grid(scan: Scan, found: Findings) -> bool:
         found.add("spacing", f"{path} has the spacing {numbers(geometry.spacing_mm)} mm", fix, path)
     elif abs(np.linalg.det(geometry.affine[:3, :3])) < 1e-6 * np.prod(geometry.spacing_mm):
         found.add("geometry", f"two axes of {path} point the same way", "correct its affine", path)
-    elif scan.header is not None and not (scan.header["pixdim"][1:4] > 0).all():
-        voxel = numbers(scan.header["pixdim"][1:4])
+    elif scan.header is not None and not (_voxel_size(scan.header) > 0).all():
+        voxel = numbers(_voxel_size(scan.header))
         found.add("spacing", f"{path} has the voxel size (pixdim) {voxel}", fix, path)
     if len(found.problems) > problems_before:
         return False
     if min(geometry.shape) == 1:
-        found.add(
-            "dimension",
-            f"{path} has a single slice {list(geometry.shape)}",
-            "is it a 2D image? 3D networks need volumes",
-            path,
-            severity="warning",
-        )
+        found.single.append((path, geometry.shape))
     return True
+
+
+def _voxel_size(header: Any) -> np.ndarray:
+    """Along the axes that the file has, at most three."""
+    size: np.ndarray = header["pixdim"][1 : 1 + min(3, len(header.get_data_shape()))]
+    return size
 
 
 def compare_grids(scan: Scan, reference: Placed, what: str, tolerance_mm: float, found: Findings) -> None:

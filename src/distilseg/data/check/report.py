@@ -74,6 +74,9 @@ class Findings:
     values: set[int] = field(default_factory=set)  # whole numbers in the label map
     fingerprints: dict[str, str] = field(default_factory=dict)  # modality -> hash of its voxels
     files: int = 0
+    single: list[tuple[Path, tuple[int, ...]]] = field(
+        default_factory=list
+    )  # one voxel thick, with its shape
 
     def add(
         self,
