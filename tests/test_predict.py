@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from distilseg import predict
 from distilseg.data.case import Source
 from distilseg.data.image import Geometry, Scan, read_geometry, read_scan, write_array
 from distilseg.data.inputs import find_cases
@@ -23,6 +22,7 @@ from distilseg.inference.sliding_window import SlidingWindow
 from distilseg.networks.build import NetworkSpec, build
 from distilseg.networks.checkpoint import save_weights
 from distilseg.predict import Predictor, load_predictor, predict_files
+from distilseg.runtime import pipeline
 
 # A rotation by 20 degrees about one axis and 10 about another: oblique, yet its orientation is clear.
 TILT = np.array([[0.94, -0.34, 0], [0.34, 0.94, 0], [0, 0, 1]]) @ np.array(
@@ -269,7 +269,7 @@ def test_numbers_may_count_cases(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "modalities", "message"),
     [
-        (np.zeros((4, 5), np.float32), ("MR",), "is 2D [4, 5], a 3D array was expected"),
+        (np.zeros((4, 5), np.float32), ("MR",), "is a single slice [4, 5, 1], the model sees 16 x 16 x 16 voxels"),
         (np.zeros((4, 5, 6, 2), np.float32), ("MR",), "is 4D [4, 5, 6, 2], a 3D array was expected"),
         (np.zeros((4, 5, 6), np.float32), ("CT", "PET"), "holds one 3D image"),
     ],
@@ -311,7 +311,7 @@ def test_reading_and_writing_go_on_while_the_network_works(
     """Case 3 is read, and case 1 written, before the network is done with case 2."""
     files = [write(tmp_path / f"{n}.nii.gz", scan(seed=n)) for n in (1, 2, 3)]
     read, written = {n: threading.Event() for n in "123"}, {n: threading.Event() for n in "123"}
-    read_scans, write_label_map = predict.read_scans, predict.write_label_map
+    read_scans, write_label_map = pipeline.read_scans, pipeline.write_label_map
 
     def reading(images: Mapping[str, Source]) -> dict[str, Scan]:
         scans = read_scans(images)
@@ -322,8 +322,8 @@ def test_reading_and_writing_go_on_while_the_network_works(
         write_label_map(path, *arguments)
         written[path.name[0]].set()
 
-    monkeypatch.setattr(predict, "read_scans", reading)
-    monkeypatch.setattr(predict, "write_label_map", writing)
+    monkeypatch.setattr(pipeline, "read_scans", reading)
+    monkeypatch.setattr(pipeline, "write_label_map", writing)
     passes = itertools.count(1)
 
     class Patient(Threshold):
@@ -339,7 +339,7 @@ def test_reading_and_writing_go_on_while_the_network_works(
 def test_few_cases_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [write(tmp_path / f"{n:02d}.nii.gz", scan(seed=n)) for n in range(12)]
     begun, done, most = [0], [0], [0]
-    read_scans, write_label_map = predict.read_scans, predict.write_label_map
+    read_scans, write_label_map = pipeline.read_scans, pipeline.write_label_map
 
     def reading(images: Mapping[str, Source]) -> dict[str, Scan]:
         begun[0] += 1
@@ -351,8 +351,8 @@ def test_few_cases_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.Mon
         write_label_map(path, *arguments)
         done[0] += 1
 
-    monkeypatch.setattr(predict, "read_scans", reading)
-    monkeypatch.setattr(predict, "write_label_map", writing)
+    monkeypatch.setattr(pipeline, "read_scans", reading)
+    monkeypatch.setattr(pipeline, "write_label_map", writing)
     predict_files(predictor(), files, tmp_path / "out")
     assert done[0] == 12
     assert 2 <= most[0] <= 4
@@ -381,7 +381,7 @@ def test_a_bug_in_any_stage_surfaces_and_hangs_nothing(
     files = [write(tmp_path / f"{n}.nii.gz", scan(seed=n)) for n in range(5)]
     bug = RuntimeError("a bug")
     if stage != "network":
-        monkeypatch.setattr(predict, stage, _raise(bug))
+        monkeypatch.setattr(pipeline, stage, _raise(bug))
     model = predictor(Failing(bug) if stage == "network" else None)
     before = threading.active_count()
     with pytest.raises(RuntimeError, match="a bug") as caught:

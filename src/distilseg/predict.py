@@ -335,8 +335,16 @@ def _naming(job: Job) -> Iterator[None]:
 
 def _read(job: Job, plan: Plan) -> dict[str, Scan]:
     try:
-        return read_scans(job.images)
+        scans = read_scans(job.images)
     except UserError as error:
         raise UserError(
             f"case {job.case}: {error.cause}", f"{error.fix} ({expected(plan.modalities)})"
         ) from None
+    for scan in scans.values():
+        if 1 in scan.array.shape and 1 not in plan.patch:
+            raise UserError(
+                f"case {job.case}: {scan.path} is a single slice {list(scan.array.shape)}, the model sees"
+                f" {' x '.join(map(str, plan.patch))} voxels",
+                f"give the whole volume ({expected(plan.modalities)})",
+            )
+    return scans

@@ -321,7 +321,7 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
 REFUSED: dict[str, tuple[str, list[str]]] = {
     "a 2D image": (
         "predict {w}/run_good {w}/scans/flat.nii.gz {w}/out",
-        [r"case flat", r"2D \[20, 20\]", r"one 3D scan"],
+        [r"case flat", r"single slice \[20, 20, 1\]", r"one 3D scan"],
     ),
     "a 4D image": (
         "predict {w}/run_good {w}/scans/film.nii.gz {w}/out",
