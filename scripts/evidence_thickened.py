@@ -1,6 +1,7 @@
-"""Evidence for thickened 2D networks on hippocampus MR: how thick, which parts, which view, against 3D.
+"""Evidence for thickened 2D networks on hippocampus MR: how thick, which parts, which view, which stride,
+against 3D.
 
-    python scripts/evidence_thickened.py train --data D     # about two hours of four cores; resumes
+    python scripts/evidence_thickened.py train --data D     # an hour and a half of four cores; resumes
     python scripts/evidence_thickened.py collect            # views fused; runs -> results/hippocampus-thickened
     python scripts/evidence_thickened_page.py               # results -> docs/evidence, README
 
@@ -13,18 +14,23 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evidence_jobs import ROOT, Job, collect, run_all, run_one
 
+if TYPE_CHECKING:
+    from distilseg.runs import Run
+
 RESULTS = ROOT / "results" / "hippocampus-thickened"
 SEEDS = (0, 1, 2)
-STEPS = 4500
+STEPS = 3000
 THICKNESSES = (1, 3, 6, 9, 12, 15)
 THICKNESS = 12  # of all rows that do not vary it, as in the paper's ablations
+STRIDES = (3, 6, 12)  # slices from one window to the next, beside 1 of all other rows
 VIEWS = ("axial", "coronal", "sagittal")
 ABLATIONS = ("thickened_plain", "thickened_esm", "thickened_concat", "thickened_dot")
 
@@ -69,6 +75,8 @@ def row_of(about: Mapping[str, Any], steps: int) -> str:
         return "dynunet_steps" if about["budget"]["steps"] == steps else "dynunet_time"
     if recipe != "thickened":
         return recipe.removeprefix("thickened_")
+    if (stride := about["inferer"]["stride"]) > 1:
+        return f"stride{stride}"
     return f"k{options['thickness']}" if options["view"] == "axial" else str(options["view"])
 
 
@@ -95,8 +103,28 @@ def collect_all(runs: str, results: Path) -> None:
         views = [run for run in own if about[run]["seed"] == seed and row_of(about[run], steps) in view_rows]
         if len(views) == len(VIEWS):
             judge(fused([run.folder for run in views], "vote"), also=ALSO, device="cpu")
+    for run in own:
+        if row_of(run.read(run.experiment), steps) == f"k{THICKNESS}":
+            for stride in STRIDES:
+                judge(_strided(run, stride), also=ALSO, device="cpu")
     collect(runs, results)
     _measure_costs(runs, results)
+
+
+def _strided(run: Run, stride: int) -> Run:
+    """The run with the same weights, whose windows step by `stride` slices."""
+    from distilseg.files import folder_written_whole, write_json
+    from distilseg.runs import Run
+
+    strided = Run(run.folder.with_name(f"{run.name}-stride{stride}"))
+    if not strided.experiment.is_file():
+        about = run.read(run.experiment)
+        about["options"]["stride"] = about["inferer"]["stride"] = stride
+        with folder_written_whole(strided.folder) as aside:
+            for path in (run.plan, run.split, run.status, run.validation, run.best):
+                shutil.copyfile(path, aside / path.name)
+            write_json(Run(aside).experiment, about)
+    return strided
 
 
 def _measure_costs(runs: str, results: Path) -> None:

@@ -21,6 +21,7 @@ from evidence_thickened_rows import (
     QUESTIONS,
     RIVALS,
     SSA,
+    STRIDED,
     VIEWS,
     Evidence,
     read,
@@ -219,7 +220,7 @@ def _budget(found: Evidence) -> str:
     run = next(iter(found.rows.values())).runs[0]
     about = run.read(run.experiment)
     machine, versions = about["machine"], about["versions"]
-    alone = [row for row in found.rows if row != "fused"]
+    alone = [row for row in found.rows if row != "fused" and row not in STRIDED]  # the others share weights
     runs = [run for row in alone for run in found.rows[row].runs]
     hours = sum(run.read(run.status)["seconds"] for run in runs) / 3600
     return (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evidence_thickened import THICKNESS, THICKNESSES, row_of
+from evidence_thickened import STRIDES, THICKNESS, THICKNESSES, row_of
 
 from distilseg.evaluation.significance import Interval, holm, paired
 from distilseg.report import Comparison, compare_runs, words
@@ -20,9 +20,11 @@ DICE, SLICES = METRICS["dice"], METRICS["slice_similarity"]
 SSA = f"k{THICKNESS}"
 SWEEP = tuple(f"k{thickness}" for thickness in THICKNESSES)
 VIEWS = (SSA, "coronal", "sagittal")
+STRIDED = tuple(f"stride{stride}" for stride in STRIDES)
 RIVALS = ("dynunet_steps", "dynunet_time", "dynunet_fused")
 LABELS = {
     **{f"k{k}": f"axial, {k} slice{'s' * (k > 1)}" for k in THICKNESSES},
+    **{f"stride{s}": f"axial, {THICKNESS} slices, windows {s} apart" for s in STRIDES},
     "plain": f"axial, {THICKNESS} slices as channels",
     "esm": "axial, multiplexing alone",
     "concat": "axial, multiplexing and concatenation",
@@ -37,6 +39,7 @@ LABELS = {
 # Question -> the pairs that it asks about, first less second; p is corrected within a question.
 QUESTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "thickness": tuple((row, "k1") for row in SWEEP[1:]),
+    "strides": tuple((row, SSA) for row in STRIDED),
     "parts": (("esm", "plain"), (SSA, "esm"), (SSA, "plain"), (SSA, "concat"), (SSA, "dot")),
     "views": tuple(("fused", view) for view in VIEWS),
     "3D": ((SSA, "dynunet_steps"), (SSA, "dynunet_time"), ("fused", "dynunet_fused")),

@@ -24,7 +24,14 @@ Tests = Mapping[tuple[str, str], Test]
 
 def reading(found: Evidence) -> str:
     """Bullets in Markdown; those whose rows are not there yet are left out."""
-    bullets = (*_thickness(found), *_parts(found), *_views(found), *_against_3d(found), *_flicker(found))
+    bullets = (
+        *_thickness(found),
+        *_strides(found),
+        *_parts(found),
+        *_views(found),
+        *_against_3d(found),
+        *_flicker(found),
+    )
     return "\n".join(f"- {line}" for line in (*bullets, *_noise(found))) + "\n"
 
 
@@ -40,6 +47,17 @@ def _thickness(found: Evidence) -> list[str]:
         f" highest at {best[1:]}. {_verdicts(tests, 'single slices')} In the paper the highest is at {paper},"
         f" {PAPER_SWEEP[paper] - PAPER_SWEEP[3]:.2f} points above 3."
     ]
+
+
+def _strides(found: Evidence) -> list[str]:
+    """What windows further apart cost in Dice, and save in seconds."""
+    lines = [
+        f"{LABELS[row].rpartition(', ')[2]}: Dice {test.told}, {_shown(test)}, in"
+        f" {found.cost(row, 'seconds_per_case') / found.cost(SSA, 'seconds_per_case'):.2f} of the seconds a case"
+        for (row, _), test in found.tests("strides").items()
+    ]
+    told = "; ".join(lines)
+    return [f"**Larger strides.** The same weights, less a window at every slice: {told}."] if lines else []
 
 
 def _parts(found: Evidence) -> list[str]:
