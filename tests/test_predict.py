@@ -269,7 +269,11 @@ def test_numbers_may_count_cases(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "modalities", "message"),
     [
-        (np.zeros((4, 5), np.float32), ("MR",), "is a single slice [4, 5, 1], the model sees 16 x 16 x 16 voxels"),
+        (
+            np.zeros((4, 5), np.float32),
+            ("MR",),
+            "is a single slice [4, 5, 1], the model sees 16 x 16 x 16 voxels",
+        ),
         (np.zeros((4, 5, 6, 2), np.float32), ("MR",), "is 4D [4, 5, 6, 2], a 3D array was expected"),
         (np.zeros((4, 5, 6), np.float32), ("CT", "PET"), "holds one 3D image"),
     ],

@@ -34,8 +34,9 @@ from .files import folder_written_whole, write_json
 from .inference.fusion import check_fusion, mean_of, organ_scores, thresholded, vote
 from .inference.label_export import export_labels
 from .inference.region_export import export_regions
-from .predict import Predictor, load_predictor, restored_labels
+from .predict import Predictor, load_predictor
 from .runs import Run, open_run
+from .runtime.label_export import restored_labels
 
 # Logarithms and logits of probabilities stay finite.
 _TINY, _ROUNDING = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).eps
@@ -83,9 +84,11 @@ class Views:
     def labels(self, logits: Tensor, grid: Grid) -> NDArray[np.unsignedinteger[Any]]:
         """Label values [I J K] on the original grid, in the smallest unsigned type, from `logits`."""
         if self.how == "vote":
-            return restored_labels(self._voted(logits, grid.cropped_shape), grid, self.plan)
+            voted = self._voted(logits, grid.cropped_shape)
+            return restored_labels(voted.cpu().numpy(), grid, self.plan)
         if self.how == "organs":
-            return restored_labels(export_labels(logits, grid.cropped_shape), grid, self.plan)
+            exported = export_labels(logits, grid.cropped_shape)
+            return restored_labels(exported.cpu().numpy(), grid, self.plan)
         return self.predictors[0].labels(logits, grid)
 
     def _voted(self, logits_VKS: Tensor, shape: tuple[int, ...]) -> Tensor:

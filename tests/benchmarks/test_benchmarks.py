@@ -11,7 +11,7 @@ from benchmarks.__main__ import CLAIMS, SHOWN
 from benchmarks.common import in_turns, ratio_row
 from benchmarks.latency import QUICK, Sizes, _slabs, _window, extrapolated, walked
 
-from distilseg.inference import slabs, sliding_window
+from distilseg.functional.windows import even_starts, step_starts
 from distilseg.inference.inferer import Inferer
 
 
@@ -44,8 +44,8 @@ def test_windows_of_the_whole_case_by_hand() -> None:
     """13 x 13 x 22 patches; 394 - 12 + 1 slabs, or one every 6 slices and the last one."""
     sizes = Sizes()
     axes = zip(sizes.case, sizes.patch, _window(sizes).strides, strict=True)
-    assert [len(sliding_window.window_starts(*axis)) for axis in axes] == [13, 13, 22]
-    assert [len(slabs.window_starts(394, 12, step)) for step in (1, 6)] == [383, 65]
+    assert [len(even_starts(*axis)) for axis in axes] == [13, 13, 22]
+    assert [len(step_starts(394, 12, step)) for step in (1, 6)] == [383, 65]
 
 
 @pytest.mark.parametrize("inferer", [_window(QUICK), _slabs(QUICK, "coronal", 1), _slabs(QUICK, "axial", 3)])

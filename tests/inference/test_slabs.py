@@ -10,18 +10,19 @@ import torch
 from torch import Tensor
 
 from distilseg.errors import UserError
+from distilseg.functional.windows import covering, step_starts
 from distilseg.inference.build import make_inferer
 from distilseg.inference.label_export import export_labels
-from distilseg.inference.slabs import Slabs, covering, window_starts
+from distilseg.inference.slabs import Slabs
 
 
 def test_windows_and_how_many_cover_a_slice() -> None:
-    assert window_starts(7, 3, 1) == [0, 1, 2, 3, 4]
+    assert step_starts(7, 3, 1) == [0, 1, 2, 3, 4]
     assert covering(7, 3, 1).tolist() == [1, 2, 3, 3, 3, 2, 1]
-    assert window_starts(8, 3, 2) == [0, 2, 4, 5]  # the last one ends with the volume
+    assert step_starts(8, 3, 2) == [0, 2, 4, 5]  # the last one ends with the volume
     assert covering(8, 3, 2).tolist() == [1, 1, 2, 1, 2, 2, 2, 1]
-    assert window_starts(6, 3, 3) == [0, 3]
-    assert window_starts(2, 3, 1) == window_starts(3, 3, 1) == [0]
+    assert step_starts(6, 3, 3) == [0, 3]
+    assert step_starts(2, 3, 1) == step_starts(3, 3, 1) == [0]
     assert covering(2, 3, 1).tolist() == [1, 1]
 
 

@@ -10,8 +10,9 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from distilseg.errors import UserError
+from distilseg.functional.windows import axis_windows
 from distilseg.inference.build import make_inferer
-from distilseg.inference.sliding_window import SlidingWindow, _windows
+from distilseg.inference.sliding_window import SlidingWindow
 from distilseg.types import Outputs
 
 
@@ -30,7 +31,7 @@ def test_equals_monai_where_the_windows_are_the_same() -> None:
 
 def test_gaussian_weights_by_hand() -> None:
     """Patch 8, sigma 1: voxel 5 lies 1.5 and 2.5 from the two centres."""
-    first, second = _windows(12, 8, 4, "gaussian")
+    first, second = axis_windows(12, 8, 4, "gaussian")
     a, b = math.exp(-(1.5**2) / 2), math.exp(-(2.5**2) / 2)
     assert (second.voxels.start, float(first.weight[5])) == (4, pytest.approx(a / (a + b)))
     assert float(second.weight[1]) == pytest.approx(b / (a + b))
@@ -99,14 +100,14 @@ def test_weights_and_answers_add_up_in_single_precision() -> None:
 )
 def test_windows_cover_the_axis_overlap_enough_and_sum_to_one(size: int, patch: int, overlap: float) -> None:
     (step,) = SlidingWindow((patch,), overlap).strides
-    windows = _windows(size, patch, step, "gaussian")
+    windows = axis_windows(size, patch, step, "gaussian")
     starts = [window.voxels.start for window in windows]
     assert (starts[0], windows[-1].voxels.stop) == (0, size)
     steps = [b - a for a, b in itertools.pairwise(starts)]
     assert all(patch - step >= int(patch * overlap) for step in steps)
     total = torch.zeros(size)
     for window in windows:
-        total[window.voxels] += window.weight
+        total[window.voxels] += torch.from_numpy(window.weight)
     torch.testing.assert_close(total, torch.ones(size))
 
 

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from .normalise import normalise
+from .resample import resample_linear
 
 if TYPE_CHECKING:
     from .image import Scan
     from .plan import Plan
 
-VERSION = 1  # part of every cache key: raise it when the same input would give other voxels
+VERSION = 1  # part of every cache key: raise it when the same input gives voxels that differ beyond rounding
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -186,10 +187,17 @@ def make_grid(scans: list[Scan], plan: Plan, *, case: str) -> Grid:
 
 def resample(image: Array, shape: Shape, interpolation: str = "linear") -> NDArray[np.float32]:
     """Image [*s] -> [*shape] over the same extent, "linear" or "cubic" (B-spline), borders replicated."""
-    import SimpleITK as sitk
-
-    kind = sitk.sitkBSpline if interpolation == "cubic" else sitk.sitkLinear
-    return _resample(np.ascontiguousarray(image, np.float32), shape, kind)
+    if interpolation == "linear":
+        return resample_linear(image, shape)
+    if image.shape == shape:
+        return np.ascontiguousarray(image, np.float32)
+    try:
+        import SimpleITK as sitk
+    except ImportError:
+        raise UserError(
+            "the plan asks for cubic interpolation, which SimpleITK does", "pip install SimpleITK"
+        ) from None
+    return _resample(np.ascontiguousarray(image, np.float32), shape, sitk.sitkBSpline)
 
 
 def resample_labels(classes: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:

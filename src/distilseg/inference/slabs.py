@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import UserError, unknown
+from ..functional.windows import covering, step_starts
 from .averaging import Activation, Average, check_averaging, logits_of_mean, to_average
 from .inferer import Network, logits_of
 
@@ -73,7 +74,7 @@ class Slabs:
         if image.ndim != 5:
             raise ValueError(f"slabs are cut from an image [B M I J K], this one is {list(image.shape)}")
         across, slices = 2 + self.axis, image.shape[2 + self.axis]
-        starts = window_starts(slices, self.thickness, self.stride)
+        starts = step_starts(slices, self.thickness, self.stride)
         places = [(case, start) for case in range(len(image)) for start in starts]
         total: Tensor | None = None
         for first in range(0, len(places), self.batch):
@@ -85,7 +86,7 @@ class Slabs:
             for (case, start), answer in zip(here, answers, strict=True):
                 total[case].narrow(self.axis + 1, start, answer.shape[self.axis + 1]).add_(answer)
         assert total is not None
-        counts = covering(slices, self.thickness, self.stride).to(total)
+        counts = torch.from_numpy(covering(slices, self.thickness, self.stride)).to(total)
         total /= counts.view([-1 if axis == across else 1 for axis in range(total.ndim)])
         return logits_of_mean(total, self.average, self.activation)
 
@@ -118,17 +119,3 @@ class Slabs:
             return slabs
         ends = [end for more in reversed(lacking) for end in (0, more)]
         return F.pad(slabs, ends, mode="replicate") if self.pad == "edge" else F.pad(slabs, ends)
-
-
-def window_starts(slices: int, thickness: int, stride: int) -> list[int]:
-    """Where windows of `thickness` slices start: every `stride`, the last one ends at `slices`."""
-    last = max(0, slices - thickness)
-    return [*range(0, last, stride), last]
-
-
-def covering(slices: int, thickness: int, stride: int) -> Tensor:
-    """n(z): how many windows cover each slice, [slices]; 1, 2, …, k, …, 2, 1 with stride 1."""
-    counts = torch.zeros(slices, dtype=torch.int64)
-    for start in window_starts(slices, thickness, stride):
-        counts[start : start + thickness] += 1
-    return counts

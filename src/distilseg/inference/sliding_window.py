@@ -16,7 +16,6 @@ A volume smaller than the patch is padded by replicating its edges, as the train
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -26,13 +25,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import UserError, unknown
+from ..functional.windows import AxisWindow, axis_windows, window_steps
 from .averaging import Activation, Average, check_averaging, logits_of_mean, to_average
 from .inferer import Network, logits_of
 
 Blend = Literal["gaussian", "constant"]
-
-# Far from its centre a patch still counts a little: else a corner seen by one patch alone is 0 / 0.
-_LEAST_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -77,9 +74,7 @@ class SlidingWindow:
     @property
     def strides(self) -> tuple[int, ...]:
         """Voxels from one window to the next, at most, along each axis."""
-        if self.stride is not None:
-            return tuple(self.stride)
-        return tuple(max(1, math.floor(size * (1 - self.overlap))) for size in self.patch)
+        return window_steps(self.patch, self.overlap, self.stride)
 
     @property
     def mirrored_axes(self) -> tuple[int, ...]:
@@ -96,26 +91,23 @@ class SlidingWindow:
             )
         padded, inner = _padded(image, self.patch)
         axes = [
-            _windows(size, patch, step, self.blend)
+            axis_windows(size, patch, step, self.blend)
             for size, patch, step in zip(padded.shape[2:], self.patch, self.strides, strict=True)
         ]
-        places = [
-            (case, _place(windows)) for case in range(len(image)) for windows in itertools.product(*axes)
-        ]
+        places = [(case, place) for case in range(len(image)) for place in itertools.product(*axes)]
         if len(places) == len(image):
             return self._predicted(padded, network).float()[inner]
         whole: Tensor | None = None
         for first in range(0, len(places), self.batch):
             here = places[first : first + self.batch]
-            patches = [padded[case][:, *place.voxels] for case, place in here]
+            patches = [padded[case][_box(place)] for case, place in here]
             answers = self._predicted(torch.stack(patches), network)
             logits = to_average(answers, self.average, self.activation)
             if whole is None:
                 size = (len(image), logits.shape[1], *padded.shape[2:])
                 whole = torch.zeros(size, dtype=torch.float32, device=logits.device)
             for (case, place), part in zip(here, logits, strict=True):
-                weight_P = place.weight_P().to(part.device)
-                whole[case][:, *place.voxels].addcmul_(part, weight_P)
+                whole[case][_box(place)].addcmul_(part, _weight_P(place).to(part.device))
         assert whole is not None
         return logits_of_mean(whole, self.average, self.activation)[inner]
 
@@ -140,50 +132,16 @@ class SlidingWindow:
         return total / len(flips) if len(flips) > 1 else total
 
 
-@dataclass(frozen=True, eq=False)
-class _Window:
-    """Where a patch lies along one axis."""
-
-    voxels: slice
-    weight: Tensor  # [patch] float32; over all windows of the axis they sum to 1 at every voxel
+def _box(place: Sequence[AxisWindow]) -> tuple[slice, ...]:
+    return (slice(None), *(window.voxels for window in place))
 
 
-@dataclass(frozen=True, eq=False)
-class _Place:
-    """Where a patch lies."""
-
-    voxels: tuple[slice, ...]
-    weights: tuple[Tensor, ...]  # along each axis
-
-    def weight_P(self) -> Tensor:
-        """The patch's share at each of its voxels, [*P]."""
-        product = self.weights[0]
-        for weight in self.weights[1:]:
-            product = product[..., None] * weight
-        return product
-
-
-def _place(windows: Sequence[_Window]) -> _Place:
-    return _Place(tuple(window.voxels for window in windows), tuple(window.weight for window in windows))
-
-
-def window_starts(size: int, patch: int, step: int) -> list[int]:
-    """As few evenly spaced windows along an axis of `size` >= `patch` voxels as the step allows."""
-    n = math.ceil((size - patch) / step) + 1
-    return [round(i * (size - patch) / max(n - 1, 1)) for i in range(n)]
-
-
-def _windows(size: int, patch: int, step: int, blend: Blend) -> list[_Window]:
-    starts = window_starts(size, patch, step)
-    profile = torch.ones(patch, dtype=torch.float64)
-    if blend == "gaussian":
-        distance = torch.arange(patch) - (patch - 1) / 2
-        profile = torch.exp(-0.5 * (distance / (patch / 8)).double() ** 2).clamp(min=_LEAST_WEIGHT)
-    total = torch.zeros(size, dtype=torch.float64)
-    for start in starts:
-        total[start : start + patch] += profile
-    voxels = [slice(start, start + patch) for start in starts]
-    return [_Window(place, (profile / total[place]).float()) for place in voxels]
+def _weight_P(place: Sequence[AxisWindow]) -> Tensor:
+    """A patch's share at each of its voxels, [*P]."""
+    product, *others = (torch.from_numpy(window.weight) for window in place)
+    for weight in others:
+        product = product[..., None] * weight
+    return product
 
 
 def _padded(image: Tensor, patch: Sequence[int]) -> tuple[Tensor, tuple[slice, ...]]:

@@ -1,0 +1,102 @@
+"""The network of an artefact as a function of arrays: ONNX Runtime or OpenVINO, whichever it was written for.
+
+Both run in float32 as the network was trained (a processor that could do bfloat16 is told not to), and flush
+denormal numbers, which dying activations become and processors handle many times slower. The engines set
+that mode in the thread that calls them and leave it set; so each engine has a thread of its own, and the
+arithmetic of everybody else stays exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UserError
+
+Arrays = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # [N M *P] -> [N K *P]
+Read = Callable[[str], bytes]  # a file of the artefact, whole
+
+DEVICES = {"onnx": ("auto", "cpu", "cuda"), "openvino": ("auto", "cpu", "gpu")}
+
+
+def load_engine(engine: str, read: Read, network: str, *, threads: int = 0, device: str = "auto") -> Arrays:
+    """The function behind the network file `network`, loaded once; `threads` 0 leaves them to the engine.
+
+    Raises UserError where the engine is not installed, has no such device, or cannot read the network.
+    """
+    if device not in DEVICES[engine]:
+        raise UserError(
+            f"an artefact for {engine} has no device {device!r}", f"known: {', '.join(DEVICES[engine])}"
+        )
+    load = {"onnx": _onnx, "openvino": _openvino}[engine]
+    own = ThreadPoolExecutor(1, thread_name_prefix="network")
+    run = own.submit(_loaded, load, read, network, threads, device).result()
+    return lambda windows: own.submit(run, np.ascontiguousarray(windows, np.float32)).result()
+
+
+def _loaded(load: Callable[..., Arrays], read: Read, network: str, threads: int, device: str) -> Arrays:
+    try:
+        return load(read, network, threads, device)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of the engine
+        told = " ".join(str(error).split())[:300]
+        raise UserError(f"{network} cannot be loaded ({told})", "copy or export the artefact again") from None
+
+
+def _onnx(read: Read, network: str, threads: int, device: str) -> Arrays:
+    ort = _installed("onnxruntime")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    there = ort.get_available_providers()
+    if device == "cuda" and "CUDAExecutionProvider" not in there:
+        raise UserError("this ONNX Runtime has no CUDA", "install onnxruntime-gpu, or use --device cpu")
+    provider = "CUDAExecutionProvider" if device == "cuda" else "CPUExecutionProvider"
+    session = ort.InferenceSession(read(network), options, providers=[provider])
+    name = session.get_inputs()[0].name
+
+    def run(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = session.run(None, {name: windows})[0]
+        return logits
+
+    return run
+
+
+def _openvino(read: Read, network: str, threads: int, device: str) -> Arrays:
+    ov = _installed("openvino")
+    core = ov.Core()
+    if device == "gpu" and "GPU" not in core.available_devices:
+        raise UserError("OpenVINO finds no GPU on this machine", "use --device cpu, or auto")
+    weights = network.removesuffix(".xml") + ".bin"
+    model = core.read_model(read(network), read(weights))
+    how: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    if device != "gpu":
+        how["CPU_DENORMALS_OPTIMIZATION"] = True
+        if threads:
+            how["INFERENCE_NUM_THREADS"] = threads
+    request = core.compile_model(model, "GPU" if device == "gpu" else "CPU", how).create_infer_request()
+
+    def run(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        # What comes back is a copy: the next call would overwrite the engine's own memory.
+        logits: NDArray[np.float32] = request.infer({0: windows}, share_inputs=True)[0]
+        return logits
+
+    return run
+
+
+def _installed(engine: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(engine)
+    except ImportError:
+        raise UserError(
+            f"this artefact needs {engine}, which is not installed",
+            "pip install 'distilseg[runtime]'",
+        ) from None
