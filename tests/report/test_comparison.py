@@ -240,7 +240,7 @@ def test_low_data_runs_of_one_recipe_are_two_contenders(make_run):
         for n in (5, 10)
     ]
     names = [c.name for c in compare_runs(runs).contenders]
-    assert names == ["dsd (training cases=5)", "dsd (training cases=10)"]
+    assert names == ["dsd, 5 subjects", "dsd, 10 subjects"]
 
 
 def test_budgets_tell_runs_of_one_recipe_apart(make_run):

@@ -309,7 +309,9 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _subjects(asked: Sequence[str] | None) -> list[int | str] | None:
     """Words that are numbers as numbers."""
-    return asked and [int(word) if word.removeprefix("-").isdecimal() else word for word in asked]
+    if asked is None:
+        return None
+    return [int(word) if word.removeprefix("-").isdecimal() else word for word in asked]
 
 
 def _ending(runs: Sequence[Run], *, judged: bool) -> None:
@@ -333,7 +335,7 @@ def _ending(runs: Sequence[Run], *, judged: bool) -> None:
     for size, of_size in sizes.items():
         for number, one in enumerate(of_size):
             told = [f"fold {number}"] if len(of_size) > 1 else []
-            told += [f"{size} subjects"] if len(sizes) > 1 else []
+            told += [f"{size} subject{'s' * (size != '1')}"] if len(sizes) > 1 else []
             show.say(f"the trained model{' of ' * bool(told)}{', '.join(told)}: {one.folder}")
     show.say(f"predict with it: distilseg predict {run.folder} SCAN.nii.gz PREDICTIONS")
 

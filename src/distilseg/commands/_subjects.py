@@ -14,11 +14,13 @@ Subjects = int | str | Sequence[int | str | None] | None  # 20, "all", None for 
 
 def sizes_of(subjects: Subjects) -> list[int | None]:
     """The numbers that are asked for, None for all; raises UserError for what is no number."""
-    several = isinstance(subjects, Sequence) and not isinstance(subjects, str)
-    asked = list(subjects) if several else [subjects]  # type: ignore[arg-type]
-    sizes = [None if size == "all" else size for size in asked]
-    for size in sizes:
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
+    sizes: list[int | None] = []
+    for size in [subjects] if subjects is None or isinstance(subjects, int | str) else subjects:
+        if size is None or size == "all":
+            sizes.append(None)
+        elif isinstance(size, int) and not isinstance(size, bool):
+            sizes.append(size)
+        else:
             raise UserError(
                 f"{size!r} is no number of training subjects", "give whole numbers or all, such as 20,40,all"
             )

@@ -75,14 +75,17 @@ def _different_conditions(
     for one, other in combinations(competing, 2):
         a, b = plans[one.name], plans[other.name]
         keys = ["spacing_mm", "patch", "modalities", "normalisation", "labels"]
-        if controls[other.name] != one.name and controls[one.name] != other.name:
+        unrelated = controls[other.name] != one.name and controls[one.name] != other.name
+        if unrelated:
             # What a network is shown is a question of its own where none of the two is the other's control.
             keys = [key for key in keys if key not in ("modalities", "normalisation")]
         for key in (key for key in keys if a.get(key) != b.get(key) and key in a and key in b):
             told = f" ({a[key]} and {b[key]})" if key not in ("normalisation", "labels") else ""
             yield f"{one.name} and {other.name} were planned differently: {key}{told}."
         x, y = splits[one.name], splits[other.name]
-        if x and y and x != y:
+        # Fewer of the same subjects are the question itself; the names tell how many.
+        asked = unrelated and one.subjects != other.subjects and (x < y or y < x)
+        if x and y and x != y and not asked:
             yield (
                 f"{one.name} and {other.name} were trained on different cases"
                 f" ({len(x)} and {len(y)}, {len(x & y)} shared)."

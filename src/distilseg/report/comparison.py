@@ -104,9 +104,10 @@ def compare_runs(
     """The runs' test results, each against its control.
 
     The control is `control`; or what the run's experiment.json names, if that is among `runs`; or the first
-    run. Runs that differ only in their seed count as one contender. `by="slice"` compares what slices scored;
-    still over cases, each the mean over its slices, because slices of one case are not independent. Raises
-    `UserError` for a run without test results, for an unknown metric and for runs of different datasets.
+    run, and the first of each number of training subjects where there are several of one. Runs that differ
+    only in their seed count as one contender. `by="slice"` compares what slices scored; still over cases,
+    each the mean over its slices, because slices of one case are not independent. Raises `UserError` for a
+    run without test results, for an unknown metric and for runs of different datasets.
     """
     for name in metrics or [""]:
         if name not in METRICS:
@@ -150,12 +151,23 @@ def _controls(competing: Sequence[Contender], control: Run | None) -> dict[str, 
         named: dict[str, str | None] = {}
     else:
         named = {c.name: of_folder.get(Path(c.control).name) for c in competing if c.control}
-    standards = {name for name in named.values() if name} or {competing[0].name}
-    # Whoever names no control is measured against the only one there is; of several, none would be his.
-    fallback = next(iter(standards)) if len(standards) == 1 else None
+    standards = {name for name in named.values() if name}
+    if not standards:
+        firsts = {c.subjects: c.name for c in reversed(competing)}
+        several = control is None and len(firsts) < len(competing)
+        standards = set(firsts.values()) if several else {competing[0].name}
+
+    def fallback(own: Contender) -> str | None:
+        """Whoever names no control is measured against the only one of its size, or the only one there is."""
+        alike = [c.name for c in competing if c.name in standards and c.subjects == own.subjects]
+        if len(alike) == 1:
+            return alike[0]
+        return next(iter(standards)) if len(standards) == 1 else None
+
+    found = {c.name: named.get(c.name) or fallback(c) for c in competing}
     if control is None:  # a teacher is shown what its student is not: it is no attempt to beat the control
         standards |= {name for name in teachers if name and not named.get(name)}
-    return {c.name: None if c.name in standards else named.get(c.name) or fallback for c in competing}
+    return {name: None if name in standards else other for name, other in found.items()}
 
 
 def _means_over_structures(

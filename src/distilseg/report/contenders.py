@@ -1,8 +1,9 @@
 """What is compared: the runs of one recipe and its options, read from their folders.
 
 Runs that differ in nothing but the seed, or are folds of one split, are one contender; a case's value is its
-mean over the runs that tested it. A value that is undefined or infinite (HD95 of an empty prediction, for
-instance) stays NaN here, so that it can be counted instead of being forgotten.
+mean over the runs that tested it. Those on fewer training subjects are a contender of their own, of the same
+family. A value that is undefined or infinite (HD95 of an empty prediction, for instance) stays NaN here, so
+that it can be counted instead of being forgotten.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..evaluation.by_slice import by_case
 from ..runs import Run, read_rows
 
 Values = Mapping[str, float]  # case -> value, NaN where undefined
+Group = list[tuple[Run, dict[str, Any]]]  # runs with their experiments
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Contender:
     """
 
     name: str
+    family: str  # its name without the number of training subjects
+    subjects: int | None  # patients that each run was trained on, over folds rounded; None: unknown
     recipe: str
     options: Mapping[str, Any]
     runs: tuple[Run, ...]
@@ -93,14 +97,18 @@ def contenders(runs: Sequence[Run], *, by: str = "case") -> list[Contender]:
         raise UserError(
             f"the runs are of different datasets ({told})", "compare runs of one dataset at a time"
         )
-    groups: dict[str, list[tuple[Run, dict[str, Any]]]] = {}
+    groups: dict[str, Group] = {}
     for run, experiment in described:
-        groups.setdefault(_identity(run, experiment), []).append((run, experiment))
-    names = _names([group[0] for group in groups.values()])
-    return [_contender(name, group, by) for name, group in zip(names, groups.values(), strict=True)]
+        key = _family(experiment) + _size(run, experiment)
+        groups.setdefault(key, []).append((run, experiment))
+    named = _names(list(groups.values()))
+    return [
+        _contender(name, family, subjects, group, by)
+        for (name, family, subjects), group in zip(named, groups.values(), strict=True)
+    ]
 
 
-def _contender(name: str, group: list[tuple[Run, dict[str, Any]]], by: str) -> Contender:
+def _contender(name: str, family: str, subjects: int | None, group: Group, by: str) -> Contender:
     runs = tuple(run for run, _ in group)
     first = group[0][1]
     values = [_values(run, by) for run in runs]
@@ -108,6 +116,8 @@ def _contender(name: str, group: list[tuple[Run, dict[str, Any]]], by: str) -> C
     costs = [run.read(run.cost) for run in runs if run.cost.is_file()]
     return Contender(
         name=name,
+        family=family,
+        subjects=subjects,
         recipe=str(first.get("recipe", runs[0].name)),
         options=_options(first),
         runs=runs,
@@ -189,26 +199,56 @@ def _options(experiment: Mapping[str, Any]) -> dict[str, Any]:
 SETTINGS = ("budget", "optimisation", "sampling", "validation", "weights")
 
 
-def _identity(run: Run, experiment: Mapping[str, Any]) -> str:
-    """What runs of one contender share. Folds share the number of cases; runs on fewer cases have fewer."""
+def _family(experiment: Mapping[str, Any]) -> str:
+    """What runs of one contender share, and what those of fewer training subjects share with them."""
     parts = [experiment.get(name) for name in ("recipe", "networks", *SETTINGS)]
-    return json.dumps([_options(experiment), _split_size(run), *parts], sort_keys=True, default=str)
+    return json.dumps([_options(experiment), *parts], sort_keys=True, default=str)
 
 
-def _split_size(run: Run) -> int:
+def _size(run: Run, experiment: Mapping[str, Any]) -> str:
+    """The number of subjects, where these were drawn; else that of all cases, which folds share."""
+    if (experiment.get("subjects") or {}).get("drawn"):
+        return f"{_subjects(run, experiment)} subjects"
     split = run.read(run.split) if run.split.is_file() else {}
-    return sum(len(cases) for cases in split.values() if isinstance(cases, list))
+    return f"{sum(len(cases) for cases in split.values() if isinstance(cases, list))} cases"
 
 
-def _names(firsts: list[tuple[Run, dict[str, Any]]]) -> list[str]:
-    """The recipe's name; where several share it, with the options that differ, else with the settings too."""
-    names = _told_apart(firsts, _options_told)
-    if len(set(names)) < len(names):
-        names = _told_apart(firsts, _description)
-    return [
-        f"{name} [{run.name}]" if names.count(name) > 1 else name
-        for name, (run, _) in zip(names, firsts, strict=True)
+def _subjects(run: Run, experiment: Mapping[str, Any]) -> int:
+    """How many patients it was trained on; where that is not recorded, each case counts as one."""
+    told = (experiment.get("subjects") or {}).get("training")
+    return int(told) if told is not None else len(training_cases(run))
+
+
+def _names(groups: Sequence[Group]) -> list[tuple[str, str, int | None]]:
+    """Each group's name, that of its family, and its number of training subjects.
+
+    A family is called by its recipe; where several share it, with the options that differ, else with the
+    settings too. Where the numbers of training subjects differ, each name tells its own.
+    """
+    firsts: dict[str, tuple[Run, dict[str, Any]]] = {}
+    for group in groups:
+        firsts.setdefault(_family(group[0][1]), group[0])
+    told = _told_apart(list(firsts.values()), _options_told)
+    if len(set(told)) < len(told):
+        told = _told_apart(list(firsts.values()), _description)
+    told = [
+        f"{name} [{run.name}]" if told.count(name) > 1 else name
+        for name, (run, _) in zip(told, firsts.values(), strict=True)
     ]
+    of_key = dict(zip(firsts, told, strict=True))
+    families = [of_key[_family(group[0][1])] for group in groups]
+    sizes = [round(fmean(_subjects(*one) for one in group)) or None for group in groups]
+    names = families
+    if len(set(sizes)) > 1:
+        names = [
+            f"{name}, {size} {'subject' if size == 1 else 'subjects'}" if size else name
+            for name, size in zip(families, sizes, strict=True)
+        ]
+    names = [
+        f"{name} [{group[0][0].name}]" if names.count(name) > 1 else name
+        for name, group in zip(names, groups, strict=True)
+    ]
+    return list(zip(names, families, sizes, strict=True))
 
 
 def _told_apart(
@@ -251,7 +291,7 @@ def _description(run: Run, experiment: Mapping[str, Any]) -> dict[str, Any]:
     """Everything by which two runs of one recipe may be told apart."""
     settings = [experiment.get(name) for name in SETTINGS]
     told = {key: value for part in settings if isinstance(part, Mapping) for key, value in part.items()}
-    return {**_options_told(run, experiment), **told, "training cases": len(training_cases(run))}
+    return {**_options_told(run, experiment), **told}
 
 
 def training_cases(run: Run) -> set[str]:

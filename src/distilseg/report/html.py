@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..files import write_text
 from ..runs import Run
-from . import curves, figures, overlays, words
+from . import curves, figures, overlays, sizes, words
 from .bubbles import bubbles
 from .cautions import leaks
 from .comparison import MEAN, Comparison, compare_runs
@@ -70,12 +70,13 @@ def render(
         modalities=_modalities(comparison),
         unseen=all(seen_cases(r) for c in comparison.contenders for r in c.runs)
         and not list(leaks(comparison.contenders)),
-        training=len(training_cases(first)),
+        trained_on=_trained_on(comparison),
         evaluation=evaluation(first),
         versions=_versions(experiment),
         devices=_devices(comparison),
         cards=_cards(comparison),
         notes=notes,
+        by_subjects=sizes.title(comparison) if comparison.metrics else "",
         folds=fold_scores(comparison),
         costs=[(c, words.costs(c)) for c in comparison.contenders],
         listed=_listed(comparison),
@@ -104,6 +105,15 @@ def _modalities(comparison: Comparison) -> str:
     return "; ".join(f"{what} ({', '.join(names)})" for what, names in shown.items() if what)
 
 
+def _trained_on(comparison: Comparison) -> str:
+    """How many cases the runs were trained on; how many subjects, where these differ."""
+    numbers = sorted({c.subjects for c in comparison.contenders if c.subjects})
+    if len(numbers) > 1:
+        return f"{', '.join(map(str, numbers[:-1]))} or {numbers[-1]} subjects trained on"
+    cases = len(training_cases(comparison.contenders[0].runs[0]))
+    return f"{cases} trained on" if cases else ""
+
+
 @functools.cache
 def _template() -> Template:
     import jinja2
@@ -128,6 +138,7 @@ def _figures(comparison: Comparison) -> dict[str, Any]:
         "distributions": Markup(figures.distributions(comparison)),
         "overlays": Markup(overlays.overlays(comparison)),
         "validation": Markup(curves.validation_curves(comparison)),
+        "subjects": Markup(sizes.size_curves(comparison)),
         "losses": Markup(curves.loss_curves(comparison)),
         "cost": Markup(figures.cost_bars(comparison)),
         "bubbles": Markup(bubbles(comparison)),

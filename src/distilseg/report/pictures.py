@@ -9,6 +9,7 @@ from ..files import write_text
 from . import curves, figures, overlays
 from .bubbles import bubbles
 from .comparison import Comparison
+from .sizes import size_curves
 
 # The colours of the page on white paper, where a figure stands alone; see report.html.j2.
 PAPER = {
@@ -24,7 +25,7 @@ PAPER = {
 def write_pictures(comparison: Comparison, folder: Path | str) -> list[Path]:
     """Writes every figure that has something to show into `folder`; returns the files.
 
-    every-case.svg, slices.svg, validation.svg, losses.svg, cost.svg, quality-and-size.svg, and
+    every-case.svg, subjects.svg, slices.svg, validation.svg, losses.svg, cost.svg, quality-and-size.svg and
     differences.svg (where several contenders have a control: differences-NAME.svg).
     """
     students = [c.name for c in comparison.contenders if comparison.controls[c.name]]
@@ -32,6 +33,7 @@ def write_pictures(comparison: Comparison, folder: Path | str) -> list[Path]:
         "every-case": figures.distributions(comparison),
         "slices": overlays.overlays(comparison),
         "validation": curves.validation_curves(comparison),
+        "subjects": size_curves(comparison),
         "losses": curves.loss_curves(comparison),
         "cost": figures.cost_bars(comparison),
         "quality-and-size": bubbles(comparison),

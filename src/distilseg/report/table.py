@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..runs import write_rows
-from . import folds, words
+from . import folds, sizes, words
 from .comparison import Comparison
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     console.print(result_table(comparison))
     if folds.has_folds(comparison):
         console.print(fold_table(comparison))
+    if comparison.metrics and sizes.families(comparison):
+        console.print(size_table(comparison))
     console.print(cost_table(comparison))
     for sentence in words.verdicts(comparison):
         console.print(Text(sentence, style="bold"))
@@ -91,6 +93,40 @@ def fold_table(comparison: Comparison) -> Table:
     return table
 
 
+def size_table(comparison: Comparison) -> Table:
+    """The mean over structures: a row per number of training subjects, a column per recipe."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(f"{sizes.title(comparison)}, {comparison.overall}"),
+        caption="mean and 95 % bootstrap interval over test cases; under it the difference from the control",
+        header_style="bold",
+        title_justify="left",
+        caption_justify="left",
+    )
+    found = sizes.families(comparison)
+    table.add_column("subjects", justify="right")
+    for family in found:
+        table.add_column(Text(family), justify="right")
+    metric = comparison.metrics[0]
+    for n in sizes.numbers(found):
+        cells = []
+        for members in found.values():
+            contender = next((c for c in members if c.subjects == n), None)
+            key = (contender.name, comparison.overall, metric.name) if contender else ("", "", "")
+            score = comparison.scores.get(key)
+            cell = Text(words.MISSING)
+            if score:
+                told = words.interval(score.interval, metric, sign=False)
+                cell = Text(f"{words.number(score.mean, metric.decimals)} [{told}]")
+            if comparison.controls.get(key[0]):
+                cell = Text("\n").join([cell, _change(comparison, *key)])
+            cells.append(cell)
+        table.add_row(str(n), *cells)
+    return table
+
+
 def cost_table(comparison: Comparison) -> Table:
     """Parameters, GFLOPs, seconds a case, peak memory; and the training budget that was spent."""
     from rich.table import Table
@@ -121,6 +157,7 @@ def csv_rows(comparison: Comparison) -> list[dict[str, Any]]:
         rows.append(
             {
                 "run": name,
+                "training_subjects": contender.subjects or "",
                 "structure": structure,
                 "metric": metric,
                 "mean": _plain(score.mean),

@@ -172,6 +172,9 @@ def train_command(contender: Contender, experiment: Mapping[str, Any]) -> str:
             words += [f"--{flag}", ",".join(_word(item) for item in value)]
         else:
             words += [f"--{flag}", _word(value)]
+    subjects = experiment.get("subjects") or {}
+    if subjects.get("drawn"):
+        words += ["--subjects", str(subjects["training"])]
     if experiment.get("seed") is not None:
         words += ["--seed", str(experiment["seed"])]
     return shlex.join(words)
