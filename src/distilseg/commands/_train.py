@@ -100,7 +100,8 @@ def train(
             if evaluate and one.study.split.test and is_main_process():
                 own = one.networks["student"].name
                 judge(run, one.study.dataset, empty=one.empty, device=machine.device, trust=own)
-            if one.study.split.test == study.split.test:  # a teacher of another dataset is not compared
+            # A teacher of another dataset is not compared.
+            if (one.study.dataset.folder, one.study.split.test) == (study.dataset.folder, study.split.test):
                 made.append(run)
         if experiment.views and is_main_process():
             of_views = made[-1 - len(experiment.views) :]

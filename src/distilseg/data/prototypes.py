@@ -13,7 +13,7 @@ it can be given away where the scans cannot.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -138,11 +138,31 @@ def match_classes(
 ) -> Matched:
     """Rows, and of logits columns too, in the order of the student's `classes`.
 
-    `class_map`: name of a student's class -> name of a prototype's; classes that it does not name take no
-    part, but the background, class 0 of both, does. Without a map the names must be the same, and UserError
-    lists both where they are not.
+    Which belong together says `pair_classes`.
     """
     own, theirs = list(classes), list(prototypes.classes)
+    pairs = pair_classes(prototypes.classes, classes, class_map)
+    named = [name for name in own if name in pairs]
+    rows = [theirs.index(pairs[name]) for name in named]
+    indices = tuple(own.index(name) for name in named)
+    values = prototypes.values_KC[rows]
+    of_logits = prototypes.feature == "logits"
+    return Matched(
+        values[:, rows] if of_logits else values,
+        prototypes.valid_K[rows],
+        indices,
+        indices if of_logits else None,
+    )
+
+
+def pair_classes(
+    theirs: Sequence[str], own: Sequence[str], class_map: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Name of a student's class -> name of the prototypes' or their teacher's.
+
+    As `class_map` says; classes that it does not name take no part, but the background, class 0 of both,
+    does. Without a map the names must be the same, and UserError lists both where they are not.
+    """
     if class_map is None:
         if sorted(own) != sorted(theirs):
             raise UserError(
@@ -163,14 +183,4 @@ def match_classes(
             f"class_map gives several classes the same prototype ({said})",
             "name each class of the prototypes once",
         )
-    named = [name for name in own if name in pairs]
-    rows = [theirs.index(pairs[name]) for name in named]
-    indices = tuple(own.index(name) for name in named)
-    values = prototypes.values_KC[rows]
-    of_logits = prototypes.feature == "logits"
-    return Matched(
-        values[:, rows] if of_logits else values,
-        prototypes.valid_K[rows],
-        indices,
-        indices if of_logits else None,
-    )
+    return pairs

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ..data.slices import sliced
 from ..training.experiment import Experiment, FeatureShapes, Study
 from .kd_net import kd_net
-from .prototype_distillation import BETA, prototype_method, prototypes_from
+from .prototype_distillation import BETA
+from .prototype_source import prototype_method, prototypes_from
 from .teach_former import STUDENT, T1, T2, T3, Options, TeacherOutputs, teach_former_2d
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def prototype_kd_net(
     study: Study,
     *,
     data_3d: str | None = None,
-    prototypes: str | None = None,
+    plan_3d: str | None = None,
     split_3d: str | None = None,
+    prototypes: str | None = None,
     student_sees: Sequence[str] = (),
     network: str = "kd_net",
     network_options: Options = None,
@@ -51,8 +53,9 @@ def prototype_kd_net(
     """KD-Net on slices, with the prototypes of a 3D teacher that saw other patients.
 
     data_3d: labelled volumes of other patients than the slices', whose teacher is trained first.
-    prototypes: a file of `distilseg prototypes` instead.
+    plan_3d: of `distilseg plan` for the volumes.
     split_3d: JSON lists train, validation, test of the volumes.
+    prototypes: a file of `distilseg prototypes`, in place of --data-3d.
     student_sees: the modalities of the student, such as CT; default: the first of the dataset.
     network: of the student and of its teacher of slices.
     teacher_network_3d: of the teacher of volumes.
@@ -77,8 +80,9 @@ def prototype_kd_net(
         "prototype_kd_net",
         beta,
         data_3d=data_3d,
-        prototypes=prototypes,
+        plan_3d=plan_3d,
         split_3d=split_3d,
+        prototypes=prototypes,
         teacher=teacher_network_3d,
         teacher_options=teacher_network_3d_options,
     )
@@ -88,8 +92,9 @@ def prototype_teach_former(
     study: Study,
     *,
     data_3d: str | None = None,
-    prototypes: str | None = None,
+    plan_3d: str | None = None,
     split_3d: str | None = None,
+    prototypes: str | None = None,
     teachers: Sequence[str] = (T1, T2, T3),
     student: str = STUDENT,
     student_options: Options = None,
@@ -102,8 +107,9 @@ def prototype_teach_former(
     """Teach-Former on slices, with the prototypes of a 3D teacher that saw other patients.
 
     data_3d: labelled volumes of other patients than the slices', whose teacher is trained first.
-    prototypes: a file of `distilseg prototypes` instead.
+    plan_3d: of `distilseg plan` for the volumes.
     split_3d: JSON lists train, validation, test of the volumes.
+    prototypes: a file of `distilseg prototypes`, in place of --data-3d.
     teachers: networks of slices, such as h_denseformer,swin_unetr,unetr, each trained first or found.
     student: h_denseformer_light, swin_unetr_light, ux_net or any other network.
     teacher_options: options of a teacher's network, such as unetr.feature_size=8.
@@ -124,8 +130,9 @@ def prototype_teach_former(
         "prototype_teach_former",
         beta,
         data_3d=data_3d,
-        prototypes=prototypes,
+        plan_3d=plan_3d,
         split_3d=split_3d,
+        prototypes=prototypes,
         teacher=teacher_network_3d,
         teacher_options=teacher_network_3d_options,
     )
@@ -139,15 +146,17 @@ def _with_prototypes(
     teacher: str,
     teacher_options: Options,
     data_3d: str | None,
-    prototypes: str | None,
+    plan_3d: str | None,
     split_3d: str | None,
+    prototypes: str | None,
 ) -> Experiment:
     """`plain` with both distances between prototypes beside its own terms."""
     source = prototypes_from(
         plain.study,
         data_3d=data_3d,
-        prototypes=prototypes,
+        plan_3d=plan_3d,
         split_3d=split_3d,
+        prototypes=prototypes,
         network=teacher,
         network_options=teacher_options,
         fit=FIT,
@@ -164,8 +173,9 @@ def _with_prototypes(
 
     told = {
         "data_3d": data_3d,
-        "prototypes": prototypes,
+        "plan_3d": plan_3d,
         "split_3d": split_3d,
+        "prototypes": prototypes,
         "teacher_network_3d": teacher,
         "teacher_network_3d_options": dict(teacher_options or {}),
         "beta": beta,

@@ -19,19 +19,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..data.prototypes import PrototypeFile, PrototypeReduce, load_prototypes, load_scores, match_classes
+from ..data.prototypes import PrototypeReduce, load_scores
 from ..data.slices import sliced
 from ..errors import UserError
-from ..training.experiment import Continued, Experiment, FeatureShapes, Finished, Prototypes, Study
-from ..training.studies import make_study
+from ..training.experiment import Continued, Experiment, FeatureShapes, Study
+from .prototype_source import Activation, Options, check_feature, prototype_method, prototypes_from
 from .supervised import supervised
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
-Options = Mapping[str, Any] | None
 View = Literal["axial", "coronal", "sagittal"]
-Activation = Literal["none", "softmax_after_mean", "softmax_before_mean"]
 Segmentation = Literal["squared_dice_ce", "dice_ce"]
 BETA = 0.5
 SHARE = 0.67  # 100 of 150 epochs
@@ -111,6 +109,7 @@ def prototype_distillation(
         study, network=network, network_options=network_options, segmentation=segmentation
     )
     study = alone.study
+    check_feature(alone, feature, "student")
     source = prototypes_from(
         study,
         data_3d=data_3d,
@@ -122,6 +121,9 @@ def prototype_distillation(
         network=teacher_network,
         network_options=teacher_network_options,
         seed=teacher_seed,
+        class_map=class_map,
+        activation=activation,
+        feature=feature,
         fit={
             "feature": teacher_feature,
             "reduce": reduce,
@@ -214,8 +216,10 @@ def prototype_distillation_inter(
     study: Study,
     *,
     data_3d: str | None = None,
-    prototypes: str | None = None,
+    plan_3d: str | None = None,
     split_3d: str | None = None,
+    teacher: str | None = None,
+    prototypes: str | None = None,
     network: str = "deeplab_v3",
     network_options: Options = None,
     teacher_network: str = "dynunet",
@@ -224,8 +228,10 @@ def prototype_distillation_inter(
     """Ablation: class by class alone.
 
     data_3d: labelled volumes of other patients than the slices', whose teacher is trained first.
-    prototypes: a file of `distilseg prototypes` instead.
+    plan_3d: of `distilseg plan` for the volumes.
     split_3d: JSON lists train, validation, test of the volumes.
+    teacher: a finished run of volumes, in place of --data-3d.
+    prototypes: a file of `distilseg prototypes`, in place of both.
     network: of the student: deeplab_v3, swin_unet, missformer or any other network of slices.
     teacher_network: any network of volumes.
     """
@@ -238,8 +244,10 @@ def prototype_distillation_intra(
     study: Study,
     *,
     data_3d: str | None = None,
-    prototypes: str | None = None,
+    plan_3d: str | None = None,
     split_3d: str | None = None,
+    teacher: str | None = None,
+    prototypes: str | None = None,
     network: str = "deeplab_v3",
     network_options: Options = None,
     teacher_network: str = "dynunet",
@@ -248,91 +256,16 @@ def prototype_distillation_intra(
     """Ablation: channel by channel alone.
 
     data_3d: labelled volumes of other patients than the slices', whose teacher is trained first.
-    prototypes: a file of `distilseg prototypes` instead.
+    plan_3d: of `distilseg plan` for the volumes.
     split_3d: JSON lists train, validation, test of the volumes.
+    teacher: a finished run of volumes, in place of --data-3d.
+    prototypes: a file of `distilseg prototypes`, in place of both.
     network: of the student: deeplab_v3, swin_unet, missformer or any other network of slices.
     teacher_network: any network of volumes.
     """
     options = {name: value for name, value in locals().items() if name != "study"}
     full = prototype_distillation(study, **options, inter_weight=0.0)
     return replace(full, recipe="prototype_distillation_intra")
-
-
-def prototypes_from(
-    own: Study,
-    *,
-    data_3d: str | None,
-    teacher: str | None = None,
-    prototypes: str | None,
-    layout_3d: str | None = None,
-    plan_3d: str | None = None,
-    split_3d: str | None = None,
-    network: str = "dynunet",
-    network_options: Options = None,
-    seed: int = 0,
-    fit: Mapping[str, Any],
-) -> Prototypes | Path:
-    """Where the prototypes for the study `own` come from; raises UserError unless one place is named."""
-    named = [name for name, value in _places(data_3d, teacher, prototypes).items() if value is not None]
-    if len(named) != 1:
-        raise UserError(
-            f"prototypes are asked of {' and of '.join(named) or 'nobody'}",
-            "give --data-3d with labelled volumes, --teacher with a finished run of volumes, or --prototypes"
-            " with their file",
-        )
-    if prototypes is not None:
-        load_prototypes(Path(prototypes))  # refuses now what it would refuse after the student's training
-        return Path(prototypes)
-    if teacher is not None:
-        return Prototypes(Finished(Path(teacher)), fit)
-    assert data_3d is not None
-    volumes = make_study(
-        data_3d,
-        layout=layout_3d,
-        plan=Path(plan_3d) if plan_3d else None,
-        split=Path(split_3d) if split_3d else None,
-        seed=seed,
-    )
-    _check_unpaired(own, volumes)
-    return Prototypes(supervised(volumes, network=network, network_options=network_options), fit)
-
-
-def prototype_method(
-    classes: tuple[str, ...],
-    *,
-    class_map: Mapping[str, str] | None = None,
-    activation: Activation = "none",
-    feature: str = "logits",
-    **options: Any,
-) -> Callable[[Mapping[str, FeatureShapes], PrototypeFile], Method]:
-    """Shapes and the file -> the objective of `distillation.prototypes` with these options.
-
-    Refuses a file of other classes, or of other numbers than the student's.
-    """
-
-    def method(shapes: Mapping[str, FeatureShapes], file: PrototypeFile) -> Method:
-        import torch
-
-        from ..distillation.prototypes import Prototypes as Objective
-
-        _check_numbers(file, activation, feature)
-        matched = match_classes(file, classes, class_map)
-        return Objective(
-            torch.from_numpy(matched.values_KC).float(),
-            torch.from_numpy(matched.valid_K),
-            classes=matched.classes,
-            channels=matched.channels,
-            activation=activation,
-            feature=feature,
-            student_channels=None if feature == "logits" else _channels(shapes["student"], feature),
-            **options,
-        )
-
-    return method
-
-
-def _places(data_3d: str | None, teacher: str | None, prototypes: str | None) -> dict[str, str | None]:
-    return {"--data-3d": data_3d, "--teacher": teacher, "--prototypes": prototypes}
 
 
 def _going_on(alone: Experiment, second_share: float, rate_share: float) -> Experiment:
@@ -369,42 +302,3 @@ def _scored(scores: str | None, between: Sequence[float]) -> dict[str, Any]:
             "give --scores FILE and --score-range LOWEST,HIGHEST, or neither",
         )
     return {"scores": load_scores(Path(scores)), "score_range": [float(score) for score in between]}
-
-
-def _check_unpaired(own: Study, volumes: Study) -> None:
-    """The student's patients must not be the teacher's, where both datasets are one folder."""
-    if own.dataset.folder.resolve() != volumes.dataset.folder.resolve():
-        return
-    group = {case.id: case.group for study in (own, volumes) for case in study.dataset.cases}
-    sides = [
-        {group[id] for id in (*study.split.train, *study.split.validation, *study.split.test)}
-        for study in (own, volumes)
-    ]
-    if shared := sorted(sides[0] & sides[1]):
-        raise UserError(
-            f"{len(shared)} patients of {own.dataset.folder} are in the slices and in the volumes, such as"
-            f" {shared[0]}",
-            "name other patients by --split for the slices and --split-3d for the volumes",
-        )
-
-
-def _check_numbers(file: PrototypeFile, activation: Activation, feature: str) -> None:
-    if file.softmax != (activation == "softmax_before_mean"):
-        raise UserError(
-            f"the prototypes are means of {'a softmax' if file.softmax else 'logits'}, the student's would be"
-            f" of {'logits' if file.softmax else 'a softmax'}",
-            f"take --activation {'softmax_before_mean' if file.softmax else 'none'}, or fit them anew",
-        )
-    if (file.feature == "logits") != (feature == "logits"):
-        raise UserError(
-            f"the prototypes are of the teacher's {file.feature}, the student's would be of its {feature}",
-            "take the logits of both, or a feature of both",
-        )
-
-
-def _channels(shapes: FeatureShapes, feature: str) -> int:
-    if feature not in shapes:
-        raise UserError(
-            f"the student has no feature {feature!r}", f"it has {', '.join(shapes) or 'none'}, and logits"
-        )
-    return shapes[feature][1]

@@ -31,6 +31,7 @@ class Before:
 
 def before(experiment: Experiment, make: MakeRun, machine: Machine, cache: Path | None) -> Before:
     """Finds or makes what `experiment` needs. Raises UserError for a start without weights."""
+    prototypes = _prototypes(experiment.prototypes, make, machine, cache)
     start = None
     if experiment.continues is not None:
         start = _run(experiment.continues.run, make)
@@ -42,7 +43,7 @@ def before(experiment: Experiment, make: MakeRun, machine: Machine, cache: Path 
     return Before(
         {role: _run(teacher, make) for role, teacher in experiment.teachers.items()},
         start,
-        _prototypes(experiment.prototypes, make, machine, cache),
+        prototypes,
     )
 
 

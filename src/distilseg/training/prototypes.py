@@ -65,9 +65,15 @@ def fit_prototypes(
     `score_range` (lowest, highest) these decide instead. Bad options, teachers of regions,
     cases without a label and sets without any slice raise UserError.
     """
-    axis = _axis(across, plan)
-    if reduce not in get_args(PrototypeReduce):
-        raise unknown("mean", reduce, get_args(PrototypeReduce))
+    axis, wanted = check_fit(
+        plan,
+        reduce=reduce,
+        across=across,
+        organs=organs,
+        extent=extent,
+        scores=scores,
+        score_range=score_range,
+    )
     if feature not in teacher.names:
         raise unknown("feature of the teacher", feature, teacher.names)
     if spec.classes != len(plan.classes):
@@ -76,17 +82,7 @@ def fit_prototypes(
             f" {', '.join(plan.classes)}",
             "prototypes are of classes: take a teacher that was trained on them, not on regions",
         )
-    wanted = _organs(organs, plan.classes)
-    if (scores is None) != (score_range is None):
-        raise UserError(
-            "scores and the range of scores belong together", "give both, or neither for the organs' extent"
-        )
     low, high = extent if score_range is None else score_range
-    if not (low < high if score_range else 0 <= low < high <= 1):
-        raise UserError(
-            f"the slices are to be taken from {low:g} to {high:g}",
-            "the first number is the lower; parts of the organs' extent lie between 0 and 1",
-        )
 
     def slices_of(id: str) -> NDArray[np.intp]:
         if scores is None:
@@ -131,6 +127,37 @@ def fit_prototypes(
         weights=teacher.digest,
         made_by=__version__,
     )
+
+
+def check_fit(
+    plan: Plan,
+    *,
+    reduce: PrototypeReduce = "slice_mean",
+    across: str | int = "axial",
+    organs: Sequence[str] = (),
+    extent: tuple[float, float] = (0.0, 1.0),
+    scores: Mapping[str, Sequence[float]] | None = None,
+    score_range: tuple[float, float] | None = None,
+    **others: object,
+) -> tuple[int, tuple[int, ...]]:
+    """The axis across the slices and the indices of the organs; UserError for options that cannot be.
+
+    They are those of `fit_prototypes`; the plan is enough, so that a long training may come after.
+    """
+    axis = _axis(across, plan)
+    if reduce not in get_args(PrototypeReduce):
+        raise unknown("mean", reduce, get_args(PrototypeReduce))
+    if (scores is None) != (score_range is None):
+        raise UserError(
+            "scores and the range of scores belong together", "give both, or neither for the organs' extent"
+        )
+    low, high = extent if score_range is None else score_range
+    if not (low < high if score_range else 0 <= low < high <= 1):
+        raise UserError(
+            f"the slices are to be taken from {low:g} to {high:g}",
+            "the first number is the lower; parts of the organs' extent lie between 0 and 1",
+        )
+    return axis, _organs(organs, plan.classes)
 
 
 def organ_slices(
