@@ -175,6 +175,14 @@ def train_command(contender: Contender, experiment: Mapping[str, Any]) -> str:
     subjects = experiment.get("subjects") or {}
     if subjects.get("drawn"):
         words += ["--subjects", str(subjects["training"])]
+    if drawn := isinstance(dataset, Mapping) and dataset.get("one_slice_per_subject"):
+        words += [
+            "--one-slice-per-subject",
+            "--slice-view",
+            drawn["view"],
+            "--split-seed",
+            str(drawn["seed"]),
+        ]
     if experiment.get("seed") is not None:
         words += ["--seed", str(experiment["seed"])]
     return shlex.join(words)
