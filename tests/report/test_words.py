@@ -137,3 +137,12 @@ def test_train_command_can_be_pasted(make_run):
         *("--patch", "32,32", "--minutes", "4", "--seed", "3"),
     ]
     assert "somebody" not in command
+
+
+def test_train_command_draws_the_same_slices(make_run):
+    run = make_run("dsd", {LIVER: [0.8] * 12})
+    about = run.read(run.experiment)
+    about["dataset"] = {"name": "Phantom", "one_slice_per_subject": {"view": "coronal", "seed": 3}}
+    command = words.train_command(compare_runs([run]).contenders[0], about)
+    assert "--data Phantom" in command
+    assert "--one-slice-per-subject --slice-view coronal --split-seed 3" in command
