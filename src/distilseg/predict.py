@@ -7,6 +7,7 @@ predict_files       files or folders: loads once and predicts many (`runtime/pip
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from .inference.region_export import export_regions
 from .networks.checkpoint import load_network
 from .networks.modality_encoders import any_subset
 from .runs import open_run
+from .runtime.artefact import Artefact, open_artefact
 from .runtime.label_export import restored_labels
 from .runtime.pipeline import Job, PredictSummary, Segmenter, place, predict_files, predict_jobs
 
@@ -40,6 +42,7 @@ __all__ = [
     "Predictor",
     "Segmenter",
     "load_predictor",
+    "load_torch_artefact",
     "place",
     "predict_files",
     "predict_jobs",
@@ -137,6 +140,19 @@ def load_predictor(
             "restore the plan that the run was trained with",
         )
     return Predictor(network.to(where), plan, inferer, where, answers)
+
+
+def load_torch_artefact(
+    path: Artefact | Path | str, *, device: str = "auto", trust: str | None = None
+) -> Predictor:
+    """The predictor of an artefact that was exported for torch; see `runtime.predictor` for the others."""
+    artefact = path if isinstance(path, Artefact) else open_artefact(path)
+    about, where = artefact.about, _device(device)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / about.network
+        weights.write_bytes(artefact.read(about.network))
+        network, _, _ = load_network(weights, trust=trust)
+    return Predictor(network.to(where), artefact.plan, make_inferer(about.inferer), where, about.answers)
 
 
 def _device(name: str) -> torch.device:

@@ -17,7 +17,7 @@ import typer
 
 from .. import __version__
 from ..errors import UserError, unknown
-from . import dataset, overview, prototypes, runs, start, training
+from . import dataset, overview, prototypes, runs, shipping, start, training
 from .text import examples
 
 # What the system refuses because of a path, a right or a full disk: the user's to mend, not ours.
@@ -32,6 +32,19 @@ _SYSTEM = {
     errno.ENOTDIR,
     errno.EPERM,
     errno.EROFS,
+}
+# What the extra [train] brings; predicting with an artefact needs none of it.
+_TRAINING = {
+    "einops",
+    "jinja2",
+    "lightning_fabric",
+    "matplotlib",
+    "monai",
+    "platformdirs",
+    "safetensors",
+    "scipy",
+    "SimpleITK",
+    "torch",
 }
 _REPORT = (
     "distilseg did not foresee this: please report it with the lines above, or mend them if they are yours"
@@ -59,6 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _bug()
         place = error.filename2 or error.filename or "a file"  # the second is where a new file goes
         return _refused(f"{place}: {error.strerror}; is the path right, and free?", debug)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _TRAINING:
+            return _bug()
+        return _refused(
+            f"this needs {package}, which is not installed; pip install 'distilseg[train]'", debug
+        )
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted(given)
     except Exception as error:
@@ -93,6 +113,7 @@ def _app(words: Sequence[str]) -> typer.Typer:
         ("Training", training),
         ("Training", prototypes),
         ("Runs", runs),
+        ("Runs", shipping),
         ("What there is", overview),
     ]
     for panel, module in panels:

@@ -44,6 +44,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg predict runs/DATASET/RUN FOLDER_OF_SCANS predictions --overwrite",
         "distilseg predict runs/DATASET FOLDER_OF_SCANS predictions  # for each case, the best for its scans",
         "distilseg predict RUN_AXIAL,RUN_CORONAL,RUN_SAGITTAL scan.nii.gz predictions --fuse vote",
+        "distilseg predict student.zip FOLDER_OF_SCANS predictions --threads 4  # needs no torch",
     )
     of_report = examples(
         "distilseg report runs/DATASET --out report.html",
@@ -188,7 +189,8 @@ def predict(
     run: Annotated[
         Path,
         typer.Argument(
-            help="A run folder; several by comma, as one; or a folder of runs: each case gets the best of it."
+            help="An artefact (folder or zip); a run folder, or several by comma, as one; or a folder of"
+            " runs: each case gets the best of it."
         ),
     ],
     inputs: Annotated[
@@ -201,7 +203,10 @@ def predict(
     threshold: Threshold = 0.5,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also label maps that are there.")] = False,
     weights: Weights = "best",
-    device: Device = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or mps; of an artefact cuda for ONNX, gpu for OpenVINO.")
+    ] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="0: what suits the machine.")] = 0,
     trust: Trust = None,
 ) -> None:
     """Label maps of new scans, in each scan's own space; exit 1 if some were refused."""
@@ -224,6 +229,7 @@ def predict(
             overwrite=overwrite,
             weights=weights,
             device=device,
+            threads=threads,
             trust=trust,
             progress=progress,
             say=said.append,

@@ -6,6 +6,7 @@
     train, evaluate, compare        runs, judged and compared
     prototypes                      class prototypes of a 3D network, for students of single slices
     predict, report                 label maps of new scans; the page of figures
+    export                          a run as one folder that predicts without torch
 
 Each is imported when it is asked for, so that `distilseg --help` answers at once.
 """
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ._compare import compare as compare
     from ._demo import demo as demo
     from ._evaluate import evaluate as evaluate
+    from ._export import export as export
     from ._fetch import fetch as fetch
     from ._networks import networks as networks
     from ._plan import plan as plan
@@ -34,6 +36,7 @@ __all__ = [
     "compare",
     "demo",
     "evaluate",
+    "export",
     "fetch",
     "networks",
     "plan",

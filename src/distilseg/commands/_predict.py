@@ -1,4 +1,7 @@
-"""`distilseg predict`: label maps of new scans, by a run, several as one, or the best for each case."""
+"""`distilseg predict`: label maps of new scans, by an artefact, a run, several as one, or the best for each.
+
+An artefact is predicted from where no torch is installed: what needs it is imported where it is needed.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..predict import PredictSummary, predict_files
 from ..runs import Run
-from ..students import find_students, predict_with_best
-from ..views import load_segmenter, load_views
+from ..runtime.artefact import is_artefact, open_artefact
+from ..runtime.pipeline import PredictSummary, Segmenter, predict_files
+from ..runtime.predictor import load_artefact
 
 
 def predict(
@@ -24,20 +27,39 @@ def predict(
     overwrite: bool = False,
     weights: str = "best",
     device: str = "auto",
+    threads: int = 0,
     trust: str | None = None,
     progress: Callable[[int, int], object] | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> PredictSummary:
-    """Label maps of scans, folders of scans or datasets, by the model of a run; see `predict_files`.
+    """Label maps of scans, folders of scans or datasets, by an artefact or a run; see `predict_files`.
 
+    `run` may be an artefact, a folder or a zip that `distilseg export` made: then neither torch nor MONAI is
+    needed (see `runtime.predictor.load_artefact` for `device`). `threads`: 0 is what suits the machine.
     `run` may also be a folder of runs: each case is then predicted by the best student for the scans that it
     has (`students`), `say` is told which and why, and `modality` is that of files whose name does not say it.
     Several runs, such as one for each view, answer as one: `fuse` says how ("vote", the default, "mean",
     "threshold", "organs"; see `inference.fusion`), with `threshold` where there is one.
     `trust` names the network of a file of one's own ("my_file.py:function") that the run may execute.
     """
-    told: dict[str, Any] = {"weights": weights, "device": device, "trust": trust}
     named = named_runs(run, fuse)
+    if is_artefact(named[0]):
+        if modality is not None or weights != "best" or len(named) > 1:
+            raise UserError(
+                f"{named[0]} is an artefact: one model, with its own modalities and weights",
+                "leave out --modality, --weights and other models",
+            )
+        predictor = _artefact(named[0], threads, device, trust)
+        return predict_files(predictor, inputs, out, overwrite=overwrite, progress=progress)
+
+    import torch
+
+    from ..students import find_students, predict_with_best
+    from ..views import load_segmenter, load_views
+
+    if threads:
+        torch.set_num_threads(threads)
+    told: dict[str, Any] = {"weights": weights, "device": device, "trust": trust}
     if len(named) > 1 or Run(named[0]).experiment.is_file():
         if modality is not None:
             raise UserError(
@@ -61,6 +83,19 @@ def predict(
     for case, choice in choices.items():
         say(f"{case}: {choice.student.run.name}; {choice.reason}")
     return summary
+
+
+def _artefact(path: Path, threads: int, device: str, trust: str | None) -> Segmenter:
+    artefact = open_artefact(path)
+    if artefact.about.engine != "torch":
+        return load_artefact(artefact, threads=threads, device=device)
+    import torch
+
+    from ..predict import load_torch_artefact
+
+    if threads:
+        torch.set_num_threads(threads)
+    return load_torch_artefact(artefact, device=device, trust=trust)
 
 
 def named_runs(run: Path | str | Sequence[Path | str], fuse: str | None) -> list[Path]:

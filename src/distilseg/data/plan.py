@@ -162,10 +162,17 @@ def save_plan(path: Path, plan: Plan) -> None:
 def load_plan(path: Path, fingerprint: Fingerprint | None = None) -> Plan:
     """Reads and checks a plan; an edit that makes no sense is refused in one line that names the field."""
     try:
-        plan = Plan.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        check_plan(plan, fingerprint)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"no plan at {path}", "make one with `distilseg plan`") from None
+    return plan_of(text, path, fingerprint)
+
+
+def plan_of(text: str, path: Path, fingerprint: Fingerprint | None = None) -> Plan:
+    """The plan that `text` holds; `path` is where it was, for errors."""
+    try:
+        plan = Plan.model_validate(json.loads(text))
+        check_plan(plan, fingerprint)
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not valid JSON (line {error.lineno}: {error.msg})", "repair it") from None
     except ValidationError as error:

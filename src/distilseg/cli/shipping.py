@@ -1,0 +1,71 @@
+"""export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import show
+from .text import examples
+from .text import words as listed
+
+
+def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
+    of_export = examples(
+        "distilseg export runs/DATASET/RUN",
+        "distilseg export runs/DATASET/RUN --to openvino --zip",
+        "distilseg export runs/DATASET/RUN --out student --cases case_01,case_07",
+        "distilseg predict student SCANS predictions",
+    )
+    app.command(rich_help_panel=panel, epilog=of_export)(export)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    to: Annotated[
+        str, typer.Option(help="onnx (runs anywhere), openvino (fastest on a processor) or torch.")
+    ] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="A folder, or a .zip; otherwise RUN/export/<what --to says>.")
+    ] = None,
+    zip: Annotated[bool, typer.Option("--zip", help="One file instead of a folder.")] = False,
+    cases: Annotated[
+        str | None,
+        typer.Option(help="Compared with the run on these, by comma; otherwise on up to five test cases."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Where the run's dataset lies, if it moved.")] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="The most that a logit may differ, and Dice be below 1.")
+    ] = 0.01,
+    weights: Annotated[str, typer.Option(help="best (of the validations) or last.")] = "best",
+    trust: Annotated[
+        str | None, typer.Option(help="A network of your own that may be run: file.py:function.")
+    ] = None,
+) -> None:
+    """A run as one folder or zip that predicts without torch, compared with the run on real cases."""
+    from .. import commands
+
+    with show.progress("comparing") as progress:
+        exported = commands.export(
+            run,
+            to,
+            out=out,
+            zip=zip,
+            cases=listed(cases),
+            data=data,
+            tolerance=tolerance,
+            weights=weights,
+            trust=trust,
+            progress=progress,
+        )
+    rows = [
+        (one.case, f"{one.logit_difference:.2g}", f"{one.dice:.4f}", f"{one.voxels} of {one.of_voxels}")
+        for one in exported.parity
+    ]
+    columns = ["largest difference of a logit", "least Dice", "other voxels"]
+    show.console().print(show.table(["artefact against run", *columns], rows, right=columns))
+    show.say(f"written to {exported.path}")
+    show.say(f"predict with it, no torch needed: distilseg predict {exported.path} SCANS PREDICTIONS")

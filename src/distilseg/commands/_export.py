@@ -1,0 +1,43 @@
+"""`distilseg export`: a run as one folder, or one zip, that predicts without training software."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..data.formats import read_dataset
+from ..export.artefact import Exported, export_run
+from ..export.verify import TOLERANCE
+from ..runs import Run, open_run
+
+
+def export(
+    run: Path | str | Run,
+    to: str = "onnx",
+    *,
+    out: Path | str | None = None,
+    zip: bool = False,
+    data: Path | str | None = None,
+    cases: Sequence[str] | None = None,
+    tolerance: float = TOLERANCE,
+    weights: str = "best",
+    trust: str | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Exported:
+    """An artefact of `run` for "onnx", "openvino" or "torch"; see `export.artefact.export_run`.
+
+    `out`: by default RUN/export/<to>, a folder, or with `zip` one file. `data`: where the run's dataset lies,
+    if it moved.
+    """
+    return export_run(
+        run if isinstance(run, Run) else open_run(run),
+        to,
+        None if out is None else Path(out),
+        packed=zip,
+        dataset=None if data is None else read_dataset(data),
+        cases=cases,
+        tolerance=tolerance,
+        weights=weights,
+        trust=trust,
+        progress=progress,
+    )

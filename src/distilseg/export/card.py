@@ -1,0 +1,143 @@
+"""The model card, Markdown: what a student is for, what it was measured to do, whence it comes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..data.plan import Plan
+from ..evaluation import summarise_rows
+from ..runs import Run, read_rows
+from ..runtime.artefact import Description
+from .provenance import licence_notes
+
+_METRICS = {"dice": ("Dice", 3), "iou": ("IoU", 3), "hd95": ("HD95 [mm]", 2), "nsd": ("NSD", 3)}
+_HOW = {
+    "onnx": "pip install 'distilseg[runtime]'  # NumPy, nibabel, ONNX Runtime, OpenVINO; no torch",
+    "openvino": "pip install 'distilseg[runtime]'  # NumPy, nibabel, ONNX Runtime, OpenVINO; no torch",
+    "torch": "pip install 'distilseg[train]'",
+}
+
+
+def model_card(run: Run, about: Description, plan: Plan) -> str:
+    """The card of an artefact whose description is complete."""
+    parts = [
+        f"# {about.name}",
+        f"Segments {_structures(plan)} in {_scans(plan)}. Made with distilseg, exported for {about.target}.",
+        _section("Use", [f"```\n{_HOW[about.engine]}\ndistilseg predict THIS_FOLDER SCANS PREDICTIONS\n```"]),
+        _section("What it takes and gives", _inside(plan)),
+        _section("Measured", _measured(run)),
+        _section("Equal to the run it was exported from", [_parity(about.parity)]),
+        _section("Where it comes from", _origin(about.made)),
+        _section("Licences", _list(licence_notes(about.made))),
+        _section("Limits", _LIMITS),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+_LIMITS = [
+    "Measured on the test cases of one dataset and nothing else: judge it on scans of your own scanners"
+    " before you rely on it (`distilseg evaluate REFERENCES PREDICTIONS`). Not a medical device."
+]
+
+
+def _structures(plan: Plan) -> str:
+    names = list(plan.regions) or [name for value, name in sorted(plan.labels.items()) if value]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _scans(plan: Plan) -> str:
+    return plan.modalities[0] if len(plan.modalities) == 1 else f"{len(plan.modalities)} scans a case"
+
+
+def _inside(plan: Plan) -> list[str]:
+    spacing = " x ".join(f"{mm:g}" for mm in plan.spacing_mm)
+    scaled = ", ".join(f"{name} by {how.kind}" for name, how in plan.normalisation.items())
+    labels = ", ".join(f"{value} {name}" for value, name in sorted(plan.labels.items()))
+    order = ", ".join(f"{name} (_{n:04d})" for n, name in enumerate(plan.modalities))
+    return _list(
+        [
+            f"scans in this order: {order}; NIfTI, or NRRD and MetaImage where SimpleITK is installed",
+            f"turned to {plan.orientation}, resampled to {spacing} mm ({plan.interpolation}),"
+            f" cropped: {plan.crop}, scaled: {scaled}",
+            f"label maps in the scan's own space, values: {labels}",
+        ]
+    )
+
+
+def _measured(run: Run) -> list[str]:
+    rows = read_rows(run.metrics)
+    if not rows:
+        return ["Not judged: no test case was predicted before the export (`distilseg evaluate RUN`)."]
+    summary = summarise_rows(rows)
+    cells = {(row["label"], row["metric"]): row for row in summary}
+    shown = {name: told for name, told in _METRICS.items() if any(row["metric"] == name for row in summary)}
+    table = [["structure", *(title for title, _ in shown.values())]]
+    for label in dict.fromkeys(row["label"] for row in summary):
+        scores = [_score(cells.get((label, name)), decimals) for name, (_, decimals) in shown.items()]
+        table.append([label, *scores])
+    cases = len({row["case"] for row in rows})
+    lines = [f"On {cases} test cases of the run; mean ± standard deviation over cases.", _table(table)]
+    return [*lines, _cost(run.read(run.cost))] if run.cost.is_file() else lines
+
+
+def _score(row: Mapping[str, Any] | None, decimals: int) -> str:
+    if row is None or not row["n"]:
+        return "undefined"
+    spread = "" if math.isnan(row["std"]) else f" ± {row['std']:.{decimals}f}"
+    left_out = f" ({row['n_excluded']} undefined)" if row["n_excluded"] else ""
+    return f"{row['mean']:.{decimals}f}{spread}{left_out}"
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    memory = cost.get("peak_memory_bytes")
+    return (
+        f"In torch: {cost['parameters']:,} parameters, {cost['multiply_accumulates'] / 1e9:.2f} GMAC a patch"
+        f" of {'x'.join(map(str, cost['counted_on'][2:]))}, {cost['seconds_per_case']:.2f} s a case"
+        f" ({cost['device']}, {cost['threads']} threads, {cost['processor']})"
+        + (f", peak memory {memory / 1e9:.2f} GB." if memory else ".")
+    )
+
+
+def _parity(parity: Mapping[str, Any]) -> str:
+    return (
+        f"On {parity['cases']} real cases, from the files on: no logit differs by more than"
+        f" {parity['largest_logit_difference']:.2g}, the least Dice between the two label maps is"
+        f" {parity['least_dice']:.4f}, {parity['voxels_that_differ']} of {parity['of_voxels']:,} voxels have"
+        f" another label (tolerance {parity['tolerance']:g})."
+    )
+
+
+def _origin(made: Mapping[str, Any]) -> list[str]:
+    network, data = made["network"], made["dataset"]
+    taught = [f"teacher {t['role']}: run `{t['run']}`, on {t['dataset']['name']}" for t in made["teachers"]]
+    lines = [
+        f"recipe `{made['recipe']}` on {data['name']}, run `{made['run']}`, seed {made['seed']}",
+        f"network `{network['name']}` with {network['options'] or 'its defaults'}",
+        *taught,
+        *([f"training went on from the run `{made['continues']}`"] if made["continues"] else []),
+        f"weights `{made['weights']['of']}`, SHA-256 {made['weights']['sha256']}",
+        f"exported with {', '.join(f'{name} {version}' for name, version in made['exported_with'].items())}",
+    ]
+    return _list(lines)
+
+
+def _section(title: str, parts: Sequence[str]) -> str:
+    return "\n\n".join([f"## {title}", *parts])
+
+
+def _list(lines: Sequence[str]) -> list[str]:
+    return ["\n".join(f"- {line}" for line in lines)]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = ([" | ".join(row)] for row in rows)
+    rule = " | ".join(["---", *["---:"] * (len(rows[0]) - 1)])
+    return "\n".join(f"| {line} |" for (line,) in [head, [rule], *body])
+
+
+def write_card(path: Path, run: Run, about: Description, plan: Plan) -> None:
+    """Writes the card to `path`."""
+    path.write_text(model_card(run, about, plan), encoding="utf-8")

@@ -1,0 +1,102 @@
+"""Whence a student comes: its run, its data, its teachers and theirs, licences, versions, digests.
+
+An artefact is handed on, so what it says stays free of the machine that made it: of a path only the last
+part is kept, and cases are not named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..runs import Run
+
+NOT_STATED = "not stated by the dataset"
+_ENGINES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino")
+
+
+def provenance(run: Run, weights: Path) -> dict[str, Any]:
+    """What artefact.json holds as `made`."""
+    about = run.read(run.experiment)
+    status = run.read(run.status) if run.finished else {}
+    return {
+        **_of(run, about),
+        "options": _without_paths(about.get("asked", about.get("options", {}))),
+        "seed": about.get("seed"),
+        "steps": status.get("steps"),
+        "network": _without_paths(about["networks"]["student"]),
+        "weights": {"of": weights.stem, "sha256": file_digest(weights)},
+        "teachers": [_teacher(run, role, name) for role, name in about.get("teachers", {}).items()],
+        "continues": about.get("continues"),
+        "prototypes": _without_paths(about.get("prototypes")),
+        "trained_with": about.get("versions", {}),
+        "exported_with": {"distilseg": __version__, **_versions()},
+    }
+
+
+def licence_notes(made: Mapping[str, Any]) -> list[str]:
+    """A line for each source of which somebody may hold rights: data, teachers, first weights."""
+    notes = [f"data: {_licence(made['dataset'])}"]
+    notes += [f"teacher {t['role']}, {t['run']}: {_licence(t['dataset'])}" for t in made["teachers"]]
+    if start := made["network"].get("options", {}).get("imagenet"):
+        notes.append(f"training began from the weights {start}: see the licence they came with")
+    if of := made.get("prototypes"):
+        notes.append(f"prototypes: of a teacher trained on {of.get('dataset', 'another dataset')}")
+    return notes
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _of(run: Run, about: Mapping[str, Any]) -> dict[str, Any]:
+    data = about["dataset"]
+    return {
+        "run": run.name,
+        "recipe": Path(about["recipe"]).name,
+        "dataset": {name: data.get(name) or NOT_STATED for name in ("name", "licence", "reference")},
+    }
+
+
+def _teacher(run: Run, role: str, name: str) -> dict[str, Any]:
+    """What a teacher's own run says, where it lies beside the student's or beside another dataset's runs."""
+    unknown = {"name": NOT_STATED, "licence": NOT_STATED, "reference": NOT_STATED}
+    beside = [run.folder.parent / name, *sorted(run.folder.parent.parent.glob(f"*/{name}"))]
+    for teacher in map(Run, beside):
+        if teacher.experiment.is_file():
+            about = teacher.read(teacher.experiment)
+            network = _without_paths(about["networks"]["student"])
+            digest = file_digest(teacher.best) if teacher.best.is_file() else None
+            return {"role": role, **_of(teacher, about), "network": network, "weights_sha256": digest}
+    return {"role": role, "run": name, "recipe": None, "dataset": unknown, "network": None}
+
+
+def _licence(dataset: Mapping[str, Any]) -> str:
+    return f"{dataset['name']}, licence: {dataset['licence']}, reference: {dataset['reference']}"
+
+
+def _without_paths(value: Any) -> Any:
+    """Plain values; of text that is a path from the root, its last part."""
+    if isinstance(value, Mapping):
+        return {name: _without_paths(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_paths(inner) for inner in value]
+    return (
+        Path(value).name if isinstance(value, str) and Path(value.partition(":")[0]).is_absolute() else value
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in _ENGINES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

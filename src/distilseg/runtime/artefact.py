@@ -1,0 +1,129 @@
+"""The artefact: one folder, or one zip, with all that a prediction needs and whence it comes.
+
+    artefact.json     what this is: engine, inferer, provenance, parity, a digest of each file below
+    plan.json         how scans are prepared, the modalities in their order, the labels
+    network.*         ONNX; OpenVINO's .xml and .bin; or safetensors
+    README.md         the model card, for people
+
+Nothing is executed, nothing unpacked, and a file that is not the one that was exported is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..data.plan import Plan, plan_of
+from ..errors import UserError
+
+DESCRIPTION, PLAN, CARD = "artefact.json", "plan.json", "README.md"
+_AGAIN = "copy it again, or export the run again"
+
+
+class Description(BaseModel):
+    """What artefact.json holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    name: str  # the run's
+    target: str  # what was asked of `distilseg export --to`
+    engine: Literal["onnx", "openvino", "torch"]  # what runs the network
+    network: str  # its file
+    answers: Literal["classes", "regions"]  # what the logits are of
+    inferer: dict[str, Any]  # how a volume is cut and put together, as in experiment.json
+    made: dict[str, Any]  # recipe, data, teachers, licences, versions
+    parity: dict[str, Any] = {}  # how far it is from the run, on how many cases
+    files: dict[str, str]  # file -> SHA-256
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """An artefact that was opened: its description and plan, and its files as bytes."""
+
+    path: Path
+    about: Description
+    plan: Plan
+    _read: Callable[[str], bytes]
+
+    def read(self, name: str) -> bytes:
+        """A file of it, whole; raises UserError where it is missing or not the one that was exported."""
+        return _checked(self.path, self._read, name, self.about.files)
+
+
+def is_artefact(path: Path | str) -> bool:
+    """Whether `path` is meant as an artefact: a folder with an artefact.json, or a zip."""
+    path = Path(path)
+    return (path / DESCRIPTION).is_file() or (path.suffix.lower() == ".zip" and not path.is_dir())
+
+
+def open_artefact(path: Path | str) -> Artefact:
+    """Reads the description and the plan; raises UserError, in one line, for what is no whole artefact."""
+    path = Path(path)
+    read = _files_of(path)
+    try:
+        about = Description.model_validate(json.loads(read(DESCRIPTION)))
+    except KeyError:
+        raise UserError(
+            f"{path} is no artefact (no {DESCRIPTION} in it)", "make one: distilseg export RUN"
+        ) from None
+    except ValidationError as error:
+        fix = "is it of a newer distilseg? export the run again"
+        raise UserError(f"{path}: {DESCRIPTION} makes no sense ({_first(error)})", fix) from None
+    except ValueError:
+        raise UserError(f"{path}: {DESCRIPTION} is damaged", _AGAIN) from None
+    plan = _checked(path, read, PLAN, about.files).decode("utf-8")
+    return Artefact(path, about, plan_of(plan, path / PLAN), read)
+
+
+def digest(content: bytes) -> str:
+    """What `files` holds of a file."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _checked(path: Path, read: Callable[[str], bytes], name: str, files: dict[str, str]) -> bytes:
+    try:
+        content = read(name)
+    except KeyError:
+        raise UserError(f"{path} lacks {name}", _AGAIN) from None
+    if digest(content) != files.get(name):
+        raise UserError(f"{path}: {name} is not what was exported (its SHA-256 differs)", _AGAIN)
+    return content
+
+
+def _files_of(path: Path) -> Callable[[str], bytes]:
+    """A function that reads a file of the artefact at `path`; KeyError where there is none of that name."""
+    if path.is_dir():
+
+        def from_folder(name: str) -> bytes:
+            if not (path / name).is_file():
+                raise KeyError(name)
+            return (path / name).read_bytes()
+
+        return from_folder
+    if not path.is_file():
+        raise UserError(f"there is no artefact {path}", "make one: distilseg export RUN")
+
+    def from_zip(name: str) -> bytes:
+        try:
+            with zipfile.ZipFile(path) as packed:
+                inside = next((n for n in packed.namelist() if n.rpartition("/")[2] == name), None)
+                if inside is None:
+                    raise KeyError(name)
+                return packed.read(inside)
+        except (zipfile.BadZipFile, OSError, EOFError) as error:
+            raise UserError(f"{path} is no whole zip ({error})", _AGAIN) from None
+
+    return from_zip
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"

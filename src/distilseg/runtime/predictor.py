@@ -1,0 +1,77 @@
+"""An artefact in memory: scans in, label maps out, and no torch on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.image import Scan
+from ..data.plan import Plan
+from ..data.preprocess import Grid, Preprocessed, preprocess
+from ..errors import UserError
+from .artefact import Artefact, open_artefact
+from .engine import Arrays, load_engine
+from .inferers import Inferer, make_inferer
+from .label_export import export_labels, export_regions, restored_labels
+
+
+@dataclass(frozen=True, eq=False)
+class ArtefactPredictor:
+    """A network with everything needed to segment a scan, as `distilseg.predict.Predictor` in torch."""
+
+    network: Arrays
+    plan: Plan
+    inferer: Inferer
+    answers: str = "classes"  # what the logits are of: the plan's classes or its regions
+    threads: int = 0  # for the label maps; 0: as many as there are processors, up to 8
+
+    def segment(self, scans: Mapping[str, Scan], *, case: str) -> NDArray[np.unsignedinteger[Any]]:
+        """Label values [I J K] on the grid of `scans` (by modality). Raises `UserError`, naming the case."""
+        prepared = self.prepare(scans, case=case)
+        return self.labels(self.logits(prepared.image, case=case), prepared.grid)
+
+    def prepare(self, scans: Mapping[str, Scan], *, case: str) -> Preprocessed:
+        """What the network is shown, and the grid that leads back."""
+        return preprocess(scans, None, self.plan, case=case)
+
+    def logits(self, image: NDArray[np.float32], *, case: str = "") -> NDArray[np.float32]:
+        """Logits [K *S] of a prepared image [M *S]."""
+        logits = self.inferer(image, self.network)
+        if not (np.isfinite(logits.min()) and np.isfinite(logits.max())):
+            raise UserError(
+                f"case {case}: the network answers with NaN or infinite logits",
+                "does the scan hold absurd intensities? `distilseg check` says",
+            )
+        return logits
+
+    def labels(self, logits: NDArray[np.float32], grid: Grid) -> NDArray[np.unsignedinteger[Any]]:
+        """Label values [I J K] on the original grid, in the smallest unsigned type, from logits [K *S]."""
+        if self.answers == "regions":
+            paints = self.plan.paints
+            exported = export_regions(logits, grid.cropped_shape, paints, threads=self.threads)
+        else:
+            exported = export_labels(logits, grid.cropped_shape, threads=self.threads)
+        return restored_labels(exported, grid, self.plan)
+
+
+def load_artefact(
+    path: Artefact | Path | str, *, threads: int = 0, device: str = "auto"
+) -> ArtefactPredictor:
+    """The predictor of an artefact for ONNX Runtime or OpenVINO, a folder or a zip.
+
+    `threads`: of the network and of the label maps, 0 for what suits the machine. `device`: "auto" and "cpu"
+    are the processor; "cuda" is for ONNX, "gpu" for OpenVINO. Raises UserError for an artefact that is
+    damaged, an engine that is not installed, or one written for torch (`distilseg.predict` loads those).
+    """
+    artefact = path if isinstance(path, Artefact) else open_artefact(path)
+    about = artefact.about
+    if about.engine == "torch":
+        raise UserError(f"{artefact.path} was exported for torch", "export it --to onnx or openvino")
+    inferer = make_inferer(about.inferer)
+    network = load_engine(about.engine, artefact.read, about.network, threads=threads, device=device)
+    return ArtefactPredictor(network, artefact.plan, inferer, about.answers, threads)
