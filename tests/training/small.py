@@ -8,8 +8,8 @@ from typing import Any
 
 from distilseg.data.formats import read_dataset
 from distilseg.data.phantom import write_phantom
-from distilseg.data.plan import Normalisation, Plan
-from distilseg.data.splits import Split
+from distilseg.data.plan import Normalisation, Plan, save_plan
+from distilseg.data.splits import Split, save_split
 from distilseg.distillation.method import Method
 from distilseg.networks.build import build
 from distilseg.networks.features import feature_shapes
@@ -49,6 +49,18 @@ def small_study(
     )
     ids = tuple(case.id for case in dataset.cases)
     return Study(dataset, plan, Split(ids[:3], ids[3:4], ids[4:]), seed)
+
+
+def other_volumes(folder: Path, study: Study) -> dict[str, str]:
+    """Options that name four volumes of other phantoms below `folder`, prepared as those of `study` are."""
+    data, plan, split = folder / "volumes", folder / "plan_3d.json", folder / "split_3d.json"
+    write_phantom(
+        data, cases=4, shape=(20, 20, 20), spacing_mm=(1, 1, 1), seed=1, modalities=study.plan.modalities
+    )
+    save_plan(plan, study.plan)
+    ids = tuple(case.id for case in read_dataset(data).cases)
+    save_split(split, Split(ids[:2], ids[2:3], ids[3:]))
+    return {"data_3d": str(data), "plan_3d": str(plan), "split_3d": str(split)}
 
 
 def of_tokens(study: Study) -> Study:
