@@ -10,6 +10,8 @@ from rich.console import Console
 
 from distilseg.report import compare_runs, csv_rows, print_comparison, render, write_pictures
 from distilseg.report.comparison import Comparison
+from distilseg.report.drawing import PALETTE
+from distilseg.report.figures import colours
 from distilseg.report.sizes import families, numbers, size_curves
 
 from .conftest import CASES, MakeRun
@@ -83,7 +85,7 @@ def test_what_is_not_recorded_is_counted_by_case(make_run: MakeRun) -> None:
     comparison = compare_runs(
         [make_run(name, {LIVER: dice(2)}, recipe="a", **about) for name, about in (("x", old), ("y", new))]
     )
-    assert [c.name for c in comparison.contenders] == ["a, 4 subjects", "a, 1 subject"]
+    assert [c.name for c in comparison.contenders] == ["a, 1 subject", "a, 4 subjects"]
 
 
 def test_options_tell_families_apart_and_numbers_their_members(make_run: MakeRun) -> None:
@@ -141,7 +143,8 @@ def test_told_in_the_terminal_in_csv_and_on_the_page(make_run: MakeRun, tmp_path
     assert subjects["dsd, 16 subjects"] == 16
 
     page = render(comparison)
-    assert "2, 4 or 16 subjects trained on" in page
+    assert "dsd with 2, 4 or 16 subjects, on Phantom" in page
+    assert "trained on 2, 4 or 16 subjects" in page
     assert 'id="subjects"' in page
     assert "--subjects 4" in page
     assert "--subjects 16" not in page  # those are all that there are
@@ -161,3 +164,22 @@ def test_nothing_is_drawn_where_the_number_is_one(make_run: MakeRun) -> None:
     assert size_curves(comparison) == ""
     assert 'id="subjects"' not in render(comparison)
     assert [c.name for c in comparison.contenders] == ["a", "b"]
+
+
+def test_colours_are_of_families_paler_for_fewer(make_run: MakeRun) -> None:
+    tints = colours(low_data(make_run))
+    assert tints["supervised, 16 subjects"] == PALETTE[0]
+    assert tints["dsd, 16 subjects"] == PALETTE[1]
+    reds = [int(tints[f"dsd, {n} subjects"][1:3], 16) for n in SIZES]
+    assert reds == sorted(reds, reverse=True)
+    assert len(set(tints.values())) == 2 * len(SIZES)
+
+
+def test_the_control_of_the_same_number_is_told_without_it(make_run: MakeRun) -> None:
+    comparison = low_data(make_run)
+    assert comparison.control_told("dsd, 4 subjects") == "supervised"
+    assert comparison.control_told("supervised, 4 subjects") is None
+    assert [c.subjects for c in comparison.contenders] == [2, 2, 4, 4, 16, 16]
+    runs = [run for c in comparison.contenders for run in c.runs]
+    against = compare_runs(runs, control=runs[0])
+    assert against.control_told("dsd, 4 subjects") == "supervised, 2 subjects"

@@ -89,6 +89,13 @@ class Comparison:
         dataset = run.read(run.experiment).get("dataset")
         return dataset if isinstance(dataset, Mapping) else {"name": dataset or "unknown"}
 
+    def control_told(self, name: str) -> str | None:
+        """The control of the contender `name`, without its number of training subjects where both have it."""
+        control = self.controls[name]
+        if control is None or self.contender(control).subjects != self.contender(name).subjects:
+            return control
+        return self.contender(control).family
+
     def contender(self, name: str) -> Contender:
         """The contender that the tables call `name`."""
         return next(contender for contender in self.contenders if contender.name == name)
@@ -114,6 +121,8 @@ def compare_runs(
             raise unknown("metric", name, METRICS)
     competing = contenders([*([control] if control else []), *runs], by=by)
     controls = _controls(competing, control)
+    if len({c.family for c in competing}) < len(competing):  # the low-data regime: few subjects first
+        competing.sort(key=lambda c: c.subjects or 0)
     cases = tuple(sorted({case for c in competing for case in c.cases}, key=natural))
     found = {metric for c in competing for _, metric in c.values}
     chosen = tuple(METRICS[name] for name in metrics if name in found)

@@ -20,9 +20,25 @@ MOST_COLUMNS = 4  # panels beside each other
 
 
 def colours(comparison: Comparison) -> dict[str, str]:
-    """Contender -> colour: grey for the first control, then the palette in order."""
+    """Contender -> colour: grey for the first control, then the palette in order.
+
+    Those that differ in their number of training subjects share a colour, paler the fewer these are.
+    """
     ordered = sorted(comparison.contenders, key=lambda c: comparison.controls[c.name] is not None)
-    return {c.name: PALETTE[i % len(PALETTE)] for i, c in enumerate(ordered)}
+    families: dict[str, list[str]] = {}
+    for contender in ordered:
+        families.setdefault(contender.family, []).append(contender.name)
+    return {
+        name: _paler(PALETTE[i % len(PALETTE)], 0.7 * (1 - place / len(names)))
+        for i, names in enumerate(families.values())
+        for place, name in enumerate(names, start=1)
+    }
+
+
+def _paler(colour: str, share: float) -> str:
+    """Mixed with this share of white."""
+    mixed = (round(int(colour[i : i + 2], 16) * (1 - share) + 255 * share) for i in (1, 3, 5))
+    return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
 def paired_differences(comparison: Comparison, name: str) -> str:

@@ -99,7 +99,8 @@ def _modalities(comparison: Comparison) -> str:
     for contender in comparison.contenders:
         run = contender.runs[0]
         plan = run.read(run.plan) if run.plan.is_file() else {}
-        shown.setdefault(", ".join(plan.get("modalities", ())), []).append(contender.name)
+        names = shown.setdefault(", ".join(plan.get("modalities", ())), [])
+        names += [contender.family] if contender.family not in names else []
     if len(shown) == 1:
         return next(iter(shown))
     return "; ".join(f"{what} ({', '.join(names)})" for what, names in shown.items() if what)
@@ -109,9 +110,13 @@ def _trained_on(comparison: Comparison) -> str:
     """How many cases the runs were trained on; how many subjects, where these differ."""
     numbers = sorted({c.subjects for c in comparison.contenders if c.subjects})
     if len(numbers) > 1:
-        return f"{', '.join(map(str, numbers[:-1]))} or {numbers[-1]} subjects trained on"
+        return f"trained on {_any_of(numbers)} subjects"
     cases = len(training_cases(comparison.contenders[0].runs[0]))
     return f"{cases} trained on" if cases else ""
+
+
+def _any_of(numbers: Sequence[int]) -> str:
+    return f"{', '.join(map(str, numbers[:-1]))} or {numbers[-1]}"
 
 
 @functools.cache
@@ -149,6 +154,11 @@ def _title(comparison: Comparison) -> str:
     names = [c.name for c in comparison.contenders]
     students = [name for name in names if comparison.controls[name]]
     dataset = comparison.dataset.get("name") or "unknown dataset"
+    if found := sizes.families(comparison):
+        numbers = sizes.numbers(found)
+        tested = dict.fromkeys(comparison.contender(name).family for name in students)
+        told = " and ".join(tested) if len(tested) < 3 else f"{len(tested)} recipes"
+        return f"{told} with {_any_of(numbers)} subjects, on {dataset}"
     if len(students) == 1 and len(names) == 2:
         return f"{students[0]} and its control {comparison.controls[students[0]]}, on {dataset}"
     return f"{names[0]} on {dataset}" if len(names) == 1 else f"{len(names)} recipes on {dataset}"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from .comparison import Comparison, Score
 from .contenders import Contender
-from .drawing import INK, PALETTE, legend, svg
+from .drawing import INK, legend, svg
+from .figures import colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ def size_curves(comparison: Comparison) -> str:
     if not found or not comparison.metrics:
         return ""
     metric = comparison.metrics[0]
-    tints = {family: PALETTE[i % len(PALETTE)] for i, family in enumerate(found)}
+    tints = {family: colours(comparison)[members[-1].name] for family, members in found.items()}
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()

@@ -58,8 +58,7 @@ def result_table(comparison: Comparison) -> Table:
             key = (contender.name, structure)
             scores = [_score(comparison, *key, metric.name) for metric in comparison.metrics]
             table.add_row(Text(f"  {contender.name}"), *scores)
-            control = comparison.controls[contender.name]
-            if control:
+            if control := comparison.control_told(contender.name):
                 changes = [_change(comparison, *key, metric.name) for metric in comparison.metrics]
                 table.add_row(Text(f"  difference from {control}", style="dim"), *changes)
         table.add_section()

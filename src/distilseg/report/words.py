@@ -54,7 +54,7 @@ def heading(metric: Metric) -> str:
 
 def verdict(comparison: Comparison, name: str, metric: Metric) -> str:
     """One sentence on a contender against its control, for the mean over structures."""
-    control = comparison.controls[name]
+    control = comparison.control_told(name)
     difference = comparison.differences.get((name, comparison.overall, metric.name))
     if control is None:
         return f"{name} is the control."
