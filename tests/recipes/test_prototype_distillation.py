@@ -23,7 +23,7 @@ from distilseg.recipes import find
 from distilseg.runs import Run, find_runs, read_rows
 from distilseg.training.before import before
 from distilseg.training.budget import Budget
-from distilseg.training.experiment import Continued, Experiment, Finished, Prototypes, Study
+from distilseg.training.experiment import Experiment, Prototypes, Study
 from distilseg.training.machine import Machine
 from distilseg.training.state import save_state
 from distilseg.training.trained import trained
@@ -463,14 +463,6 @@ def test_patients_of_a_finished_teacher_are_refused(study: Study, folder: Path) 
         short(study, teacher=str(taught.folder))
     with pytest.raises(UserError, match="is not a run folder"):
         short(study, teacher="nowhere")
-
-
-def test_the_start_needs_weights(study: Study, tmp_path: Path) -> None:
-    experiment = replace(
-        short(study, "prototype_distillation_control"), continues=Continued(Finished(tmp_path))
-    )
-    with pytest.raises(UserError, match="has no trained weights to go on from"):
-        before(experiment, lambda one: Run(tmp_path), CPU, None)
 
 
 def test_the_usual_students_and_teachers_fit(study: Study, volumes: dict[str, Any]) -> None:
