@@ -50,8 +50,8 @@ class Student:
 STUDENTS = (
     Student("dynunet", 1500, 8, 5e-3, SEEDS, SUBJECTS, tuple(TEACHERS)),
     Student("deeplab_v3", 500, 8, 1e-3, SEEDS),
-    Student("swin_unet", 300, 4, 5e-4, SEEDS[:1]),
-    Student("missformer", 300, 4, 5e-4, SEEDS[:1]),
+    Student("swin_unet", 200, 4, 5e-4, SEEDS[:1]),
+    Student("missformer", 200, 4, 5e-4, SEEDS[:1]),
 )
 
 
