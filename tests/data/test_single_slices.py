@@ -61,9 +61,7 @@ def test_the_slice_is_of_the_view_however_the_volume_is_stored(volumes: Dataset,
         axis, index = case.slice
         np.testing.assert_array_equal(label.array, full.array.take([index], axis))
         for name, scan in read_scans(case.images).items():
-            np.testing.assert_array_equal(
-                scan.array, read_scan(whole.images[name]).array.take([index], axis)
-            )
+            np.testing.assert_array_equal(scan.array, read_scan(whole.images[name]).array.take([index], axis))
         orientations.add(full.geometry.orientation)
     assert len(orientations) > 2
 
