@@ -1,4 +1,4 @@
-"""Slices drawn from volumes: one for each patient, with foreground, by name and seed alone, where they lay."""
+"""Slices drawn from volumes: one of each patient, with foreground, by name and seed alone, where they lay."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_it_tells_how_far_it_is(volumes: Dataset) -> None:
 
 
 def test_what_cannot_be_drawn_from_is_refused(volumes: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="view 'axal'.*did you mean 'axial'"):
+    with pytest.raises(UserError, match=r"view 'axal'.*did you mean 'axial'"):
         one_slice_each(volumes, view="axal")
     with pytest.raises(UserError, match=r"case case_0: .*single slice \[8, 7, 1\].*leave out --one-slice"):
         one_slice_each(two_labels(tmp_path, [np.ones((8, 7, 1))]))
