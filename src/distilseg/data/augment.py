@@ -84,6 +84,9 @@ HECKTOR21 = Augmentation(
 )
 PICAI22 = Augmentation(flip=0.3, flip_one=(0, 1), rotate_degrees=Chance(1.0, -15, 15, step=5), in_plane=True)
 
+# Slices of the abdomen, the code of Swin-Unet: there a turn and a flip together, or else a rotation.
+ABDOMEN = Augmentation(flip=0.25, flip_one=(0, 1), rotate90=0.375, rotate_degrees=Chance(0.25, -20, 20))
+
 
 @dataclass(frozen=True, eq=False)
 class Parameters:

@@ -6,7 +6,7 @@ Voxel axes are I J K as stored; an affine maps voxel indices to RAS+ millimetres
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,15 @@ class Dataset:
             cases=tuple(map(narrowed, self.cases)),
             unlabelled=tuple(map(narrowed, self.unlabelled)),
         )
+
+    def of_labels(self, values: Collection[int]) -> Dataset:
+        """The dataset as if these and 0 were all its label values: the others count as background."""
+        labels = {value: name for value, name in self.labels.items() if value == 0 or value in values}
+        if len(labels) == len(self.labels):
+            return self
+        others = {value: 0 for value in self.labels if value not in labels}
+        cases = tuple(replace(case, merged={**case.merged, **others}) for case in self.cases)
+        return replace(self, labels=labels, cases=cases)
 
     def __post_init__(self) -> None:
         if 0 not in self.labels:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..data.slices import sliced
@@ -16,6 +17,7 @@ from ..training.experiment import Experiment, FeatureShapes, Study
 from .kd_net import kd_net
 from .prototype_distillation import BETA
 from .prototype_source import prototype_method, prototypes_from
+from .supervised import supervised
 from .teach_former import STUDENT, T1, T2, T3, Options, TeacherOutputs, teach_former_2d
 
 if TYPE_CHECKING:
@@ -157,8 +159,7 @@ def _with_prototypes(
         plan_3d=plan_3d,
         split_3d=split_3d,
         prototypes=prototypes,
-        network=teacher,
-        network_options=teacher_options,
+        teach=partial(supervised, network=teacher, network_options=teacher_options),
         fit=FIT,
     )
     weights = {"seg": 0.0, "inter": beta, "intra": beta}

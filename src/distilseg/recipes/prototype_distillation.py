@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -118,9 +119,8 @@ def prototype_distillation(
         split_3d=split_3d,
         teacher=teacher,
         prototypes=prototypes,
-        network=teacher_network,
-        network_options=teacher_network_options,
         seed=teacher_seed,
+        teach=partial(supervised, network=teacher_network, network_options=teacher_network_options),
         class_map=class_map,
         activation=activation,
         feature=feature,
@@ -131,7 +131,7 @@ def prototype_distillation(
             "across": view,
             "organs": list(organs),
             "extent": [slice_from, slice_to],
-            **_scored(scores, score_range),
+            **scored(scores, score_range),
         },
     )
     given = {"weights": {"inter": beta * inter_weight, "intra": beta * intra_weight}}
@@ -154,7 +154,7 @@ def prototype_distillation(
         "organs": list(organs),
         "score_range": list(score_range),
     }
-    control = _going_on(alone, second_share, rate_share)
+    control = going_on(alone, second_share, rate_share)
     return replace(
         control,
         recipe="prototype_distillation",
@@ -209,7 +209,7 @@ def prototype_distillation_control(
     alone = prototype_distillation_student(
         study, network=network, network_options=network_options, segmentation=segmentation
     )
-    return _going_on(alone, second_share, rate_share)
+    return going_on(alone, second_share, rate_share)
 
 
 def prototype_distillation_inter(
@@ -268,7 +268,7 @@ def prototype_distillation_intra(
     return replace(full, recipe="prototype_distillation_intra")
 
 
-def _going_on(alone: Experiment, second_share: float, rate_share: float) -> Experiment:
+def going_on(alone: Experiment, second_share: float, rate_share: float) -> Experiment:
     """The student trained on: from its best weights, at a lower rate."""
     settings = alone.optimisation
     return replace(
@@ -293,7 +293,7 @@ def _labels_alone(classes: int, segmentation: Segmentation) -> Callable[..., Met
     return method
 
 
-def _scored(scores: str | None, between: Sequence[float]) -> dict[str, Any]:
+def scored(scores: str | None, between: Sequence[float]) -> dict[str, Any]:
     if scores is None and not between:
         return {}
     if scores is None or len(between) != 2:

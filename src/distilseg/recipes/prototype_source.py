@@ -19,7 +19,6 @@ from ..errors import UserError, unknown
 from ..runs import open_run
 from ..training.experiment import Experiment, FeatureShapes, Finished, Prototypes, Study
 from ..training.studies import make_study
-from .supervised import supervised
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
@@ -37,15 +36,14 @@ def prototypes_from(
     layout_3d: str | None = None,
     plan_3d: str | None = None,
     split_3d: str | None = None,
-    network: str = "dynunet",
-    network_options: Options = None,
     seed: int = 0,
+    teach: Callable[[Study], Experiment],
     class_map: Mapping[str, str] | None = None,
     activation: Activation = "none",
     feature: str = "logits",
     fit: Mapping[str, Any],
 ) -> Prototypes | Path:
-    """Where the prototypes for the study `own` come from.
+    """Where the prototypes for the study `own` come from; `teach` makes a teacher's experiment of volumes.
 
     Raises UserError unless one place is named, for patients of both datasets, and for classes, features and
     options of the fit that will not do: now, and not after long trainings.
@@ -82,10 +80,10 @@ def prototypes_from(
             split=Path(split_3d) if split_3d else None,
             seed=seed,
         )
-        plan = volumes.plan
         if volumes.dataset.folder.resolve() == own.dataset.folder.resolve():
             _check_unpaired(own, volumes.dataset, volumes.split)
-        taught = supervised(volumes, network=network, network_options=network_options)
+        taught = teach(volumes)
+        plan = taught.study.plan
         check_feature(taught, fit["feature"], "teacher")
         source = Prototypes(taught, fit)
     pair_classes(plan.classes, classes, class_map)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,12 @@ def planned(
         }
     )
     return replace(base, plan=plan)
+
+
+def of_labels(base: Study, names: Collection[str]) -> Study:
+    """The study `base` with the classes `names` and the background, to which all others then count."""
+    dataset = base.dataset.of_labels({value for value, name in base.dataset.labels.items() if name in names})
+    return replace(base, dataset=dataset, plan=base.plan.model_copy(update={"labels": dataset.labels}))
 
 
 def as_published(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:

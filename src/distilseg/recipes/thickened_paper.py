@@ -22,7 +22,7 @@ from ..data.slices import slabbed, view_axis
 from ..errors import UserError
 from ..training.budget import Budget
 from ..training.experiment import Experiment, FeatureShapes, Optimisation, Sampling, Study
-from .published import as_published, planned
+from .published import as_published, of_labels, planned
 from .supervised import supervised
 from .thickened import Backbone, Options, View, thickened
 
@@ -145,14 +145,7 @@ def _of_vessels(study: Study) -> Study:
             " name vessels",
             "this recipe is for MSD's Task08_HepaticVessel; for other data: the recipe thickened",
         )
-    labels = {value: name for value, name in dataset.labels.items() if value in (0, *found)}
-    merged = {value: 0 for value in dataset.labels if value not in labels}
-    cases = tuple(replace(case, merged=merged) for case in dataset.cases)
-    return replace(
-        study,
-        dataset=replace(dataset, labels=labels, cases=cases),
-        plan=study.plan.model_copy(update={"labels": labels}),
-    )
+    return of_labels(study, {dataset.labels[found[0]]})
 
 
 def _three(patch: Sequence[int]) -> tuple[int, ...]:

@@ -53,7 +53,7 @@ def fitted(
     with Progress(transient=True, disable=not show) as bar:
         task = bar.add_task("preparing cases", total=len(ids))
         cases = cache_cases(
-            dataset.seeing(plan.modalities),
+            dataset.seeing(plan.modalities).of_labels(plan.label_values),
             ids,
             plan,
             folder=cache,
