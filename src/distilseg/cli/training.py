@@ -69,6 +69,8 @@ def _asked_for(words: Sequence[str]) -> list[Recipe]:
 
 def _examples_of(recipe: Recipe) -> str:
     train = f"distilseg train {recipe.name} --data DATASET"
+    if "data_3d" in recipe.options:
+        train = f"distilseg train {recipe.name} --data-3d VOLUMES --data-2d SLICES"
     more = [f"{train} --teachers h_denseformer,unetr --minutes 30"] if "teachers" in recipe.options else []
     more += [f"{train} --student-sees CT --minutes 30"] if "student_sees" in recipe.options else []
     more += [f"{train} --view all --minutes 30"] if "fuse" in recipe.options else []
@@ -253,7 +255,7 @@ def _command(recipe: Recipe) -> Callable[..., None]:
     shared = inspect.signature(common, eval_str=True).parameters
     parameters = [
         *own,
-        *(p.replace(kind=p.KEYWORD_ONLY) for p in shared.values() if p.name not in recipe.options),
+        *(_shared(recipe, p) for p in shared.values() if p.name not in recipe.options),
     ]
 
     def command(**given: Any) -> None:
@@ -262,6 +264,16 @@ def _command(recipe: Recipe) -> Callable[..., None]:
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
+
+
+def _shared(recipe: Recipe, parameter: inspect.Parameter) -> inspect.Parameter:
+    """A common option; --data is --data-2d too where a recipe learns from volumes beside it."""
+    parameter = parameter.replace(kind=parameter.KEYWORD_ONLY)
+    if parameter.name != "data" or "data_3d" not in recipe.options:
+        return parameter
+    told = "Labelled slices, or volumes to take slices of: a folder or a CSV table."
+    option = typer.Option("--data-2d", "--data", help=told, rich_help_panel=_DATA)
+    return parameter.replace(annotation=Annotated[str, option])
 
 
 _SETTINGS = (
