@@ -9,6 +9,7 @@ when that is wanted, and say in the commit what changed it (`scripts/compare_los
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +26,7 @@ from distilseg.training.experiment import Experiment, Study
 from distilseg.training.machine import Machine
 from distilseg.training.trained import trained
 
-from ..training.small import STUDENT, TEACHERS, of_tokens, small_study
+from ..training.small import STUDENT, TEACHERS, of_tokens, other_volumes, small_study
 
 RECORDED = Path(__file__).with_name("losses")
 STEPS = 5
@@ -44,9 +45,14 @@ def smoke_study(folder: Path) -> Study:
 
 
 def smoke_experiment(recipe: Recipe, study: Study, steps: int = STEPS) -> Experiment:
-    """`recipe` with the tiny network, and with its own patch only if that is the study's."""
+    """`recipe` with the tiny network, and with its own patch only if that is the study's.
+
+    Volumes of other phantoms, where a recipe learns from such, lie beside the study's.
+    """
     own = recipe.options.keys()
-    if {"thickness", "student_options"} & own:
+    if "data_3d" in own or recipe.name.startswith("prototype_"):
+        experiment = _of_volumes(recipe, study)
+    elif {"thickness", "student_options"} & own:
         study = of_tokens(study) if {"student_options", "teacher_options"} & own else study
         smaller: dict[str, Any] = {
             "thickness": 3,
@@ -61,7 +67,30 @@ def smoke_experiment(recipe: Recipe, study: Study, steps: int = STEPS) -> Experi
         experiment = recipe(study, network_options=NETWORK)
     else:
         experiment = _shrunk(recipe(study), study)
-    return experiment.with_settings(Budget(steps=steps), validations=1)
+    share = experiment.continues.budget_share if experiment.continues else 1.0
+    return experiment.with_settings(Budget(steps=math.ceil(steps / share)), validations=1)
+
+
+def _of_volumes(recipe: Recipe, study: Study) -> Experiment:
+    """A recipe of slices, which may take prototypes of volumes."""
+    own = recipe.options.keys()
+    study = of_tokens(study) if "student_options" in own else study
+    network = {"filters": [*NETWORK["filters"], 8]} if {"student_options", "size"} & own else NETWORK
+    smaller: dict[str, Any] = {
+        **other_volumes(study.dataset.folder.parent / "others", study),
+        "network": "kd_net" if "student_sees" in own else "dynunet",
+        "network_options": network,
+        "teacher_network": "dynunet",
+        "teacher_network_options": network,
+        "teacher_network_3d_options": network,
+        "student_options": STUDENT,
+        "teacher_options": TEACHERS,
+        "size": 32,
+        "patch_3d": (32, 32, 32),
+    }
+    if "size" in own:  # of the published students, which have no smaller form
+        del smaller["network"], smaller["network_options"]
+    return recipe(study, **{name: value for name, value in smaller.items() if name in own})
 
 
 def _shrunk(published: Experiment, study: Study) -> Experiment:

@@ -226,3 +226,8 @@ def test_sizes_of_a_slice(size: int, study: Study, volumes: Path) -> None:
         return
     with pytest.raises(UserError, match=rf"^a slice of {size} pixels; give a multiple of 32"):
         find(RECIPE)(study, data_3d=str(volumes), size=size)
+
+
+def test_other_students_are_refused(study: Study, volumes: Path) -> None:
+    with pytest.raises(UserError, match=r"unknown student 'unet'; did you mean 'swin_unet'"):
+        find(RECIPE)(study, data_3d=str(volumes), network="unet")

@@ -27,7 +27,7 @@ from ..data.plan import Normalisation
 from ..data.planning import DEFAULT_LEVELS
 from ..data.prototypes import PrototypeReduce
 from ..data.slices import view_axis
-from ..errors import UserError
+from ..errors import UserError, unknown
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study, Validation
 from .prototype_distillation import BETA, going_on, prototype_distillation_student, scored
@@ -98,6 +98,8 @@ def prototype_distillation_abdomen(
         "score_range": list(score_range),
         "patch_3d": list(patch_3d),
     }
+    if network not in STUDENTS:
+        raise unknown("student", network, STUDENTS)
     usual, rate, epochs = STUDENTS[network]
     alone = prototype_distillation_student(
         _of_slices(study, size or usual), network=network, network_options=network_options
