@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,14 +20,13 @@ def write_openvino(
         import openvino as ov
     except ImportError:
         raise UserError("OpenVINO is not installed", "pip install 'distilseg[export]'") from None
-    on_the_way = path.with_suffix(".onnx")
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        on_the_way = Path(folder) / "network.onnx"
         write_onnx(network, on_the_way, modalities=modalities, patch=patch, free=free)
-        # Read by the runtime itself: the converter that comes beside it reports its use over the net.
-        model = ov.Core().read_model(on_the_way)
-        ov.save_model(model, path, compress_to_fp16=False)
-    except RuntimeError as error:
-        told = " ".join(str(error).split())[:200]
-        raise UserError(f"OpenVINO cannot read the network: {told}", "export it --to onnx") from error
-    finally:
-        on_the_way.unlink(missing_ok=True)
+        try:
+            # Read by the runtime itself: the converter that comes beside it reports its use over the net.
+            model = ov.Core().read_model(on_the_way)
+        except RuntimeError as error:
+            told = " ".join(str(error).split())[:200]
+            raise UserError(f"OpenVINO cannot read the network: {told}", "export it --to onnx") from error
+    ov.save_model(model, path, compress_to_fp16=False)

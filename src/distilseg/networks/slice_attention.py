@@ -61,7 +61,7 @@ class SliceAttention(nn.Module):
         key_BGCN = _each(self.key, _pooled(answers_BGCs)).flatten(3)
         channels, pixels = key_BGCN.shape[2:]
         if self.normalize == "softmax_scaled":
-            query_BGCN = query_BGCN / math.sqrt(pixels)
+            query_BGCN = query_BGCN / query_BGCN.new_full((), pixels).sqrt()
         product_BGCC = query_BGCN @ key_BGCN.transpose(2, 3)
         return product_BGCC / channels if self.normalize == "dot" else product_BGCC.softmax(-1)
 
@@ -98,6 +98,18 @@ def _each(convolution: nn.Module, maps_BGCs: Tensor) -> Tensor:
 
 
 def _pooled(maps_BGCs: Tensor) -> Tensor:
+    if torch.compiler.is_exporting():  # exported networks take maps of any size, adaptive pooling does not
+        return _means(maps_BGCs.shape[3]) @ maps_BGCs @ _means(maps_BGCs.shape[4]).T
     rows, columns = (min(POOLED, pixels) for pixels in maps_BGCs.shape[3:])
     pooled = nn.functional.adaptive_avg_pool2d(maps_BGCs.flatten(0, 1), (rows, columns))
     return pooled.reshape(*maps_BGCs.shape[:3], rows, columns)
+
+
+def _means(pixels: int) -> Tensor:
+    """Adaptive average pooling along one axis as a matrix [pooled pixels]."""
+    pooled = torch.sym_min(POOLED, pixels)
+    row, pixel = torch.arange(pooled)[:, None], torch.arange(pixels)
+    first = row * pixels // pooled
+    behind = ((row + 1) * pixels + pooled - 1) // pooled
+    inside = ((pixel >= first) & (pixel < behind)).float()
+    return inside / inside.sum(1, keepdim=True)

@@ -2,14 +2,15 @@
 
 Both run in float32 as the network was trained (a processor that could do bfloat16 is told not to), and flush
 denormal numbers, which dying activations become and processors handle many times slower. The engines set
-that mode in the thread that calls them and leave it set; so each engine has a thread of its own, and the
-arithmetic of everybody else stays exact.
+that mode in the thread that calls them and leave it set, ONNX Runtime in the first such thread alone; so they
+have one of their own, and the arithmetic of everybody else stays exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,14 @@ def load_engine(engine: str, read: Read, network: str, *, threads: int = 0, devi
             f"an artefact for {engine} has no device {device!r}", f"known: {', '.join(DEVICES[engine])}"
         )
     load = {"onnx": _onnx, "openvino": _openvino}[engine]
-    own = ThreadPoolExecutor(1, thread_name_prefix="network")
+    own = _own_thread()
     run = own.submit(_loaded, load, read, network, threads, device).result()
     return lambda windows: own.submit(run, np.ascontiguousarray(windows, np.float32)).result()
+
+
+@cache
+def _own_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="network")
 
 
 def _loaded(load: Callable[..., Arrays], read: Read, network: str, threads: int, device: str) -> Arrays:

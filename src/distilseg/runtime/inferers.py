@@ -161,7 +161,7 @@ def _asked(windows: Volume, network: Network, mirrored: Sequence[int] = ()) -> V
     ]
     total = network(windows)
     for flip in flips[1:]:
-        total += np.flip(network(np.ascontiguousarray(np.flip(windows, flip))), flip)
+        total += np.flip(network(np.flip(windows, flip).copy()), flip)
     if len(flips) > 1:
         total /= len(flips)
     return total

@@ -1,0 +1,326 @@
+"""From a run to an artefact and back to the run's label maps: 3D, slices, slabs, regions; folder and zip."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distilseg.cli import main
+from distilseg.commands import export, predict
+from distilseg.data.image import read_scan
+from distilseg.data.slices import sliced
+from distilseg.errors import UserError
+from distilseg.export import artefact as exporting
+from distilseg.export import verify
+from distilseg.judge import judge
+from distilseg.predict import load_predictor
+from distilseg.recipes import find
+from distilseg.runs import Run
+from distilseg.runtime.artefact import Description, is_artefact, open_artefact
+from distilseg.runtime.predictor import load_artefact
+from distilseg.training.budget import Budget
+from distilseg.training.experiment import Experiment, Study
+from distilseg.training.machine import Machine
+from distilseg.training.trained import trained
+
+from ..training.small import NETWORK, small_experiment, small_study
+
+CPU = Machine(device="cpu", precision="32-true")
+KINDS = ("volumes", "slices", "slabs", "thin", "regions")
+SHIPPED = [("volumes", "onnx"), ("volumes", "openvino"), ("slices", "onnx"), ("slabs", "openvino")]
+SHIPPED += [("thin", "onnx"), ("regions", "openvino")]
+
+# Run with an import hook in the way of everything that the extra [train] brings.
+WITHOUT_TRAINING = """
+import importlib.abc, sys
+class Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names!r}:
+            raise ModuleNotFoundError(name + " is not here", name=name)
+sys.meta_path.insert(0, Missing())
+from distilseg.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+TRAINING = {"torch", "monai", "lightning_fabric", "lightning", "SimpleITK", "scipy", "matplotlib", "jinja2"}
+TRAINING |= {"platformdirs", "safetensors", "einops", "onnx", "onnxscript"}
+
+
+def experiment(kind: str, study: Study) -> Experiment:
+    spacing = study.plan.model_copy(update={"spacing_mm": (1.3, 1.0, 1.6)})  # so that something is resampled
+    study = replace(study, plan=spacing)
+    if kind == "slices":
+        return small_experiment(replace(study, plan=sliced(study.plan)), "supervised")
+    if kind in ("slabs", "thin"):
+        options = {"thickness": 3 if kind == "slabs" else 1, "backbone": "light"}
+        made = find("thickened")(study, view="coronal", **options)
+        return made.with_settings(Budget(steps=2), validations=1)
+    if kind == "regions":
+        values = study.plan.label_values[1:]
+        regions = {"outer": values[:2], "inner": values[1:2]}
+        study = replace(study, plan=study.plan.model_copy(update={"regions": regions}))
+        made = find("kd_net_teacher")(study, network_options=NETWORK)
+        return made.with_settings(Budget(steps=2), validations=1)
+    return small_experiment(study, "supervised")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shipped")
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path) -> dict[str, Run]:
+    study = small_study(folder / "scans")
+    return {
+        kind: trained(experiment(kind, study), runs=folder / "runs", machine=CPU, cache=folder / "cache")
+        for kind in KINDS
+    }
+
+
+@pytest.fixture(scope="module")
+def shipped(runs: dict[str, Run], folder: Path) -> Path:
+    """The artefact of volumes, for ONNX Runtime."""
+    out = folder / "shipped"
+    export(runs["volumes"], out=out)
+    return out
+
+
+@pytest.fixture
+def scans(folder: Path) -> Path:
+    return folder / "scans" / "imagesTr"
+
+
+def label_maps(folder: Path) -> dict[str, np.ndarray]:
+    return {path.name: read_scan(path).array for path in sorted(folder.glob("*.nii.gz"))}
+
+
+@pytest.mark.parametrize(("kind", "to"), SHIPPED)
+def test_an_artefact_gives_the_label_maps_of_its_run(
+    kind: str, to: str, runs: dict[str, Run], scans: Path, tmp_path: Path
+) -> None:
+    exported = export(runs[kind], to, out=tmp_path / "student")
+    assert len(exported.parity) == 3  # two test cases and one validation case
+    assert all(parity.within(1e-3) for parity in exported.parity)
+    predict(runs[kind].folder, scans, tmp_path / "by-run")
+    predict(exported.path, scans, tmp_path / "by-artefact", threads=1)
+    by_run, by_artefact = label_maps(tmp_path / "by-run"), label_maps(tmp_path / "by-artefact")
+    assert by_run.keys() == by_artefact.keys()
+    assert len(by_run) == 6
+    assert any(labels.any() for labels in by_run.values())
+    for name, labels in by_run.items():
+        assert by_artefact[name].dtype == np.uint8
+        assert (by_artefact[name] != labels).mean() < 1e-3
+
+
+def test_the_same_without_any_training_software(shipped: Path, scans: Path, tmp_path: Path) -> None:
+    program = tmp_path / "without_training.py"
+    program.write_text(WITHOUT_TRAINING.replace("{names!r}", repr(TRAINING)))
+    words = [sys.executable, str(program), "predict", str(shipped), str(scans), str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "6 written" in done.stdout
+    predict(shipped, scans, tmp_path / "here")
+    for name, labels in label_maps(tmp_path / "here").items():
+        np.testing.assert_array_equal(label_maps(tmp_path / "out")[name], labels)
+    words[2:4] = ["predict", str(scans)]  # what needs torch says so
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    told = "error: this needs torch, which is not installed; pip install 'distilseg[train]'\n"
+    assert (done.returncode, done.stderr) == (2, told)
+
+
+def test_one_zip_is_the_same_artefact(
+    runs: dict[str, Run], shipped: Path, scans: Path, tmp_path: Path
+) -> None:
+    words = ["export", str(runs["volumes"].folder), "--zip", f"--out={tmp_path / 'student.zip'}"]
+    assert main(words) == 0
+    with zipfile.ZipFile(tmp_path / "student.zip") as packed:
+        names = ["README.md", "artefact.json", "network.onnx", "plan.json"]
+        assert packed.namelist() == [f"student/{name}" for name in names]
+    assert open_artefact(tmp_path / "student.zip").about.files == open_artefact(shipped).about.files
+    for artefact in (shipped, tmp_path / "student.zip"):
+        predict(artefact, scans, tmp_path / artefact.stem)
+    whole, packed_maps = label_maps(tmp_path / shipped.stem), label_maps(tmp_path / "student")
+    for name, labels in whole.items():
+        np.testing.assert_array_equal(packed_maps[name], labels)
+
+
+def test_torch_keeps_the_weights_as_they_are(runs: dict[str, Run], scans: Path, tmp_path: Path) -> None:
+    exported = export(runs["volumes"], "torch", out=tmp_path / "student.zip")
+    assert [parity.logit_difference for parity in exported.parity] == [0, 0, 0]
+    with pytest.raises(UserError, match="was exported for torch; export it --to onnx or openvino"):
+        load_artefact(exported.path)
+    predict(exported.path, scans, tmp_path / "out")
+    predict(runs["volumes"].folder, scans, tmp_path / "by-run")
+    for name, labels in label_maps(tmp_path / "by-run").items():
+        np.testing.assert_array_equal(label_maps(tmp_path / "out")[name], labels)
+
+
+def test_planes_of_any_size_go_through_a_thickened_network(runs: dict[str, Run], tmp_path: Path) -> None:
+    """Its attention pools maps above 32 pixels and not those below: both, in one exported network."""
+    predictor = load_artefact(export(runs["slabs"], out=tmp_path / "student").path)
+    in_torch = load_predictor(runs["slabs"].folder, device="cpu")
+    for shape in ((20, 7, 18), (40, 5, 90), (100, 3, 33)):
+        image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+        expected = in_torch.logits(image).numpy()
+        np.testing.assert_allclose(predictor.logits(image), expected, rtol=1e-3, atol=1e-4)
+
+
+# What an artefact says.
+
+
+def test_it_says_whence_it_comes_and_names_no_path_and_no_case(shipped: Path, folder: Path) -> None:
+    about = open_artefact(shipped).about
+    assert (about.target, about.engine, about.network) == ("onnx", "onnx", "network.onnx")
+    assert about.made["dataset"]["licence"] == "CC0-1.0"
+    assert about.made["recipe"] == "supervised"
+    assert {"distilseg", "torch", "onnx"} <= about.made["exported_with"].keys()
+    assert about.parity["cases"] == 3
+    assert about.parity["largest_logit_difference"] <= about.parity["tolerance"] == verify.TOLERANCE
+    for file in ("artefact.json", "README.md", "plan.json"):
+        text = (shipped / file).read_text()
+        assert str(folder) not in text
+        assert "phantom_0" not in text
+
+
+def test_the_card_shows_what_was_measured(runs: dict[str, Run], shipped: Path, tmp_path: Path) -> None:
+    card = (shipped / "README.md").read_text()
+    assert "Not judged: no test case was predicted before the export" in card
+    judge(runs["volumes"], device="cpu")
+    export(runs["volumes"], out=tmp_path / "judged")
+    card = (tmp_path / "judged" / "README.md").read_text()
+    assert "On 2 test cases of the run; mean ± standard deviation over cases." in card
+    assert "| structure | Dice | IoU | HD95 [mm] | NSD |" in card
+    assert "- data: Phantom, licence: CC0-1.0" in card
+    assert "parameters" in card
+
+
+def test_teachers_and_their_licences_are_named(folder: Path, tmp_path: Path) -> None:
+    study = small_study(folder / "two", modalities=("CT", "PET"))
+    dataset = replace(study.dataset, licence="CC-BY 4.0", reference="a paper")
+    made = find("kd_net")(
+        replace(study, dataset=dataset), student_modality="CT", network_options=NETWORK
+    ).with_settings(Budget(steps=2), validations=1)
+    run = trained(made, runs=folder / "taught", machine=CPU, cache=folder / "cache")
+    about = open_artefact(export(run, out=tmp_path / "student").path).about
+    (teacher,) = about.made["teachers"]
+    assert teacher["role"] == "teacher"
+    assert teacher["dataset"]["licence"] == "CC-BY 4.0"
+    assert len(teacher["weights_sha256"]) == 64
+    card = (tmp_path / "student" / "README.md").read_text()
+    assert f"- teacher teacher, {teacher['run']}: " in card
+    assert "licence: CC-BY 4.0, reference: a paper" in card
+
+
+# Refusals.
+
+
+def test_what_differs_beyond_the_tolerance_is_refused_and_not_left_behind(
+    runs: dict[str, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["export", str(runs["volumes"].folder), "--out", str(tmp_path / "student"), "--tolerance", "0"]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert "the artefact for onnx does not give what the run gives: case phantom_00" in told
+    assert "of 3 cases beyond 0); nothing was written; try another target, or allow it" in told
+    assert main([*words[:-2], "--zip", "--tolerance", "0"]) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_network_is_found(
+    runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels that differ are refused even where all logits are near."""
+    near = [verify.Parity("a", 0.001, 1.0, 0, 10), verify.Parity("b", 0.001, 0.98, 2, 10)]
+    monkeypatch.setattr(exporting, "compare", lambda *_, **__: near)
+    with pytest.raises(UserError, match=r"case b differs by 0.001 in a logit, Dice 0.9800 \(1 of 2 cases"):
+        export(runs["volumes"], out=tmp_path / "student")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--to", "onx"], "unknown target 'onx'; did you mean 'onnx'"),
+        (["--cases", "phantom_9"], "unknown case in .* 'phantom_9'"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--weights", "worst"], "unknown weights 'worst'"),
+    ],
+)
+def test_options_that_make_no_sense(
+    options: list[str],
+    message: str,
+    runs: dict[str, Run],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "student"
+    assert main(["export", str(runs["volumes"].folder), "--out", str(out), *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(message, line)
+    assert not out.exists()
+
+
+def test_nothing_is_overwritten(runs: dict[str, Run], shipped: Path) -> None:
+    with pytest.raises(UserError, match="exists already; remove it, or name another place with --out"):
+        export(runs["volumes"], out=shipped)
+
+
+def damaged(shipped: Path, to: Path) -> Path:
+    to.mkdir()
+    for file in shipped.iterdir():
+        (to / file.name).write_bytes(file.read_bytes())
+    return to
+
+
+def test_a_broken_artefact_is_one_clear_line(
+    shipped: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(artefact: Path) -> str:
+        assert main(["predict", str(artefact), str(scans), str(tmp_path / "out")]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line.removeprefix("error: ")
+
+    short = damaged(shipped, tmp_path / "short")
+    (short / "network.onnx").write_bytes((shipped / "network.onnx").read_bytes()[:-100])
+    assert told(short).startswith(f"{short}: network.onnx is not what was exported (its SHA-256 differs)")
+    edited = damaged(shipped, tmp_path / "edited")
+    (edited / "plan.json").write_text((shipped / "plan.json").read_text().replace("zscore", "minmax"))
+    assert "plan.json is not what was exported" in told(edited)
+    lacking = damaged(shipped, tmp_path / "lacking")
+    (lacking / "network.onnx").unlink()
+    assert told(lacking).startswith(f"{lacking} lacks network.onnx; copy it again")
+    newer = damaged(shipped, tmp_path / "newer")
+    text = json.loads((newer / "artefact.json").read_text())
+    (newer / "artefact.json").write_text(json.dumps({**text, "format": 2}))
+    assert "is it of a newer distilseg?" in told(newer)
+    (newer / "artefact.json").write_text("{")
+    assert told(newer).startswith(f"{newer}: artefact.json is damaged")
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04")
+    assert "cut.zip is no whole zip" in told(tmp_path / "cut.zip")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as packed:
+        packed.writestr("notes.txt", "")
+    assert "other.zip is no artefact (no artefact.json in it)" in told(tmp_path / "other.zip")
+    assert "there is no artefact" in told(tmp_path / "absent.zip")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_artefact_has_its_own_weights_and_modalities(shipped: Path, scans: Path, tmp_path: Path) -> None:
+    for options in ({"weights": "last"}, {"modality": "MR"}):
+        with pytest.raises(UserError, match="is an artefact: one model, with its own modalities and weights"):
+            predict(shipped, scans, tmp_path, **options)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="an artefact for onnx has no device 'mps'"):
+        predict(shipped, scans, tmp_path, device="mps")
+
+
+def test_what_is_an_artefact(shipped: Path, runs: dict[str, Run]) -> None:
+    assert is_artefact(shipped)
+    assert not is_artefact(runs["volumes"].folder)
+    assert Description.model_validate_json((shipped / "artefact.json").read_text()).format == 1
