@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,16 @@ def collect(runs: str, to: Path) -> None:
         for name in KEPT:
             if (run.folder / name).is_file():  # several runs fused have no validation of their own
                 shutil.copyfile(run.folder / name, folder / name)
-        about = run.read(run.experiment)
+        about = without_folders(run.read(run.experiment))
         about["dataset"]["folder"] = Path(about["dataset"]["folder"]).name
         about.pop("command")
         (folder / "experiment.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def without_folders(value: Any) -> Any:
+    """`value`, at any depth, with absolute paths cut down to their last part."""
+    if isinstance(value, Mapping):
+        return {name: without_folders(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [without_folders(inner) for inner in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

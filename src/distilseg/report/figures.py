@@ -141,14 +141,20 @@ def _box(comparison: Comparison, key: tuple[str, str, str], tint: str, place: in
     values = sorted(v for v in score.values.values() if math.isfinite(v)) if score else []
     if not values:
         return
-    axes.boxplot(
-        [values], positions=[place], widths=0.55, showfliers=False, patch_artist=True,
-        boxprops={"facecolor": tint, "alpha": 0.28, "edgecolor": tint},
-        medianprops={"color": tint, "linewidth": 2.2}, whiskerprops={"color": tint}, capprops={"color": tint},
-    )  # fmt: skip
+    box(values, tint, place, axes)
     golden = 0.6180339887  # a fixed low-discrepancy jitter: the figure is the same every time
     jitter = [place + 0.36 * ((i * golden) % 1 - 0.5) for i in range(len(values))]
     axes.scatter(jitter, values, s=9, color=tint, linewidths=0, alpha=0.85, zorder=3)
+
+
+def box(values: Sequence[float], tint: str, place: float, axes: Axes, *, outliers: bool = False) -> None:
+    """Quartiles, median, and whiskers to what lies within 1.5 times the box; `outliers`: dots beyond."""
+    axes.boxplot(
+        [values], positions=[place], widths=0.55, showfliers=outliers, patch_artist=True,
+        boxprops={"facecolor": tint, "alpha": 0.28, "edgecolor": tint},
+        medianprops={"color": tint, "linewidth": 2.2}, whiskerprops={"color": tint}, capprops={"color": tint},
+        flierprops={"marker": ".", "markersize": 5, "markerfacecolor": tint, "markeredgewidth": 0},
+    )  # fmt: skip
 
 
 def cost_bars(comparison: Comparison) -> str:
