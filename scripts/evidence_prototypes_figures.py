@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEIGHT = 3.9  # inches
-TINTS = {ALONE: PALETTE[0], CONTROL: PALETTE[1], "A": PALETTE[2]}
+TINTS = {ALONE: PALETTE[5], CONTROL: PALETTE[0], "A": PALETTE[1]}  # as in the curve
 NAMES = {ALONE: "alone", CONTROL: "control, trained on", "A": "distilled with prototypes of A"}
 
 

@@ -118,6 +118,7 @@ def teachers(found: Evidence) -> str:
 def few(found: Evidence) -> str:
     tests = {a.subjects: test for (a, _), test in found.tests("few").items()}
     lines = [
+        f"{LABELS[LIGHT]}. Fewer subjects are always among more, and the same in every seed.\n",
         "| training subjects | alone | control | distilled | distilled less control | p, slices"
         " | p, subjects | seeds | verdict |",
         "|---|---|---|---|---|---|---|---|---|",
