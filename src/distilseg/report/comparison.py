@@ -155,7 +155,7 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
 def _controls(competing: Sequence[Contender], control: Run | None) -> dict[str, str | None]:
     """Whom each contender is measured against; None for the controls themselves."""
     of_folder = {run.name: c.name for c in competing for run in c.runs}
-    teachers = {of_folder.get(name) for c in competing for name in c.teachers}
+    before = {of_folder.get(name) for c in competing for name in (*c.teachers, *c.starts)}
     if control is not None or len(competing) == 1:
         named: dict[str, str | None] = {}
     else:
@@ -174,8 +174,8 @@ def _controls(competing: Sequence[Contender], control: Run | None) -> dict[str, 
         return next(iter(standards)) if len(standards) == 1 else None
 
     found = {c.name: named.get(c.name) or fallback(c) for c in competing}
-    if control is None:  # a teacher is shown what its student is not: it is no attempt to beat the control
-        standards |= {name for name in teachers if name and not named.get(name)}
+    if control is None:  # teachers, and students that control and contender go on from, attempt to beat none
+        standards |= {name for name in before if name and not named.get(name)}
     return {name: None if name in standards else other for name, other in found.items()}
 
 

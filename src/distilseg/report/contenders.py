@@ -72,6 +72,7 @@ class Contender:
     tested: tuple[frozenset[str], ...]  # the cases in each run's metrics.csv
     control: str | None  # the folder name of its undistilled control, if its runs name one
     teachers: frozenset[str]  # folder names of the runs that taught it
+    starts: frozenset[str]  # folder names of the runs whose best weights it began with
     values: Mapping[tuple[str, str], Values]  # (structure, metric) -> case -> value
     cost: Mapping[str, Any] = field(default_factory=dict)
     steps: float | None = None
@@ -124,6 +125,7 @@ def _contender(name: str, family: str, subjects: int | None, group: Group, by: s
         seeds=tuple(int(experiment.get("seed", 0)) for _, experiment in group),
         control=next((str(e["control"]) for _, e in group if e.get("control")), None),
         teachers=frozenset(str(name) for _, e in group for name in (e.get("teachers") or {}).values()),
+        starts=frozenset(str(e["continues"]) for _, e in group if e.get("continues")),
         tested=tuple(frozenset(case for of_case in table.values() for case in of_case) for table in values),
         values=_over_runs(values),
         cost=_mean_cost(costs),
