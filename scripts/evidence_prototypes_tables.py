@@ -46,14 +46,18 @@ def short_table(found: Evidence) -> str:
     """For the README: each network of all subjects."""
     tests = {a.network: test for (a, _), test in found.tests("distilled").items()}
     lines = [
-        "| student | alone | control | distilled | distilled less control | p, slices | p, subjects |",
-        "|---|---|---|---|---|---|---|",
+        "| student | seeds | alone | control | distilled | distilled less control | p, slices | p, subjects | verdict |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for network in dict.fromkeys(row.network for row in found.rows):
         cells = [_maybe(found, Row(network, EVERYONE, way)) for way in (ALONE, CONTROL, "A")]
         test = tests.get(network)
-        cells += [test.told, _p(test.p_holm), _p(test.p_subject_holm)] if test else [words.MISSING] * 3
-        lines.append(f"| {LABELS[network]} | {' | '.join(cells)} |")
+        if test:
+            cells += [test.told, _p(test.p_holm), _p(test.p_subject_holm), _brief(test)]
+        else:
+            cells += [words.MISSING] * 3 + ["not there yet"]
+        seeds = str(len(test.by_seed)) if test else words.MISSING
+        lines.append(f"| {LABELS[network]} | {seeds} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
