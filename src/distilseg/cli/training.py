@@ -152,7 +152,7 @@ def common(
     augmentation: Annotated[
         str | None,
         typer.Option(
-            help="none, light, flips, dsd_hippocampus, dsd_mmwhs, hecktor21 or picai22.",
+            help="none, light, flips, dsd_hippocampus, dsd_mmwhs, hecktor21, picai22 or abdomen.",
             rich_help_panel=_SAMPLING,
         ),
     ] = None,
