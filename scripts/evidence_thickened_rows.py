@@ -24,6 +24,9 @@ STRIDED = tuple(f"stride{stride}" for stride in STRIDES)
 RIVALS = ("dynunet_steps", "dynunet_time", "dynunet_fused")
 LABELS = {
     **{f"k{k}": f"axial, {k} slice{'s' * (k > 1)}" for k in THICKNESSES},
+    **{f"groupk{k}": f"axial, {k} slices, queries of each group" for k in THICKNESSES[1:]},
+    "groupcoronal": f"coronal, {THICKNESS} slices, queries of each group",
+    "groupsagittal": f"sagittal, {THICKNESS} slices, queries of each group",
     **{f"stride{s}": f"axial, {THICKNESS} slices, windows {s} apart" for s in STRIDES},
     "plain": f"axial, {THICKNESS} slices as channels",
     "esm": "axial, multiplexing alone",
@@ -39,6 +42,7 @@ LABELS = {
 # Question -> the pairs that it asks about, first less second; p is corrected within a question.
 QUESTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "thickness": tuple((row, "k1") for row in SWEEP[1:]),
+    "wiring": tuple((row, f"group{row}") for row in (*SWEEP[1:], *VIEWS[1:])),
     "strides": tuple((row, SSA) for row in STRIDED),
     "parts": (("esm", "plain"), (SSA, "esm"), (SSA, "plain"), (SSA, "concat"), (SSA, "dot")),
     "views": tuple(("fused", view) for view in VIEWS),
@@ -126,7 +130,8 @@ class Evidence:
         return [
             label
             for row, label in LABELS.items()
-            if row not in self.rows or len(self.rows[row].seeds) < len(self.seeds)
+            if row not in self.rows
+            or (len(self.rows[row].seeds) < len(self.seeds) and not row.startswith("group"))
         ]
 
     @property

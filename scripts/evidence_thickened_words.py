@@ -78,6 +78,20 @@ def _parts(found: Evidence) -> list[str]:
     return [f"**Which part.** Dice of {'. Of '.join(lines)}."] if lines else []
 
 
+def _wiring(found: Evidence) -> list[str]:
+    """Who asks in the attention: the reading of the paper that this table takes, and the other."""
+    tests = found.tests("wiring")
+    lines = [f"{LABELS[a]}: {test.told}, {_shown(test)}" for (a, _), test in tests.items()]
+    if not lines:
+        return []
+    return [
+        "**Who asks.** The paper does not say how slice-sensitive attention is wired. Either the map that all slices"
+        " share asks, and what a group holds answers (all other rows); or each group asks, and the shared map answers:"
+        " then nothing of the group itself reaches its slices but through the weights of the attention. Dice of the"
+        f" first less the second, of which one seed was trained: {'; '.join(lines)}."
+    ]
+
+
 def _views(found: Evidence) -> list[str]:
     tests = found.tests("views")
     if not tests:
