@@ -215,6 +215,8 @@ def test_parameters_by_hand() -> None:
     assert count(head="none") == trunk + fusion + decoder + 257 * 12
     assert count() == trunk + fusion + decoder + attention + 257 * 3
     assert count(backbone="light") == 2_925_513
+    students = [count(backbone=f"student_{size}") for size in ("tiny", "small", "base")]
+    assert students == [184_505, 564_185, 1_118_425]
     assert count(fusion_kernel=3) - count() == 8 * (1024 * 512 + 512 * 256)
     assert count(head="concat") - count(head="dot") == 512 * 256 + 256
     assert count(head="dot") - count(head="none") == 256 * 256 + 256 - 257 * 9

@@ -8,7 +8,7 @@ crossed in one step, by the stem on the way in and by the head on the way out. C
                 C_i-1 to C_i channels, then `depth` residual blocks
     bottleneck  the coarsest of these
     decoder     1x1x1 convolution of the coarser map to C_i channels, each voxel repeated up to level i, plus
-                encoder.i; one residual block, at the finest level one convolution
+                encoder.i; one residual block, at the image's own resolution one convolution
     head        1x1x1 convolution to K logits for each of the s x s x s voxels that a voxel stands for
 
 A residual block is ReLU(x + conv(ReLU(conv x))). A batch norm follows every convolution but the head's, and
@@ -137,7 +137,8 @@ class Student(nn.Module):
         ):
             blocks = (Residual(coarse, kernel) for _ in range(depth))
             self.encoder.append(nn.Sequential(_convolved(fine, coarse, kernel, stride), *blocks))
-            block = Residual(fine, fine_kernel) if self.decoder else _convolved(fine, fine, fine_kernel)
+            at_image = not (finest or self.decoder)
+            block = _convolved(fine, fine, fine_kernel) if at_image else Residual(fine, fine_kernel)
             self.decoder.append(Merge(coarse, fine, stride, block))
         self.head = Head(widths[0], classes, strides[0])
 
@@ -189,11 +190,11 @@ class Head(nn.Module):
 
     def forward(self, map_BCs: Tensor) -> Tensor:
         logits: Tensor = self.project(map_BCs)
-        axes, sizes = len(self.stride), logits.shape[2:]
+        axes, (batch, _, *sizes) = len(self.stride), logits.shape  # `len(logits)` would be fixed at export
         fine = [size * by for size, by in zip(sizes, self.stride, strict=True)]
         interleaved = [axis for a in range(axes) for axis in (2 + axes + a, 2 + a)]
-        split = logits.reshape(len(logits), -1, *self.stride, *sizes)
-        return split.permute(0, 1, *interleaved).reshape(len(logits), -1, *fine)
+        split = logits.reshape(batch, -1, *self.stride, *sizes)
+        return split.permute(0, 1, *interleaved).reshape(batch, -1, *fine)
 
 
 def _student(

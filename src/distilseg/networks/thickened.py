@@ -21,6 +21,9 @@ its place MobileNet's separable blocks take 1.05 and 0.038 s, its inverted ones 
 convolutions wait for memory. With the pooling it takes 0.055 s. So for almost the time of the fastest it
 holds 2.9 million parameters, not 1.0.
 
+`backbone="student_tiny"`, `student_small` and `student_base` are of the same kind with fewer channels and
+blocks: 0.35, 0.80 and 1.29 GMAC for that slab. Times are in `docs/explanation/students.md`.
+
 Features have three axes as the image has: what is made for each group has G voxels along the slab axis, what
 is made for all of them one. In the other axes `encoder.i`, `decoder.i` and `fused.i` have stride 2^i:
 
@@ -196,7 +199,7 @@ class Thickened(nn.Module):
                 f" here are {times(image.shape[2:])} voxels"
             )
         folded = self.trunk.fine(self.fold(image))
-        groups_BGCs = folded.reshape(len(image), self.groups, *folded.shape[1:])
+        groups_BGCs = folded.reshape(image.shape[0], self.groups, *folded.shape[1:])
         fused_BCs = self.fusion(groups_BGCs.flatten(1, 2))
         fine_BCs = groups_BGCs.mean(1) if self.low_level == "mean" else fused_BCs
         map_BCs = self.decoder(self.trunk.deep(fused_BCs), fine_BCs)
@@ -215,13 +218,13 @@ class Thickened(nn.Module):
 
     def unfold(self, logits: Tensor, image: Tensor) -> Tensor:
         """[... h w], the axes before them making up B G K k/G, -> [B K *S]."""
-        split = (len(image), self.groups, self.classes, -1, *logits.shape[-2:])
+        split = (image.shape[0], self.groups, self.classes, -1, *logits.shape[-2:])
         slab_BKkhw: Tensor = logits.reshape(split).transpose(1, 2).flatten(2, 3)
         return slab_BKkhw.movedim(2, self.axis + 2)
 
     def on_grid(self, map_BGCs: Tensor, image: Tensor) -> Tensor:
         """A map of each group [B·G C h w] -> [B C *s], G along the slab axis; of all groups: 1."""
-        map_BGChw = map_BGCs.reshape(len(image), -1, *map_BGCs.shape[-3:])
+        map_BGChw = map_BGCs.reshape(image.shape[0], -1, *map_BGCs.shape[-3:])
         return map_BGChw.movedim(1, 2).movedim(2, self.axis + 2)
 
     def for_each_group(self, map_BChw: Tensor, image: Tensor) -> Tensor:
@@ -259,14 +262,22 @@ def _head(head: str, channels: int, group_channels: int, query: str, normalize: 
     return (Concatenation if head == "concat" else Product)(channels, group_channels)
 
 
-def _light(in_channels: int, output_stride: int) -> Trunk:
-    return Trunk(in_channels, 7, (32, 32, 64, 128, 256), (2, 2, 2, 2), BasicBlock, output_stride, pool=False)
+def _basic(kernel: int, widths: Sequence[int], depth: int) -> Callable[[int, int], Trunk]:
+    depths = (depth,) * (len(widths) - 1)
+
+    def trunk(in_channels: int, output_stride: int) -> Trunk:
+        return Trunk(in_channels, kernel, widths, depths, BasicBlock, output_stride, pool=False)
+
+    return trunk
 
 
 # The trunk, the decoder's channels, and those of the map at stride 4 that it sees.
 BACKBONES: dict[str, tuple[Callable[[int, int], Trunk], int, int]] = {
     "resnet50": (resnet50, 256, 48),
-    "light": (_light, 64, 16),
+    "light": (_basic(7, (32, 32, 64, 128, 256), 2), 64, 16),
+    "student_tiny": (_basic(5, (16, 16, 32, 64, 64), 1), 32, 16),
+    "student_small": (_basic(5, (16, 32, 64, 96, 128), 1), 48, 16),
+    "student_base": (_basic(5, (16, 32, 64, 96, 128), 2), 48, 16),
 }
 
 

@@ -134,7 +134,7 @@ def thickened_teach_former(
 
     view: across which axis the student's slabs are cut.
     thickness: slices in a slab, a multiple of 3.
-    backbone: light was chosen for CPUs, resnet50 is the paper's.
+    backbone: light and the smaller students are for CPUs, resnet50 is the paper's.
     teachers: networks of volumes, such as h_denseformer,swin_unetr,unetr, each trained first or found.
     teacher_options: options of a teacher's network, such as unetr.feature_size=8.
     attention: weight of AFS.
@@ -181,7 +181,7 @@ def thickened_kd_net(
     student_sees: the modalities of the student, such as CT; default: the first of the dataset.
     view: across which axis the student's slabs are cut.
     thickness: slices in a slab, a multiple of 3.
-    backbone: light was chosen for CPUs, resnet50 is the paper's.
+    backbone: light and the smaller students are for CPUs, resnet50 is the paper's.
     teacher_network: a network of volumes, trained first or found.
     soft_share: weight of the soft labels.
     alpha: weight of the bottleneck.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Options = Mapping[str, Any] | None
 View = Literal["axial", "coronal", "sagittal", "all"]
-Backbone = Literal["light", "resnet50"]
+Backbone = Literal["light", "resnet50", "student_tiny", "student_small", "student_base"]
 LEARNING_RATE = 2e-3
 
 
@@ -37,6 +37,7 @@ def thickened(
     thickness: int = 12,
     backbone: Backbone = "light",
     head: Literal["ssa", "none", "concat", "dot"] = "ssa",
+    query: Literal["fused", "group"] = "fused",
     multiplexing: bool = True,
     network_options: Options = None,
     cross_entropy: float = 1.0,
@@ -48,8 +49,9 @@ def thickened(
 
     view: across which axis slabs are cut; all trains the three views and fuses them, its control is axial.
     thickness: slices in a slab, a multiple of 3; 1 is a network of single slices.
-    backbone: light was chosen for CPUs, resnet50 is the paper's.
+    backbone: light and the smaller students are for CPUs, resnet50 is the paper's.
     head: how what belongs to a group of slices is found in what all share: by attention (ssa), or other ways.
+    query: of the attention, by the map that all slices share or by each group's; the paper does not say.
     multiplexing: groups of slices pass the first layers apart; without it they are channels from the start.
     network_options: further options of the network thickened.
     cross_entropy: its weight beside Dice; the paper has 0.
@@ -163,6 +165,7 @@ def _of_view(study: Study, view: str, options: Mapping[str, Any]) -> Experiment:
         "group": 1 if thickness == 1 else 3,
         "backbone": options["backbone"],
         "head": options["head"],
+        **({"query": options["query"]} if options["head"] == "ssa" else {}),
         "multiplexing": options["multiplexing"],
         **options["network_options"],
     }
@@ -174,7 +177,7 @@ def _of_view(study: Study, view: str, options: Mapping[str, Any]) -> Experiment:
 
     base = supervised(own, network="thickened", network_options=network_options)
     plain = not options["multiplexing"] and options["head"] == "none"
-    shared = {name: value for name, value in options.items() if name not in ("head", "multiplexing")}
+    shared = {name: value for name, value in options.items() if name not in ("head", "query", "multiplexing")}
     slabs = {
         "kind": "slabs",
         "patch": list(own.plan.patch),
