@@ -107,6 +107,8 @@ def test_an_artefact_gives_the_label_maps_of_its_run(
     kind: str, to: str, runs: dict[str, Run], scans: Path, tmp_path: Path
 ) -> None:
     exported = export(runs[kind], to, out=tmp_path / "student")
+    if kind == "slabs":
+        goes_through_in_any_size(runs[kind], exported.path)
     assert len(exported.parity) == 3  # two test cases and one validation case
     assert all(parity.within(1e-3) for parity in exported.parity)
     predict(runs[kind].folder, scans, tmp_path / "by-run")
@@ -163,10 +165,9 @@ def test_torch_keeps_the_weights_as_they_are(runs: dict[str, Run], scans: Path, 
         np.testing.assert_array_equal(label_maps(tmp_path / "out")[name], labels)
 
 
-def test_planes_of_any_size_go_through_a_thickened_network(runs: dict[str, Run], tmp_path: Path) -> None:
-    """Its attention pools maps above 32 pixels and not those below: both, in one exported network."""
-    predictor = load_artefact(export(runs["slabs"], out=tmp_path / "student").path)
-    in_torch = load_predictor(runs["slabs"].folder, device="cpu")
+def goes_through_in_any_size(run: Run, artefact: Path) -> None:
+    """A thickened network's attention pools maps above 32 pixels and not those below: both in one export."""
+    predictor, in_torch = load_artefact(artefact), load_predictor(run.folder, device="cpu")
     for shape in ((20, 7, 18), (40, 5, 90), (100, 3, 33)):
         image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
         expected = in_torch.logits(image).numpy()
@@ -206,7 +207,7 @@ def test_teachers_and_their_licences_are_named(folder: Path, tmp_path: Path) -> 
     study = small_study(folder / "two", modalities=("CT", "PET"))
     dataset = replace(study.dataset, licence="CC-BY 4.0", reference="a paper")
     made = find("kd_net")(
-        replace(study, dataset=dataset), student_modality="CT", network_options=NETWORK
+        replace(study, dataset=dataset), student_sees="CT", network_options=NETWORK
     ).with_settings(Budget(steps=2), validations=1)
     run = trained(made, runs=folder / "taught", machine=CPU, cache=folder / "cache")
     about = open_artefact(export(run, out=tmp_path / "student").path).about

@@ -85,3 +85,14 @@ def test_a_network_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path)
         assert str(caught.value).startswith("Sorted cannot be written as ONNX: ")
         assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+class Counting(nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        return image.reshape(2, -1)[:, :40].reshape(len(image), 1, 4, 10)
+
+
+def test_a_network_for_a_constant_number_of_windows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Counting makes a constant of the number of windows"):
+        write_onnx(Counting(), tmp_path / "network.onnx", modalities=1, patch=(4, 10))
+    assert not list(tmp_path.iterdir())

@@ -43,18 +43,18 @@ def write_onnx(
     example = torch.zeros(2, modalities, *patch)
     try:
         with _quietly(), torch.no_grad():
-            torch.onnx.export(
+            program = torch.onnx.export(
                 _Logits(network).eval(),
                 (example,),
-                path,
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=["image"],
                 output_names=["logits"],
                 dynamic_shapes=(sizes,),
-                external_data=False,
                 verbose=False,
             )
+            assert program is not None
+            program.save(path, external_data=False)
     except ImportError as error:
         raise UserError(f"ONNX cannot be written ({error})", "pip install 'distilseg[export]'") from None
     except Exception as error:  # whatever the exporter makes of an operation that it does not know
@@ -62,6 +62,14 @@ def write_onnx(
             f"{type(network).__name__} cannot be written as ONNX: {_reason(error)}",
             "export it --to torch, or train a network such as dynunet",
         ) from error
+    shape = program.model.graph.inputs[0].shape
+    if fixed := [axis for axis in sizes if shape is None or isinstance(shape[axis], int)]:
+        path.unlink()
+        what = "windows" if fixed[0] == 0 else "voxels"
+        raise UserError(
+            f"{type(network).__name__} makes a constant of the number of {what}, and would take no other",
+            "in its code, write image.shape[0] for len(image) and keep sizes out of int()",
+        )
 
 
 def _reason(error: BaseException) -> str:

@@ -227,20 +227,20 @@ class BridgeLayer(nn.Module):
     def _fewer(self, tokens_BNC: Tensor, maps: list[Tensor]) -> Tensor:
         *finer, coarsest_BCs = self._cut(tokens_BNC, maps)
         fewer = [
-            reduce(map_BCs).reshape(len(map_BCs), self.channels, -1).transpose(1, 2)
+            reduce(map_BCs).reshape(map_BCs.shape[0], self.channels, -1).transpose(1, 2)
             for reduce, map_BCs in zip(self.reduce, finer, strict=True)
         ]
         fewer_BnC: Tensor = self.reduce_norm(torch.cat([*fewer, self._joined([coarsest_BCs])], 1))
         return fewer_BnC
 
     def _joined(self, maps: list[Tensor]) -> Tensor:
-        tokens = [_tokens(map_BCs).reshape(len(map_BCs), -1, self.channels) for map_BCs in maps]
+        tokens = [_tokens(map_BCs).reshape(map_BCs.shape[0], -1, self.channels) for map_BCs in maps]
         return torch.cat(tokens, 1)
 
     def _cut(self, tokens_BNC: Tensor, like: list[Tensor]) -> list[Tensor]:
         parts = torch.split(tokens_BNC, [map_BCs[0].numel() // self.channels for map_BCs in like], 1)
         return [
-            _map(part.reshape(len(part), -1, map_BCs.shape[1]), map_BCs.shape[2:])
+            _map(part.reshape(part.shape[0], -1, map_BCs.shape[1]), map_BCs.shape[2:])
             for part, map_BCs in zip(parts, like, strict=True)
         ]
 
@@ -260,7 +260,7 @@ def _tokens(map_BCs: Tensor) -> Tensor:
 
 
 def _map(tokens_BNC: Tensor, size: torch.Size) -> Tensor:
-    return tokens_BNC.transpose(1, 2).reshape(len(tokens_BNC), -1, *size)
+    return tokens_BNC.transpose(1, 2).reshape(tokens_BNC.shape[0], -1, *size)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -166,7 +166,7 @@ class Level(nn.Module):
 
     def together(self, tokens_BTNC: Tensor) -> Tensor:
         """[B T N C] -> [B C *s]."""
-        batch, channels = len(tokens_BTNC), tokens_BTNC.shape[3]
+        batch, channels = tokens_BTNC.shape[0], tokens_BTNC.shape[3]
         (i, j, k), n = self.block, self.blocks
         split = tokens_BTNC.reshape(batch, n, n, n, i, j, k, channels)
         return split.permute(0, 7, 1, 4, 2, 5, 3, 6).reshape(batch, channels, n * i, n * j, n * k)

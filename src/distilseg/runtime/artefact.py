@@ -77,7 +77,7 @@ def open_artefact(path: Path | str) -> Artefact:
     except ValidationError as error:
         fix = "is it of a newer distilseg? export the run again"
         raise UserError(f"{path}: {DESCRIPTION} makes no sense ({_first(error)})", fix) from None
-    except ValueError:
+    except (json.JSONDecodeError, UnicodeDecodeError):
         raise UserError(f"{path}: {DESCRIPTION} is damaged", _AGAIN) from None
     plan = _checked(path, read, PLAN, about.files).decode("utf-8")
     return Artefact(path, about, plan_of(plan, path / PLAN), read)
