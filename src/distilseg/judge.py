@@ -175,7 +175,7 @@ def _asked(run: Run, dataset: Dataset | None, cases: Sequence[str] | None) -> tu
         raise UserError(
             f"{run.folder} has no trained weights yet", "repeat its `distilseg train` command, it resumes"
         )
-    dataset = recorded_dataset(about["dataset"], dataset)
+    dataset = recorded_dataset(about["dataset"], dataset).of_labels(load_plan(run.plan).label_values)
     chosen = list(cases if cases is not None else load_split(run.split, dataset.cases).test)
     if not chosen:
         raise UserError(f"{run.name}: its split holds no test cases", "name cases with --cases")
