@@ -26,6 +26,7 @@ CLAIMS = (
     "teachers",
     "teach_former",
     "latency",
+    "student_design",
 )
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 SHOWN = ("claim", "what", "ours", "peer", "unit", "peer_name", "ratio", "aim", "met", "note")

@@ -21,11 +21,17 @@ def in_turns(
     *,
     repeats: int,
     clock: Callable[[], float] = time.perf_counter,
+    again: bool = False,
 ) -> dict[str, list[float]]:
-    """Seconds of each call, the contestants taking turns; one round before warms up and is not counted."""
+    """Seconds of each call, the contestants taking turns; one round before warms up and is not counted.
+
+    `again` calls each once more just before: short calls would else pay for what a large one did to memory.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for round_ in range(repeats + 1):
         for name, call in contestants.items():
+            if again:
+                call()
             start = clock()
             call()
             if round_:
