@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from distilseg.networks import slice_attention
 from distilseg.networks.slice_attention import Concatenation, Product, SliceAttention
 from distilseg.networks.switchable_norm import SwitchableNorm
 
@@ -83,3 +84,10 @@ def test_parameters_by_hand() -> None:
     assert isinstance(ssa.norm, SwitchableNorm)
     count = sum(weight.numel() for weight in ssa.parameters())
     assert count == 3 * (256 * 256 + 256) + 256 * 256 + 2 * 256 + 6 == 263_430
+
+
+@pytest.mark.parametrize("shape", [(5, 31), (32, 33), (48, 100)])
+def test_pooling_by_matrices_as_exported_is_adaptive_pooling(shape: tuple[int, int]) -> None:
+    several = torch.randn(2, 3, 4, *shape)
+    by_matrices = slice_attention._means(shape[0]) @ several @ slice_attention._means(shape[1]).T
+    torch.testing.assert_close(by_matrices, slice_attention._pooled(several))

@@ -18,8 +18,6 @@ Its rivals, to ablate:    concat   Z_g = conv1x1 [U, proj O_g]        dot   Z_g 
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -107,9 +105,10 @@ def _pooled(maps_BGCs: Tensor) -> Tensor:
 
 def _means(pixels: int) -> Tensor:
     """Adaptive average pooling along one axis as a matrix [pooled pixels]."""
-    pooled = torch.sym_min(POOLED, pixels)
+    pooled: int = torch.sym_min(POOLED, pixels)  # type: ignore[no-untyped-call]  # min() would be a constant
     row, pixel = torch.arange(pooled)[:, None], torch.arange(pixels)
     first = row * pixels // pooled
     behind = ((row + 1) * pixels + pooled - 1) // pooled
     inside = ((pixel >= first) & (pixel < behind)).float()
-    return inside / inside.sum(1, keepdim=True)
+    means: Tensor = inside / inside.sum(1, keepdim=True)
+    return means
