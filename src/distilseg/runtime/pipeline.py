@@ -25,6 +25,7 @@ from ..data.inputs import expected, find_cases
 from ..data.plan import Plan
 from ..data.preprocess import Grid, Preprocessed
 from ..errors import UserError
+from .times import StageTimes
 
 
 class Segmenter(Protocol):
@@ -61,6 +62,7 @@ class PredictSummary:
     written: dict[str, Path] = field(default_factory=dict)
     skipped: dict[str, Path] = field(default_factory=dict)  # there before, kept
     refused: dict[str, str] = field(default_factory=dict)  # why, in one line
+    times: StageTimes = field(default_factory=StageTimes)
 
 
 def predict_files(
@@ -102,7 +104,7 @@ def predict_jobs(
             summary.skipped[job.case] = job.out
         else:
             todo.append(job)
-    for done, (job, refusal) in enumerate(_pipeline(predictor, todo), start=1):
+    for done, (job, refusal) in enumerate(_pipeline(predictor, todo, summary.times), start=1):
         if refusal:
             summary.refused[job.case] = refusal
         else:
@@ -135,7 +137,7 @@ def place(cases: Sequence[Case], out: Path, refused: dict[str, str]) -> list[Job
     return list(jobs.values())
 
 
-def _pipeline(predictor: Segmenter, jobs: Sequence[Job]) -> Iterator[tuple[Job, str]]:
+def _pipeline(predictor: Segmenter, jobs: Sequence[Job], times: StageTimes) -> Iterator[tuple[Job, str]]:
     """Every job, in order, with the reason of its refusal, or "" once it is written.
 
     A stage's error surfaces here, in the caller's thread, when its case is due: nothing waits for a thread
@@ -143,17 +145,21 @@ def _pipeline(predictor: Segmenter, jobs: Sequence[Job]) -> Iterator[tuple[Job, 
     """
 
     def prepare(job: Job) -> tuple[Scan, Preprocessed]:
-        scans = _read(job, predictor.plan)
-        return next(iter(scans.values())), predictor.prepare(scans, case=job.case)
+        with times.of("reading"):
+            scans = _read(job, predictor.plan)
+        with times.of("preparing"):
+            return next(iter(scans.values())), predictor.prepare(scans, case=job.case)
 
     def write(job: Job, like: Scan, logits: Any, grid: Grid) -> None:
-        labels = predictor.labels(logits, grid)
+        with times.of("label export"):
+            labels = predictor.labels(logits, grid)
         try:
-            write_label_map(job.out, labels, like)
+            with times.of("writing"):
+                write_label_map(job.out, labels, like)
         except OSError as error:
             raise UserError(f"{job.out} cannot be written ({error.strerror})", "name another place") from None
 
-    with _thread("reading") as reading, _thread("writing") as writing:
+    with times.whole(), _thread("reading") as reading, _thread("writing") as writing:
         ahead = deque(reading.submit(prepare, job) for job in jobs[:1])
         behind: deque[tuple[Job, Future[None]]] = deque()
         for n, job in enumerate(jobs):
@@ -163,7 +169,8 @@ def _pipeline(predictor: Segmenter, jobs: Sequence[Job]) -> Iterator[tuple[Job, 
             with _naming(job):
                 try:
                     like, prepared = now.result()
-                    logits = predictor.logits(prepared.image, case=job.case)
+                    with times.of("network"):
+                        logits = predictor.logits(prepared.image, case=job.case)
                 except UserError as error:
                     refusal = str(error)
             while behind:
