@@ -17,6 +17,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     of_export = examples(
         "distilseg export runs/DATASET/RUN",
         "distilseg export runs/DATASET/RUN --to openvino --zip",
+        "distilseg export runs/DATASET/RUN --to openvino-int8 --max-dice-drop 0.3",
         "distilseg export runs/DATASET/RUN --out student --cases case_01,case_07",
         "distilseg predict student SCANS predictions",
     )
@@ -26,7 +27,8 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     to: Annotated[
-        str, typer.Option(help="onnx (runs anywhere), openvino (fastest on a processor) or torch.")
+        str,
+        typer.Option(help="onnx (runs anywhere), openvino (fastest on a processor), openvino-int8 or torch."),
     ] = "onnx",
     out: Annotated[
         Path | None, typer.Option(help="A folder, or a .zip; otherwise RUN/export/<what --to says>.")
@@ -34,12 +36,18 @@ def export(
     zip: Annotated[bool, typer.Option("--zip", help="One file instead of a folder.")] = False,
     cases: Annotated[
         str | None,
-        typer.Option(help="Compared with the run on these, by comma; otherwise on up to five test cases."),
+        typer.Option(help="Compared (int8: judged) on these, by comma; otherwise on 5 (20) test cases."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Where the run's dataset lies, if it moved.")] = None,
     tolerance: Annotated[
         float, typer.Option(min=0, help="The most that a logit may differ, and Dice be below 1.")
     ] = 0.01,
+    max_dice_drop: Annotated[
+        float, typer.Option(min=0, help="int8: the most points of mean Dice lost; beyond, float is kept.")
+    ] = 0.5,
+    calibration_cases: Annotated[
+        int, typer.Option(min=1, help="int8: training cases that set the ranges.")
+    ] = 10,
     weights: Annotated[str, typer.Option(help="best (of the validations) or last.")] = "best",
     trust: Annotated[
         str | None, typer.Option(help="A network of your own that may be run: file.py:function.")
@@ -57,6 +65,8 @@ def export(
             cases=listed(cases),
             data=data,
             tolerance=tolerance,
+            max_dice_drop=max_dice_drop,
+            calibration_cases=calibration_cases,
             weights=weights,
             trust=trust,
             progress=progress,
@@ -67,5 +77,13 @@ def export(
     ]
     columns = ["largest difference of a logit", "least Dice", "other voxels"]
     show.console().print(show.table(["artefact against run", *columns], rows, right=columns))
+    if (int8 := exported.quantised) is not None:
+        scores = [
+            (name, f"{100 * before:.2f}", f"{100 * int8.dice_int8[name]:.2f}")
+            for name, before in int8.dice_float.items()
+        ]
+        show.console().print(show.table(["Dice", "float", "int8"], scores, right=["float", "int8"]))
+        for sentence in int8.sentences():
+            show.say(sentence)
     show.say(f"written to {exported.path}")
     show.say(f"predict with it, no torch needed: distilseg predict {exported.path} SCANS PREDICTIONS")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..data.formats import read_dataset
 from ..export.artefact import Exported, export_run
+from ..export.int8 import CALIBRATION_CASES, MAX_DICE_DROP
 from ..export.verify import TOLERANCE
 from ..runs import Run, open_run
 
@@ -20,11 +21,13 @@ def export(
     data: Path | str | None = None,
     cases: Sequence[str] | None = None,
     tolerance: float = TOLERANCE,
+    max_dice_drop: float = MAX_DICE_DROP,
+    calibration_cases: int = CALIBRATION_CASES,
     weights: str = "best",
     trust: str | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Exported:
-    """An artefact of `run` for "onnx", "openvino" or "torch"; see `export.artefact.export_run`.
+    """An artefact of `run` for "onnx", "openvino", "openvino-int8" or "torch"; see `export.artefact.export_run`.
 
     `out`: by default RUN/export/<to>, a folder, or with `zip` one file. `data`: where the run's dataset lies,
     if it moved.
@@ -37,6 +40,8 @@ def export(
         dataset=None if data is None else read_dataset(data),
         cases=cases,
         tolerance=tolerance,
+        max_dice_drop=max_dice_drop,
+        calibration_cases=calibration_cases,
         weights=weights,
         trust=trust,
         progress=progress,

@@ -13,25 +13,28 @@ from typing import Any, Literal
 from torch import nn
 
 from ..data.case import Dataset, Source
-from ..data.plan import load_plan, save_plan
+from ..data.plan import Plan, load_plan, save_plan
 from ..data.readable import readable_json
 from ..data.single_slices import recorded_dataset
-from ..data.splits import load_split
+from ..data.splits import Split, load_split
 from ..errors import UserError, unknown
 from ..files import folder_written_whole, written_whole
+from ..networks.folding import folded
 from ..predict import Segmenter, load_predictor, load_torch_artefact
 from ..runs import Run
 from ..runtime.artefact import CARD, DESCRIPTION, PLAN, Description, open_artefact
 from ..runtime.inferers import window_shape
-from ..runtime.predictor import load_artefact
+from ..runtime.predictor import ArtefactPredictor, load_artefact
 from ..views import is_fused
 from .card import write_card
+from .int8 import CALIBRATION_CASES, MAX_DICE_DROP, Quantised, quantise
 from .onnx import write_onnx
 from .openvino import write_openvino
 from .provenance import file_digest, provenance
 from .verify import TOLERANCE, Parity, compare, record, refuse_beyond
 
 MOST_CASES = 5  # that are compared where none are named
+MOST_JUDGING = 20  # that judge int8
 
 
 @dataclass(frozen=True)
@@ -41,21 +44,24 @@ class Target:
     engine: Literal["onnx", "openvino", "torch"]
     network: str
     write: Callable[..., None] | None = None
+    int8: bool = False
 
 
 TARGETS: Mapping[str, Target] = {
     "onnx": Target("onnx", "network.onnx", write_onnx),
     "openvino": Target("openvino", "network.xml", write_openvino),
+    "openvino-int8": Target("openvino", "network.xml", write_openvino, int8=True),
     "torch": Target("torch", "network.safetensors"),
 }
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Where the artefact is, and how it compared."""
+    """Where the artefact is, how it compared in float, and what became of int8 where that was asked for."""
 
     path: Path
     parity: tuple[Parity, ...]
+    quantised: Quantised | None = None
 
 
 def export_run(
@@ -67,6 +73,8 @@ def export_run(
     dataset: Dataset | None = None,
     cases: Sequence[str] | None = None,
     tolerance: float = TOLERANCE,
+    max_dice_drop: float = MAX_DICE_DROP,
+    calibration_cases: int = CALIBRATION_CASES,
     weights: str = "best",
     trust: str | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -77,6 +85,10 @@ def export_run(
     of its validation cases. `dataset`: where they lie now, if it moved. `tolerance`: the most that a logit
     may differ, and Dice be below 1. `weights`, `trust`: of `load_predictor`. Raises UserError, and leaves
     nothing behind, for an unknown target, a network that cannot be written, and parity beyond the tolerance.
+
+    "openvino-int8" is compared in float, quantised on windows of `calibration_cases` training cases, and
+    judged on `cases` (up to twenty test cases, else validation cases): beyond a drop of `max_dice_drop`
+    points of mean Dice the artefact stays in float, and says so. See `int8.quantise`.
     """
     if target not in TARGETS:
         raise unknown("target", target, TARGETS)
@@ -87,9 +99,10 @@ def export_run(
     if out.exists():
         raise UserError(f"{out} exists already", "remove it, or name another place with --out")
     predictor = load_predictor(run.folder, weights=weights, device="cpu", trust=trust)
-    sources = _cases(run, dataset, cases)
+    dataset, split = _dataset(run, dataset)
+    sources = _sources(dataset, predictor.plan, _compared(run, split, cases))
 
-    def make(folder: Path) -> tuple[Parity, ...]:
+    def make(folder: Path) -> Exported:
         path = run.best if weights == "best" else run.last
         about = _write(run, target, folder, predictor.network, path)
         artefact: Segmenter = (
@@ -101,18 +114,36 @@ def export_run(
         found = compare(predictor, artefact, sources, regions=regions, progress=progress)
         refuse_beyond(found, tolerance, target)
         about = about.model_copy(update={"parity": record(found, tolerance)})
+        quantised = None
+        if TARGETS[target].int8 and isinstance(artefact, ArtefactPredictor):
+            quantised = quantise(
+                folder / about.network,
+                artefact,
+                dataset,
+                split,
+                list(cases) if cases is not None else list(split.test or split.validation)[:MOST_JUDGING],
+                max_dice_drop=max_dice_drop,
+                calibration_cases=calibration_cases,
+            )
+            about = about.model_copy(
+                update={
+                    "target": target if quantised.kept == "int8" else "openvino",
+                    "quantisation": quantised.record(),
+                    "files": {name: file_digest(folder / name) for name in about.files},
+                }
+            )
         _describe(folder, about)
         write_card(folder / CARD, run, about, predictor.plan)
-        return tuple(found)
+        return Exported(out, tuple(found), quantised)
 
     if not packed:
         with folder_written_whole(out) as aside:
-            return Exported(out, make(aside))
+            return make(aside)
     with tempfile.TemporaryDirectory() as folder:
-        found = make(Path(folder))
+        exported = make(Path(folder))
         with written_whole(out) as aside:
             _pack(Path(folder), aside, out.stem)
-    return Exported(out, found)
+    return exported
 
 
 def _write(run: Run, target: str, folder: Path, network: nn.Module, weights: Path) -> Description:
@@ -122,6 +153,7 @@ def _write(run: Run, target: str, folder: Path, network: nn.Module, weights: Pat
         shutil.copyfile(weights, folder / how.network)
     else:
         patch, free = window_shape(about["inferer"])
+        network = folded(network) if how.int8 else network
         how.write(network, folder / how.network, modalities=len(plan.modalities), patch=patch, free=free)
     save_plan(folder / PLAN, plan)
     described = Description(
@@ -150,9 +182,8 @@ def _pack(folder: Path, path: Path, name: str) -> None:
             packed.write(file, f"{name}/{file.name}")
 
 
-def _cases(run: Run, dataset: Dataset | None, named: Sequence[str] | None) -> dict[str, Mapping[str, Source]]:
-    """The images, by modality, of the cases to compare on."""
-    plan = load_plan(run.plan)
+def _dataset(run: Run, dataset: Dataset | None) -> tuple[Dataset, Split]:
+    """What the run learned from, where it lies now, and how it was dealt out."""
     told: Any = run.read(run.experiment)["dataset"]
     try:
         dataset = recorded_dataset(told, dataset)
@@ -161,9 +192,18 @@ def _cases(run: Run, dataset: Dataset | None, named: Sequence[str] | None) -> di
             f"the scans to compare artefact and run on are not there ({error.cause})",
             "say where the dataset lies now with --data",
         ) from None
-    if named is None:
-        split = load_split(run.split, dataset.cases)
-        named = [*split.test, *split.validation][:MOST_CASES]
-    if not named:
+    dataset = dataset.of_labels(load_plan(run.plan).label_values)
+    return dataset, load_split(run.split, dataset.cases)
+
+
+def _compared(run: Run, split: Split, named: Sequence[str] | None) -> list[str]:
+    """The cases to compare on."""
+    ids = list(named) if named is not None else [*split.test, *split.validation][:MOST_CASES]
+    if not ids:
         raise UserError(f"{run.name} has no test or validation cases", "name cases with --cases")
-    return {id: {name: dataset.case(id).images[name] for name in plan.modalities} for id in named}
+    return ids
+
+
+def _sources(dataset: Dataset, plan: Plan, ids: Sequence[str]) -> dict[str, Mapping[str, Source]]:
+    """Of each case its images, by modality."""
+    return {id: {name: dataset.case(id).images[name] for name in plan.modalities} for id in ids}

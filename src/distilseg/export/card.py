@@ -11,6 +11,7 @@ from ..data.plan import Plan
 from ..evaluation import summarise_rows
 from ..runs import Run, read_rows
 from ..runtime.artefact import Description
+from .int8 import Quantised
 from .provenance import licence_notes
 
 _METRICS = {"dice": ("Dice", 3), "iou": ("IoU", 3), "hd95": ("HD95 [mm]", 2), "nsd": ("NSD", 3)}
@@ -30,6 +31,7 @@ def model_card(run: Run, about: Description, plan: Plan) -> str:
         _section("What it takes and gives", _inside(plan)),
         _section("Measured", _measured(run)),
         _section("Equal to the run it was exported from", [_parity(about.parity)]),
+        *([_section("In int8", _quantisation(about.quantisation))] if about.quantisation else []),
         _section("Where it comes from", _origin(about.made)),
         _section("Licences", _list(licence_notes(about.made))),
         _section("Limits", _LIMITS),
@@ -108,6 +110,17 @@ def _parity(parity: Mapping[str, Any]) -> str:
         f" {parity['least_dice']:.4f}, {parity['voxels_that_differ']} of {parity['of_voxels']:,} voxels have"
         f" another label (tolerance {parity['tolerance']:g})."
     )
+
+
+def _quantisation(record: Mapping[str, Any]) -> list[str]:
+    found = Quantised(**record)
+    table = [["structure", "Dice in float", "Dice in int8"]]
+    table += [
+        [name, f"{score:.4f}", f"{found.dice_int8[name]:.4f}"] for name, score in found.dice_float.items()
+    ]
+    calibrated = f"calibrated on {found.calibration_windows} windows of {found.calibration_cases} other cases"
+    left = [f"in float: {', '.join(found.layers_in_float)}"] if found.layers_in_float else []
+    return [_table(table), *_list([*found.sentences(), calibrated, *left])]
 
 
 def _origin(made: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from .. import __version__
 from ..runs import Run
 
 NOT_STATED = "not stated by the dataset"
-_ENGINES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino")
+_ENGINES = ("torch", "nncf", "onnx", "onnxscript", "onnxruntime", "openvino")
 
 
 def provenance(run: Run, weights: Path) -> dict[str, Any]:

@@ -40,7 +40,8 @@ class Description(BaseModel):
     answers: Literal["classes", "regions"]  # what the logits are of
     inferer: dict[str, Any]  # how a volume is cut and put together, as in experiment.json
     made: dict[str, Any]  # recipe, data, teachers, licences, versions
-    parity: dict[str, Any] = {}  # how far it is from the run, on how many cases
+    parity: dict[str, Any] = {}  # how far it is from the run in float, on how many cases
+    quantisation: dict[str, Any] = {}  # where int8 was asked for: Dice before and after, what was kept
     files: dict[str, str]  # file -> SHA-256
 
 

@@ -1,0 +1,254 @@
+"""Whether a network's int8 form is as good as its float form: Dice before and after, on cases that judge.
+
+Three sets of cases, none of them in two: those whose windows calibrate the ranges (training cases), those by
+which layers are given back to float (validation cases) and those that judge. Where the drop of the mean Dice
+over the structures is above what is allowed, the layers that hurt most stay in float, 1, 2, 4, ... up to half
+of them; where that does not help, the network does.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.case import Dataset
+from ..data.image import read_label, read_scans
+from ..data.splits import Split
+from ..errors import UserError
+from ..evaluation.evaluate import evaluate_case, summarise_rows
+from ..hardware import processor_name
+from ..runtime.engine import Arrays
+from ..runtime.predictor import ArtefactPredictor
+from .quantise import by_harm, engine_of, layers, write_int8
+
+MAX_DICE_DROP = 0.5  # points
+CALIBRATION_CASES = 10
+_MOST_TUNING, _MOST_WINDOWS, _RANKING_WINDOWS = 10, 64, 8
+_TIMED_S, _TIMED_CALLS = 2.0, 31
+
+Scores = dict[str, float]  # structure -> mean Dice
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """What became of the attempt; `kept` says which network the artefact holds."""
+
+    kept: Literal["int8", "float"]
+    cases: int  # that judged
+    calibration_cases: int
+    calibration_windows: int
+    dice_float: Scores
+    dice_int8: Scores
+    drop: float  # of the mean Dice over the structures, in points
+    max_dice_drop: float
+    layers: int
+    layers_in_float: tuple[str, ...]
+    bytes_float: int
+    bytes_int8: int
+    milliseconds_float: float  # of one call of the network on the windows it is shown at once
+    milliseconds_int8: float
+    timed_on: str
+
+    def record(self) -> dict[str, Any]:
+        """For artefact.json."""
+        return {**asdict(self), "layers_in_float": list(self.layers_in_float)}
+
+    def sentences(self) -> list[str]:
+        """What it says to people: the drop, the layers, the size, the time."""
+        before, after = (f"{100 * _mean(scores):.2f}" for scores in (self.dice_float, self.dice_int8))
+        told = f"mean Dice {before} in float, {after} in int8"
+        told += f" on {self.cases} cases: a drop of {self.drop:.2f} points"
+        if self.kept == "float":
+            told = f"int8 refused, the artefact is in float: {told}, above the {self.max_dice_drop:g} allowed"
+        left = f"{len(self.layers_in_float)} of {self.layers} layers stayed in float"
+        size = f"the network takes {self.bytes_int8 / self.bytes_float:.2f} of its size in float"
+        ratio = self.milliseconds_int8 / self.milliseconds_float
+        faster = "int8 is faster" if ratio < 1 else "float is faster: is it int8 that you want here?"
+        spent = f"and {ratio:.2f} of its time on this machine ({self.timed_on}): {faster}"
+        return [told, left, f"{size} {spent}"]
+
+
+def quantise(
+    network: Path,
+    artefact: ArtefactPredictor,
+    dataset: Dataset,
+    split: Split,
+    judging: Sequence[str],
+    *,
+    max_dice_drop: float = MAX_DICE_DROP,
+    calibration_cases: int = CALIBRATION_CASES,
+) -> Quantised:
+    """Puts the int8 form of `network` (.xml) in its place where the cases `judging` allow it.
+
+    `artefact` predicts by the network in float. `max_dice_drop`: points of the mean Dice. Raises UserError
+    where no case is left to calibrate on, or NNCF is missing.
+    """
+    calibrating, tuning = _other_cases(split, judging, calibration_cases)
+    shown, windows = _windows(artefact, dataset, calibrating)
+
+    def scores(run: Arrays, ids: Sequence[str]) -> Scores:
+        return _scores(replace(artefact, network=run), dataset, ids)
+
+    with tempfile.TemporaryDirectory() as folder:
+        int8 = Path(folder) / network.name
+        in_float = _search(
+            network, int8, windows, lambda run: scores(run, tuning), max_dice_drop, before=artefact.network
+        )
+        run = engine_of(int8)
+        before, after = scores(artefact.network, judging), scores(run, judging)
+        drop = _drop(before, after)
+        seconds = _timed([artefact.network, run], shown)
+        sizes, count = [_bytes(path) for path in (network, int8)], len(layers(network))
+        if drop <= max_dice_drop:
+            for file in _files(int8):
+                shutil.copyfile(file, network.parent / file.name)
+    return Quantised(
+        kept="int8" if drop <= max_dice_drop else "float",
+        cases=len(judging),
+        calibration_cases=len(calibrating),
+        calibration_windows=len(windows),
+        dice_float=before,
+        dice_int8=after,
+        drop=drop,
+        max_dice_drop=max_dice_drop,
+        layers=count,
+        layers_in_float=in_float,
+        bytes_float=sizes[0],
+        bytes_int8=sizes[1],
+        milliseconds_float=1000 * seconds[0],
+        milliseconds_int8=1000 * seconds[1],
+        timed_on=processor_name(),
+    )
+
+
+def _search(
+    network: Path,
+    int8: Path,
+    windows: Sequence[NDArray[np.float32]],
+    scores: Callable[[Arrays], Scores],
+    max_dice_drop: float,
+    *,
+    before: Arrays,
+) -> tuple[str, ...]:
+    """Writes the best form to `int8`; returns the layers that stay in float, the worst."""
+    at_best, expected = float("inf"), scores(before)
+    chosen: tuple[str, ...] = ()
+    ranked: list[str] = []
+    n, most = 0, len(layers(network)) // 2
+    trial = int8.with_name("trial.xml")
+    while n <= most:
+        if n and not ranked:
+            ranked = by_harm(network, int8.parent, windows[:: max(1, len(windows) // _RANKING_WINDOWS)])
+        write_int8(network, trial, windows, in_float=ranked[:n])
+        drop = _drop(expected, scores(engine_of(trial)))
+        if drop < at_best:
+            at_best, chosen = drop, tuple(ranked[:n])
+            for file, kept in zip(_files(trial), _files(int8), strict=True):
+                shutil.copyfile(file, kept)
+        if drop <= max_dice_drop:
+            break
+        n = max(1, 2 * n)
+    return chosen
+
+
+def _other_cases(split: Split, judging: Sequence[str], n: int) -> tuple[list[str], list[str]]:
+    """Cases to calibrate on, evenly from those that trained, and to choose layers by."""
+    training = [id for id in split.train if id not in judging]
+    validating = [id for id in split.validation if id not in judging]
+    calibrating = _evenly(training or validating, n)
+    if not calibrating:
+        raise UserError(
+            "int8 is calibrated on training cases, and every one of them judges", "name fewer --cases"
+        )
+    tuning = [id for id in validating if id not in calibrating][:_MOST_TUNING]
+    return calibrating, tuning or calibrating
+
+
+def _evenly(of: Sequence[Any], n: int) -> list[Any]:
+    """At most `n` of them, spread over the whole."""
+    return [of[index * len(of) // n] for index in range(n)] if len(of) > n else list(of)
+
+
+def _windows(
+    artefact: ArtefactPredictor, dataset: Dataset, ids: Sequence[str]
+) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+    """The first windows that the network is shown at once [N M *P]; and some of every case, each [1 M *P]."""
+    seen: list[NDArray[np.float32]] = []
+
+    def noting(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        seen.append(windows.copy())
+        return artefact.network(windows)
+
+    chosen: list[NDArray[np.float32]] = []
+    first: NDArray[np.float32] | None = None
+    watched = replace(artefact, network=noting)
+    for id in ids:
+        case = dataset.case(id)
+        scans = read_scans({name: case.images[name] for name in artefact.plan.modalities})
+        watched.logits(watched.prepare(scans, case=id).image, case=id)
+        first = seen[0] if first is None else first
+        single = [window[None] for windows in seen for window in windows]
+        chosen += _evenly(single, max(1, _MOST_WINDOWS // len(ids)))
+        seen.clear()
+    assert first is not None
+    return first, chosen
+
+
+def _scores(predictor: ArtefactPredictor, dataset: Dataset, ids: Sequence[str]) -> Scores:
+    """Mean Dice of each structure, in the scans' own space; what is rightly found absent counts as 1."""
+    rows: list[dict[str, Any]] = []
+    plan = predictor.plan
+    for id in ids:
+        case = dataset.case(id)
+        if case.label is None:
+            raise UserError(f"case {id} has no label map", "only labelled cases can judge int8")
+        scans, reference = read_scans({name: case.images[name] for name in plan.modalities}), read_label(case)
+        rows += evaluate_case(
+            reference.array,
+            predictor.segment(scans, case=id),
+            case=id,
+            labels=plan.regions or plan.labels,
+            spacing_mm=reference.geometry.spacing_mm,
+            metrics=["dice"],
+            empty="one",
+        )
+    return {row["label"]: row["mean"] for row in summarise_rows(rows)}
+
+
+def _drop(before: Mapping[str, float], after: Mapping[str, float]) -> float:
+    """Points of the mean Dice over the structures."""
+    return 100 * (_mean(before) - _mean(after))
+
+
+def _mean(scores: Mapping[str, float]) -> float:
+    return statistics.fmean(scores.values())
+
+
+def _timed(networks: Sequence[Arrays], windows: NDArray[np.float32]) -> list[float]:
+    """Median seconds of a call of each; in turns, so that what else the machine does meets them alike."""
+    spent: list[list[float]] = [[] for _ in networks]
+    for network in networks:
+        network(windows)
+    while len(spent[-1]) < _TIMED_CALLS and sum(map(sum, spent)) < _TIMED_S:
+        for network, times in zip(networks, spent, strict=True):
+            start = time.perf_counter()
+            network(windows)
+            times.append(time.perf_counter() - start)
+    return [statistics.median(times) for times in spent]
+
+
+def _files(network: Path) -> tuple[Path, Path]:
+    return network, network.with_suffix(".bin")
+
+
+def _bytes(network: Path) -> int:
+    return sum(file.stat().st_size for file in _files(network))
