@@ -27,6 +27,7 @@ CLAIMS = (
     "teach_former",
     "latency",
     "student_design",
+    "shipping",
 )
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 SHOWN = ("claim", "what", "ours", "peer", "unit", "peer_name", "ratio", "aim", "met", "note")
