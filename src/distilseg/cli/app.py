@@ -164,7 +164,7 @@ def _refused(line: str, debug: bool) -> int:
 
 
 def _interrupted(words: Sequence[str]) -> int:
-    resumes = {"train", "demo", "fetch"} & set(words)
+    resumes = {"train", "demo", "fetch", "predict"} & set(words)
     print(f"interrupted{'; the same command goes on where it stopped' * bool(resumes)}", file=sys.stderr)
     return 130
 

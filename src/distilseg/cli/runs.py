@@ -238,7 +238,12 @@ def predict(
         show.say(line)
     for reason in summary.refused.values():
         typer.echo(f"refused: {reason}", err=True)
+    if summary.ignored:
+        show.say(f"no scans, left alone: {', '.join(path.name for path in summary.ignored)}")
+    if summary.held:
+        show.say(f"another process is predicting: {', '.join(summary.held)}")
     kept = f", {len(summary.skipped)} there already (--overwrite)" if summary.skipped else ""
-    show.say(f"{len(summary.written)} written to {out}{kept}, {len(summary.refused)} refused")
+    held = f", {len(summary.held)} left to another process" if summary.held else ""
+    show.say(f"{len(summary.written)} written to {out}{kept}{held}, {len(summary.refused)} refused")
     if summary.refused:
         raise typer.Exit(1)

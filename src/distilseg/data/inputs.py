@@ -28,9 +28,14 @@ def find_cases(
     """
     named = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
     of_datasets, files = _read(named)
-    cases = [_by_modality(case, modalities, path) for case, path in of_datasets]
-    grouped, refused = _grouped(files, modalities)
-    cases += grouped
+    cases, refused = _grouped(files, modalities)
+    for case, path in of_datasets:
+        try:
+            cases.append(_by_modality(case, modalities, path))
+        except UserError as error:
+            if len({tuple(other.images) for other, _ in of_datasets}) == 1:  # not one case, but all
+                raise
+            refused[case.id] = f"case {case.id}: {error}"
     if not cases and not refused:
         raise _nothing(named)
     return cases, refused
@@ -55,6 +60,19 @@ def _read(named: Sequence[Path]) -> tuple[list[tuple[Case, Path]], list[Path]]:
         else:
             raise UserError(f"{path} is no scan that can be read", f"known endings: {', '.join(ENDINGS)}")
     return cases, files
+
+
+def no_scans(inputs: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
+    """The files without a scan's ending in the folders among `inputs` (datasets have others of their own)."""
+    named = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
+    folders = [path for path in named if path.is_dir()]
+    return tuple(
+        file
+        for folder in folders
+        if not any(module.recognises(folder) for module in LAYOUTS.values())
+        for file in sorted(folder.iterdir())
+        if file.is_file() and not ending(file) and not file.name.startswith(".")
+    )
 
 
 def _nothing(named: Sequence[Path]) -> UserError:

@@ -2,8 +2,11 @@
 
 While the network works on one case, the next is read and prepared and the last is exported and written, each
 in a thread of its own. At most one case waits before and one behind the network, so memory does not depend on
-how many there are. What segments is anything with the three stages of `Segmenter`: a network in torch
-(`predict.py`), several of them as one (`views.py`), or an artefact (`predictor.py`).
+how many there are. Every case is claimed first (`claims.py`): several processes may share one folder, and one
+that was killed leaves no half file and nothing in the way.
+
+What segments is anything with the three stages of `Segmenter`: a network in torch (`predict.py`), several of
+them as one (`views.py`), or an artefact (`predictor.py`).
 """
 
 from __future__ import annotations
@@ -21,10 +24,12 @@ from numpy.typing import NDArray
 
 from ..data.case import Case, Source
 from ..data.image import Scan, ending, read_scans, write_label_map
-from ..data.inputs import expected, find_cases
+from ..data.inputs import expected, find_cases, no_scans
 from ..data.plan import Plan
 from ..data.preprocess import Grid, Preprocessed
 from ..errors import UserError
+from .claims import Claim, claim, tidy
+from .limits import check_size
 from .times import StageTimes
 
 
@@ -60,8 +65,10 @@ class PredictSummary:
     """What became of every case."""
 
     written: dict[str, Path] = field(default_factory=dict)
-    skipped: dict[str, Path] = field(default_factory=dict)  # there before, kept
+    skipped: dict[str, Path] = field(default_factory=dict)  # there already, kept
+    held: dict[str, Path] = field(default_factory=dict)  # another process is predicting it
     refused: dict[str, str] = field(default_factory=dict)  # why, in one line
+    ignored: tuple[Path, ...] = ()  # files among the scans that are none
     times: StageTimes = field(default_factory=StageTimes)
 
 
@@ -79,11 +86,11 @@ def predict_files(
     if one case is predicted. `progress(done, cases)` is called after each case.
 
     A case that cannot be predicted is refused with one line in the summary, and the others are predicted
-    nevertheless. A label map that exists is kept, unless `overwrite`. Raises `UserError` for inputs or an
-    `out` that make no sense as a whole.
+    nevertheless. A label map that exists is kept, unless `overwrite`; one that another process is making is
+    left to it. Raises `UserError` for inputs or an `out` that make no sense as a whole.
     """
     cases, refused = find_cases(inputs, predictor.plan.modalities)
-    summary = PredictSummary(refused=refused)
+    summary = PredictSummary(refused=refused, ignored=no_scans(inputs))
     jobs = place(cases, Path(out), refused)
     predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress)
     return summary
@@ -98,17 +105,20 @@ def predict_jobs(
     progress: Callable[[int, int], object] | None = None,
 ) -> None:
     """Predicts `jobs` and notes in `summary` what became of each."""
+    before = {job.out: _stamp(job.out) for job in jobs}
     todo = []
     for job in jobs:
-        if job.out.is_file() and not overwrite:
+        if before[job.out] and not overwrite:
             summary.skipped[job.case] = job.out
+            tidy(job.out)
         else:
             todo.append(job)
-    for done, (job, refusal) in enumerate(_pipeline(predictor, todo, summary.times), start=1):
-        if refusal:
-            summary.refused[job.case] = refusal
+    for done, (job, outcome, why) in enumerate(_pipeline(predictor, todo, before, summary.times), start=1):
+        if outcome == "refused":
+            summary.refused[job.case] = why
         else:
-            summary.written[job.case] = job.out
+            places = {"written": summary.written, "skipped": summary.skipped, "held": summary.held}
+            places[outcome][job.case] = job.out
         if progress is not None:
             progress(done, len(todo))
 
@@ -137,56 +147,124 @@ def place(cases: Sequence[Case], out: Path, refused: dict[str, str]) -> list[Job
     return list(jobs.values())
 
 
-def _pipeline(predictor: Segmenter, jobs: Sequence[Job], times: StageTimes) -> Iterator[tuple[Job, str]]:
-    """Every job, in order, with the reason of its refusal, or "" once it is written.
+_Stamps = Mapping[Path, tuple[int, int] | None]
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is replaced; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _pipeline(
+    predictor: Segmenter, jobs: Sequence[Job], before: _Stamps, times: StageTimes
+) -> Iterator[tuple[Job, str, str]]:
+    """Every job, whether it is written, skipped, held or refused, and why it is refused.
 
     A stage's error surfaces here, in the caller's thread, when its case is due: nothing waits for a thread
     that is gone.
     """
 
     def prepare(job: Job) -> tuple[Scan, Preprocessed]:
-        with times.of("reading"):
-            scans = _read(job, predictor.plan)
-        with times.of("preparing"):
-            return next(iter(scans.values())), predictor.prepare(scans, case=job.case)
+        with _enough_memory(job):
+            with times.of("reading"):
+                scans = _read(job, predictor.plan)
+            with times.of("preparing"):
+                return next(iter(scans.values())), predictor.prepare(scans, case=job.case)
 
     def write(job: Job, like: Scan, logits: Any, grid: Grid) -> None:
-        with times.of("label export"):
+        with times.of("label export"), _enough_memory(job):
             labels = predictor.labels(logits, grid)
-        try:
-            with times.of("writing"):
-                write_label_map(job.out, labels, like)
-        except OSError as error:
-            raise UserError(f"{job.out} cannot be written ({error.strerror})", "name another place") from None
+        with times.of("writing"), _writing(job), claims[job.out].written() as aside:
+            write_label_map(aside, labels, like)
 
-    with times.whole(), _thread("reading") as reading, _thread("writing") as writing:
-        ahead = deque(reading.submit(prepare, job) for job in jobs[:1])
+    def begin() -> tuple[Job, Future[tuple[Scan, Preprocessed]]] | None:
+        """The next job that is ours to do; those passed on the way are noted."""
+        for job in left:
+            with _writing(job):
+                mine = claim(job.out)
+            if mine is None:
+                passed.append((job, "held", ""))
+            elif _stamp(job.out) != before[job.out]:  # made by another process since
+                mine.release()
+                passed.append((job, "skipped", ""))
+            else:
+                claims[job.out] = mine
+                return job, reading.submit(prepare, job)
+        return None
+
+    def ended(job: Job, writing: Future[None] | None, refusal: str = "") -> tuple[Job, str, str]:
+        if writing is not None:
+            with _naming(job):
+                try:
+                    writing.result()
+                except _Refused as error:
+                    refusal = str(error)
+        claims.pop(job.out).release()
+        return job, "refused" if refusal else "written", refusal
+
+    left, passed = iter(jobs), list[tuple[Job, str, str]]()
+    with times.whole(), _claims() as claims, _thread("reading") as reading, _thread("writing") as writing:
         behind: deque[tuple[Job, Future[None]]] = deque()
-        for n, job in enumerate(jobs):
-            now = ahead.popleft()
-            ahead.extend(reading.submit(prepare, later) for later in jobs[n + 1 : n + 2])
+        now = begin()
+        while now is not None:
+            (job, preparing), now = now, begin()
             refusal = ""
             with _naming(job):
                 try:
-                    like, prepared = now.result()
-                    with times.of("network"):
+                    like, prepared = preparing.result()
+                    with times.of("network"), _enough_memory(job):
                         logits = predictor.logits(prepared.image, case=job.case)
                 except UserError as error:
                     refusal = str(error)
             while behind:
-                yield _written(*behind.popleft())
+                yield ended(*behind.popleft())
             if refusal:
-                yield job, refusal
+                yield ended(job, None, refusal)
             else:
                 behind.append((job, writing.submit(write, job, like, logits, prepared.grid)))
         while behind:
-            yield _written(*behind.popleft())
+            yield ended(*behind.popleft())
+        yield from passed
 
 
-def _written(job: Job, writing: Future[None]) -> tuple[Job, str]:
-    with _naming(job):
-        writing.result()
-    return job, ""
+class _Refused(UserError):
+    """This case, and not the others."""
+
+
+@contextmanager
+def _enough_memory(job: Job) -> Iterator[None]:
+    """A case too large for the memory is refused; torch has an error of its own for that."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            raise
+        raise _Refused(
+            f"case {job.case}: there is not enough memory for it", "crop it, or use a machine with more"
+        ) from None
+
+
+@contextmanager
+def _writing(job: Job) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{job.out} cannot be written ({error.strerror})", "name another place") from None
+
+
+@contextmanager
+def _claims() -> Iterator[dict[Path, Claim]]:
+    """What is claimed is released in the end, whatever that is."""
+    claims: dict[Path, Claim] = {}
+    try:
+        yield claims
+    finally:
+        for mine in claims.values():
+            mine.release()
 
 
 @contextmanager
@@ -211,6 +289,8 @@ def _naming(job: Job) -> Iterator[None]:
 
 def _read(job: Job, plan: Plan) -> dict[str, Scan]:
     try:
+        for path in {source.path for source in job.images.values()}:
+            check_size(path, plan.spacing_mm)
         scans = read_scans(job.images)
     except UserError as error:
         raise UserError(
