@@ -22,9 +22,10 @@ from .data.image import Scan
 from .data.plan import Plan, load_plan
 from .data.preprocess import Grid, Preprocessed, preprocess
 from .errors import UserError, unknown
+from .functional.empty_windows import empty_once
 from .inference.build import make_inferer
 from .inference.denormals import denormals_flushed
-from .inference.inferer import Inferer
+from .inference.inferer import Inferer, Network, logits_of
 from .inference.label_export import export_labels
 from .inference.region_export import export_regions
 from .networks.checkpoint import load_network
@@ -61,6 +62,7 @@ class Predictor:
     inferer: Inferer
     device: torch.device
     answers: str = "classes"  # what the logits are of: the plan's classes or its regions
+    skip_empty: bool = False  # windows of one value are shown to the network once
 
     def segment(self, scans: Mapping[str, Scan], *, case: str) -> NDArray[np.unsignedinteger[Any]]:
         """Label values [I J K] on the grid of `scans` (by modality). Raises `UserError`, naming the case."""
@@ -85,13 +87,18 @@ class Predictor:
         """Logits [K *S] of a prepared image [M *S], on the predictor's device."""
         self.network.eval()
         with denormals_flushed():
-            logits = self.inferer(torch.as_tensor(image)[None].to(self.device), self.network)[0]
+            logits = self.inferer(torch.as_tensor(image)[None].to(self.device), self._shown())[0]
         if not logits.isfinite().all():
             raise UserError(
                 f"case {case}: the network answers with NaN or infinite logits",
                 "its weights are damaged or its training diverged; try other weights",
             )
         return logits
+
+    def _shown(self) -> Network:
+        if not self.skip_empty:
+            return self.network
+        return empty_once(lambda windows: logits_of(self.network(windows)), torch.stack)
 
     @torch.inference_mode()
     def labels(self, logits: Tensor, grid: Grid) -> NDArray[np.unsignedinteger[Any]]:
@@ -104,7 +111,12 @@ class Predictor:
 
 
 def load_predictor(
-    run_folder: Path | str, *, weights: str = "best", device: str = "auto", trust: str | None = None
+    run_folder: Path | str,
+    *,
+    weights: str = "best",
+    device: str = "auto",
+    trust: str | None = None,
+    skip_empty: bool = False,
 ) -> Predictor:
     """The predictor of a run: its plan, its inferer and its best (or last) weights.
 
@@ -139,11 +151,11 @@ def load_predictor(
             f" {run.plan} names {len(plan.modalities)} and {logits}",
             "restore the plan that the run was trained with",
         )
-    return Predictor(network.to(where), plan, inferer, where, answers)
+    return Predictor(network.to(where), plan, inferer, where, answers, skip_empty)
 
 
 def load_torch_artefact(
-    path: Artefact | Path | str, *, device: str = "auto", trust: str | None = None
+    path: Artefact | Path | str, *, device: str = "auto", trust: str | None = None, skip_empty: bool = False
 ) -> Predictor:
     """The predictor of an artefact that was exported for torch; see `runtime.predictor` for the others."""
     artefact = path if isinstance(path, Artefact) else open_artefact(path)
@@ -152,7 +164,8 @@ def load_torch_artefact(
         weights = Path(folder) / about.network
         weights.write_bytes(artefact.read(about.network))
         network, _, _ = load_network(weights, trust=trust)
-    return Predictor(network.to(where), artefact.plan, make_inferer(about.inferer), where, about.answers)
+    inferer = make_inferer(about.inferer)
+    return Predictor(network.to(where), artefact.plan, inferer, where, about.answers, skip_empty)
 
 
 def _device(name: str) -> torch.device:

@@ -129,6 +129,7 @@ def predict_with_best(
     weights: str = "best",
     device: str = "auto",
     trust: str | None = None,
+    skip_empty: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> tuple[PredictSummary, dict[str, Choice]]:
     """Label maps of every case by the best student for it; which, and why, by case.
@@ -162,7 +163,9 @@ def predict_with_best(
             if progress is not None:
                 progress(before + n, len(jobs))
 
-        predictor = load_predictor(student.run.folder, weights=weights, device=device, trust=trust)
+        predictor = load_predictor(
+            student.run.folder, weights=weights, device=device, trust=trust, skip_empty=skip_empty
+        )
         predict_jobs(predictor, group, summary, overwrite=overwrite, progress=counted)
         done += len(group)
     return summary, choices

@@ -129,6 +129,7 @@ def load_views(
     weights: str = "best",
     device: str = "auto",
     trust: str | None = None,
+    skip_empty: bool = False,
 ) -> Views:
     """The runs in `folders` as one; options as of `load_predictor`.
 
@@ -138,7 +139,8 @@ def load_views(
     check_fusion(how, threshold)
     runs = [open_run(folder) for folder in folders]
     plan = _shared_plan(runs, how)
-    loaded = [load_predictor(run.folder, weights=weights, device=device, trust=trust) for run in runs]
+    told: dict[str, Any] = {"weights": weights, "device": device, "trust": trust, "skip_empty": skip_empty}
+    loaded = [load_predictor(run.folder, **told) for run in runs]
     for run, predictor in zip(runs, loaded, strict=True):
         if how != "organs" and predictor.answers != loaded[0].answers:
             raise UserError(
@@ -149,11 +151,16 @@ def load_views(
 
 
 def load_segmenter(
-    run: Run, *, weights: str = "best", device: str = "auto", trust: str | None = None
+    run: Run,
+    *,
+    weights: str = "best",
+    device: str = "auto",
+    trust: str | None = None,
+    skip_empty: bool = False,
 ) -> Predictor | Views:
     """Of a run its predictor, of a folder that `fused` made its runs as one."""
     if not is_fused(run):
-        return load_predictor(run.folder, weights=weights, device=device, trust=trust)
+        return load_predictor(run.folder, weights=weights, device=device, trust=trust, skip_empty=skip_empty)
     fusion = run.read(run.experiment)["fusion"]
     return load_views(
         [member.folder for member in members(run)],
@@ -162,6 +169,7 @@ def load_segmenter(
         weights=weights,
         device=device,
         trust=trust,
+        skip_empty=skip_empty,
     )
 
 

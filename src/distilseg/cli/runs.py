@@ -45,6 +45,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg predict runs/DATASET FOLDER_OF_SCANS predictions  # for each case, the best for its scans",
         "distilseg predict RUN_AXIAL,RUN_CORONAL,RUN_SAGITTAL scan.nii.gz predictions --fuse vote",
         "distilseg predict student.zip FOLDER_OF_SCANS predictions --threads 4  # needs no torch",
+        "distilseg predict student.zip FOLDER_OF_SCANS predictions --times --skip-empty",
     )
     of_report = examples(
         "distilseg report runs/DATASET --out report.html",
@@ -207,6 +208,10 @@ def predict(
         str, typer.Option(help="auto, cpu, cuda or mps; of an artefact cuda for ONNX, gpu for OpenVINO.")
     ] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="0: what suits the machine.")] = 0,
+    skip_empty: Annotated[
+        bool, typer.Option("--skip-empty", help="Windows of one value, such as air, are shown once for all.")
+    ] = False,
+    times: Annotated[bool, typer.Option("--times", help="Say how long each stage took.")] = False,
     trust: Trust = None,
 ) -> None:
     """Label maps of new scans, in each scan's own space; exit 1 if some were refused."""
@@ -230,6 +235,7 @@ def predict(
             weights=weights,
             device=device,
             threads=threads,
+            skip_empty=skip_empty,
             trust=trust,
             progress=progress,
             say=said.append,
@@ -245,5 +251,7 @@ def predict(
     kept = f", {len(summary.skipped)} there already (--overwrite)" if summary.skipped else ""
     held = f", {len(summary.held)} left to another process" if summary.held else ""
     show.say(f"{len(summary.written)} written to {out}{kept}{held}, {len(summary.refused)} refused")
+    if times:
+        show.say(summary.times.told())
     if summary.refused:
         raise typer.Exit(1)

@@ -28,6 +28,7 @@ def predict(
     weights: str = "best",
     device: str = "auto",
     threads: int = 0,
+    skip_empty: bool = False,
     trust: str | None = None,
     progress: Callable[[int, int], object] | None = None,
     say: Callable[[str], object] = lambda line: None,
@@ -40,6 +41,7 @@ def predict(
     has (`students`), `say` is told which and why, and `modality` is that of files whose name does not say it.
     Several runs, such as one for each view, answer as one: `fuse` says how ("vote", the default, "mean",
     "threshold", "organs"; see `inference.fusion`), with `threshold` where there is one.
+    `skip_empty`: windows of one value are shown to the network once (see `functional.empty_windows`).
     `trust` names the network of a file of one's own ("my_file.py:function") that the run may execute.
     """
     named = named_runs(run, fuse)
@@ -49,7 +51,7 @@ def predict(
                 f"{named[0]} is an artefact: one model, with its own modalities and weights",
                 "leave out --modality, --weights and other models",
             )
-        predictor = _artefact(named[0], threads, device, trust)
+        predictor = _artefact(named[0], threads, device, trust, skip_empty)
         return predict_files(predictor, inputs, out, overwrite=overwrite, progress=progress)
 
     import torch
@@ -59,7 +61,7 @@ def predict(
 
     if threads:
         torch.set_num_threads(threads)
-    told: dict[str, Any] = {"weights": weights, "device": device, "trust": trust}
+    told: dict[str, Any] = {"weights": weights, "device": device, "trust": trust, "skip_empty": skip_empty}
     if len(named) > 1 or Run(named[0]).experiment.is_file():
         if modality is not None:
             raise UserError(
@@ -85,17 +87,17 @@ def predict(
     return summary
 
 
-def _artefact(path: Path, threads: int, device: str, trust: str | None) -> Segmenter:
+def _artefact(path: Path, threads: int, device: str, trust: str | None, skip_empty: bool) -> Segmenter:
     artefact = open_artefact(path)
     if artefact.about.engine != "torch":
-        return load_artefact(artefact, threads=threads, device=device)
+        return load_artefact(artefact, threads=threads, device=device, skip_empty=skip_empty)
     import torch
 
     from ..predict import load_torch_artefact
 
     if threads:
         torch.set_num_threads(threads)
-    return load_torch_artefact(artefact, device=device, trust=trust)
+    return load_torch_artefact(artefact, device=device, trust=trust, skip_empty=skip_empty)
 
 
 def named_runs(run: Path | str | Sequence[Path | str], fuse: str | None) -> list[Path]:

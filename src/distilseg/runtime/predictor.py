@@ -14,6 +14,7 @@ from ..data.image import Scan
 from ..data.plan import Plan
 from ..data.preprocess import Grid, Preprocessed, preprocess
 from ..errors import UserError
+from ..functional.empty_windows import empty_once
 from .artefact import Artefact, open_artefact
 from .engine import Arrays, load_engine
 from .inferers import Inferer, make_inferer
@@ -29,6 +30,7 @@ class ArtefactPredictor:
     inferer: Inferer
     answers: str = "classes"  # what the logits are of: the plan's classes or its regions
     threads: int = 0  # for the label maps; 0: as many as there are processors, up to 8
+    skip_empty: bool = False  # windows of one value are shown to the network once
 
     def segment(self, scans: Mapping[str, Scan], *, case: str) -> NDArray[np.unsignedinteger[Any]]:
         """Label values [I J K] on the grid of `scans` (by modality). Raises `UserError`, naming the case."""
@@ -41,7 +43,8 @@ class ArtefactPredictor:
 
     def logits(self, image: NDArray[np.float32], *, case: str = "") -> NDArray[np.float32]:
         """Logits [K *S] of a prepared image [M *S]."""
-        logits = self.inferer(image, self.network)
+        network = empty_once(self.network, np.stack) if self.skip_empty else self.network
+        logits = self.inferer(image, network)
         if not (np.isfinite(logits.min()) and np.isfinite(logits.max())):
             raise UserError(
                 f"case {case}: the network answers with NaN or infinite logits",
@@ -60,7 +63,7 @@ class ArtefactPredictor:
 
 
 def load_artefact(
-    path: Artefact | Path | str, *, threads: int = 0, device: str = "auto"
+    path: Artefact | Path | str, *, threads: int = 0, device: str = "auto", skip_empty: bool = False
 ) -> ArtefactPredictor:
     """The predictor of an artefact for ONNX Runtime or OpenVINO, a folder or a zip.
 
@@ -74,4 +77,4 @@ def load_artefact(
         raise UserError(f"{artefact.path} was exported for torch", "export it --to onnx or openvino")
     inferer = make_inferer(about.inferer)
     network = load_engine(about.engine, artefact.read, about.network, threads=threads, device=device)
-    return ArtefactPredictor(network, artefact.plan, inferer, about.answers, threads)
+    return ArtefactPredictor(network, artefact.plan, inferer, about.answers, threads, skip_empty)
