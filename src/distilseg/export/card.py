@@ -30,7 +30,7 @@ def model_card(run: Run, about: Description, plan: Plan) -> str:
         _section("Use", [f"```\n{_HOW[about.engine]}\ndistilseg predict THIS_FOLDER SCANS PREDICTIONS\n```"]),
         _section("What it takes and gives", _inside(plan)),
         _section("Measured", _measured(run)),
-        _section("Equal to the run it was exported from", [_parity(about.parity)]),
+        _section("Equal to the run it was exported from", [_parity(about)]),
         *([_section("In int8", _quantisation(about.quantisation))] if about.quantisation else []),
         _section("Where it comes from", _origin(about.made)),
         _section("Licences", _list(licence_notes(about.made))),
@@ -103,9 +103,11 @@ def _cost(cost: Mapping[str, Any]) -> str:
     )
 
 
-def _parity(parity: Mapping[str, Any]) -> str:
+def _parity(about: Description) -> str:
+    parity = about.parity
+    on = "In float, before it was rounded, on" if about.quantisation.get("kept") == "int8" else "On"
     return (
-        f"On {parity['cases']} real cases, from the files on: no logit differs by more than"
+        f"{on} {parity['cases']} real cases, from the files on: no logit differs by more than"
         f" {parity['largest_logit_difference']:.2g}, the least Dice between the two label maps is"
         f" {parity['least_dice']:.4f}, {parity['voxels_that_differ']} of {parity['of_voxels']:,} voxels have"
         f" another label (tolerance {parity['tolerance']:g})."

@@ -1,9 +1,10 @@
 """The network of an artefact as a function of arrays: ONNX Runtime or OpenVINO, whichever it was written for.
 
-Both run in float32 as the network was trained (a processor that could do bfloat16 is told not to), and flush
-denormal numbers, which dying activations become and processors handle many times slower. The engines set
-that mode in the thread that calls them and leave it set, ONNX Runtime in the first such thread alone; so they
-have one of their own, and the arithmetic of everybody else stays exact.
+Both run in float32 as the network was trained (a processor that could do bfloat16 is told not to), but for
+the layers that an export has rounded to int8. They flush denormal numbers, which dying activations become and
+processors handle many times slower. The engines set that mode in the thread that calls them and leave it
+set, ONNX Runtime in the first such thread alone; so they have one of their own, and the arithmetic of
+everybody else stays exact.
 """
 
 from __future__ import annotations
