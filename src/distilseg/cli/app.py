@@ -17,7 +17,7 @@ import typer
 
 from .. import __version__
 from ..errors import UserError, unknown
-from . import dataset, overview, prototypes, runs, shipping, start, training
+from . import cost, dataset, overview, prototypes, runs, shipping, start, training
 from .text import examples
 
 # What the system refuses because of a path, a right or a full disk: the user's to mend, not ours.
@@ -114,6 +114,7 @@ def _app(words: Sequence[str]) -> typer.Typer:
         ("Training", prototypes),
         ("Runs", runs),
         ("Runs", shipping),
+        ("Runs", cost),
         ("What there is", overview),
     ]
     for panel, module in panels:

@@ -7,6 +7,7 @@
     prototypes                      class prototypes of a 3D network, for students of single slices
     predict, report                 label maps of new scans; the page of figures
     export                          a run as one folder that predicts without torch
+    cost                            parameters, arithmetic, latency, memory, energy of runs and artefacts
 
 Each is imported when it is asked for, so that `distilseg --help` answers at once.
 """
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._check import check as check
     from ._compare import compare as compare
+    from ._cost import cost as cost
     from ._demo import demo as demo
     from ._evaluate import evaluate as evaluate
     from ._export import export as export
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check",
     "compare",
+    "cost",
     "demo",
     "evaluate",
     "export",

@@ -1,13 +1,14 @@
-"""What a run's student costs: parameters, multiply-accumulates, seconds a case, peak memory.
+"""What a student costs: parameters, multiply-accumulates, seconds a case, peak memory, energy.
 
-Time and memory are measured in a process of its own, which loads the run and predicts whole cases as
-`distilseg predict` does (reading and writing files aside): a process that has just trained would show its
-own memory. The first case warms up and is told apart.
+Time and memory are measured in a process of its own, which loads the run or the artefact and predicts whole
+cases as `distilseg predict` does (reading and writing files aside): a process that has just trained would
+show its own memory. The first case warms up and is told apart. An artefact is measured without torch.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
@@ -17,68 +18,153 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import UserError
 from ..hardware import processor_name
 from ..runs import Run, open_run
+from ..runtime.artefact import Artefact, is_artefact, open_artefact
+from ..runtime.inferers import window_shape
+from .energy import counters, read_uj, used_j
+from .graph import counts
 
 WARM_CASES = 3  # at least, for the median
+MOST_CASES = 100  # that are timed
 ENOUGH_S = 6.0  # of timing: a median over many cases shrugs off what else the machine does
 
 Scans = Mapping[str, tuple[Any, ...]]  # modality -> file, channel, ...: a `Source` in plain values
 
 
 def measure_cost(
-    run: Run,
+    model: Run | Path,
     cases: Mapping[str, Scans],
     *,
     device: str = "auto",
     threads: int | None = None,
     trust: str | None = None,
+    again: bool = False,
 ) -> dict[str, Any]:
-    """Measures up to all of `cases` in a fresh process, for a few seconds; returns what cost.json holds.
+    """Measures a run or an artefact on `cases` in a fresh process, for a few seconds; what cost.json holds.
 
-    `trust` is that of `networks.checkpoint.load_network`.
+    `again`: the cases are repeated until the time is over, so that few of them give quartiles too. `trust` is
+    that of `networks.checkpoint.load_network`.
+
+        parameters, multiply_accumulates    of one patch (`counted_on`); None where they cannot be counted
+        bytes_on_disk                       the weights of a run; all files of an artefact
+        first_s                             until the first label map: imports, loading, the first case
+        load_s, first_case_s                two parts of it
+        seconds_per_case, quartiles_s       median, and lower and upper quartile, of the other cases
+        peak_memory_bytes                   of the process, once it is loaded
+        energy_j_per_case                   median by the processor's counters, or None and `energy` says why
     """
-    order = [sys.executable, "-m", "distilseg.export.cost", str(run.folder), "--device", device]
-    if threads:
-        order += ["--threads", str(threads)]
-    if trust:
-        order += ["--trust", trust]
+    folder = model.folder if isinstance(model, Run) else Path(model)
+    order = [sys.executable, "-m", "distilseg.export.cost", str(folder), "--device", device]
+    order += ["--threads", str(threads)] if threads else []
+    order += ["--trust", trust] if trust else []
+    order += ["--again"] if again else []
     done = subprocess.run(order, input=json.dumps(cases), capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(
-            f"measuring the cost of {run.name} failed: {last}", "run `distilseg evaluate` on it again"
-        )
+        last = last.removeprefix("distilseg.errors.UserError: ")
+        raise UserError(f"measuring the cost of {folder.name} failed: {last}", "mend that, and measure again")
     cost: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return cost
 
 
 def _measure(
-    folder: Path, cases: Mapping[str, Scans], device: str, threads: int | None, trust: str | None
+    path: Path,
+    cases: Mapping[str, Scans],
+    device: str,
+    threads: int | None,
+    trust: str | None,
+    again: bool,
 ) -> dict[str, Any]:
-    import torch
+    begin = time.perf_counter()
+    artefact = open_artefact(path) if is_artefact(path) else None
+    torch_free = artefact is not None and artefact.about.engine != "torch"
+    if not torch_free:
+        import torch
 
+        if threads:
+            torch.set_num_threads(threads)
     from ..data.case import Source
     from ..data.image import read_scan
-    from ..networks.count import multiply_accumulates, parameters
-    from ..views import Views, load_segmenter
 
-    if threads:
-        torch.set_num_threads(threads)
     start = time.perf_counter()
-    predictor = load_segmenter(open_run(folder), device=device, trust=trust)
-    load_s = time.perf_counter() - start
+    predictor = _loaded(path, artefact, device, threads, trust)
+    load_s, until_loaded_s = time.perf_counter() - start, time.perf_counter() - begin
     _reset_peak()
-    seconds, voxels = [], []
-    for case, images in cases.items():
+    counted, why = counters()
+    seconds, joules, voxels = [], [], []
+    for n, (case, images) in enumerate(itertools.cycle(cases.items()) if again else cases.items()):
         scans = {modality: read_scan(Source.of_plain(*plain)) for modality, plain in images.items()}
-        start = time.perf_counter()
+        before, start = read_uj(counted), time.perf_counter()
         labels = predictor.segment(scans, case=case)
         seconds.append(time.perf_counter() - start)
+        joules.append(used_j(counted, before, read_uj(counted)))
         voxels.append(labels.size)
-        if len(seconds) > WARM_CASES and sum(seconds) > ENOUGH_S:
+        if (n + 1 > WARM_CASES and sum(seconds) > ENOUGH_S) or n + 1 == MOST_CASES:
             break
+    peak = _peak()  # before the graph is read once more to be counted
+    warm = seconds[1:] or seconds
+    return {
+        **(_of_artefact(artefact) if artefact is not None else {}),
+        **({} if torch_free else _of_torch(predictor)),
+        "bytes_on_disk": _bytes(path, artefact),
+        "seconds_per_case": statistics.median(warm),
+        "quartiles_s": [float(value) for value in np.percentile(warm, [25, 75])],
+        "first_case_s": seconds[0],
+        "load_s": load_s,
+        "first_s": until_loaded_s + seconds[0],
+        "cases_timed": len(seconds),
+        "voxels_per_case": statistics.median(voxels),
+        "peak_memory_bytes": peak,
+        "energy_j_per_case": statistics.median(joules[1:] or joules) if counted else None,
+        "energy": why or "of the whole processor, by RAPL",
+        **({"threads": threads or _processors()} if torch_free else {}),
+        "processor": processor_name(),
+    }
+
+
+def _loaded(
+    path: Path, artefact: Artefact | None, device: str, threads: int | None, trust: str | None
+) -> Any:
+    """What segments: a predictor, or several as one."""
+    if artefact is None:
+        from ..views import load_segmenter
+
+        return load_segmenter(open_run(path), device=device, trust=trust)
+    if artefact.about.engine == "torch":
+        from ..predict import load_torch_artefact
+
+        return load_torch_artefact(artefact, device=device, trust=trust)
+    from ..runtime.predictor import load_artefact
+
+    return load_artefact(artefact, threads=threads or 0, device=device)
+
+
+def _of_artefact(artefact: Artefact) -> dict[str, Any]:
+    about = artefact.about
+    told: dict[str, Any] = {"target": about.target, "engine": about.engine}
+    if about.engine == "torch":
+        return told
+    shape = (1, len(artefact.plan.modalities), *window_shape(about.inferer)[0])
+    parameters, operations = counts(artefact.read, about.network, shape)
+    return {
+        **told,
+        "parameters": parameters,
+        "multiply_accumulates": operations,
+        "counted_on": list(shape),
+        "device": "cpu",
+    }
+
+
+def _of_torch(predictor: Any) -> dict[str, Any]:
+    import torch
+
+    from ..networks.count import multiply_accumulates, parameters
+    from ..views import Views
+
     parts = predictor.predictors if isinstance(predictor, Views) else (predictor,)
     shapes = [(1, len(part.plan.modalities), *part.plan.network_patch) for part in parts]
     return {
@@ -87,17 +173,27 @@ def _measure(
             multiply_accumulates(part.network, shape) for part, shape in zip(parts, shapes, strict=True)
         ),
         "counted_on": list(shapes[0]),
-        "seconds_per_case": statistics.median(seconds[1:] or seconds),
-        "first_case_s": seconds[0],
-        "load_s": load_s,
-        "cases_timed": len(seconds),
-        "voxels_per_case": statistics.median(voxels),
-        "peak_memory_bytes": _peak(),
         "device": str(parts[0].device),
         "threads": torch.get_num_threads(),
-        "processor": processor_name(),
         "torch": torch.__version__,
     }
+
+
+def _bytes(path: Path, artefact: Artefact | None) -> int | None:
+    """Of a run its weights, which is what must be kept; of an artefact everything, packed if it is."""
+    if artefact is None:
+        best = Run(path).best
+        return best.stat().st_size if best.is_file() else None
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+
+
+def _processors() -> int:
+    """That this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _reset_peak() -> None:
@@ -110,9 +206,8 @@ def _reset_peak() -> None:
 
 def _peak() -> int | None:
     """The most memory this process held, in bytes: on the GPU if it ran there, else resident."""
-    import torch
-
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return int(torch.cuda.max_memory_allocated())
     status = Path("/proc/self/status")
     if status.is_file():
@@ -126,13 +221,17 @@ def _peak() -> int | None:
 
 
 def _main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Measures a run's cost on the cases given as JSON on stdin.")
-    parser.add_argument("run", type=Path)
+    parser = argparse.ArgumentParser(
+        description="Measures a run or an artefact on the cases given as JSON on stdin."
+    )
+    parser.add_argument("model", type=Path)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--trust")
+    parser.add_argument("--again", action="store_true")
     given = parser.parse_args(arguments)
-    measured = _measure(given.run, json.load(sys.stdin), given.device, given.threads, given.trust)
+    cases = json.load(sys.stdin)
+    measured = _measure(given.model, cases, given.device, given.threads, given.trust, given.again)
     print(json.dumps(measured))
 
 
