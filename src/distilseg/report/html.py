@@ -22,6 +22,7 @@ from .comparison import MEAN, Comparison, compare_runs
 from .contenders import evaluation, seen_cases, training_cases
 from .drawing import in_page_colours
 from .folds import fold_scores
+from .stages import stage_bars
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -146,6 +147,7 @@ def _figures(comparison: Comparison) -> dict[str, Any]:
         "subjects": Markup(sizes.size_curves(comparison)),
         "losses": Markup(curves.loss_curves(comparison)),
         "cost": Markup(figures.cost_bars(comparison)),
+        "stages": Markup(stage_bars(comparison)),
         "bubbles": Markup(bubbles(comparison)),
     }
 

@@ -10,6 +10,7 @@ from . import curves, figures, overlays
 from .bubbles import bubbles
 from .comparison import Comparison
 from .sizes import size_curves
+from .stages import stage_bars
 
 # The colours of the page on white paper, where a figure stands alone; see report.html.j2.
 PAPER = {
@@ -25,8 +26,8 @@ PAPER = {
 def write_pictures(comparison: Comparison, folder: Path | str) -> list[Path]:
     """Writes every figure that has something to show into `folder`; returns the files.
 
-    every-case.svg, subjects.svg, slices.svg, validation.svg, losses.svg, cost.svg, quality-and-size.svg and
-    differences.svg (where several contenders have a control: differences-NAME.svg).
+    every-case.svg, subjects.svg, slices.svg, validation.svg, losses.svg, cost.svg, stages.svg,
+    quality-and-size.svg and differences.svg (where several contenders have a control: differences-NAME.svg).
     """
     students = [c.name for c in comparison.contenders if comparison.controls[c.name]]
     drawn = {
@@ -36,6 +37,7 @@ def write_pictures(comparison: Comparison, folder: Path | str) -> list[Path]:
         "subjects": size_curves(comparison),
         "losses": curves.loss_curves(comparison),
         "cost": figures.cost_bars(comparison),
+        "stages": stage_bars(comparison),
         "quality-and-size": bubbles(comparison),
     }
     for name in students:
