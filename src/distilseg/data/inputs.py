@@ -28,14 +28,9 @@ def find_cases(
     """
     named = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
     of_datasets, files = _read(named)
-    cases, refused = _grouped(files, modalities)
-    for case, path in of_datasets:
-        try:
-            cases.append(_by_modality(case, modalities, path))
-        except UserError as error:
-            if len({tuple(other.images) for other, _ in of_datasets}) == 1:  # not one case, but all
-                raise
-            refused[case.id] = f"case {case.id}: {error}"
+    cases = [_by_modality(case, modalities, path) for case, path in of_datasets]
+    grouped, refused = _grouped(files, modalities)
+    cases += grouped
     if not cases and not refused:
         raise _nothing(named)
     return cases, refused

@@ -1,7 +1,7 @@
 """One process at a time makes a file: a claim that ends with its process, however that ends.
 
     out/case_1.nii.gz             the file: whole or absent
-    out/.claim-case_1.nii.gz/     its claim: a locked folder; the file is written there, then moved out
+    out/.case_1.nii.gz.claim/     its claim: a locked folder; the file is written there, then moved out
 
 The system lets go of the lock when its owner ends, killed or not. What a dead owner left is then in the
 claim's folder and nowhere else; the next owner empties it. Where the system has no such locks (Windows, some
@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +43,11 @@ class Claim:
 
 def claim(path: Path) -> Claim | None:
     """The claim to `path`, or None while another process, or thread, has it. Raises OSError."""
-    folder = path.parent / f".claim-{path.name}"
+    folder = _folder(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir()
         try:
             handle = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:  # its owner has just removed it
@@ -72,14 +74,18 @@ def claim(path: Path) -> Claim | None:
 
 def tidy(path: Path) -> None:
     """Removes what a process that was killed left beside a finished file."""
-    if (path.parent / f".claim-{path.name}").is_dir():
+    if _folder(path).is_dir():
         left = claim(path)
         if left is not None:
             left.release()
 
 
+def _folder(path: Path) -> Path:
+    return path.parent / f".{path.name}.claim"  # an ending of its own: no pattern for scans meets it
+
+
 def _unlocked(path: Path) -> Claim:
-    return Claim(path, Path(tempfile.mkdtemp(prefix=".claim-", dir=path.parent)), None)
+    return Claim(path, Path(tempfile.mkdtemp(".claim", f".{path.name}-", path.parent)), None)
 
 
 def _is(folder: Path, handle: int) -> bool:
