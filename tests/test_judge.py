@@ -69,6 +69,9 @@ def test_cost_and_pictures(judged: Run, study: Study) -> None:
     spec = NetworkSpec.from_dict(judged.read(judged.experiment)["networks"]["student"])
     assert cost["parameters"] == parameters(build(spec))
     assert cost["seconds_per_case"] > 0
+    assert list(cost["stages_s"]) == ["reading", "preparing", "network", "label export"]
+    assert min(cost["stages_s"].values()) > 0
+    assert 0 < sum(list(cost["stages_s"].values())[1:]) < 2 * cost["seconds_per_case"]
     assert cost["peak_memory_bytes"] > 50e6  # at least what importing torch takes
     assert cost["counted_on"] == [1, 1, 16, 16, 16]
     with np.load(judged.overlays) as pictures:

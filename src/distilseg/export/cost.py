@@ -25,6 +25,7 @@ from ..hardware import processor_name
 from ..runs import Run, open_run
 from ..runtime.artefact import Artefact, is_artefact, open_artefact
 from ..runtime.inferers import window_shape
+from ..runtime.times import STAGES, StageTimes
 from .energy import counters, read_uj, used_j
 from .graph import counts
 
@@ -54,6 +55,7 @@ def measure_cost(
         first_s                             until the first label map: imports, loading, the first case
         load_s, first_case_s                two parts of it
         seconds_per_case, quartiles_s       median, and lower and upper quartile, of the other cases
+        stages_s                            their median seconds by stage, and of reading the scans before
         peak_memory_bytes                   of the process, once it is loaded
         energy_j_per_case                   median by the processor's counters, or None and `energy` says why
     """
@@ -95,12 +97,20 @@ def _measure(
     load_s, until_loaded_s = time.perf_counter() - start, time.perf_counter() - begin
     _reset_peak()
     counted, why = counters()
-    seconds, joules, voxels = [], [], []
+    seconds, joules, voxels, stages = [], [], [], []
     for n, (case, images) in enumerate(itertools.cycle(cases.items()) if again else cases.items()):
-        scans = {modality: read_scan(Source.of_plain(*plain)) for modality, plain in images.items()}
+        times = StageTimes()
+        with times.of("reading"):
+            scans = {modality: read_scan(Source.of_plain(*plain)) for modality, plain in images.items()}
         before, start = read_uj(counted), time.perf_counter()
-        labels = predictor.segment(scans, case=case)
+        with times.of("preparing"):
+            prepared = predictor.prepare(scans, case=case)
+        with times.of("network"):
+            logits = predictor.logits(prepared.image, case=case)
+        with times.of("label export"):
+            labels = predictor.labels(logits, prepared.grid)
         seconds.append(time.perf_counter() - start)
+        stages.append(times.seconds)
         joules.append(used_j(counted, before, read_uj(counted)))
         voxels.append(labels.size)
         if (n + 1 > WARM_CASES and sum(seconds) > ENOUGH_S) or n + 1 == MOST_CASES:
@@ -113,6 +123,7 @@ def _measure(
         "bytes_on_disk": _bytes(path, artefact),
         "seconds_per_case": statistics.median(warm),
         "quartiles_s": [float(value) for value in np.percentile(warm, [25, 75])],
+        "stages_s": {s: statistics.median(one[s] for one in stages[1:] or stages) for s in STAGES[:-1]},
         "first_case_s": seconds[0],
         "load_s": load_s,
         "first_s": until_loaded_s + seconds[0],
