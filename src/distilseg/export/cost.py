@@ -52,7 +52,7 @@ def measure_cost(
 
         parameters, multiply_accumulates    of one patch (`counted_on`); None where they cannot be counted
         bytes_on_disk                       the weights of a run; all files of an artefact
-        first_s                             until the first label map: imports, loading, the first case
+        first_s                             until the first label map: process, imports, loading, first case
         load_s, first_case_s                two parts of it
         seconds_per_case, quartiles_s       median, and lower and upper quartile, of the other cases
         stages_s                            their median seconds by stage, and of reading the scans before
@@ -61,6 +61,7 @@ def measure_cost(
     """
     folder = model.folder if isinstance(model, Run) else Path(model)
     order = [sys.executable, "-m", "distilseg.export.cost", str(folder), "--device", device]
+    order += ["--began", repr(time.time())]
     order += ["--threads", str(threads)] if threads else []
     order += ["--trust", trust] if trust else []
     order += ["--again"] if again else []
@@ -80,8 +81,8 @@ def _measure(
     threads: int | None,
     trust: str | None,
     again: bool,
+    began: float,
 ) -> dict[str, Any]:
-    begin = time.perf_counter()
     artefact = open_artefact(path) if is_artefact(path) else None
     torch_free = artefact is not None and artefact.about.engine != "torch"
     if not torch_free:
@@ -94,7 +95,7 @@ def _measure(
 
     start = time.perf_counter()
     predictor = _loaded(path, artefact, device, threads, trust)
-    load_s, until_loaded_s = time.perf_counter() - start, time.perf_counter() - begin
+    load_s, until_loaded_s = time.perf_counter() - start, time.time() - began
     _reset_peak()
     counted, why = counters()
     seconds, joules, voxels, stages = [], [], [], []
@@ -240,9 +241,12 @@ def _main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--trust")
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--began", type=float, default=time.time(), help="When the process was started.")
     given = parser.parse_args(arguments)
     cases = json.load(sys.stdin)
-    measured = _measure(given.model, cases, given.device, given.threads, given.trust, given.again)
+    measured = _measure(
+        given.model, cases, given.device, given.threads, given.trust, given.again, given.began
+    )
     print(json.dumps(measured))
 
 

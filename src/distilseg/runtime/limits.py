@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from ..data.image import UnreadableImage, read_geometry
 
 COPIES = 3  # of a scan as 32-bit floats that must fit: as read, as prepared, and the least of logits
+_CONTAINER = [Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory/memory.limit_in_bytes")]
 UNKNOWN_BYTES = 16 * 2**30  # where a machine does not tell its memory
 
 
@@ -53,7 +55,12 @@ def _gb(voxels: float) -> str:
 
 
 def _memory_bytes() -> int:
+    """The machine's memory, or what a container may use of it."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows
-        return UNKNOWN_BYTES
+        found = UNKNOWN_BYTES
+    for path in _CONTAINER:
+        with suppress(OSError, ValueError):  # there is none, or it says "max"
+            found = min(found, int(path.read_text()))
+    return found
