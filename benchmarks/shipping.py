@@ -1,7 +1,7 @@
 """An exported student as its users run it, `distilseg predict ARTEFACT SCANS OUT`, and what it is made of.
 
     end to end   process start included, against the same plan run nnU-Net's way (`nnunet_way`) with nnU-Net's
-                 network: 20 hippocampi, >= 100 times faster than with mirroring, >= 20 than without; a CT-like
+                 network: 20 hippocampi, >= 100 times faster than with mirroring, >= 20 than without; a CT
                  phantom of 300x300x120 voxels, 5 and 105 classes, >= 10. And with the student itself in its
                  place, which has no aim but to be faster: how much of it the network is
     OpenVINO     as artefacts run it, against eager PyTorch, network by network: >= 3 times faster
