@@ -27,7 +27,7 @@ def export(
     trust: str | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Exported:
-    """An artefact of `run` for "onnx", "openvino", "openvino-int8" or "torch"; see `export.artefact.export_run`.
+    """An artefact of `run` for one of `export.artefact.TARGETS`; see `export.artefact.export_run`.
 
     `out`: by default RUN/export/<to>, a folder, or with `zip` one file. `data`: where the run's dataset lies,
     if it moved.
