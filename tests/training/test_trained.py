@@ -265,6 +265,7 @@ def test_precision_is_measured_once_and_kept_by_the_run(
     study: Study, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path / "user"))
+    monkeypatch.setattr("distilseg.training.precision.candidates", lambda kind: ("32-true", "bf16-mixed"))
     run = make(small_experiment(study, steps=2), tmp_path / "runs", data, Machine(device="cpu"))
     machine = run.read(run.experiment)["machine"]
     assert machine["probed_s"].keys() == {"32-true", "bf16-mixed"}
@@ -272,6 +273,17 @@ def test_precision_is_measured_once_and_kept_by_the_run(
     assert machine["precision"] == ("bf16-mixed" if bfloat16_s < 0.9 * float32_s else "32-true")
     kept = next((tmp_path / "user" / "precision").iterdir())
     assert json.loads(kept.read_text())["seconds"] == machine["probed_s"]
+
+
+def test_a_processor_computes_in_float32_unless_told_otherwise(
+    study: Study, data: Path, tmp_path: Path
+) -> None:
+    """Gradients of its convolutions in bfloat16 are not always numbers, see `training/precision.py`."""
+    run = make(small_experiment(study, steps=1), tmp_path / "auto", data, Machine(device="cpu"))
+    assert run.read(run.experiment)["machine"]["precision"] == "32-true"
+    asked = Machine(device="cpu", precision="bf16-mixed")
+    run = make(small_experiment(study, steps=1), tmp_path / "asked", data, asked)
+    assert run.read(run.experiment)["machine"]["precision"] == "bf16-mixed"
 
 
 def test_a_plateau_lowers_the_rate_and_a_resumed_run_remembers_it(
