@@ -112,6 +112,9 @@ def collect_all(runs: str, results: Path) -> None:
     for seed in SEEDS:
         about = {run: run.read(run.experiment) for run in own}
         views = [run for run in own if about[run]["seed"] == seed and row_of(about[run], steps) in view_rows]
+        views.sort(
+            key=lambda run: VIEWS.index(about[run]["options"]["view"])
+        )  # the first one's settings are told
         if len(views) == len(VIEWS):
             judge(fused([run.folder for run in views], "vote"), also=ALSO, device="cpu")
     for run in own:

@@ -24,15 +24,9 @@ Tests = Mapping[tuple[str, str], Test]
 
 def reading(found: Evidence) -> str:
     """Bullets in Markdown; those whose rows are not there yet are left out."""
-    bullets = (
-        *_thickness(found),
-        *_strides(found),
-        *_parts(found),
-        *_views(found),
-        *_against_3d(found),
-        *_flicker(found),
-    )
-    return "\n".join(f"- {line}" for line in (*bullets, *_noise(found))) + "\n"
+    questions = (_thickness, _strides, _parts, _wiring, _views, _against_3d, _flicker, _noise)
+    bullets = [line for question in questions for line in question(found)]
+    return "\n".join(f"- {line}" for line in bullets) + "\n"
 
 
 def _thickness(found: Evidence) -> list[str]:
@@ -88,7 +82,8 @@ def _wiring(found: Evidence) -> list[str]:
         "**Who asks.** The paper does not say how slice-sensitive attention is wired. Either the map that all slices"
         " share asks, and what a group holds answers (all other rows); or each group asks, and the shared map answers:"
         " then nothing of the group itself reaches its slices but through the weights of the attention. Dice of the"
-        f" first less the second, of which one seed was trained: {'; '.join(lines)}."
+        f" first less the second, of which one seed was trained: {'; '.join(lines)}. (Of single slices the one group"
+        " asks.)"
     ]
 
 
