@@ -32,6 +32,7 @@ TEACHER_STEPS = 1500
 TEACHERS = {"A": (0.0, 1.0), "B": (0.0, 0.5), "C": (0.5, 1.0)}  # which part of the volumes' half
 SUBJECTS = (8, 16, 32, None)  # None: all 64
 SEEDS = (0, 1, 2)
+METRICS = ("dice", "hd95", "nsd")
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,14 @@ def train_one(job: Job, data: str, runs: str) -> None:
             judge(one, drawn, empty="monai", device="cpu")
 
 
+def keep(metrics: Sequence[str], results: Path) -> None:
+    """Thins the metrics of thousands of slices to those that the page shows."""
+    from distilseg.runs import find_runs, read_rows, write_rows
+
+    for run in find_runs(results):
+        write_rows(run.metrics, [row for row in read_rows(run.metrics) if row["metric"] in metrics])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -184,6 +193,7 @@ def main() -> None:
         train_one(todo[given.number], given.data, given.runs)
     else:
         collect(given.runs, given.results)
+        keep(METRICS, given.results)
 
 
 if __name__ == "__main__":
