@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_judged_as_one_and_compared(
     # As measured, but in this process: another one takes seconds to start.
     monkeypatch.setattr(
         "distilseg.judge.measure_cost",
-        lambda run, cases, **told: _measure(run.folder, cases, "cpu", None, None),
+        lambda run, cases, **told: _measure(run.folder, cases, "cpu", None, None, False, time.time()),
     )
     shutil.copytree(world / "runs", tmp_path / "runs")
     moved = [tmp_path / view.relative_to(world) for view in views]

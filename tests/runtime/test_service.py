@@ -28,7 +28,8 @@ GOOD = ("good_a", "good_b", "oblique", "blank")
 
 # `distilseg predict`, each case of which takes a while; the first word is how long, in seconds.
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is started deaf to it
 from distilseg.cli import main
 from distilseg.predict import Predictor
 from distilseg.runtime.predictor import ArtefactPredictor
