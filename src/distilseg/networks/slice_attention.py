@@ -8,8 +8,8 @@ before the groups were fused; a channel is a vector of N pixels after pooling to
     Z_g = U + SN(out(A V))                              SN: switchable norm, of the groups together
 
 Only the attention sees pooled maps; V keeps its resolution. `query="fused"` asks the other way round, Q from
-U and K, V from O_g. `normalize`: "softmax_scaled" as above; "softmax" without √N, which at N = 1024 is nearly
-one-hot; "dot", Q_p · K_q / C. The paper does not say how the parts are wired; this is our reading of it.
+U and K, V from O_g: the recipes take that. `normalize`: "softmax_scaled" as above; "softmax" without √N,
+which at N = 1024 is nearly one-hot; "dot", Q_p · K_q / C. The paper does not say how the parts are wired.
 
 As out is linear, out(A V) is computed as (out A) V: one large product for each group and not two.
 
