@@ -207,6 +207,18 @@ def test_a_teacher_of_ones_own(study: Study, folder: Path, tmp_path: Path) -> No
     assert make(experiment, folder).finished
 
 
+def test_a_finished_run_of_another_recipe_as_teacher(study: Study, folder: Path) -> None:
+    options = {"network": "dynunet", "network_options": {"filters": [4, 8, 8, 8, 8]}}
+    teacher = make(find("supervised")(study, **options).with_settings(Budget(steps=1), validations=1), folder)
+    weights = teacher.best.read_bytes()
+    taught = {"teachers": (str(teacher.folder),), "teacher_options": None}
+    run = make(short(study, "teach_former_pwd", **taught), folder)
+    assert list(run.read(run.experiment)["teachers"].values()) == [teacher.name]
+    assert teacher.best.read_bytes() == weights
+    with pytest.raises(UserError, match=r"is a finished run.*leave out its option filters"):
+        short(study, **{**taught, "teacher_options": {f"{teacher.folder}.filters": [4, 8]}})
+
+
 def test_slices_from_the_command_line(folder: Path) -> None:
     """2D teachers, control and student; judged as volumes; predicted in the scan's own space."""
     data = write_phantom(folder / "larger", cases=3, shape=(34, 36, 20), modalities=("CT", "PET"))

@@ -15,12 +15,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..data.slices import sliced
 from ..errors import UserError, unknown
 from ..networks.build import describe
-from ..training.experiment import Experiment, FeatureShapes, Optimisation, Study
+from ..training.experiment import Experiment, FeatureShapes, Finished, Optimisation, Study
 from .modalities import modality_indices, named_modalities
 from .supervised import GENTLER, supervised
 
@@ -58,8 +59,9 @@ def teach_former(
 ) -> Experiment:
     """Several frozen teachers guide a slim student by their attention maps and their soft labels.
 
-    teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found. swin_unetr is the
-    one of the paper's table, without the level at stride 32.
+    teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found; or folders of
+    finished runs, taken as they are. swin_unetr is the one of the paper's table, without the level at stride
+    32.
     student: h_denseformer_light, swin_unetr_light, ux_net or any other network.
     student_sees: the modalities of the student, such as CT; default: all, as its teachers do.
     teacher_options: options of a teacher's network, such as unetr.feature_size=8.
@@ -88,8 +90,10 @@ def teach_former(
     control = teach_former_control(
         study, student=student, student_options=student_options, student_sees=sees, **labels
     )
-    taught_by = {
-        _role(name): teach_former_control(study, student=name, student_options=told[name], **labels)
+    taught_by: dict[str, Experiment | Finished] = {
+        _role(name): Finished(Path(name))
+        if _is_finished(name)
+        else teach_former_control(study, student=name, student_options=told[name], **labels)
         for name in teachers
     }
 
@@ -303,9 +307,14 @@ def _seen(named: Sequence[str], study: Study) -> tuple[str, ...]:
     return () if seen == study.plan.modalities else seen
 
 
-def _role(network: str) -> str:
-    """A teacher's role is called as its network; one in the user's own file without the marks of a path."""
-    return re.sub(r"\W+", "_", network)
+def _is_finished(teacher: str) -> bool:
+    """It names a run folder, not a network."""
+    return Path(teacher).is_dir()
+
+
+def _role(teacher: str) -> str:
+    """A teacher's role is called as its network or run; one in the user's own file without a path's marks."""
+    return re.sub(r"\W+", "_", Path(teacher).name if _is_finished(teacher) else teacher)
 
 
 def _by_teacher(teachers: Sequence[str], options: Options) -> dict[str, dict[str, Any]]:
@@ -319,6 +328,8 @@ def _by_teacher(teachers: Sequence[str], options: Options) -> dict[str, dict[str
         teacher, _, option = key.rpartition(".")
         if teacher not in told:
             raise unknown("teacher", teacher or key, told)
+        if _is_finished(teacher):
+            raise UserError(f"the teacher {teacher} is a finished run", f"leave out its option {option}")
         known = describe(NETWORKS.get(teacher, teacher)).options
         if option not in known:
             raise unknown(f"option of {teacher}", option, known)
