@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evidence_thickened_rows import SSA, SWEEP, VIEWS, Evidence
+from evidence_rows import Evidence
+from evidence_thickened_rows import SSA, SWEEP, VIEWS
 
 from distilseg.report.drawing import FAINT, INK, PALETTE, WIDTH, svg
 from distilseg.report.labels import Box, least_covering

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from evidence_rows import Evidence
 from evidence_tables import ROOT, command, put_into_readme
 from evidence_thickened import RESULTS
 from evidence_thickened_figures import against_seconds, against_thickness
@@ -23,8 +24,8 @@ from evidence_thickened_rows import (
     SSA,
     STRIDED,
     VIEWS,
-    Evidence,
     read,
+    waiting,
 )
 from evidence_thickened_words import reading
 
@@ -67,7 +68,7 @@ def main() -> None:
 def page(found: Evidence, figures: dict[str, str]) -> str:
     run = next(iter(found.rows.values())).runs[0]
     about, split = run.read(run.experiment), run.read(run.split)
-    waiting = f" Not complete yet: {'; '.join(found.waiting)}." if found.waiting else ""
+    lacking = f" Not complete yet: {'; '.join(missing)}." if (missing := waiting(found)) else ""
     seeds = f"seed{'s' * (len(found.seeds) > 1)} {', '.join(map(str, found.seeds))}"
     parts = [
         HEAD,
@@ -75,7 +76,7 @@ def page(found: Evidence, figures: dict[str, str]) -> str:
         " ([what that is](../explanation/thickened-2d.md)). How thick should a slab be, which part helps, what do"
         f" three views give, and what does a 3D network give for as much work? {len(split['train'])} cases to train,"
         f" {len(split['validation'])} to validate, {len(found.comparison.cases)} to judge, split once; {seeds}."
-        f"{waiting}\n",
+        f"{lacking}\n",
         f"![Dice against thickness]({figures['thickness']})\n",
         "*Lines: 95 % bootstrap intervals over cases. Small points: the seeds.*\n",
         f"![Dice against seconds a case]({figures['seconds']})\n",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from evidence_rows import DICE, Evidence, Test
 from evidence_thickened_rows import (
-    DICE,
     LABELS,
     PAPER_PARTS,
     PAPER_SWEEP,
@@ -13,8 +13,6 @@ from evidence_thickened_rows import (
     SSA,
     SWEEP,
     VIEWS,
-    Evidence,
-    Test,
 )
 
 from distilseg.report import words
