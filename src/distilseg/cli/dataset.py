@@ -12,6 +12,8 @@ import typer
 from . import show
 from .text import drawn_view, examples, lengths, pairs, whole_numbers, words
 
+_BUDGET = "A budget, on this machine"
+
 
 def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     of_check = examples(
@@ -23,6 +25,8 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     of_plan = examples(
         "distilseg plan DATASET --out plan.json",
         "distilseg plan DATASET --patch 32,48,32 --spacing 1,1,1 --normalisation MRI=minmax",
+        "distilseg plan DATASET --max-seconds 1 --max-memory 1GB --out plan.json",
+        "distilseg train supervised --data DATASET --plan plan.json  # the network that was chosen",
     )
     app.command(rich_help_panel=panel, epilog=of_check)(check)
     app.command(rich_help_panel=panel, epilog=of_plan)(plan)
@@ -94,12 +98,39 @@ def plan(
         str | None, typer.Option(help="Of these slices: axial, coronal or sagittal.")
     ] = None,
     split_seed: Annotated[int, typer.Option(min=0, help="Draws these slices.")] = 0,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="For the case of median size, on this machine, from reading to writing, the network loaded.",
+            rich_help_panel=_BUDGET,
+        ),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the process that predicts the largest case: 800MB, 1GB, 1GiB.", rich_help_panel=_BUDGET
+        ),
+    ] = None,
+    measure_again: Annotated[
+        bool,
+        typer.Option(
+            "--measure-again",
+            help="What is known of this machine may be wrong, as when it was busy.",
+            rich_help_panel=_BUDGET,
+        ),
+    ] = False,
     layout: Annotated[
         str | None, typer.Option(help="msd, nnunet, brats, hecktor, picai, table or folders.")
     ] = None,
 ) -> None:
-    """How a dataset will be prepared and cut, and why."""
+    """How a dataset will be prepared and cut, and why.
+
+    With a budget also by which student and with how much overlap: the best that is predicted to fit, from
+    what this machine is measured to need, then measured itself. `distilseg train` takes them from the plan.
+    """
     from .. import commands
+    from ..commands._plan import within_budget
+    from ..data.plan import save_plan
 
     options: dict[str, Any] = {
         "patch": whole_numbers(patch, "--patch"),
@@ -114,15 +145,29 @@ def plan(
             normalisation[0] if one_for_all else pairs(normalisation, "--normalisation")
         )
     given = {name: value for name, value in options.items() if value is not None}
-    made = commands.plan(
-        dataset,
-        out=out,
-        layout=layout,
-        modalities=words(modalities),
-        one_slice_per_subject=drawn_view(one_slice_per_subject, slice_view),
-        split_seed=split_seed,
-        **given,
-    )
-    show.print_plan(made)
+    chosen: dict[str, Any] = {
+        "layout": layout,
+        "modalities": words(modalities),
+        "one_slice_per_subject": drawn_view(one_slice_per_subject, slice_view),
+        "split_seed": split_seed,
+    }
+    if max_seconds is None and max_memory is None:
+        made = commands.plan(dataset, out=out, **chosen, **given)
+        show.print_plan(made)
+    else:
+        with show.progress("measuring this machine") as progress:
+            found = within_budget(
+                dataset,
+                max_seconds=max_seconds,
+                max_memory=max_memory,
+                measure_again=measure_again,
+                progress=progress,
+                **chosen,
+                **given,
+            )
+        if out is not None:
+            save_plan(out, found.plan)
+        show.print_plan(found.plan)
+        show.print_budget(found)
     if out is not None:
         show.say(f"written to {out}; edit it and train with --plan {out}")

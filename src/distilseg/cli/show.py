@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..data.check import CheckReport
     from ..data.plan import Plan
+    from ..export.within_budget import WithinBudget
 
 WIDTH = 120  # where stdout is no terminal
 
@@ -79,6 +80,47 @@ def print_plan(plan: Plan) -> None:
     ]
     say(f"{plan.dataset}:")
     console().print(table(["", "decided", "because"], rows))
+
+
+def print_budget(found: WithinBudget) -> None:
+    """The candidates with what they are predicted to cost, and the chosen one measured."""
+    from ..export.within_budget import budget, listed, size
+
+    rows = [
+        (
+            one.plan.network,
+            f"{listed(one.plan.spacing_mm)} mm",
+            f"{one.plan.overlap:g}",
+            "x".join(map(str, one.plan.patch)),
+            _seconds(one.median_s),
+            _seconds(one.largest_s),
+            size(one.peak_bytes),
+            "chosen" if one is found.chosen else "fits" if one.fits(found.limits) else "no",
+        )
+        for one in found.best_patches()
+    ]
+    right = ["overlap", "median case [s]", "largest case [s]", "memory"]
+    columns = ["network", "spacing", "overlap", "patch", *right[1:], budget(found.limits)]
+    console().print(table(columns, rows, right=right))
+    predicted = found.chosen.median_s, found.chosen.largest_s
+    (median, largest), ids = found.measured, [case.id for case in found.cases]
+    compared = [
+        (f"seconds, median case {ids[0]}", predicted[0], median.seconds, _seconds),
+        (f"seconds, largest case {ids[1]}", predicted[1], largest.seconds, _seconds),
+        ("memory, largest case", found.chosen.peak_bytes, largest.peak_bytes, size),
+    ]
+    beside = [(what, shown(p), shown(m), f"{p / m - 1:+.0%}") for what, p, m, shown in compared]
+    right = ["predicted", "measured", "error"]
+    console().print(table(["the chosen plan", *right], beside, right=right))
+    say(f"on {found.machine}; end to end after loading, one case at a time; the network is untrained")
+    if median.seconds > found.limits.seconds or largest.peak_bytes > found.limits.bytes:
+        say(
+            "measured, it is beyond the budget: ask for a little less, or --measure-again if others were busy"
+        )
+
+
+def _seconds(s: float) -> str:
+    return f"{s:.3g}"
 
 
 def _plainly(value: Any) -> str:

@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from ..errors import UserError, unknown
 from ..files import write_text
@@ -91,7 +99,16 @@ class Plan(BaseModel):
     patch: tuple[Positive, ...]  # voxels
     batch_size: Positive = 2
     strides: Annotated[tuple[tuple[Positive, ...], ...], Field(min_length=1)]  # per level, the first all 1
+    network: str | None = None  # that training takes unless another is named; of a plan for a budget
+    overlap: Annotated[float, Field(ge=0, lt=1)] | None = None  # of the windows of a prediction, likewise
     reasons: dict[str, str] = {}  # field -> why it was decided so
+
+    @model_serializer(mode="wrap")
+    def _as_before_budgets(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is not decided: runs whose plan knows no budget keep their names."""
+        undecided = {name for name in ("network", "overlap") if getattr(self, name) is None}
+        values: dict[str, Any] = dump(self)
+        return {name: value for name, value in values.items() if name not in undecided}
 
     @property
     def label_values(self) -> tuple[int, ...]:

@@ -94,9 +94,9 @@ def _measure(
     from ..data.image import read_scan
 
     start = time.perf_counter()
-    predictor = _loaded(path, artefact, device, threads, trust)
+    predictor = loaded(path, artefact, device, threads, trust)
     load_s, until_loaded_s = time.perf_counter() - start, time.time() - began
-    _reset_peak()
+    reset_peak()
     counted, why = counters()
     seconds, joules, voxels, stages = [], [], [], []
     for n, (case, images) in enumerate(itertools.cycle(cases.items()) if again else cases.items()):
@@ -116,7 +116,7 @@ def _measure(
         voxels.append(labels.size)
         if (n + 1 > WARM_CASES and sum(seconds) > ENOUGH_S) or n + 1 == MOST_CASES:
             break
-    peak = _peak()  # before the graph is read once more to be counted
+    peak = peak_bytes()  # before the graph is read once more to be counted
     warm = seconds[1:] or seconds
     return {
         **(_of_artefact(artefact) if artefact is not None else {}),
@@ -133,14 +133,12 @@ def _measure(
         "peak_memory_bytes": peak,
         "energy_j_per_case": statistics.median(joules[1:] or joules) if counted else None,
         "energy": why or "of the whole processor, by RAPL",
-        **({"threads": threads or _processors()} if torch_free else {}),
+        **({"threads": threads or processors()} if torch_free else {}),
         "processor": processor_name(),
     }
 
 
-def _loaded(
-    path: Path, artefact: Artefact | None, device: str, threads: int | None, trust: str | None
-) -> Any:
+def loaded(path: Path, artefact: Artefact | None, device: str, threads: int | None, trust: str | None) -> Any:
     """What segments: a predictor, or several as one."""
     if artefact is None:
         from ..views import load_segmenter
@@ -201,14 +199,14 @@ def _bytes(path: Path, artefact: Artefact | None) -> int | None:
     return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
 
 
-def _processors() -> int:
+def processors() -> int:
     """That this process may use."""
     import os
 
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _reset_peak() -> None:
+def reset_peak() -> None:
     """Forgets the peak so far, where the system allows it (Linux)."""
     import contextlib
 
@@ -216,7 +214,7 @@ def _reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak() -> int | None:
+def peak_bytes() -> int | None:
     """The most memory this process held, in bytes: on the GPU if it ran there, else resident."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():

@@ -37,11 +37,22 @@ class Recipe:
         parameters = inspect.signature(self.make).parameters.values()
         return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
+    @property
+    def _takes_any_network(self) -> bool:
+        """Whether its network is a mere default, not a paper's own."""
+        network = self.options.get("network")
+        return network is not None and network.default == "dynunet" and "network_options" in self.options
+
     def __call__(self, study: Study, **options: Any) -> Experiment:
-        """The experiment. An option that the recipe has not raises UserError with those it has."""
+        """The experiment. An option that the recipe has not raises UserError with those it has.
+
+        A recipe for any network, of which none is named, takes the one that the plan recommends.
+        """
         for name in options:
             if name not in self.options:
                 raise unknown(f"option of the recipe {self.name}", name, self.options or ["(it has none)"])
+        if study.plan.network and self._takes_any_network and not {"network", "network_options"} & {*options}:
+            options["network"] = study.plan.network
         return replace(_for_the_record(self.make(study, **options), options), source=self.source)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..data.plan import Plan
+from ..runtime.inferers import planned_inferer
 from ..training.budget import Budget
 from ..training.experiment import Experiment, FeatureShapes, Optimisation, Sampling, Study
 
@@ -39,13 +39,5 @@ def supervised(
         sampling=Sampling(batch_size=plan.batch_size),
         optimisation=Optimisation(learning_rate=GENTLER.get(network, LEARNING_RATE)),
         options={"network": network, "network_options": dict(network_options or {})},
-        inferer=_inferer(plan),
+        inferer=planned_inferer(plan),
     )
-
-
-def _inferer(plan: Plan) -> dict[str, Any]:
-    """A sliding window of patches, slice by slice where a patch is a slice."""
-    window = {"patch": list(plan.network_patch), "overlap": 0.25, "blend": "gaussian"}
-    if plan.slice_axis is None:
-        return {"kind": "sliding_window", **window}
-    return {"kind": "slices", "axis": plan.slice_axis, **window}

@@ -14,7 +14,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,14 @@ from numpy.typing import NDArray
 from ..errors import UserError, unknown
 from ..functional.windows import AxisWindow, axis_windows, covering, step_starts, window_steps
 
+if TYPE_CHECKING:
+    from ..data.plan import Plan
+
 Volume = NDArray[np.float32]
 Network = Callable[[Volume], Volume]  # [N M *P] -> logits [N K *P]
 Inferer = Callable[[Volume, Network], Volume]  # [M *S] -> logits [K *S]
 
+OVERLAP = 0.25  # of windows, where neither plan nor recipe says
 _TINY, _ROUNDING = np.finfo(np.float32).tiny, np.finfo(np.float32).eps
 
 
@@ -47,6 +51,16 @@ def make_inferer(description: Mapping[str, Any]) -> Inferer:
     if "patch" not in options:
         raise UserError(f"the inferer {kind} lacks its patch", "export the run again")
     return partial(kinds[kind], **options)
+
+
+def planned_inferer(plan: Plan) -> dict[str, Any]:
+    """The description of what a plan is predicted with unless a recipe has its own: a sliding window of
+    patches, slice by slice where a patch is a slice."""
+    overlap = OVERLAP if plan.overlap is None else plan.overlap
+    window = {"patch": list(plan.network_patch), "overlap": overlap, "blend": "gaussian"}
+    if plan.slice_axis is None:
+        return {"kind": "sliding_window", **window}
+    return {"kind": "slices", "axis": plan.slice_axis, **window}
 
 
 def window_shape(description: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
