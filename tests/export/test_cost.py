@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,28 @@ def test_runs_and_artefacts_side_by_side(
         assert found["threads"] == 1
         assert (found["energy_j_per_case"] is None) == (found["energy"] != "of the whole processor, by RAPL")
     assert 0 < of_artefact["peak_memory_bytes"] < of_run["peak_memory_bytes"]  # torch is not even loaded
+
+
+def test_int8_as_a_folder_and_as_a_zip_beside_its_run(
+    run: Run, artefact: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(run, "openvino-int8", out=folder / "int8.zip", max_dice_drop=100, calibration_cases=2)
+    with zipfile.ZipFile(folder / "int8.zip") as packed:
+        packed.extractall(folder)  # as the folder that it was packed from
+    models = [str(path) for path in (run.folder, folder / "int8", folder / "int8.zip")]
+    assert main(["cost", *models, "--threads", "1", "--json", str(folder / "three.json")]) == 0
+    assert capsys.readouterr().out.count("openvino-int8") == 2
+    of_run, of_folder, of_zip = json.loads((folder / "three.json").read_text()).values()
+    for found in (of_folder, of_zip):
+        assert (found["target"], found["engine"]) == ("openvino-int8", "openvino")
+        assert found["multiply_accumulates"] == of_run["multiply_accumulates"]
+        # Beside the weights a scale a channel, which counts on so small a network.
+        assert found["parameters"] == pytest.approx(of_run["parameters"], rel=0.02)
+        assert 0 < found["seconds_per_case"] < found["first_s"]
+        assert 0 < found["peak_memory_bytes"] < of_run["peak_memory_bytes"]
+    weights = [(path / "network.bin").stat().st_size for path in (folder / "int8", artefact)]
+    assert weights[0] < 0.4 * weights[1]
+    assert of_zip["bytes_on_disk"] == (folder / "int8.zip").stat().st_size < of_folder["bytes_on_disk"]
 
 
 def test_an_artefact_is_measured_without_torch(artefact: Path, folder: Path) -> None:
