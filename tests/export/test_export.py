@@ -15,7 +15,7 @@ import pytest
 
 from distilseg.cli import main
 from distilseg.commands import export, predict
-from distilseg.data.image import read_scan
+from distilseg.data.image import Geometry, Scan, read_scan, write_label_map
 from distilseg.data.slices import sliced
 from distilseg.errors import UserError
 from distilseg.export import artefact as exporting
@@ -136,6 +136,32 @@ def test_the_same_without_any_training_software(shipped: Path, scans: Path, tmp_
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     told = "error: this needs torch, which is not installed; pip install 'distilseg[train]'\n"
     assert (done.returncode, done.stderr) == (2, told)
+
+
+def test_without_simpleitk_other_files_than_nifti_are_refused_one_by_one(
+    shipped: Path, scans: Path, tmp_path: Path
+) -> None:
+    program, mixed = tmp_path / "without_training.py", tmp_path / "mixed"
+    program.write_text(WITHOUT_TRAINING.replace("{names!r}", repr(TRAINING)))
+    mixed.mkdir()
+    scan = read_scan(next(scans.glob("*.nii.gz")))
+    for name in ("a.nii.gz", "b.nrrd", "c.mha"):
+        write_label_map(mixed / name, (scan.array > 0).astype(np.uint8), scan)
+    write_label_map(mixed / "d.png", np.eye(9, dtype=np.uint8)[..., None], flat(mixed / "d.png"))
+    words = [sys.executable, str(program), "predict", str(shipped), str(mixed), str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "1 written" in done.stdout
+    assert done.stderr.splitlines() == [
+        f"refused: case {name[0]}: {mixed / name}: {name[1:]} files need SimpleITK, which is not installed;"
+        " pip install SimpleITK, or convert them to NIfTI (the model expects one 3D scan a case: MR)"
+        for name in ("b.nrrd", "c.mha", "d.png")
+    ]
+
+
+def flat(path: Path) -> Scan:
+    array = np.zeros((9, 9, 1), np.uint8)
+    return Scan(array, Geometry(array.shape, np.eye(4)), path)
 
 
 def test_one_zip_is_the_same_artefact(

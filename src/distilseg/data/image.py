@@ -230,10 +230,16 @@ def _backend(path: Path) -> ModuleType:
         from . import nifti
 
         return nifti
-    if known == ".png":
-        from . import png
+    try:
+        if known == ".png":
+            from . import png
 
-        return png
-    from . import itk
-
+            return png
+        from . import itk
+    except ModuleNotFoundError as error:
+        raise UnreadableImage(
+            "unreadable",
+            f"{path}: {known} files need {error.name}, which is not installed",
+            f"pip install {error.name}, or convert them to NIfTI",
+        ) from None
     return itk
