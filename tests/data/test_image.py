@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import nibabel as nib
@@ -115,6 +116,34 @@ def test_stem() -> None:
 
 
 # Files that cannot be used
+
+
+def test_no_more_is_unpacked_than_the_header_promises(tmp_path: Path) -> None:
+    """50 MB of zeros in 50 kB, behind a small scan: refused, and never held."""
+    path = write(tmp_path / "a.nii.gz", image(0))
+    plain = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(plain + bytes(50 * 2**20)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnreadableImage, match=r"holds far more than the \d+ voxels of its header"):
+            read_scan(path)
+        assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    finally:
+        tracemalloc.stop()
+    later = bytearray(plain)
+    later[108:112] = np.float32(1e9).tobytes()  # vox_offset
+    path.write_bytes(gzip.compress(later))
+    with pytest.raises(UnreadableImage, match="says its voxels begin at byte 1000000000"):
+        read_scan(path)
+
+
+def test_what_follows_the_voxels_or_comes_in_several_members_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.nii.gz", image(0))
+    plain, expected = gzip.decompress(path.read_bytes()), read_scan(path).array
+    blocks = b"".join(gzip.compress(plain[start : start + 100]) for start in range(0, len(plain), 100))
+    for content in (gzip.compress(plain + bytes(999)), blocks, blocks + bytes(64)):
+        path.write_bytes(content)
+        np.testing.assert_array_equal(read_scan(path).array, expected)
 
 
 def test_files_that_cannot_be_used_say_why(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -337,6 +338,47 @@ def test_a_broken_artefact_is_one_clear_line(
     assert "other.zip is no artefact (no artefact.json in it)" in told(tmp_path / "other.zip")
     assert "there is no artefact" in told(tmp_path / "absent.zip")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_zip_that_no_export_makes_is_not_unpacked(shipped: Path, tmp_path: Path) -> None:
+    def packed(name: str, how: int = zipfile.ZIP_DEFLATED, **others: bytes) -> Path:
+        path = tmp_path / f"{name}.zip"
+        with zipfile.ZipFile(path, "w", how) as made:
+            for file in shipped.iterdir():
+                made.write(file, f"student/{file.name}")
+            for number, content in enumerate(others.values()):
+                made.writestr(f"student/more_{number}", content)
+        return path
+
+    for told in ("../plan.json", "student/../../plan.json", "/plan.json", "C:\\plan.json", "..\\plan.json"):
+        path = packed("out")
+        with zipfile.ZipFile(path, "a") as made:
+            made.writestr(zipfile.ZipInfo(told), "{}")
+        with pytest.raises(UserError, match=r"out.zip holds '.+', which leads out of it; no export makes"):
+            open_artefact(path)
+    with pytest.raises(UserError, match=r"says it holds 10\d MB in a file of 0.\d MB; no export makes that"):
+        open_artefact(packed("bomb", zeros=bytes(10**8)))
+    with pytest.raises(UserError, match="is encrypted, or packed in an unusual way"):
+        open_artefact(packed("strange", zipfile.ZIP_LZMA))
+    assert open_artefact(packed("plain")).plan == open_artefact(shipped).plan
+
+
+def test_a_zip_that_lies_about_a_size_is_not_unpacked_beyond_it(shipped: Path, tmp_path: Path) -> None:
+    """Its directory says 100 bytes of what holds 60 MB."""
+    path, size = tmp_path / "liar.zip", 60 * 2**20
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        made.write(shipped / "artefact.json", "artefact.json")
+        made.writestr("plan.json", bytes(size))
+    content = path.read_bytes()
+    assert content.count(size.to_bytes(4, "little")) == 2  # before the member and in the directory
+    path.write_bytes(content.replace(size.to_bytes(4, "little"), (100).to_bytes(4, "little")))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"plan.json is not what was exported|is no whole zip"):
+            open_artefact(path)
+        assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_artefact_has_its_own_weights_and_modalities(shipped: Path, scans: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ a file object, and without holding Python's lock, so that threads read in parall
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from nibabel.spatialimages import HeaderDataError
 from .image import Scan, Stored, UnreadableImage
 
 _GZIP = b"\x1f\x8b"
+_BEHIND = 2**20  # bytes that may follow the voxels
+_MOST_BEFORE = 2**26  # bytes of header and extensions
 _UNIT_MM = {1: 1000.0, 3: 0.001}  # metres, microns; anything else is taken as mm
 _GEOMETRY_FIELDS = (
     *("pixdim", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
@@ -30,12 +33,7 @@ def read(path: Path) -> Stored:
     """The whole file, in one read."""
     content = path.read_bytes()
     if content[:2] == _GZIP:
-        try:
-            content = gzip.decompress(content)
-        except EOFError:
-            raise UnreadableImage("truncated", f"{path} ends too early (cut short)", _AGAIN) from None
-        except (OSError, zlib.error) as error:
-            raise UnreadableImage("unreadable", f"{path} is damaged ({error})", _AGAIN) from None
+        content = _inflated(path, content)
     header = _header(path, content)
     affine = _affine(path, header)
     shape, stored_type, offset = _layout(path, header)
@@ -101,6 +99,40 @@ def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
 _AGAIN = "copy or export the file again"
 
 
+def _inflated(path: Path, content: bytes) -> bytes:
+    """A gzip file's content. A few kilobytes can hold many gigabytes: those beyond the header's promise are
+    never unpacked."""
+    try:
+        header = _header(path, _unpacked(content, Nifti2Header.sizeof_hdr))
+        shape, stored_type, offset = _layout(path, header)
+        most = offset + math.prod(shape) * stored_type.itemsize + _BEHIND
+        unpacked = _unpacked(content, most + 1)
+    except EOFError:
+        raise UnreadableImage("truncated", f"{path} ends too early (cut short)", _AGAIN) from None
+    except zlib.error as error:
+        raise UnreadableImage("unreadable", f"{path} is damaged ({error})", _AGAIN) from None
+    if len(unpacked) > most:
+        raise UnreadableImage(
+            "unreadable",
+            f"{path} holds far more than the {math.prod(shape)} voxels of its header",
+            "correct the header, or export the file again",
+        )
+    return unpacked
+
+
+def _unpacked(content: bytes, most: int) -> bytes:
+    """The first `most` bytes in a gzip file's members; EOFError where it is cut short before."""
+    parts = []
+    while content and most:
+        member = zlib.decompressobj(wbits=31)
+        parts.append(member.decompress(content, most))
+        most -= len(parts[-1])
+        if most and not member.eof:
+            raise EOFError
+        content = member.unused_data.lstrip(b"\0")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 def _header(path: Path, content: bytes) -> Any:
     """The header at the start of `content`, of either version and byte order."""
     if not content:
@@ -126,6 +158,8 @@ def _layout(path: Path, header: Any) -> tuple[tuple[int, ...], np.dtype[Any], in
         raise UnreadableImage("unreadable", f"{path} has a damaged header ({error})", _AGAIN) from None
     if not shape or len(shape) > 7 or min(shape) < 1:
         raise UnreadableImage("unreadable", f"{path} says its shape is {list(shape)}", _AGAIN)
+    if offset > _MOST_BEFORE:
+        raise UnreadableImage("unreadable", f"{path} says its voxels begin at byte {offset}", _AGAIN)
     if stored_type.kind not in "uif":
         raise UnreadableImage(
             "unreadable",

@@ -15,7 +15,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,6 +25,8 @@ from ..errors import UserError
 
 DESCRIPTION, PLAN, CARD = "artefact.json", "plan.json", "README.md"
 _AGAIN = "copy it again, or export the run again"
+_STRANGE = "no export makes that: get it again from whom you trust"
+_MOST_TIMES, _MOST_SMALL = 100, 2**24  # weights hardly shrink in a zip, a small network's text does
 
 
 class Description(BaseModel):
@@ -115,14 +117,33 @@ def _files_of(path: Path) -> Callable[[str], bytes]:
     def from_zip(name: str) -> bytes:
         try:
             with zipfile.ZipFile(path) as packed:
-                inside = next((n for n in packed.namelist() if n.rpartition("/")[2] == name), None)
+                _check_members(path, packed)
+                inside = next((m for m in packed.infolist() if m.filename.rpartition("/")[2] == name), None)
                 if inside is None:
                     raise KeyError(name)
-                return packed.read(inside)
+                with packed.open(inside) as member:
+                    return member.read(inside.file_size)  # read() alone would unpack what is not declared
         except (zipfile.BadZipFile, OSError, EOFError) as error:
             raise UserError(f"{path} is no whole zip ({error})", _AGAIN) from None
 
     return from_zip
+
+
+def _check_members(path: Path, packed: zipfile.ZipFile) -> None:
+    """Raises UserError for a zip that no export makes: nothing in it is unpacked then."""
+    members = packed.infolist()
+    for member in members:
+        inside = PureWindowsPath(member.filename)  # which knows both kinds of slash
+        if inside.anchor or ".." in inside.parts:
+            raise UserError(f"{path} holds {member.filename!r}, which leads out of it", _STRANGE)
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
+            raise UserError(f"{path} is encrypted, or packed in an unusual way", _STRANGE)
+    declared, packed_bytes = sum(member.file_size for member in members), path.stat().st_size
+    if declared > _MOST_TIMES * packed_bytes + _MOST_SMALL:
+        raise UserError(
+            f"{path} says it holds {declared / 1e6:,.0f} MB in a file of {packed_bytes / 1e6:,.1f} MB",
+            _STRANGE,
+        )
 
 
 def _first(error: ValidationError) -> str:
