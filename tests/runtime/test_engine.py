@@ -50,6 +50,15 @@ def test_a_network_of_any_number_of_windows(folder: Path, engine: str) -> None:
     np.testing.assert_array_equal(logits, kept)  # an answer is not overwritten by the next one
 
 
+def test_a_lent_answer_is_the_engines_own_memory(folder: Path) -> None:
+    network = load_engine("openvino", reading(folder), "network.xml", threads=1, lend=True)
+    windows = np.ones((1, 1, 4, 5, 6), np.float32)
+    first = network(windows)
+    assert not first.flags.owndata
+    first *= 2  # its caller may change it
+    np.testing.assert_allclose(network(windows)[:, 1:], 2)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_denormals_are_flushed_in_the_network_and_nowhere_else(folder: Path, engine: str) -> None:
     network = load_engine(engine, reading(folder), ENGINES[engine][0], threads=1)

@@ -6,6 +6,8 @@ and blend by the same weights; what differs from the torch ones is rounding, and
     sliding_window    overlapping patches, blended; 2D or 3D
     slices            a 2D network slice by slice, each by a sliding window in its plane
     slabs             k slices at once, every slice the mean of its windows
+
+What a network answers is used up, or copied, before it is asked again: it may be lent (see `engine`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from ..errors import UserError, unknown
 from ..functional.windows import AxisWindow, axis_windows, covering, step_starts, window_steps
+from .threads import shared
 
 if TYPE_CHECKING:
     from ..data.plan import Plan
@@ -33,9 +36,12 @@ OVERLAP = 0.25  # of windows, where neither plan nor recipe says
 _TINY, _ROUNDING = np.finfo(np.float32).tiny, np.finfo(np.float32).eps
 
 
-def make_inferer(description: Mapping[str, Any]) -> Inferer:
+def make_inferer(description: Mapping[str, Any], *, threads: int = 0) -> Inferer:
     """The inferer of a description as an artefact or an experiment.json holds it, such as
-    {"kind": "sliding_window", "patch": [32, 48, 32], "overlap": 0.25}; UserError for an unknown one."""
+    {"kind": "sliding_window", "patch": [32, 48, 32], "overlap": 0.25}; UserError for an unknown one.
+
+    `threads` blend the windows, 0: as many as there are processors, up to 8.
+    """
     kinds: dict[str, Callable[..., Volume]] = {
         "sliding_window": sliding_window,
         "slices": slices,
@@ -50,7 +56,7 @@ def make_inferer(description: Mapping[str, Any]) -> Inferer:
     }
     if "patch" not in options:
         raise UserError(f"the inferer {kind} lacks its patch", "export the run again")
-    return partial(kinds[kind], **options)
+    return partial(kinds[kind], threads=threads, **options)
 
 
 def planned_inferer(plan: Plan) -> dict[str, Any]:
@@ -103,6 +109,7 @@ def _windowed(
     stride: tuple[int, ...] | None = None,
     average: str = "logits",
     activation: str = "softmax",
+    threads: int = 0,
 ) -> Volume:
     """Logits [B K *S] by overlapping patches, 2D or 3D."""
     padded, inner = _padded(images_BMS, patch)
@@ -114,7 +121,7 @@ def _windowed(
     ]
     places = [(b, place) for b in range(len(padded)) for place in itertools.product(*axes)]
     if len(places) == len(padded):
-        return _asked(padded, network, mirrored)[inner]
+        return _asked(padded, network, mirrored)[inner].copy()
     whole: Volume | None = None
     for first in range(0, len(places), batch):
         here = places[first : first + batch]
@@ -123,8 +130,7 @@ def _windowed(
         if whole is None:
             whole = np.zeros((len(padded), answers.shape[1], *padded.shape[2:]), np.float32)
         for (b, place), answer in zip(here, answers, strict=True):
-            answer *= _weight(place)
-            whole[b][_box(place)] += answer
+            _add(answer, whole[b][_box(place)], _weight(place), threads)
     assert whole is not None
     return _logits_of_mean(whole, average, activation)[inner]
 
@@ -141,6 +147,7 @@ def slabs(
     batch: int = 4,
     divisor: int = 32,
     pad: str = "edge",
+    threads: int = 0,
 ) -> Volume:
     """As `distilseg.inference.slabs.Slabs`, whose options these are."""
     across, k, count = 1 + axis, patch[axis], image_MS.shape[1 + axis]
@@ -158,7 +165,7 @@ def slabs(
         if total is None:
             total = np.zeros((answers.shape[1], *padded.shape[1:]), np.float32)
         for start, answer in zip(here, _to_average(answers, average, activation), strict=True):
-            total[(slice(None),) * across + (slice(start, start + k),)] += answer
+            _add(answer, total[(slice(None),) * across + (slice(start, start + k),)], None, threads)
     assert total is not None
     total = total[(slice(None), *(slice(size) for size in image_MS.shape[1:]))]
     counts = covering(count, k, stride).astype(np.float32)
@@ -174,11 +181,21 @@ def _asked(windows: Volume, network: Network, mirrored: Sequence[int] = ()) -> V
         for chosen in itertools.combinations(mirrored, n)
     ]
     total = network(windows)
+    total = total.copy() if mirrored else total
     for flip in flips[1:]:
         total += np.flip(network(np.flip(windows, flip).copy()), flip)
     if len(flips) > 1:
         total /= len(flips)
     return total
+
+
+def _add(answer_KP: Volume, to_KP: Volume, weight_P: Volume | None, threads: int) -> None:
+    """to += weight answer, class by class, so that a product is still in cache when it is added."""
+
+    def add(k: int) -> None:
+        to_KP[k] += answer_KP[k] if weight_P is None else answer_KP[k] * weight_P
+
+    shared(add, range(len(answer_KP)), answer_KP.size, threads)
 
 
 def _padded(images_BMS: Volume, patch: Sequence[int]) -> tuple[Volume, tuple[slice, ...]]:

@@ -8,14 +8,14 @@ are not looked at. So memory does not grow with the number of classes. Blocks ar
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .threads import shared
 
 if TYPE_CHECKING:
     from ..data.plan import Plan
@@ -84,7 +84,7 @@ def _by_planes(logits_KS: NDArray[np.float32], dtype: Any, threads: int) -> Clas
             winner[logits_KS[k, n] > best] = k
             np.maximum(best, logits_KS[k, n], out=best)
 
-    _shared(fill, range(len(labels)), labels.size, threads)
+    shared(fill, range(len(labels)), labels.size, threads)
     return labels
 
 
@@ -105,19 +105,8 @@ def _by_blocks(
         coarse_Ks = logits_KS[(slice(None), *(part.coarse for part in parts))]
         labels[tuple(part.fine for part in parts)] = decide(coarse_Ks, parts)
 
-    _shared(fill, itertools.product(*axes), labels.size, threads)
+    shared(fill, itertools.product(*axes), labels.size, threads)
     return labels
-
-
-def _shared(work: Callable[[Any], None], pieces: Any, voxels: int, threads: int) -> None:
-    """`work` on every piece, by several threads where there is enough of it."""
-    threads = threads or min(8, os.cpu_count() or 1)
-    if threads == 1 or voxels < 2 * _BLOCK**3:
-        for piece in pieces:
-            work(piece)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, pieces))
 
 
 def _parts(coarse: int, fine: int) -> list[_Part]:

@@ -25,7 +25,7 @@ from .label_export import export_labels, export_regions, restored_labels
 class ArtefactPredictor:
     """A network with everything needed to segment a scan, as `distilseg.predict.Predictor` in torch."""
 
-    network: Arrays
+    network: Arrays  # may lend its answers, see `load_engine`
     plan: Plan
     inferer: Inferer
     answers: str = "classes"  # what the logits are of: the plan's classes or its regions
@@ -43,7 +43,9 @@ class ArtefactPredictor:
 
     def logits(self, image: NDArray[np.float32], *, case: str = "") -> NDArray[np.float32]:
         """Logits [K *S] of a prepared image [M *S]."""
-        network = empty_once(self.network, np.stack) if self.skip_empty else self.network
+        # The answer for air is kept while others are asked for: it must not be lent.
+        network = empty_once(lambda shown: self.network(shown).copy(), np.stack)
+        network = network if self.skip_empty else self.network
         logits = self.inferer(image, network)
         if not (np.isfinite(logits.min()) and np.isfinite(logits.max())):
             raise UserError(
@@ -75,6 +77,8 @@ def load_artefact(
     about = artefact.about
     if about.engine == "torch":
         raise UserError(f"{artefact.path} was exported for torch", "export it --to onnx or openvino")
-    inferer = make_inferer(about.inferer)
-    network = load_engine(about.engine, artefact.read, about.network, threads=threads, device=device)
+    inferer = make_inferer(about.inferer, threads=threads)
+    network = load_engine(
+        about.engine, artefact.read, about.network, threads=threads, device=device, lend=True
+    )
     return ArtefactPredictor(network, artefact.plan, inferer, about.answers, threads, skip_empty)
