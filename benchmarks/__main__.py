@@ -28,6 +28,7 @@ CLAIMS = (
     "latency",
     "student_design",
     "shipping",
+    "plan_budget",
 )
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 SHOWN = ("claim", "what", "ours", "peer", "unit", "peer_name", "ratio", "aim", "met", "note")

@@ -73,6 +73,11 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
         [r"64x64x64", r"largest has 20", r"at most"],
     ),
     "a patch that is none": ("plan {w}/good --patch 16,16", [r"patch \[16, 16\]", r"three numbers"]),
+    "a size of memory that is none": (
+        "plan {w}/good --max-memory 1XB",
+        [r"'1XB' is no size of memory", r"1GiB"],
+    ),
+    "a time below zero": ("plan {w}/good --max-seconds -1", [r"-1 s", r"--max-seconds above 0"]),
     "a patch in words": ("plan {w}/good --patch big", [r"--patch 'big'", r"32,48,32"]),
     "too many levels": (
         "plan {w}/good --patch 16,16,16 --levels 6",

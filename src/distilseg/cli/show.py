@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..data.plan import Plan
     from ..export.within_budget import WithinBudget
 
+FAR_OFF = 1.5  # of prediction and measurement, as a factor
 WIDTH = 120  # where stdout is no terminal
 
 

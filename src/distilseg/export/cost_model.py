@@ -8,13 +8,13 @@
     a, b  seconds of a window and seconds per GMAC, fitted to windows of two sizes; one pair for a case that
           is a single window, one for windows that are blended, which are also weighted and summed
 
-    peak = loaded + activations + max(beside, scans + arrays)
+    peak = loaded + activations + max(beside, held) + min(beside, held, kept)
 
     loaded       the process with the network in memory and nothing predicted yet
     activations  c + d W N, what the engine keeps for the N windows that it is given at once
     beside       the most that reading, preparing, exporting and writing the case add, as measured
-    scans        the case as stored, which is held to the end
-    arrays       of the network's stage, in float32: image, windows, their logits and the sum of these
+    held         by the network's stage: the case as stored and, in float32, its image, windows and logits
+    kept         what the C library keeps of memory that was freed, in blocks of up to 32 MiB
 
 All in bytes. The four stages beside the network hardly depend on the plan but for its spacing, so they are
 measured with it on the very cases that are asked about; `cost_probe.py` measures all of this.
@@ -32,6 +32,7 @@ from ..functional.windows import even_starts, window_steps
 from ..runtime.inferers import OVERLAP
 
 FLOAT_BYTES = 4
+KEPT_BYTES = 2**25
 AT_ONCE = {3: 4, 2: 8}  # windows by axes of the network: what the inferers show it at once
 
 
@@ -100,17 +101,19 @@ def seconds(plan: Plan, gmac: float, network: NetworkCost, case: CaseCost) -> fl
 def peak_bytes(plan: Plan, gmac: float, network: NetworkCost, case: CaseCost) -> float:
     """The most memory that a process holds which predicts the case."""
     how = cut(plan, case.working_shape)
-    # loaded + (c + d W N) + max(beside, scans + arrays)
-    activations = network.activation_bytes(gmac * how.at_once)
     held = case.stored_bytes + array_bytes(plan, case.working_shape)
-    return network.loaded_bytes + activations + max(case.added_bytes, held)
+    # loaded + (c + d W N) + max(beside, held) + min(beside, held, kept)
+    activations = network.activation_bytes(gmac * how.at_once)
+    arrays = max(case.added_bytes, held) + min(case.added_bytes, held, KEPT_BYTES)
+    return network.loaded_bytes + activations + arrays
 
 
 def array_bytes(plan: Plan, working_shape: Sequence[int]) -> int:
     """What the network's stage holds of a case: image, windows and logits."""
     how = cut(plan, working_shape)
     modalities, classes = len(plan.modalities), len(plan.classes)
-    given = how.at_once * math.prod(plan.network_patch)
+    # The last windows and their logits are still there when the next are made.
+    given = min(how.windows, 2 * how.at_once) * math.prod(plan.network_patch)
     voxels = math.prod(working_shape) * modalities
     if how.padded_voxels > math.prod(working_shape):
         voxels += how.padded_voxels * modalities

@@ -1,7 +1,7 @@
 """What `cost_model.py` is fitted to: untrained networks and real cases, timed on this machine.
 
 Each measurement is made in a process of its own, which loads an artefact as `distilseg predict` does and says
-how long something takes and what memory it adds. A median over repeats; the first is not counted. What was
+how long something takes, the lower quartile of repeats, and what memory it adds. What was
 measured is kept in the user's cache under machine, engine and versions, network and cases, so that it is
 measured once; a machine that was busy then is measured again on request.
 """
@@ -54,7 +54,7 @@ class WindowCost:
 class Measured:
     """A case predicted end to end."""
 
-    stages_s: Mapping[str, float]  # median
+    stages_s: Mapping[str, float]
     peak_bytes: int
 
     @property

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +25,8 @@ from ..runtime.artefact import open_artefact
 from ..runtime.times import StageTimes
 from .cost import loaded, peak_bytes, reset_peak
 
-FEWEST, MOST = 3, 25  # repeats that count
-ENOUGH_S, LONG_S = 0.5, 10.0  # of them: more are not needed; even fewer will do
+FEWEST, MOST = 5, 50  # repeats that count
+ENOUGH_S, LONG_S = 1.0, 10.0  # of them: more are not needed; even fewer will do
 BLOB = 8  # voxels along an edge
 
 
@@ -57,7 +56,7 @@ def _windows(predictor: Any, shape: Sequence[int]) -> dict[str, Any]:
         return times.seconds
 
     reset_peak()
-    return {"seconds": _medians(once)["network"], "peak": peak_bytes()}
+    return {"seconds": _seconds(once)["network"], "peak": peak_bytes()}
 
 
 def _case(
@@ -90,19 +89,22 @@ def _case(
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / f"labels{ending(next(iter(sources.values())).path)}"
         reset_peak()
-        stages_s = _medians(once)
+        stages_s = _seconds(once)
     return {**sizes, "stages_s": stages_s, "peak": peak_bytes()}
 
 
-def _medians(once: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """Of repeats, by stage; the first warms up and does not count."""
+def _seconds(once: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """The lower quartile of repeats, by stage: what else a machine does adds, and differs from hour to hour.
+
+    The first warms up and does not count.
+    """
     repeats: list[dict[str, float]] = []
     once()
     while len(repeats) < FEWEST or (len(repeats) < MOST and _total_s(repeats) < ENOUGH_S):
         repeats.append(once())
         if _total_s(repeats) > LONG_S:
             break
-    return {stage: statistics.median(one[stage] for one in repeats) for stage in repeats[0]}
+    return {stage: float(np.percentile([one[stage] for one in repeats], 25)) for stage in repeats[0]}
 
 
 def _total_s(repeats: Sequence[Mapping[str, float]]) -> float:
