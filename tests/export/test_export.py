@@ -227,7 +227,20 @@ def test_the_card_shows_what_was_measured(runs: dict[str, Run], shipped: Path, t
     assert "On 2 test cases of the run; mean ± standard deviation over cases." in card
     assert "| structure | Dice | IoU | HD95 [mm] | NSD |" in card
     assert "- data: Phantom, licence: CC0-1.0" in card
-    assert "parameters" in card
+    assert "| network [MB] |" in card
+    assert "The run, measured alone: " in card
+
+
+def test_size_and_seconds_of_artefact_and_run_side_by_side(shipped: Path, runs: dict[str, Run]) -> None:
+    cost = open_artefact(shipped).about.cost
+    assert cost["run_bytes"] == runs["volumes"].best.stat().st_size
+    assert cost["artefact_bytes"] == (shipped / "network.onnx").stat().st_size
+    assert 0 < cost["artefact_s"] < 10 > cost["run_s"] > 0
+    assert cost["cases"] == 2  # of three, the first of which warms up
+    card = (shipped / "README.md").read_text()
+    assert "|  | the run, in torch | this artefact, onnx |" in card
+    assert f"| a case [s] | {cost['run_s']:.3f} | {cost['artefact_s']:.3f} |" in card
+    assert "median of 2 while it was exported" in card
 
 
 def test_teachers_and_their_licences_are_named(folder: Path, tmp_path: Path) -> None:

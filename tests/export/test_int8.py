@@ -71,6 +71,8 @@ def test_the_artefact_is_in_int8_and_says_what_that_cost(run: Run, shipped: Path
     assert sizes[0] == sizes[1]
     card = (shipped / "README.md").read_text()
     assert "## In int8" in card
+    assert "this artefact, openvino-int8 |" in card
+    assert about.cost["artefact_bytes"] == sizes[0]
     assert f"calibrated on {record['calibration_windows']} windows of 2 other cases" in card
     for file in ("artefact.json", "README.md"):
         assert "phantom_0" not in (shipped / file).read_text()

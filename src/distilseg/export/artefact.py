@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from ..data.single_slices import recorded_dataset
 from ..data.splits import Split, load_split
 from ..errors import UserError, unknown
 from ..files import folder_written_whole, written_whole
+from ..hardware import processor_name
 from ..networks.folding import folded
 from ..predict import Segmenter, load_predictor, load_torch_artefact
 from ..runs import Run
@@ -31,7 +33,7 @@ from .int8 import CALIBRATION_CASES, MAX_DICE_DROP, Quantised, quantise
 from .onnx import write_onnx
 from .openvino import write_openvino
 from .provenance import file_digest, provenance
-from .verify import TOLERANCE, Parity, compare, record, refuse_beyond
+from .verify import TOLERANCE, Parity, compare, record, refuse_beyond, seconds
 
 MOST_CASES = 5  # that are compared where none are named
 MOST_JUDGING = 20  # that judge int8
@@ -132,6 +134,13 @@ def export_run(
                     "files": {name: file_digest(folder / name) for name in about.files},
                 }
             )
+            _describe(folder, about)
+        artefact_s = [one.artefact_s for one in found]
+        if quantised is not None and quantised.kept == "int8":
+            artefact_s = seconds(load_artefact(folder), sources)
+        about = about.model_copy(
+            update={"cost": _cost(folder, about, path, [one.run_s for one in found], artefact_s)}
+        )
         _describe(folder, about)
         write_card(folder / CARD, run, about, predictor.plan)
         return Exported(out, tuple(found), quantised)
@@ -173,6 +182,21 @@ def _write(run: Run, target: str, folder: Path, network: nn.Module, weights: Pat
 def _describe(folder: Path, about: Description) -> None:
     text = readable_json(about.model_dump(mode="json"))
     (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+
+def _cost(
+    folder: Path, about: Description, weights: Path, run_s: list[float], artefact_s: list[float]
+) -> dict[str, Any]:
+    """Of the run and of the artefact: bytes of the network, median seconds of a case once it is warm."""
+    networks = (folder / name for name in about.files if name != PLAN)
+    return {
+        "run_bytes": weights.stat().st_size,
+        "artefact_bytes": sum(network.stat().st_size for network in networks),
+        "run_s": statistics.median(run_s[1:] or run_s),
+        "artefact_s": statistics.median(artefact_s[1:] or artefact_s),
+        "cases": len(run_s[1:] or run_s),
+        "processor": processor_name(),
+    }
 
 
 def _pack(folder: Path, path: Path, name: str) -> None:

@@ -30,6 +30,7 @@ def model_card(run: Run, about: Description, plan: Plan) -> str:
         _section("Use", [f"```\n{_HOW[about.engine]}\ndistilseg predict THIS_FOLDER SCANS PREDICTIONS\n```"]),
         _section("What it takes and gives", _inside(plan)),
         _section("Measured", _measured(run)),
+        _section("What it costs", _costs(run, about)),
         _section("Equal to the run it was exported from", [_parity(about)]),
         *([_section("In int8", _quantisation(about.quantisation))] if about.quantisation else []),
         _section("Where it comes from", _origin(about.made)),
@@ -81,8 +82,7 @@ def _measured(run: Run) -> list[str]:
         scores = [_score(cells.get((label, name)), decimals) for name, (_, decimals) in shown.items()]
         table.append([label, *scores])
     cases = len({row["case"] for row in rows})
-    lines = [f"On {cases} test cases of the run; mean ± standard deviation over cases.", _table(table)]
-    return [*lines, _cost(run.read(run.cost))] if run.cost.is_file() else lines
+    return [f"On {cases} test cases of the run; mean ± standard deviation over cases.", _table(table)]
 
 
 def _score(row: Mapping[str, Any] | None, decimals: int) -> str:
@@ -93,10 +93,25 @@ def _score(row: Mapping[str, Any] | None, decimals: int) -> str:
     return f"{row['mean']:.{decimals}f}{spread}{left_out}"
 
 
+def _costs(run: Run, about: Description) -> list[str]:
+    cost = about.cost
+    table = [
+        ["", "the run, in torch", f"this artefact, {about.target}"],
+        ["network [MB]", *(f"{cost[of] / 1e6:.2f}" for of in ("run_bytes", "artefact_bytes"))],
+        ["a case [s]", *(f"{cost[of]:.3f}" for of in ("run_s", "artefact_s"))],
+    ]
+    how = (
+        f"A case: from the scan in memory to its label map, median of {cost['cases']} while it was exported"
+        f" ({cost['processor']}, each engine with the threads that it takes by itself)."
+    )
+    return [_table(table), how, *([_cost(run.read(run.cost))] if run.cost.is_file() else [])]
+
+
 def _cost(cost: Mapping[str, Any]) -> str:
     memory = cost.get("peak_memory_bytes")
     return (
-        f"In torch: {cost['parameters']:,} parameters, {cost['multiply_accumulates'] / 1e9:.2f} GMAC a patch"
+        f"The run, measured alone: {cost['parameters']:,} parameters,"
+        f" {cost['multiply_accumulates'] / 1e9:.2f} GMAC a patch"
         f" of {'x'.join(map(str, cost['counted_on'][2:]))}, {cost['seconds_per_case']:.2f} s a case"
         f" ({cost['device']}, {cost['threads']} threads, {cost['processor']})"
         + (f", peak memory {memory / 1e9:.2f} GB." if memory else ".")

@@ -7,8 +7,10 @@ digits near 0 and 1 are rounding: beyond ±8, where a sigmoid is within 0.0004 o
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,8 @@ class Parity:
     dice: float  # the least, over the structures
     voxels: int  # with another label
     of_voxels: int
+    run_s: float = math.nan  # from scans in memory to the label map
+    artefact_s: float = math.nan
 
     def within(self, tolerance: float) -> bool:
         """Whether no logit differs by more, and no structure's Dice is further below 1."""
@@ -52,8 +56,11 @@ def compare(
     found = []
     for done, (case, images) in enumerate(cases.items(), start=1):
         scans = read_scans(images)
-        answers = [_answer(segmenter, scans, case) for segmenter in (run, artefact)]
-        found.append(_parity(case, *answers[0], *answers[1], regions))
+        (logits, labels, run_s), (others, other_labels, artefact_s) = (
+            _answer(segmenter, scans, case) for segmenter in (run, artefact)
+        )
+        parity = _parity(case, logits, labels, others, other_labels, regions)
+        found.append(replace(parity, run_s=run_s, artefact_s=artefact_s))
         if progress is not None:
             progress(done, len(cases))
     return found
@@ -85,12 +92,21 @@ def record(found: list[Parity], tolerance: float) -> dict[str, Any]:
     }
 
 
-def _answer(segmenter: Segmenter, scans: Mapping[str, Any], case: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Logits [K *s] and label values [I J K]."""
+def seconds(segmenter: Segmenter, cases: Mapping[str, Mapping[str, Source]]) -> list[float]:
+    """What each case takes, as `compare` times it."""
+    return [_answer(segmenter, read_scans(images), case)[2] for case, images in cases.items()]
+
+
+def _answer(
+    segmenter: Segmenter, scans: Mapping[str, Any], case: str
+) -> tuple[NDArray[Any], NDArray[Any], float]:
+    """Logits [K *s], label values [I J K], and the seconds that they took."""
+    start = time.perf_counter()
     prepared = segmenter.prepare(scans, case=case)
     logits = segmenter.logits(prepared.image, case=case)
     labels = segmenter.labels(logits, prepared.grid)
-    return (logits.cpu().numpy() if isinstance(logits, torch.Tensor) else logits), labels
+    spent_s = time.perf_counter() - start
+    return (logits.cpu().numpy() if isinstance(logits, torch.Tensor) else logits), labels, spent_s
 
 
 def _parity(

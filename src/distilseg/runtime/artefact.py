@@ -44,6 +44,7 @@ class Description(BaseModel):
     made: dict[str, Any]  # recipe, data, teachers, licences, versions
     parity: dict[str, Any] = {}  # how far it is from the run in float, on how many cases
     quantisation: dict[str, Any] = {}  # where int8 was asked for: Dice before and after, what was kept
+    cost: dict[str, Any] = {}  # size and seconds a case beside the run's, on the machine that exported
     files: dict[str, str]  # file -> SHA-256
 
 
