@@ -109,18 +109,16 @@ def peak_bytes(plan: Plan, gmac: float, network: NetworkCost, case: CaseCost) ->
 
 
 def array_bytes(plan: Plan, working_shape: Sequence[int]) -> int:
-    """What the network's stage holds of a case: image, windows and logits."""
-    how = cut(plan, working_shape)
-    modalities, classes = len(plan.modalities), len(plan.classes)
-    # The last windows and their logits are still there when the next are made.
-    given = min(how.windows, 2 * how.at_once) * math.prod(plan.network_patch)
-    voxels = math.prod(working_shape) * modalities
-    if how.padded_voxels > math.prod(working_shape):
-        voxels += how.padded_voxels * modalities
-    voxels += given * (modalities + classes)
-    if how.blended or plan.slice_axis is not None:  # their sum, or all slices' logits
-        voxels += how.padded_voxels * classes
-    return FLOAT_BYTES * voxels
+    """What the network's stage holds of a case: image, windows and logits.
+
+    The logits of single windows are not among them: they are lent by the engine, and so activations.
+    """
+    how, modalities = cut(plan, working_shape), len(plan.modalities)
+    # The last windows are still there when the next are made.
+    windows = min(how.windows, 2 * how.at_once) * math.prod(plan.network_patch)
+    image = math.prod(working_shape)
+    grown = how.padded_voxels if how.padded_voxels > image else 0
+    return FLOAT_BYTES * (modalities * (image + grown + windows) + len(plan.classes) * how.padded_voxels)
 
 
 def fitted(points: Sequence[tuple[float, float]]) -> Line:
