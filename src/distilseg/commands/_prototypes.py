@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..data.formats import read_dataset
-from ..data.prototypes import PrototypeFile, PrototypeReduce, load_prototypes, load_scores
-from ..errors import UserError
+from ..data.prototypes import PrototypeFile, PrototypeReduce, by_scores, load_prototypes
 from ..files import written_whole
 from ..runs import open_run
 from ..training.fitted import fitted
@@ -48,14 +47,8 @@ def prototypes(
         "across": view,
         "organs": list(organs),
         "extent": list(extent),
+        **by_scores(scores, score_range),
     }
-    if (scores is None) != (score_range is None):
-        raise UserError(
-            "scores and the range of scores belong together",
-            "give --scores FILE and --score-range LOWEST,HIGHEST, or neither",
-        )
-    if scores is not None and score_range is not None:
-        options |= {"scores": load_scores(Path(scores)), "score_range": list(score_range)}
     path = fitted(found, dataset, options, device=Machine(device=device).kind, cache=cache, trust=trust)
     if out is not None:
         with written_whole(Path(out)) as aside:

@@ -133,6 +133,23 @@ def load_scores(path: Path) -> dict[str, list[float]]:
         ) from None
 
 
+def by_scores(scores: Path | str | None, score_range: Sequence[float] | None) -> dict[str, Any]:
+    """The options of `fit_prototypes` by which scores choose the slices; none where neither is given."""
+    check_scores(scores, score_range)
+    if scores is None or not score_range:
+        return {}
+    return {"scores": load_scores(Path(scores)), "score_range": [float(score) for score in score_range]}
+
+
+def check_scores(scores: object | None, score_range: Sequence[float] | None) -> None:
+    """Raises `UserError` for scores without their range (lowest, highest), or a range without scores."""
+    if (scores is None) != (not score_range) or len(score_range or (0, 0)) != 2:
+        raise UserError(
+            "scores and the range of scores belong together",
+            "give --scores FILE and --score-range LOWEST,HIGHEST, or neither",
+        )
+
+
 def match_classes(
     prototypes: PrototypeFile, classes: tuple[str, ...], class_map: Mapping[str, str] | None = None
 ) -> Matched:

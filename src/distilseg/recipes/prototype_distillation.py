@@ -17,12 +17,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from ..data.prototypes import PrototypeReduce, load_scores
+from ..data.prototypes import PrototypeReduce, by_scores
 from ..data.slices import sliced
-from ..errors import UserError
 from ..training.experiment import Continued, Experiment, FeatureShapes, Study
 from .prototype_source import Activation, Options, check_feature, prototype_method, prototypes_from
 from .supervised import supervised
@@ -131,7 +129,7 @@ def prototype_distillation(
             "across": view,
             "organs": list(organs),
             "extent": [slice_from, slice_to],
-            **scored(scores, score_range),
+            **by_scores(scores, score_range),
         },
     )
     given = {"weights": {"inter": beta * inter_weight, "intra": beta * intra_weight}}
@@ -291,14 +289,3 @@ def _labels_alone(classes: int, segmentation: Segmentation) -> Callable[..., Met
         return Objective(*none, segmentation=segmentation, weights={"inter": 0.0, "intra": 0.0})
 
     return method
-
-
-def scored(scores: str | None, between: Sequence[float]) -> dict[str, Any]:
-    if scores is None and not between:
-        return {}
-    if scores is None or len(between) != 2:
-        raise UserError(
-            "scores and the range of scores belong together",
-            "give --scores FILE and --score-range LOWEST,HIGHEST, or neither",
-        )
-    return {"scores": load_scores(Path(scores)), "score_range": [float(score) for score in between]}

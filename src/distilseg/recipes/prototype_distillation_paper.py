@@ -25,12 +25,12 @@ import numpy as np
 from ..data.levels import level_strides
 from ..data.plan import Normalisation
 from ..data.planning import DEFAULT_LEVELS
-from ..data.prototypes import PrototypeReduce
+from ..data.prototypes import PrototypeReduce, by_scores
 from ..data.slices import view_axis
 from ..errors import UserError, unknown
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study, Validation
-from .prototype_distillation import BETA, going_on, prototype_distillation_student, scored
+from .prototype_distillation import BETA, going_on, prototype_distillation_student
 from .prototype_source import Options, prototype_method, prototypes_from
 from .published import of_labels, planned
 from .supervised import supervised
@@ -129,7 +129,7 @@ def prototype_distillation_abdomen(
             network_options=teacher_network_options,
         ),
         class_map=class_map,
-        fit={"feature": "logits", "reduce": reduce, "across": "axial", **scored(scores, score_range)},
+        fit={"feature": "logits", "reduce": reduce, "across": "axial", **by_scores(scores, score_range)},
     )
     control = going_on(alone, SECOND_EPOCHS / epochs, 0.1)
     return replace(

@@ -29,7 +29,7 @@ from .. import __version__
 from ..data.cache import CachedCase
 from ..data.plan import Plan
 from ..data.preprocess import Grid
-from ..data.prototypes import PrototypeFile, PrototypeReduce
+from ..data.prototypes import PrototypeFile, PrototypeReduce, check_scores
 from ..data.slices import VIEWS, view_axis
 from ..errors import UserError, unknown
 from ..functional.dist import class_sums
@@ -147,10 +147,7 @@ def check_fit(
     axis = _axis(across, plan)
     if reduce not in get_args(PrototypeReduce):
         raise unknown("mean", reduce, get_args(PrototypeReduce))
-    if (scores is None) != (score_range is None):
-        raise UserError(
-            "scores and the range of scores belong together", "give both, or neither for the organs' extent"
-        )
+    check_scores(scores, score_range)
     low, high = extent if score_range is None else score_range
     if not (low < high if score_range else 0 <= low < high <= 1):
         raise UserError(
