@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files import lock
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -54,19 +56,15 @@ def claim(path: Path) -> Claim | None:
             continue
         except PermissionError:  # Windows opens no folders
             return _unlocked(path)
-        try:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            return None
-        except (ImportError, OSError):
-            os.close(handle)
-            return _unlocked(path)
-        if _is(folder, handle):
+        ours = lock(handle)
+        if ours and _is(folder, handle):
             break
-        os.close(handle)  # we locked what its owner was about to remove
+        os.close(handle)
+        if ours is None:
+            return _unlocked(path)
+        if not ours:
+            return None
+        # Else we locked what its owner was about to remove.
     for left in folder.iterdir():
         left.unlink()
     return Claim(path, folder, handle)

@@ -20,6 +20,7 @@ from ..data.batches import batches
 from ..data.cache import CachedCase
 from ..distillation.method import Method
 from ..errors import UserError
+from ..files import lock
 from ..inference.build import make_inferer
 from ..inference.denormals import denormals_flushed
 from ..inference.region_export import painted_classes
@@ -246,14 +247,8 @@ def _claimed(run: Run) -> Iterator[None]:
     """One process at a time makes a run; the claim ends with its process, however that ends."""
     run.folder.mkdir(parents=True, exist_ok=True)
     with (run.folder / ".claim").open("a") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows: no advisory lock in the standard library
-            pass
-        except OSError:
+        if lock(file.fileno()) is False:
             raise UserError(
                 f"another process is training {run.folder}", "wait for it, or end it; the run then resumes"
-            ) from None
+            )
         yield
