@@ -26,12 +26,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .data.fused_plan import fused_plan, organ
 from .data.image import Scan
 from .data.plan import Plan, load_plan, save_plan
 from .data.preprocess import Grid, Preprocessed
 from .errors import UserError
 from .files import folder_written_whole, write_json
-from .inference.fusion import check_fusion, mean_of, organ_scores, thresholded, vote
+from .functional.fusions import check_fusion
+from .inference.fusion import mean_of, organ_scores, thresholded, vote
 from .inference.label_export import export_labels
 from .inference.region_export import export_regions
 from .predict import Predictor, load_predictor
@@ -108,7 +110,7 @@ class Views:
         of: dict[str, list[Tensor]] = {}
         for predictor, logits in zip(self.predictors, answers, strict=True):
             p_KS = self._probabilities(logits, predictor)
-            of.setdefault(_organ(predictor.plan), []).append(p_KS[-1])
+            of.setdefault(organ(predictor.plan), []).append(p_KS[-1])
         scores = organ_scores([mean_of(of[name]) for name in self.plan.classes[1:]], self.threshold)
         return scores.clamp_(min=_TINY).log_()
 
@@ -227,47 +229,7 @@ def _shared_plan(runs: Sequence[Run], how: str) -> Plan:
         raise UserError(
             f"{', '.join(run.name for run in runs)} cannot be fused", "name two different runs or more"
         )
-    plans = [load_plan(run.plan) for run in runs]
-    shared = (*(name for name in plans[0].preprocessing() if name != "label_values"), "labels", "regions")
-    if how == "organs":
-        shared = shared[:-2]
-    for run, plan in zip(runs, plans, strict=True):
-        first, own = _told(plans[0]), _told(plan)
-        if differing := [name for name in shared if first.get(name) != own.get(name)]:
-            name = differing[0]
-            raise UserError(
-                f"{runs[0].name} and {run.name} differ in {name}: {first.get(name)} and {own.get(name)}",
-                "views share one plan but for patch and strides; take the plan of one of them for the others"
-                if name not in ("labels", "regions")
-                else 'fuse runs that tell the same labels apart, or models of one organ each by "organs"',
-            )
-    return _plan_of_organs(runs, plans) if how == "organs" else plans[0]
-
-
-def _told(plan: Plan) -> dict[str, Any]:
-    return {**plan.preprocessing(), "labels": plan.labels, "regions": plan.regions}
-
-
-def _plan_of_organs(runs: Sequence[Run], plans: Sequence[Plan]) -> Plan:
-    """The first plan with the organs of all; their values are kept unless two share one."""
-    values: dict[str, int] = {}
-    for run, plan in zip(runs, plans, strict=True):
-        structures = [value for value in plan.label_values if value]
-        if len(structures) != 1:
-            raise UserError(
-                f"{run.name} tells {len(structures)} structures apart", "organs are fused from models of one"
-            )
-        values[_organ(plan)] = structures[0]
-    if len(values) < 2:
-        raise UserError(f"all runs segment {next(iter(values))}", "fuse views of one organ by vote or mean")
-    if len(set(values.values())) < len(values):
-        values = {name: n for n, name in enumerate(values, start=1)}
-    labels = {0: plans[0].labels[0], **{value: name for name, value in values.items()}}
-    return plans[0].model_copy(update={"labels": labels, "regions": {}})
-
-
-def _organ(plan: Plan) -> str:
-    return next(iter(plan.regions), plan.classes[-1])
+    return fused_plan([run.name for run in runs], [load_plan(run.plan) for run in runs], how)
 
 
 def _thresholds(how: str) -> bool:

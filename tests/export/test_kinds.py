@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from distilseg.data.image import read_scan
 from distilseg.data.phantom_slices import write_phantom_slices
 from distilseg.data.planning import make_plan
 from distilseg.data.splits import Split
+from distilseg.errors import UserError
 from distilseg.export import quantise
 from distilseg.export.openvino import write_openvino
 from distilseg.runs import Run
@@ -24,9 +27,10 @@ from distilseg.runtime.artefact import open_artefact
 from distilseg.training.experiment import Study
 from distilseg.training.machine import Machine
 from distilseg.training.trained import trained
+from distilseg.views import fused
 
-from ..training.small import small_experiment, small_study
-from .test_export import experiment, label_maps
+from ..training.small import of_seed, small_experiment, small_study
+from .test_export import TRAINING, WITHOUT_TRAINING, experiment, label_maps
 from .test_int8 import Awkward, kinds
 
 CPU = Machine(device="cpu", precision="32-true")
@@ -126,3 +130,34 @@ def test_single_slices_are_answered_in_kind(ending: str, to: str, tmp_path: Path
         assert (found.array.shape, found.array.dtype) == (scan.array.shape, np.uint8)
         np.testing.assert_array_equal(found.geometry.affine, scan.geometry.affine)
         assert (found.array == read_scan(expected).array).mean() > 0.9
+
+
+def test_views_are_exported_one_by_one_and_answer_as_one(tmp_path: Path) -> None:
+    """Without torch, what the runs give as one in torch."""
+    study = small_study(tmp_path / "scans")
+    made = [of_seed(small_experiment(study, "supervised", steps=12), seed) for seed in range(3)]
+    runs = [trained(one, runs=tmp_path / "runs", machine=CPU, cache=tmp_path / "cache") for one in made]
+    whole = fused([run.folder for run in runs])
+    with pytest.raises(UserError, match=rf"stands for several runs; export each of .*{runs[2].name}") as told:
+        export(whole)
+    assert str(told.value).endswith("`distilseg predict` takes their artefacts by comma, --fuse vote")
+    artefacts = [export(run, out=tmp_path / f"view_{n}.zip").path for n, run in enumerate(runs)]
+    program = tmp_path / "without_training.py"
+    program.write_text(WITHOUT_TRAINING.replace("{names!r}", repr(TRAINING)))
+    scans, out = study.dataset.folder / "imagesTr", tmp_path / "by-artefacts"
+    words = ["predict", ",".join(map(str, artefacts)), str(scans), str(out), "--fuse", "vote"]
+    done = subprocess.run([sys.executable, str(program), *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    predict(whole.folder, scans, tmp_path / "by-runs")
+    found, expected = label_maps(out), label_maps(tmp_path / "by-runs")
+    assert len(found) == len(expected) == 6
+    assert all((found[name] != labels).mean() < 1e-3 for name, labels in expected.items())
+
+    for together, message in (
+        (artefacts[:1] * 2, "cannot be fused; name two different artefacts or more"),
+        ([artefacts[0], runs[1].folder], "is an artefact: one model, with its own modalities"),
+    ):
+        with pytest.raises(UserError, match=message):
+            predict(together, scans, tmp_path / "none")
+    with pytest.raises(UserError, match=r"view_0.zip tells 5 structures apart; organs are fused from models"):
+        predict(artefacts, scans, tmp_path / "none", fuse="organs")

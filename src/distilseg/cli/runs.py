@@ -45,6 +45,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg predict runs/DATASET FOLDER_OF_SCANS predictions  # for each case, the best for its scans",
         "distilseg predict RUN_AXIAL,RUN_CORONAL,RUN_SAGITTAL scan.nii.gz predictions --fuse vote",
         "distilseg predict student.zip FOLDER_OF_SCANS predictions --threads 4  # needs no torch",
+        "distilseg predict axial.zip,coronal.zip,sagittal.zip FOLDER_OF_SCANS predictions --fuse vote",
         "distilseg predict student.zip FOLDER_OF_SCANS predictions --times --skip-empty",
     )
     of_report = examples(
@@ -190,7 +191,7 @@ def predict(
     run: Annotated[
         Path,
         typer.Argument(
-            help="An artefact (folder or zip); a run folder, or several by comma, as one; or a folder of"
+            help="An artefact (folder or zip) or a run folder; several by comma, as one; or a folder of"
             " runs: each case gets the best of it."
         ),
     ],

@@ -14,6 +14,7 @@ from ..runs import Run
 from ..runtime.artefact import is_artefact, open_artefact
 from ..runtime.pipeline import PredictSummary, Segmenter, predict_files
 from ..runtime.predictor import load_artefact
+from ..runtime.views import load_artefact_views
 
 
 def predict(
@@ -39,19 +40,30 @@ def predict(
     needed (see `runtime.predictor.load_artefact` for `device`). `threads`: 0 is what suits the machine.
     `run` may also be a folder of runs: each case is then predicted by the best student for the scans that it
     has (`students`), `say` is told which and why, and `modality` is that of files whose name does not say it.
-    Several runs, such as one for each view, answer as one: `fuse` says how ("vote", the default, "mean",
-    "threshold", "organs"; see `inference.fusion`), with `threshold` where there is one.
+    Several runs or several artefacts, such as one for each view, answer as one: `fuse` says how ("vote", the
+    default, "mean", "threshold", "organs"; see `inference.fusion`), with `threshold` where there is one.
     `skip_empty`: windows of one value are shown to the network once (see `functional.empty_windows`).
     `trust` names the network of a file of one's own ("my_file.py:function") that the run may execute.
     """
     named = named_runs(run, fuse)
-    if is_artefact(named[0]):
-        if modality is not None or weights != "best" or len(named) > 1:
+    if artefacts := [path for path in named if is_artefact(path)]:
+        if modality is not None or weights != "best" or len(artefacts) < len(named):
             raise UserError(
-                f"{named[0]} is an artefact: one model, with its own modalities and weights",
-                "leave out --modality, --weights and other models",
+                f"{artefacts[0]} is an artefact: one model, with its own modalities and weights",
+                "leave out --modality, --weights and models that are none",
             )
-        predictor = _artefact(named[0], threads, device, trust, skip_empty)
+        predictor = (
+            load_artefact_views(
+                named,
+                fuse or "vote",
+                threshold=threshold,
+                threads=threads,
+                device=device,
+                skip_empty=skip_empty,
+            )
+            if len(named) > 1
+            else _artefact(named[0], threads, device, trust, skip_empty)
+        )
         return predict_files(predictor, inputs, out, overwrite=overwrite, progress=progress)
 
     import torch

@@ -28,7 +28,7 @@ def resample_linear(image: NDArray[Any], shape: Sequence[int]) -> NDArray[np.flo
     shape = tuple(shape)
     if image.shape == shape:
         return image
-    lower, upper, weight = _sources(image.shape[0], shape[0])
+    lower, upper, weight = sources(image.shape[0], shape[0])
     resampled = np.empty(shape, np.float32)
 
     def fill(planes: slice) -> None:
@@ -36,7 +36,7 @@ def resample_linear(image: NDArray[Any], shape: Sequence[int]) -> NDArray[np.flo
         part = image[planes] if len(image) == shape[0] else image[first : last + 1]
         for axis in range(1, len(shape)):
             if part.shape[axis] != shape[axis]:
-                part = _mixed(part, axis, *_sources(part.shape[axis], shape[axis]))
+                part = _mixed(part, axis, *sources(part.shape[axis], shape[axis]))
         if len(image) != shape[0]:
             part = _mixed(part, 0, lower[planes] - first, upper[planes] - first, weight[planes])
         resampled[planes] = part
@@ -51,7 +51,7 @@ def resample_linear(image: NDArray[Any], shape: Sequence[int]) -> NDArray[np.flo
     return resampled
 
 
-def _sources(coarse: int, fine: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+def sources(coarse: int, fine: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """For each fine voxel: the coarse ones at either side, and the share of the upper."""
     x = ((np.arange(fine) + 0.5) * (coarse / fine) - 0.5).clip(0, coarse - 1)
     lower = np.floor(x).astype(np.int64)

@@ -27,7 +27,7 @@ from ..runs import Run
 from ..runtime.artefact import CARD, DESCRIPTION, PLAN, Description, open_artefact
 from ..runtime.inferers import window_shape
 from ..runtime.predictor import ArtefactPredictor, load_artefact
-from ..views import is_fused
+from ..views import is_fused, members
 from .card import write_card
 from .int8 import CALIBRATION_CASES, MAX_DICE_DROP, Quantised, quantise
 from .onnx import write_onnx
@@ -95,7 +95,12 @@ def export_run(
     if target not in TARGETS:
         raise unknown("target", target, TARGETS)
     if is_fused(run):
-        raise UserError(f"{run.folder} stands for several runs", "export them one by one")
+        how = run.read(run.experiment)["fusion"]["how"]
+        raise UserError(
+            f"{run.folder} stands for several runs",
+            f"export each of {', '.join(each.name for each in members(run))}; `distilseg predict` takes their"
+            f" artefacts by comma, --fuse {how}",
+        )
     out = out or run.folder / "export" / (target + ".zip" * packed)
     packed = packed or out.suffix.lower() == ".zip"
     if out.exists():

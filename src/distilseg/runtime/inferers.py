@@ -126,13 +126,13 @@ def _windowed(
     for first in range(0, len(places), batch):
         here = places[first : first + batch]
         windows = np.stack([padded[b][_box(place)] for b, place in here])
-        answers = _to_average(_asked(windows, network, mirrored), average, activation)
+        answers = to_average(_asked(windows, network, mirrored), average, activation)
         if whole is None:
             whole = np.zeros((len(padded), answers.shape[1], *padded.shape[2:]), np.float32)
         for (b, place), answer in zip(here, answers, strict=True):
             _add(answer, whole[b][_box(place)], _weight(place), threads)
     assert whole is not None
-    return _logits_of_mean(whole, average, activation)[inner]
+    return logits_of_mean(whole, average, activation)[inner]
 
 
 def slabs(
@@ -164,13 +164,13 @@ def slabs(
         answers = np.expand_dims(answers, 1 + across) if k == 1 else answers
         if total is None:
             total = np.zeros((answers.shape[1], *padded.shape[1:]), np.float32)
-        for start, answer in zip(here, _to_average(answers, average, activation), strict=True):
+        for start, answer in zip(here, to_average(answers, average, activation), strict=True):
             _add(answer, total[(slice(None),) * across + (slice(start, start + k),)], None, threads)
     assert total is not None
     total = total[(slice(None), *(slice(size) for size in image_MS.shape[1:]))]
     counts = covering(count, k, stride).astype(np.float32)
     total /= counts.reshape([-1 if n == across else 1 for n in range(total.ndim)])
-    return _logits_of_mean(total, average, activation)
+    return logits_of_mean(total, average, activation)
 
 
 def _asked(windows: Volume, network: Network, mirrored: Sequence[int] = ()) -> Volume:
@@ -222,7 +222,7 @@ def _weight(place: Sequence[AxisWindow]) -> Volume:
     return product
 
 
-def _to_average(logits_NKS: Volume, average: str, activation: str) -> Volume:
+def to_average(logits_NKS: Volume, average: str, activation: str) -> Volume:
     """What the mean is taken of; the logits may be overwritten."""
     if average == "logits":
         return logits_NKS
@@ -238,7 +238,7 @@ def _to_average(logits_NKS: Volume, average: str, activation: str) -> Volume:
     return logits_NKS
 
 
-def _logits_of_mean(mean_KS: Volume, average: str, activation: str) -> Volume:
+def logits_of_mean(mean_KS: Volume, average: str, activation: str) -> Volume:
     """The logits that stand for the mean; it is overwritten."""
     if average == "logits":
         return mean_KS
