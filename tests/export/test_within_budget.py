@@ -156,7 +156,7 @@ def test_a_smaller_budget_never_buys_a_dearer_plan(world: dict[str, tuple[Datase
         assert (roomy.plan.network, roomy.plan.overlap) == ("student_base", OVERLAPS[0])
         spent, networks = [], []
         highest = roomy.median_s if name == "seconds" else roomy.peak_bytes
-        for share in np.linspace(1.0, 0.0, 16).tolist():
+        for share in np.linspace(1.0, 0.02, 40).tolist():
             try:
                 one = chosen(world["whole"], replace(Limits(10.0, 1e12), **{name: highest * share})).chosen
             except UserError:
@@ -224,6 +224,15 @@ def test_what_is_given_is_kept(world: dict[str, tuple[Dataset, Fingerprint]]) ->
         UserError, match=r"no student takes the plan's patch of 16x16x16 voxels with 2 levels"
     ):
         chosen(world["whole"], Limits(10.0), patch=(16, 16, 16), levels=2)
+
+
+def test_a_system_that_tells_no_memory_takes_no_budget_of_it(
+    world: dict[str, tuple[Dataset, Fingerprint]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stub, "windows", lambda self, plan: WindowCost(0.1, 0.1, 0, ((1, 1), (4, 1))))
+    with pytest.raises(UserError, match=r"does not tell what memory .* leave out --max-memory"):
+        chosen(world["whole"], Limits(10.0, 1e9))
+    assert chosen(world["whole"], Limits(10.0)).plan.network == "student_base"
 
 
 def test_sizes_of_memory() -> None:

@@ -108,7 +108,8 @@ def print_budget(found: WithinBudget) -> None:
     compared = [
         (f"seconds, median case {ids[0]}", predicted[0], median.seconds, _seconds),
         (f"seconds, largest case {ids[1]}", predicted[1], largest.seconds, _seconds),
-        ("memory, largest case", found.chosen.peak_bytes, largest.peak_bytes, size),
+        *[("memory, largest case", found.chosen.peak_bytes, largest.peak_bytes, size)]
+        * bool(largest.peak_bytes),
     ]
     beside = [(what, shown(p), shown(m), f"{p / m - 1:+.0%}") for what, p, m, shown in compared]
     right = ["predicted", "measured", "error"]

@@ -23,7 +23,8 @@ from ..data.levels import patch_size, to_multiples
 from ..data.plan import Plan, check_plan
 from ..data.planning import SLICE_VOXELS, make_plan
 from ..errors import UserError
-from ..networks.build import build
+from ..networks.build import divisor
+from ..networks.patch import check_patch
 from .cost_model import AT_ONCE, FLOAT_BYTES
 from .cost_probe import student_spec
 
@@ -91,12 +92,9 @@ def _patches(plan: Plan, shapes: NDArray[np.int64]) -> list[tuple[int, ...]]:
 
 def _works(plan: Plan, fingerprint: Fingerprint) -> bool:
     """Whether the dataset and the network take the plan's patch."""
-    import torch
-
     try:
         check_plan(plan, fingerprint)
-        with torch.device("meta"):
-            build(student_spec(plan))
+        check_patch(str(plan.network), plan.network_patch, divisor(student_spec(plan)))
     except UserError:
         return False
     return True

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -96,7 +96,8 @@ class Machine:
 
             return {"of_window": multiply_accumulates(build(spec), (1, spec.in_channels, *spec.patch))}
 
-        return float(self._kept({"multiply_accumulates": spec.to_dict()}, count)["of_window"]) / 1e9
+        counted = replace(self, again=False)._kept({"multiply_accumulates": spec.to_dict()}, count)
+        return float(counted["of_window"]) / 1e9
 
     def windows(self, plan: Plan) -> WindowCost:
         """The plan's network on windows of its patch, one by one and blended."""

@@ -2,7 +2,8 @@
 
 It loads the artefact and reads from stdin, as JSON, either shapes of images, shown to the network as windows,
 or cases, predicted one after the other with the network or beside it. It writes what it found to stdout.
-Beside the network logits are blobs of every class, about as smooth as those of a network.
+Beside the network logits are blobs of every class, about as smooth as those of a network. Memory is 0 where
+the system does not tell it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def _main(path: Path) -> None:
     artefact = open_artefact(path)
     predictor = loaded(path, artefact, "cpu", None, None)
     reset_peak()
-    found: dict[str, Any] = {"loaded": peak_bytes()}
+    found: dict[str, Any] = {"loaded": peak_bytes() or 0}
     if "images" in order:
         found["images"] = [_windows(predictor, shape) for shape in order["images"]]
     else:
@@ -56,7 +57,7 @@ def _windows(predictor: Any, shape: Sequence[int]) -> dict[str, Any]:
         return times.seconds
 
     reset_peak()
-    return {"seconds": _seconds(once)["network"], "peak": peak_bytes()}
+    return {"seconds": _seconds(once)["network"], "peak": peak_bytes() or 0}
 
 
 def _case(
@@ -90,7 +91,7 @@ def _case(
         out = Path(folder) / f"labels{ending(next(iter(sources.values())).path)}"
         reset_peak()
         stages_s = _seconds(once)
-    return {**sizes, "stages_s": stages_s, "peak": peak_bytes()}
+    return {**sizes, "stages_s": stages_s, "peak": peak_bytes() or 0}
 
 
 def _seconds(once: Callable[[], dict[str, float]]) -> dict[str, float]:

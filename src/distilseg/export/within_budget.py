@@ -51,6 +51,7 @@ class Candidate:
     peak_bytes: float
 
     def fits(self, limits: Limits) -> bool:
+        """Whether it is predicted to stay within both."""
         return self.median_s <= limits.seconds and self.peak_bytes <= limits.bytes
 
     @property
@@ -135,6 +136,8 @@ def plan_within(
         if not found:
             continue
         networks = networks or _networks(found, machine, steps)
+        if limits.bytes < math.inf and not all(network.loaded_bytes for network in networks.values()):
+            raise UserError("this system does not tell what memory a process holds", "leave out --max-memory")
         steps.ahead(1)
         beside = machine.beside(found[-1], cases)
         steps.done()
@@ -219,7 +222,7 @@ def _first_that_fits(
     cheapest = min(considered, key=lambda one: one.excess(limits))
     needs = [f"{cheapest.median_s:.2g} s for the median case"] * (limits.seconds < math.inf)
     needs += [f"{size(cheapest.peak_bytes)} for the largest"] * (limits.bytes < math.inf)
-    would_do = [f"--max-seconds {_above(max(cheapest.median_s, 0)):g}"] * (limits.seconds < math.inf)
+    would_do = [f"--max-seconds {_above(cheapest.median_s):g}"] * (limits.seconds < math.inf)
     would_do += [f"--max-memory {_above(cheapest.peak_bytes / 1e6):g}MB"] * (limits.bytes < math.inf)
     coarsest = f", up to {COARSER[-1]:g} times the planned spacing" if free else ""
     raise UserError(
@@ -242,7 +245,7 @@ def _with_reasons(chosen: Candidate, planned: Plan, limits: Limits) -> Plan:
         "the most that fits" if plan.overlap != OVERLAPS[0] else "as much as is useful; it fits"
     )
     if plan.patch != planned.patch and reasons.get("patch") != "given":
-        larger = math.prod(plan.patch) > math.prod(planned.patch)
+        larger = math.prod(plan.patch) >= math.prod(planned.patch)
         reasons["patch"] = (
             f"{'larger' if larger else 'smaller'} than {times(planned.patch)}, which the cases alone would"
             f" suggest: {'fewer voxels are seen twice' if larger else 'more would not fit the budget'}"
