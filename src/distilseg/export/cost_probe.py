@@ -33,10 +33,15 @@ from ..runtime.artefact import DESCRIPTION, PLAN, Description, digest
 from ..runtime.inferers import OVERLAP, planned_inferer
 from ..runtime.times import STAGES
 from .cost import processors
-from .cost_model import AT_ONCE, CaseCost, array_bytes, cut
+from .cost_model import CaseCost, array_bytes, cut
 
 Engine = Literal["openvino", "onnx", "torch"]
 BESIDE = tuple(stage for stage in STAGES if stage != "network")
+SLICES = 20  # of a case that is measured: two turns and a half
+MORE = {
+    3: (2, 1),
+    2: (1,),
+}  # windows after the first, along the first axes of a plane: 6 in all, or 2 a slice
 _PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch"}
 
 
@@ -213,19 +218,17 @@ def untrained_artefact(folder: Path, plan: Plan, engine: Engine) -> None:
 
 
 def _one_window(plan: Plan) -> tuple[int, ...]:
-    """The shape of a case whose windows are not blended; of slices as many as are shown at once."""
-    return tuple(AT_ONCE[2] if axis == plan.slice_axis else size for axis, size in enumerate(plan.patch))
+    """The shape of a case whose windows are not blended; of slices as many as are shown in several turns."""
+    return tuple(SLICES if axis == plan.slice_axis else size for axis, size in enumerate(plan.patch))
 
 
 def _several_windows(plan: Plan) -> tuple[int, ...]:
-    """The shape of a case of two windows along each axis of a plane."""
+    """The shape of a case of several windows, which are shown in more than one turn, the last one smaller."""
     steps = window_steps(plan.patch, OVERLAP if plan.overlap is None else plan.overlap, None)
-    axes = in_plane(range(3), plan.slice_axis)[:2]
-    grown = [
-        size + step * (axis in axes)
-        for axis, (size, step) in enumerate(zip(_one_window(plan), steps, strict=True))
-    ]
-    return tuple(grown)
+    shape = list(_one_window(plan))
+    for axis, more in zip(in_plane(range(3), plan.slice_axis), MORE[len(plan.network_patch)], strict=False):
+        shape[axis] += more * steps[axis]
+    return tuple(shape)
 
 
 def _plain(plan: Plan, cases: Sequence[Case]) -> list[dict[str, Any]]:
