@@ -77,6 +77,7 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
         "plan {w}/good --max-memory 1XB",
         [r"'1XB' is no size of memory", r"1GiB"],
     ),
+    "measured for nothing": ("plan {w}/good --measure-again", [r"without a budget", r"--max-seconds or"]),
     "a time below zero": ("plan {w}/good --max-seconds -1", [r"-1 s", r"--max-seconds above 0"]),
     "a patch in words": ("plan {w}/good --patch big", [r"--patch 'big'", r"32,48,32"]),
     "too many levels": (

@@ -152,7 +152,7 @@ def plan(
         "split_seed": split_seed,
     }
     if max_seconds is None and max_memory is None:
-        made = commands.plan(dataset, out=out, **chosen, **given)
+        made = commands.plan(dataset, out=out, measure_again=measure_again, **chosen, **given)
         show.print_plan(made)
     else:
         with show.progress("measuring this machine") as progress:

@@ -116,9 +116,9 @@ def print_budget(found: WithinBudget) -> None:
     console().print(table(["the chosen plan", *right], beside, right=right))
     say(f"on {found.machine}; end to end after loading, one case at a time; the network is untrained")
     if median.seconds > found.limits.seconds or largest.peak_bytes > found.limits.bytes:
-        say(
-            "measured, it is beyond the budget: ask for a little less, or --measure-again if others were busy"
-        )
+        say("measured, it is beyond the budget: ask for a little less")
+    if not all(1 / FAR_OFF < p / m < FAR_OFF for _, p, m, _ in compared):
+        say("that is far off: if the machine was busy with other things, --measure-again")
 
 
 def _seconds(s: float) -> str:

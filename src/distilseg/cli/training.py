@@ -114,7 +114,11 @@ def common(
         typer.Option(help="Of these slices: axial, coronal or sagittal.", rich_help_panel=_DATA),
     ] = None,
     plan: Annotated[
-        Path | None, typer.Option(help="Of `distilseg plan`, perhaps edited.", rich_help_panel=_DATA)
+        Path | None,
+        typer.Option(
+            help="Of `distilseg plan`, perhaps edited; of one for a budget also the network.",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     split: Annotated[
         Path | None, typer.Option(help="JSON lists train, validation, test.", rich_help_panel=_DATA)

@@ -12,6 +12,7 @@ from ..data.case import Dataset
 from ..data.formats import read_dataset
 from ..data.plan import Plan, save_plan
 from ..data.planning import make_plan
+from ..errors import UserError
 from ..training.studies import fingerprint_of, slices_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def plan(
         made = within_budget(
             dataset, max_seconds=max_seconds, max_memory=max_memory, measure_again=measure_again, **options
         ).plan
+    elif measure_again:
+        raise UserError("nothing is measured without a budget", "give --max-seconds or --max-memory too")
     else:
         made = make_plan(dataset, fingerprint_of(dataset), **options)
     if out is not None:
