@@ -12,16 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distilseg.commands import export, predict
+from distilseg.commands import cost, export, predict
 from distilseg.data.fingerprint import measure
 from distilseg.data.formats import read_dataset
 from distilseg.data.image import read_scan
 from distilseg.data.phantom_slices import write_phantom_slices
+from distilseg.data.plan import load_plan
 from distilseg.data.planning import make_plan
 from distilseg.data.splits import Split
 from distilseg.errors import UserError
 from distilseg.export import quantise
 from distilseg.export.openvino import write_openvino
+from distilseg.networks.count import parameters
+from distilseg.predict import load_predictor
 from distilseg.runs import Run
 from distilseg.runtime.artefact import open_artefact
 from distilseg.training.experiment import Study
@@ -132,30 +135,63 @@ def test_single_slices_are_answered_in_kind(ending: str, to: str, tmp_path: Path
         assert (found.array == read_scan(expected).array).mean() > 0.9
 
 
-def test_views_are_exported_one_by_one_and_answer_as_one(tmp_path: Path) -> None:
-    """Without torch, what the runs give as one in torch."""
-    study = small_study(tmp_path / "scans")
+@pytest.fixture(scope="module")
+def views(folder: Path) -> list[Run]:
+    study = small_study(folder / "views" / "scans")
     made = [of_seed(small_experiment(study, "supervised", steps=12), seed) for seed in range(3)]
-    runs = [trained(one, runs=tmp_path / "runs", machine=CPU, cache=tmp_path / "cache") for one in made]
-    whole = fused([run.folder for run in runs])
-    with pytest.raises(UserError, match=rf"stands for several runs; export each of .*{runs[2].name}") as told:
-        export(whole)
-    assert str(told.value).endswith("`distilseg predict` takes their artefacts by comma, --fuse vote")
-    artefacts = [export(run, out=tmp_path / f"view_{n}.zip").path for n, run in enumerate(runs)]
-    program = tmp_path / "without_training.py"
+    return [
+        trained(one, runs=folder / "views" / "runs", machine=CPU, cache=folder / "views" / "cache")
+        for one in made
+    ]
+
+
+def same_label_maps(model: str, of: Path, scans: Path, out: Path, *options: str) -> None:
+    """Predicts by `model`, in a process without torch, what the run `of` gives."""
+    program = out.with_suffix(".py")
     program.write_text(WITHOUT_TRAINING.replace("{names!r}", repr(TRAINING)))
-    scans, out = study.dataset.folder / "imagesTr", tmp_path / "by-artefacts"
-    words = ["predict", ",".join(map(str, artefacts)), str(scans), str(out), "--fuse", "vote"]
-    done = subprocess.run([sys.executable, str(program), *words], capture_output=True, text=True, check=False)
+    words = [sys.executable, str(program), "predict", model, str(scans), str(out), *options]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    predict(whole.folder, scans, tmp_path / "by-runs")
-    found, expected = label_maps(out), label_maps(tmp_path / "by-runs")
+    predict(of, scans, out.with_name(f"{out.name}-by-run"))
+    found, expected = label_maps(out), label_maps(out.with_name(f"{out.name}-by-run"))
     assert len(found) == len(expected) == 6
     assert all((found[name] != labels).mean() < 1e-3 for name, labels in expected.items())
+    assert any(labels.any() for labels in expected.values())
 
+
+@pytest.mark.parametrize(("how", "to", "out"), [("vote", "onnx", "whole.zip"), ("mean", "openvino", "whole")])
+def test_views_are_one_artefact(how: str, to: str, out: str, views: list[Run], tmp_path: Path) -> None:
+    whole = fused([run.folder for run in views], how)
+    made = export(whole, to, out=tmp_path / out)
+    assert all(parity.within(1e-3) for parity in made.parity)
+    found = open_artefact(made.path)
+    assert found.about.fusion == {"how": how, "threshold": 0.5}
+    assert len({view.network for view in found.views}) == 3
+    assert [found.plan_of(view) for view in found.views] == [load_plan(run.plan) for run in views]
+    assert found.about.cost["run_bytes"] == sum(run.best.stat().st_size for run in views)
+    if made.path.is_dir():
+        card = (made.path / "README.md").read_text()
+        assert all(f"weights `best` of `{run.name}`" in card for run in views)
+    scans = views[0].folder.parents[2] / "scans" / "imagesTr"
+    same_label_maps(str(made.path), whole.folder, scans, tmp_path / "out")
+    (measured,) = cost(made.path, scans=next(scans.glob("*.nii.gz")), threads=1).values()
+    of_one = parameters(load_predictor(views[0].folder, device="cpu").network)
+    assert measured["parameters"] == pytest.approx(3 * of_one, rel=0.02)
+    with pytest.raises(UserError, match="is of several views; name it alone"):
+        predict([made.path, tmp_path / "other.zip"], scans, tmp_path / "none")
+    for other in ("torch", "openvino-int8"):
+        with pytest.raises(UserError, match=rf"for onnx or openvino alone; export each of .*{views[2].name}"):
+            export(whole, other)
+
+
+def test_artefacts_of_views_answer_as_one(views: list[Run], tmp_path: Path) -> None:
+    artefacts = [export(run, out=tmp_path / f"view_{n}.zip").path for n, run in enumerate(views)]
+    whole, scans = fused([run.folder for run in views]), views[0].folder.parents[2] / "scans" / "imagesTr"
+    named = ",".join(map(str, artefacts))
+    same_label_maps(named, whole.folder, scans, tmp_path / "out", "--fuse", "vote")
     for together, message in (
         (artefacts[:1] * 2, "cannot be fused; name two different artefacts or more"),
-        ([artefacts[0], runs[1].folder], "is an artefact: one model, with its own modalities"),
+        ([artefacts[0], views[1].folder], "is an artefact: one model, with its own modalities"),
     ):
         with pytest.raises(UserError, match=message):
             predict(together, scans, tmp_path / "none")

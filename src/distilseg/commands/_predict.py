@@ -13,8 +13,7 @@ from ..errors import UserError
 from ..runs import Run
 from ..runtime.artefact import is_artefact, open_artefact
 from ..runtime.pipeline import PredictSummary, Segmenter, predict_files
-from ..runtime.predictor import load_artefact
-from ..runtime.views import load_artefact_views
+from ..runtime.views import load_artefact_views, load_shipped
 
 
 def predict(
@@ -37,7 +36,7 @@ def predict(
     """Label maps of scans, folders of scans or datasets, by an artefact or a run; see `predict_files`.
 
     `run` may be an artefact, a folder or a zip that `distilseg export` made: then neither torch nor MONAI is
-    needed (see `runtime.predictor.load_artefact` for `device`). `threads`: 0 is what suits the machine.
+    needed (see `runtime.views.load_shipped` for `device`). `threads`: 0 is what suits the machine.
     `run` may also be a folder of runs: each case is then predicted by the best student for the scans that it
     has (`students`), `say` is told which and why, and `modality` is that of files whose name does not say it.
     Several runs or several artefacts, such as one for each view, answer as one: `fuse` says how ("vote", the
@@ -102,7 +101,7 @@ def predict(
 def _artefact(path: Path, threads: int, device: str, trust: str | None, skip_empty: bool) -> Segmenter:
     artefact = open_artefact(path)
     if artefact.about.engine != "torch":
-        return load_artefact(artefact, threads=threads, device=device, skip_empty=skip_empty)
+        return load_shipped(artefact, threads=threads, device=device, skip_empty=skip_empty)
     import torch
 
     from ..predict import load_torch_artefact

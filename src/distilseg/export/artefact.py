@@ -22,17 +22,18 @@ from ..errors import UserError, unknown
 from ..files import folder_written_whole, written_whole
 from ..hardware import processor_name
 from ..networks.folding import folded
-from ..predict import Segmenter, load_predictor, load_torch_artefact
+from ..predict import Predictor, Segmenter, load_torch_artefact
 from ..runs import Run
-from ..runtime.artefact import CARD, DESCRIPTION, PLAN, Description, open_artefact
+from ..runtime.artefact import CARD, DESCRIPTION, PLAN, Description, View, open_artefact
 from ..runtime.inferers import window_shape
 from ..runtime.predictor import ArtefactPredictor, load_artefact
-from ..views import is_fused, members
+from ..runtime.views import load_shipped
+from ..views import Views, is_fused, load_segmenter, members
 from .card import write_card
 from .int8 import CALIBRATION_CASES, MAX_DICE_DROP, Quantised, quantise
 from .onnx import write_onnx
 from .openvino import write_openvino
-from .provenance import file_digest, provenance
+from .provenance import file_digest, provenance, provenance_of_views
 from .verify import TOLERANCE, Parity, compare, record, refuse_beyond, seconds
 
 MOST_CASES = 5  # that are compared where none are named
@@ -81,7 +82,8 @@ def export_run(
     trust: str | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Exported:
-    """Writes the artefact of `run` to `out`, a folder or (`packed`) a zip; by default RUN/export/<target>.
+    """Writes the artefact of `run`, or of several that `views.fused` made one, to `out`; by default
+    RUN/export/<target>, a folder or (`packed`) a zip.
 
     `cases`: those that artefact and run are compared on; by default up to five of the run's test cases, then
     of its validation cases. `dataset`: where they lie now, if it moved. `tolerance`: the most that a logit
@@ -90,32 +92,32 @@ def export_run(
 
     "openvino-int8" is compared in float, quantised on windows of `calibration_cases` training cases, and
     judged on `cases` (up to twenty test cases, else validation cases): beyond a drop of `max_dice_drop`
-    points of mean Dice the artefact stays in float, and says so. See `int8.quantise`.
+    points of mean Dice the artefact stays in float, and says so. See `int8.quantise`. Fused runs are neither
+    for int8 nor for torch.
     """
     if target not in TARGETS:
         raise unknown("target", target, TARGETS)
-    if is_fused(run):
-        how = run.read(run.experiment)["fusion"]["how"]
+    if is_fused(run) and target not in ("onnx", "openvino"):
         raise UserError(
-            f"{run.folder} stands for several runs",
+            f"{run.folder} stands for several runs, which are one artefact for onnx or openvino alone",
             f"export each of {', '.join(each.name for each in members(run))}; `distilseg predict` takes their"
-            f" artefacts by comma, --fuse {how}",
+            " artefacts by comma",
         )
     out = out or run.folder / "export" / (target + ".zip" * packed)
     packed = packed or out.suffix.lower() == ".zip"
     if out.exists():
         raise UserError(f"{out} exists already", "remove it, or name another place with --out")
-    predictor = load_predictor(run.folder, weights=weights, device="cpu", trust=trust)
+    predictor = load_segmenter(run, weights=weights, device="cpu", trust=trust)
     dataset, split = _dataset(run, dataset)
     sources = _sources(dataset, predictor.plan, _compared(run, split, cases))
 
     def make(folder: Path) -> Exported:
-        path = run.best if weights == "best" else run.last
-        about = _write(run, target, folder, predictor.network, path)
+        paths = [each.best if weights == "best" else each.last for each in members(run)]
+        about = _write(run, target, folder, predictor, paths)
         artefact: Segmenter = (
             load_torch_artefact(folder, device="cpu", trust=trust)
             if about.engine == "torch"
-            else load_artefact(folder)
+            else load_shipped(folder)
         )
         regions = about.answers == "regions"
         found = compare(predictor, artefact, sources, regions=regions, progress=progress)
@@ -144,7 +146,7 @@ def export_run(
         if quantised is not None and quantised.kept == "int8":
             artefact_s = seconds(load_artefact(folder), sources)
         about = about.model_copy(
-            update={"cost": _cost(folder, about, path, [one.run_s for one in found], artefact_s)}
+            update={"cost": _cost(folder, about, paths, [one.run_s for one in found], artefact_s)}
         )
         _describe(folder, about)
         write_card(folder / CARD, run, about, predictor.plan)
@@ -160,28 +162,54 @@ def export_run(
     return exported
 
 
-def _write(run: Run, target: str, folder: Path, network: nn.Module, weights: Path) -> Description:
-    """The network, the plan and, but for parity, the description."""
-    how, about, plan = TARGETS[target], run.read(run.experiment), load_plan(run.plan)
-    if how.write is None:
-        shutil.copyfile(weights, folder / how.network)
+def _write(
+    run: Run, target: str, folder: Path, predictor: Predictor | Views, weights: Sequence[Path]
+) -> Description:
+    """The networks, their plans and, but for parity, the description."""
+    how, runs = TARGETS[target], members(run)
+    if isinstance(predictor, Views):
+        parts, fusion = predictor.predictors, {"how": predictor.how, "threshold": predictor.threshold}
+        views = [
+            _write_view(each, how, folder, part.network, path, f"_{n}")
+            for n, (each, part, path) in enumerate(zip(runs, parts, weights, strict=True))
+        ]
+        made = provenance_of_views(run, runs, weights)
+        save_plan(folder / PLAN, predictor.plan)
     else:
-        patch, free = window_shape(about["inferer"])
-        network = folded(network) if how.int8 else network
-        how.write(network, folder / how.network, modalities=len(plan.modalities), patch=patch, free=free)
-    save_plan(folder / PLAN, plan)
+        fusion, made = {}, provenance(run, weights[0])
+        views = [_write_view(run, how, folder, predictor.network, weights[0])]
     described = Description(
         name=run.name,
         target=target,
         engine=how.engine,
-        network=how.network,
-        answers=about.get("answers", "classes"),
-        inferer=about["inferer"],
-        made=provenance(run, weights),
+        network=views[0].network,
+        answers=views[0].answers,
+        inferer=views[0].inferer,
+        views=tuple(views) if fusion else (),
+        fusion=fusion,
+        made=made,
         files={path.name: file_digest(path) for path in sorted(folder.iterdir())},
     )
     _describe(folder, described)
     return open_artefact(folder).about
+
+
+def _write_view(
+    run: Run, how: Target, folder: Path, network: nn.Module, weights: Path, mark: str = ""
+) -> View:
+    """One network and its plan, their names marked where there are several."""
+    about, plan = run.read(run.experiment), load_plan(run.plan)
+    file, plan_file = (f"{Path(name).stem}{mark}{Path(name).suffix}" for name in (how.network, PLAN))
+    if how.write is None:
+        shutil.copyfile(weights, folder / file)
+    else:
+        patch, free = window_shape(about["inferer"])
+        network = folded(network) if how.int8 else network
+        how.write(network, folder / file, modalities=len(plan.modalities), patch=patch, free=free)
+    save_plan(folder / plan_file, plan)
+    return View(
+        network=file, inferer=about["inferer"], answers=about.get("answers", "classes"), plan=plan_file
+    )
 
 
 def _describe(folder: Path, about: Description) -> None:
@@ -190,12 +218,12 @@ def _describe(folder: Path, about: Description) -> None:
 
 
 def _cost(
-    folder: Path, about: Description, weights: Path, run_s: list[float], artefact_s: list[float]
+    folder: Path, about: Description, weights: Sequence[Path], run_s: list[float], artefact_s: list[float]
 ) -> dict[str, Any]:
     """Of the run and of the artefact: bytes of the network, median seconds of a case once it is warm."""
-    networks = (folder / name for name in about.files if name != PLAN)
+    networks = (folder / name for name in about.files if not name.endswith(".json"))
     return {
-        "run_bytes": weights.stat().st_size,
+        "run_bytes": sum(path.stat().st_size for path in weights),
         "artefact_bytes": sum(network.stat().st_size for network in networks),
         "run_s": statistics.median(run_s[1:] or run_s),
         "artefact_s": statistics.median(artefact_s[1:] or artefact_s),

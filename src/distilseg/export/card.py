@@ -141,14 +141,17 @@ def _quantisation(record: Mapping[str, Any]) -> list[str]:
 
 
 def _origin(made: Mapping[str, Any]) -> list[str]:
-    network, data = made["network"], made["dataset"]
+    data = made["dataset"]
+    views = made.get("views", [made])
+    networks = [view["network"] for view in views]
+    weights = [(view["run"], view["weights"]) for view in views]
     taught = [f"teacher {t['role']}: run `{t['run']}`, on {t['dataset']['name']}" for t in made["teachers"]]
     lines = [
         f"recipe `{made['recipe']}` on {data['name']}, run `{made['run']}`, seed {made['seed']}",
-        f"network `{network['name']}` with {network['options'] or 'its defaults'}",
+        *(f"network `{n['name']}` with {n['options'] or 'its defaults'}" for n in networks),
         *taught,
         *([f"training went on from the run `{made['continues']}`"] if made["continues"] else []),
-        f"weights `{made['weights']['of']}`, SHA-256 {made['weights']['sha256']}",
+        *(f"weights `{of['of']}` of `{run}`, SHA-256 {of['sha256']}" for run, of in weights),
         f"exported with {', '.join(f'{name} {version}' for name, version in made['exported_with'].items())}",
     ]
     return _list(lines)

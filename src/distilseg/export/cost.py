@@ -148,9 +148,9 @@ def loaded(path: Path, artefact: Artefact | None, device: str, threads: int | No
         from ..predict import load_torch_artefact
 
         return load_torch_artefact(artefact, device=device, trust=trust)
-    from ..runtime.predictor import load_artefact
+    from ..runtime.views import load_shipped
 
-    return load_artefact(artefact, threads=threads or 0, device=device)
+    return load_shipped(artefact, threads=threads or 0, device=device)
 
 
 def _of_artefact(artefact: Artefact) -> dict[str, Any]:
@@ -158,13 +158,17 @@ def _of_artefact(artefact: Artefact) -> dict[str, Any]:
     told: dict[str, Any] = {"target": about.target, "engine": about.engine}
     if about.engine == "torch":
         return told
-    shape = (1, len(artefact.plan.modalities), *window_shape(about.inferer)[0])
-    parameters, operations = counts(artefact.read, about.network, shape)
+    modalities = len(artefact.plan.modalities)
+    shapes = [(1, modalities, *window_shape(view.inferer)[0]) for view in artefact.views]
+    counted = [
+        counts(artefact.read, view.network, shape) for view, shape in zip(artefact.views, shapes, strict=True)
+    ]
+    parameters, operations = (None if None in found else sum(found) for found in zip(*counted, strict=True))
     return {
         **told,
         "parameters": parameters,
         "multiply_accumulates": operations,
-        "counted_on": list(shape),
+        "counted_on": list(shapes[0]),
         "device": "cpu",
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,17 @@ def provenance(run: Run, weights: Path) -> dict[str, Any]:
     }
 
 
+def provenance_of_views(whole: Run, runs: Sequence[Run], weights: Sequence[Path]) -> dict[str, Any]:
+    """The same of runs that answer as one: the first's, with all of them as `views`."""
+    views = [provenance(run, path) for run, path in zip(runs, weights, strict=True)]
+    return {
+        **views[0],
+        "run": whole.name,
+        "teachers": [teacher for view in views for teacher in view["teachers"]],
+        "views": [{name: view[name] for name in ("run", "network", "weights")} for view in views],
+    }
+
+
 def licence_notes(made: Mapping[str, Any]) -> list[str]:
     """A line for each source of which somebody may hold rights: data, teachers, first weights."""
     notes = [f"data: {_licence(made['dataset'])}"]
@@ -46,7 +57,7 @@ def licence_notes(made: Mapping[str, Any]) -> list[str]:
         notes.append(f"training began from the weights {start}: see the licence they came with")
     if of := made.get("prototypes"):
         notes.append(f"prototypes: of a teacher trained on {of.get('dataset', 'another dataset')}")
-    return notes
+    return list(dict.fromkeys(notes))
 
 
 def file_digest(path: Path) -> str:

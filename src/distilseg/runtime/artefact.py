@@ -3,6 +3,7 @@
     artefact.json     what this is: engine, inferer, provenance, parity, a digest of each file below
     plan.json         how scans are prepared, the modalities in their order, the labels
     network.*         ONNX; OpenVINO's .xml and .bin; or safetensors
+    network_<n>.*, plan_<n>.json    of several views that answer as one, each instead
     README.md         the model card, for people
 
 Nothing is executed, nothing unpacked, and a file that is not the one that was exported is refused.
@@ -29,6 +30,17 @@ _STRANGE = "no export makes that: get it again from whom you trust"
 _MOST_TIMES, _MOST_SMALL = 100, 2**24  # weights hardly shrink in a zip, a small network's text does
 
 
+class View(BaseModel):
+    """One of several networks that answer as one, and what it does not share with the others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: str
+    inferer: dict[str, Any]
+    answers: Literal["classes", "regions"]
+    plan: str = PLAN
+
+
 class Description(BaseModel):
     """What artefact.json holds."""
 
@@ -41,6 +53,8 @@ class Description(BaseModel):
     network: str  # its file
     answers: Literal["classes", "regions"]  # what the logits are of
     inferer: dict[str, Any]  # how a volume is cut and put together, as in experiment.json
+    views: tuple[View, ...] = ()  # of several networks: all of them; the three above are the first's
+    fusion: dict[str, Any] = {}  # and how their answers become one: how, threshold
     made: dict[str, Any]  # recipe, data, teachers, licences, versions
     parity: dict[str, Any] = {}  # how far it is from the run in float, on how many cases
     quantisation: dict[str, Any] = {}  # where int8 was asked for: Dice before and after, what was kept
@@ -56,6 +70,18 @@ class Artefact:
     about: Description
     plan: Plan
     _read: Callable[[str], bytes]
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Its networks, one in most."""
+        about = self.about
+        return about.views or (View(network=about.network, inferer=about.inferer, answers=about.answers),)
+
+    def plan_of(self, view: View) -> Plan:
+        """The plan that a view was trained with; but for organs, the labels are those of `plan`."""
+        if view.plan == PLAN:
+            return self.plan
+        return plan_of(self.read(view.plan).decode("utf-8"), self.path / view.plan)
 
     def read(self, name: str) -> bytes:
         """A file of it, whole; raises UserError where it is missing or not the one that was exported."""

@@ -15,7 +15,7 @@ from ..data.plan import Plan
 from ..data.preprocess import Grid, Preprocessed, preprocess
 from ..errors import UserError
 from ..functional.empty_windows import empty_once
-from .artefact import Artefact, open_artefact
+from .artefact import Artefact, View, open_artefact
 from .engine import Arrays, load_engine
 from .inferers import Inferer, make_inferer
 from .label_export import export_labels, export_regions, restored_labels
@@ -74,11 +74,18 @@ def load_artefact(
     damaged, an engine that is not installed, or one written for torch (`distilseg.predict` loads those).
     """
     artefact = path if isinstance(path, Artefact) else open_artefact(path)
-    about = artefact.about
-    if about.engine == "torch":
+    if len(artefact.views) > 1:
+        raise UserError(f"{artefact.path} is of several views", "name it alone")
+    return load_view(artefact, artefact.views[0], threads=threads, device=device, skip_empty=skip_empty)
+
+
+def load_view(
+    artefact: Artefact, view: View, *, threads: int = 0, device: str = "auto", skip_empty: bool = False
+) -> ArtefactPredictor:
+    """The predictor of one network of an artefact; options as of `load_artefact`."""
+    engine = artefact.about.engine
+    if engine == "torch":
         raise UserError(f"{artefact.path} was exported for torch", "export it --to onnx or openvino")
-    inferer = make_inferer(about.inferer, threads=threads)
-    network = load_engine(
-        about.engine, artefact.read, about.network, threads=threads, device=device, lend=True
-    )
-    return ArtefactPredictor(network, artefact.plan, inferer, about.answers, threads, skip_empty)
+    inferer = make_inferer(view.inferer, threads=threads)
+    network = load_engine(engine, artefact.read, view.network, threads=threads, device=device, lend=True)
+    return ArtefactPredictor(network, artefact.plan_of(view), inferer, view.answers, threads, skip_empty)

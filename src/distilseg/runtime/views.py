@@ -1,4 +1,4 @@
-"""Several artefacts that answer as one: `distilseg.views.Views` on NumPy.
+"""Several artefacts, or several networks in one, that answer as one: `distilseg.views.Views` on NumPy.
 
 `inference/fusion.py` says how their answers become one; tests hold these to those in torch.
 """
@@ -22,9 +22,10 @@ from ..data.preprocess import Grid, Preprocessed
 from ..data.resample import sources
 from ..errors import UserError
 from ..functional.fusions import check_fusion
+from .artefact import Artefact, open_artefact
 from .inferers import Volume, logits_of_mean, to_average
 from .label_export import Classes, export_labels, export_regions, restored_labels
-from .predictor import ArtefactPredictor, load_artefact
+from .predictor import ArtefactPredictor, load_artefact, load_view
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +109,19 @@ class ArtefactViews:
     @property
     def _of_regions(self) -> bool:
         return self.predictors[0].answers == "regions"
+
+
+def load_shipped(
+    path: Artefact | Path | str, *, threads: int = 0, device: str = "auto", skip_empty: bool = False
+) -> ArtefactPredictor | ArtefactViews:
+    """An artefact for ONNX Runtime or OpenVINO, of one network or of several views; see `load_artefact`."""
+    artefact = path if isinstance(path, Artefact) else open_artefact(path)
+    views = tuple(
+        load_view(artefact, view, threads=threads, device=device, skip_empty=skip_empty)
+        for view in artefact.views
+    )
+    fusion = artefact.about.fusion
+    return ArtefactViews(views, artefact.plan, **fusion) if fusion else views[0]
 
 
 def load_artefact_views(
