@@ -99,7 +99,10 @@ def _rows(name: str, budget_s: float, rounds: Sequence[WithinBudget]) -> list[Ro
             peer_name="measured",
             repeats=len(values),
             note=f"{told(rounds[-1].plan)}; "
-            + ", ".join(f"predicted {p:.3g}, measured {m:.3g} {unit}" for p, m in values),
+            + ", ".join(
+                f"{one.plan.network} predicted {p:.3g}, measured {m:.3g} {unit}"
+                for one, (p, m) in zip(rounds, values, strict=True)
+            ),
         )
         for what, (unit, values) in pairs.items()
     ]

@@ -32,12 +32,13 @@ import torch
 
 from distilseg.data.fetch import find_data
 from distilseg.data.phantom import phantom_case
-from distilseg.data.plan import Normalisation, Plan, save_plan
+from distilseg.data.plan import Normalisation, Plan
+from distilseg.export.cost_probe import untrained_artefact
 from distilseg.export.openvino import write_openvino
 from distilseg.inference.denormals import denormals_flushed
 from distilseg.networks.build import NetworkSpec, build
 from distilseg.networks.count import multiply_accumulates
-from distilseg.runtime.artefact import DESCRIPTION, PLAN, Description, digest
+from distilseg.runtime.artefact import PLAN
 from distilseg.runtime.engine import load_engine
 
 from .common import Row, in_turns, ratio_row, row
@@ -140,27 +141,7 @@ def _plan(
 
 def _artefact(folder: Path, plan: Plan) -> Path:
     """`student_tiny` for OpenVINO, as `distilseg export` lays it out, without a run that it came from."""
-    folder.mkdir(parents=True)
-    spec = NetworkSpec("student_tiny", 1, len(plan.labels), plan.patch)
-    torch.manual_seed(0)
-    write_openvino(build(spec).eval(), folder / "network.xml", modalities=1, patch=plan.patch)
-    save_plan(folder / PLAN, plan)
-    about = Description(
-        name="benchmark",
-        target="openvino",
-        engine="openvino",
-        network="network.xml",
-        answers="classes",
-        inferer={
-            "kind": "sliding_window",
-            "patch": list(plan.patch),
-            "overlap": 0.25,
-            "blend": "gaussian",
-        },
-        made={},
-        files={path.name: digest(path.read_bytes()) for path in folder.iterdir()},
-    )
-    (folder / DESCRIPTION).write_text(about.model_dump_json())
+    untrained_artefact(folder, plan.model_copy(update={"network": STUDENTS[0]}), "openvino")
     return folder
 
 
