@@ -5,6 +5,7 @@
                  phantom of 300x300x120 voxels, 5 and 105 classes, >= 10. And with the student itself in its
                  place, which has no aim but to be faster: how much of it the network is
     OpenVINO     as artefacts run it, against eager PyTorch, network by network: >= 3 times faster
+    int8         against float in OpenVINO, network by network: what it is
     arithmetic   operations per second of the students, of the machine's measured peak of convolutions: >= 0.6
     memory       of a label export with 105 classes against 5, <= 1.1; after 1,000 scans of one call against
                  after 100, <= 1.05
@@ -29,15 +30,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from distilseg.data.fetch import find_data
 from distilseg.data.phantom import phantom_case
 from distilseg.data.plan import Normalisation, Plan
 from distilseg.export.cost_probe import untrained_artefact
 from distilseg.export.openvino import write_openvino
+from distilseg.export.quantise import engine_of, write_int8
 from distilseg.inference.denormals import denormals_flushed
 from distilseg.networks.build import NetworkSpec, build
 from distilseg.networks.count import multiply_accumulates
+from distilseg.networks.folding import folded
 from distilseg.runtime.artefact import PLAN
 from distilseg.runtime.engine import load_engine
 
@@ -230,7 +234,7 @@ def _told(task: Task, told: Mapping[str, Any], mirrored: bool, peak_bytes: int) 
 
 
 def _runtimes(folder: Path, threads: int, quick: bool) -> list[Row]:
-    """OpenVINO against PyTorch, and what of the peak it reaches."""
+    """OpenVINO against PyTorch, int8 against float, and what of the peak is reached."""
     patch, slab = (32, 48, 32), (256, 256, 12)
     specs = {name: NetworkSpec(name, 1, 3, patch) for name in STUDENTS[: 1 if quick else 3]}
     if not quick:
@@ -245,10 +249,12 @@ def _runtimes(folder: Path, threads: int, quick: bool) -> list[Row]:
         windows = np.random.default_rng(0).standard_normal((4, 1, *spec.patch), np.float32)
         image = torch.from_numpy(windows)
         engine = _engine(network, folder, spec.patch, threads)
+        rounded = _int8(network, folder, windows, threads)
         with torch.inference_mode(), denormals_flushed():
             seconds = in_turns(
                 {
                     "ours": lambda engine=engine, windows=windows: engine(windows),  # type: ignore[misc]
+                    "int8": lambda rounded=rounded, windows=windows: rounded(windows),  # type: ignore[misc]
                     "peer": lambda network=network, image=image: network(image),  # type: ignore[misc]
                 },
                 repeats=2 if quick else 9,
@@ -260,6 +266,7 @@ def _runtimes(folder: Path, threads: int, quick: bool) -> list[Row]:
                 "OpenVINO", what, seconds["ours"], seconds["peer"], aim=">= 3", peer_name="eager PyTorch"
             )
         )
+        rows.append(ratio_row("int8", what, seconds["int8"], seconds["ours"], aim="<= 1", peer_name="float"))
         if name not in STUDENTS:
             continue
         done = 2 * multiply_accumulates(network, (4, 1, *spec.patch)) / 1e9
@@ -300,6 +307,16 @@ def _engine(
     """The network in OpenVINO, as an artefact runs it."""
     write_openvino(network, folder / "network.xml", modalities=channels, patch=patch)
     return load_engine("openvino", lambda name: (folder / name).read_bytes(), "network.xml", threads=threads)
+
+
+def _int8(
+    network: torch.nn.Module, folder: Path, windows: NDArray[np.float32], threads: int
+) -> Callable[[Any], Any]:
+    """The network in OpenVINO with all its layers in int8, calibrated on these windows."""
+    in_float, out = folder / "folded.xml", folder / "int8.xml"
+    write_openvino(folded(network), in_float, modalities=windows.shape[1], patch=windows.shape[2:])
+    write_int8(in_float, out, [window[None] for window in windows])
+    return engine_of(out, threads=threads)
 
 
 def _memory(task: Task, folder: Path, quick: bool) -> list[Row]:
