@@ -20,7 +20,8 @@ INTRODUCTION = """\
 
 Every claim is a ratio, ours and the peer in turns within one run, the median of the repeats. `make bench` makes all
 rows again on your machine and writes them to `results/`; the load beside a row says how busy the machine was. For
-`<=` the ratio is ours / peer, for `>=` peer / ours.
+`<=` the ratio is ours / peer, for `>=` peer / ours. Plans for a budget compare a prediction with its measurement: the
+ratio is ours / peer or peer / ours, whichever is larger.
 """
 
 PROFILE = """\
