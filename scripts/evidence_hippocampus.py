@@ -10,11 +10,10 @@ repeated: finished rows are found again. `collect` keeps of each run what judgin
 
 from __future__ import annotations
 
-import argparse
-import os
 from dataclasses import dataclass
 from typing import Any
 
+from evidence_arguments import training
 from evidence_jobs import ROOT, Job, collect, run_all, run_one
 
 RESULTS = ROOT / "results" / "hippocampus-dsd"
@@ -60,15 +59,7 @@ def _job(name: str, recipe: str, seed: int, options: dict[str, Any]) -> Job:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=["train", "one", "collect"])
-    parser.add_argument("--data", default="../shared/data/Task04_Hippocampus")
-    parser.add_argument("--runs", default="runs/evidence")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes side by side")
-    parser.add_argument("--number", type=int)
-    given = parser.parse_args()
+    given = training(__doc__, "runs/evidence").parse_args()
     if given.what == "train":
         run_all([__file__], jobs(), given.data, given.runs, given.jobs)
     elif given.what == "one":

@@ -10,11 +10,10 @@ and widen everything, where there is a GPU.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 from typing import Any
 
+from evidence_arguments import training
 from evidence_jobs import ROOT, Job, collect, run_all, run_one
 
 RESULTS = ROOT / "results" / "sarcoma-kd-net"
@@ -65,16 +64,9 @@ def _is(about: dict[str, Any], student: str) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=["train", "one", "collect"])
-    parser.add_argument("--data", default="../shared/data/Dataset090_SoftTissueSarcoma")
-    parser.add_argument("--runs", default="runs/evidence-kd-net")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes side by side")
+    parser = training(__doc__, "runs/evidence-kd-net", "Dataset090_SoftTissueSarcoma")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--filters", type=json.loads, default=[8, 16, 32, 64, 128])
-    parser.add_argument("--number", type=int)
     given = parser.parse_args()
     todo = jobs(given.steps, given.filters)
     if given.what == "train":

@@ -12,13 +12,12 @@ from its best weights with each teacher's prototypes, and without (the control).
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evidence_arguments import training
 from evidence_jobs import ROOT, Job, collect, run_all
 
 if TYPE_CHECKING:
@@ -172,16 +171,9 @@ def keep(metrics: Sequence[str], results: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=["train", "one", "collect"])
-    parser.add_argument("--data", default="../shared/data/Task04_Hippocampus")
-    parser.add_argument("--runs", default="runs/evidence-prototypes")
+    parser = training(__doc__, "runs/evidence-prototypes")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes side by side")
     parser.add_argument("--share", type=float, default=1.0, help="of each student's steps")
-    parser.add_argument("--number", type=int)
     given = parser.parse_args()
     todo = jobs(given.share)
     if given.what == "train":

@@ -8,10 +8,9 @@ A row appears with the first of its seeds, and the page says which are not compl
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
-from pathlib import Path
 
+import evidence_arguments as arguments
 from evidence_prototypes import RESULTS, VIEW
 from evidence_prototypes_figures import against_subjects, boxes
 from evidence_prototypes_rows import ALONE, CONTROL, EVERYONE, LABELS, Evidence, Row, read
@@ -48,13 +47,7 @@ No runs have been collected yet: `python scripts/evidence_prototypes.py train`, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--page", type=Path, default=PAGE)
-    given = parser.parse_args()
-    given.page.parent.mkdir(parents=True, exist_ok=True)
+    given = arguments.page(__doc__, RESULTS, PAGE)
     found = read(given.results)
     if found is None:
         given.page.write_text(HEAD + EMPTY + _method(), encoding="utf-8")

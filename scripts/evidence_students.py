@@ -12,8 +12,6 @@ of that recipe's own objective. Every seed has a large network of its own.
 
 from __future__ import annotations
 
-import argparse
-import os
 import shutil
 import statistics
 import subprocess
@@ -23,6 +21,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evidence_arguments import training
 from evidence_jobs import ROOT, Job, collect, run_all, run_one
 
 if TYPE_CHECKING:
@@ -166,16 +165,9 @@ def _seconds(artefact: Path, scans: Path, out: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=["train", "one", "collect"])
-    parser.add_argument("--data", default="../shared/data/Task04_Hippocampus")
-    parser.add_argument("--runs", default="runs/evidence-students")
+    parser = training(__doc__, "runs/evidence-students")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes side by side")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--number", type=int)
     given = parser.parse_args()
     todo = jobs(given.steps)
     if given.what == "train":

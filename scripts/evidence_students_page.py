@@ -1,15 +1,18 @@
 """The page about results/hippocampus-students, its figure and its table in the README, from those files alone.
 
-python scripts/evidence_students_page.py
-python scripts/evidence_students_page.py --results FOLDER --page PAGE.md    # a trial; README untouched
+    python scripts/evidence_students_page.py
+    python scripts/evidence_students_page.py --results FOLDER --page PAGE.md    # a trial; README untouched
+
+A row appears with the first of its seeds, and the page says which are not complete.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from evidence_rows import Evidence, Test
+import evidence_arguments as arguments
+import evidence_row_tables as tables
+from evidence_rows import Evidence
 from evidence_students import RESULTS, SEEDS, TIMES
 from evidence_students_figure import MIB, against_cost
 from evidence_students_rows import LARGE, NETWORKS, OF_KEY, ROWS, WAYS, Row, read
@@ -32,13 +35,7 @@ What the networks are: [Students for CPUs](../explanation/students.md).
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--page", type=Path, default=PAGE)
-    given = parser.parse_args()
-    given.page.parent.mkdir(parents=True, exist_ok=True)
+    given = arguments.page(__doc__, RESULTS, PAGE)
     found = read(given.results)
     if found is None:
         given.page.write_text(HEAD + EMPTY, encoding="utf-8")
@@ -81,11 +78,11 @@ def page(found: Evidence, figure: str, results: Path) -> str:
         f" {SEEDS[0]}, on {_machine(found)}.\n",
         table(found),
         "## Comparisons\n",
-        _comparisons(found),
+        tables.comparisons(found, _label),
         "## Structures\n",
-        _structures(found),
+        tables.structures(found, _label),
         "## Seeds\n",
-        _seeds(found),
+        tables.seeds(found, _label),
         "## Parity and int8\n",
         _shipped(found),
         "## Make it again\n",
@@ -102,7 +99,7 @@ def page(found: Evidence, figure: str, results: Path) -> str:
 
 def reading(found: Evidence) -> list[str]:
     """What the numbers say, from the numbers alone."""
-    return [*_against_large(found), *_taught(found), *_int8(found), *_noise(found)]
+    return [*_against_large(found), *_taught(found), *_int8(found), *tables.noise(found)]
 
 
 def _against_large(found: Evidence) -> list[str]:
@@ -115,7 +112,7 @@ def _against_large(found: Evidence) -> list[str]:
         warm = found.cost(other, "seconds_per_case") / found.cost(own, "seconds_per_case")
         smaller = found.cost(other, "bytes_on_disk") / found.cost(own, "bytes_on_disk")
         lines.append(
-            f"{NETWORKS[row.network]}: Dice {test.told}, {_shown(test)}; {faster:.1f} times faster with process start,"
+            f"{NETWORKS[row.network]}: Dice {test.told}, {tables.shown(test)}; {faster:.1f} times faster with process start,"
             f" {warm:.1f} times a warm case, {smaller:.1f} times smaller"
         )
     return [f"**Against DynUNet 32…320, plain, in float.** {'. '.join(lines)}."] if lines else []
@@ -131,7 +128,7 @@ def _taught(found: Evidence) -> list[str]:
     lines = []
     for way, what in told.items():
         of_way = [
-            f"{NETWORKS[OF_KEY[own].network]} {test.told}, {_shown(test)}"
+            f"{NETWORKS[OF_KEY[own].network]} {test.told}, {tables.shown(test)}"
             for (own, _), test in tests.items()
             if OF_KEY[own].way == way
         ]
@@ -161,15 +158,6 @@ def _int8(found: Evidence) -> list[str]:
     ]
 
 
-def _noise(found: Evidence) -> list[str]:
-    if not found.noise:
-        return []
-    return [
-        f"**Seeds.** A row's mean Dice varies over seeds by {words.number(found.noise, 4)} (standard deviation, pooled"
-        " over rows). Differences of that size may be the seeds', whatever their p over cases."
-    ]
-
-
 # Tables
 
 
@@ -195,45 +183,8 @@ def table(found: Evidence, *, short: bool = False) -> str:
                 ("peak_memory_bytes", MIB, 0),
             )
         ]
-        cells = [*_names(row), *(_score(found, key, metric.name) for metric in metrics), *costs]
+        cells = [*_names(row), *(tables.score(found, key, metric.name) for metric in metrics), *costs]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _comparisons(found: Evidence) -> str:
-    metrics = found.comparison.metrics
-    lines = [
-        f"| run | less | {' | '.join(map(words.heading, metrics))} |",
-        "|---|---|" + "---|" * len(metrics),
-    ]
-    for question in found.questions:
-        by_metric = [found.tests(question, metric) for metric in metrics]
-        lines += [
-            f"| {OF_KEY[a].label} | {OF_KEY[b].label} | {' | '.join(tests[a, b].told for tests in by_metric)} |"
-            for a, b in by_metric[0]
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _structures(found: Evidence) -> str:
-    structures = [name for name in found.comparison.structures if name != found.comparison.overall]
-    lines = [f"| Dice | {' | '.join(structures)} |", "|---|" + "---|" * len(structures)]
-    lines += [
-        f"| {OF_KEY[key].label} | {' | '.join(_score(found, key, 'dice', name) for name in structures)} |"
-        for key in found.rows
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _seeds(found: Evidence) -> str:
-    lines = [
-        f"| mean Dice | {' | '.join(f'seed {seed}' for seed in found.seeds)} |",
-        "|---|" + "---|" * len(found.seeds),
-    ]
-    for key, contender in found.rows.items():
-        of = dict(zip(contender.seeds, found.by_seed(key), strict=True))
-        told = (words.number(of.get(seed), 3) for seed in found.seeds)
-        lines.append(f"| {OF_KEY[key].label} | {' | '.join(told)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -284,22 +235,12 @@ def _machine(found: Evidence) -> str:
     return f"{cost['threads']:.0f} threads of {cost['processor']}"
 
 
+def _label(key: str) -> str:
+    return OF_KEY[key].label
+
+
 def _names(row: Row) -> tuple[str, str, str]:
     return NETWORKS[row.network], WAYS[row.way], "float" if row.numbers == "openvino" else "int8"
-
-
-def _score(found: Evidence, key: str, metric: str, structure: str | None = None) -> str:
-    of = next(m for m in found.comparison.metrics if m.name == metric)
-    score = found.score(key, metric, structure)
-    return f"{words.number(score.mean, of.decimals)} ({words.interval(score.interval, of, sign=False)})"
-
-
-def _shown(test: Test) -> str:
-    return {
-        "better": "shown to be higher",
-        "worse": "shown to be lower",
-        "none": "no difference shown",
-    }[test.shown]
 
 
 if __name__ == "__main__":

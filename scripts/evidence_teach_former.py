@@ -10,11 +10,10 @@ everything, `--published-sizes` takes the networks as the paper has them, where 
 
 from __future__ import annotations
 
-import argparse
-import os
 from pathlib import Path
 from typing import Any
 
+from evidence_arguments import training
 from evidence_jobs import ROOT, Job, collect, run_all, run_one
 
 RESULTS = ROOT / "results" / "sarcoma-teach-former"
@@ -61,16 +60,9 @@ def jobs(steps: int, sizes: dict[str, Any], plan: str) -> list[Job]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=["train", "one", "collect"])
-    parser.add_argument("--data", default="../shared/data/Dataset090_SoftTissueSarcoma")
-    parser.add_argument("--runs", default="runs/evidence-teach-former")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes side by side")
+    parser = training(__doc__, "runs/evidence-teach-former", "Dataset090_SoftTissueSarcoma")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--published-sizes", action="store_true")
-    parser.add_argument("--number", type=int)
     given = parser.parse_args()
     plan = f"{given.runs}/plan.json"
     todo = jobs(given.steps, {} if given.published_sizes else SMALLER, plan)

@@ -8,11 +8,10 @@ A row appears once every fold of it is there.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+import evidence_arguments as arguments
 from evidence_tables import ROOT, command, put_into_readme
 from evidence_teach_former_rows import (
     DICE,
@@ -50,13 +49,7 @@ No runs have been collected yet: `python scripts/evidence_teach_former.py train`
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--page", type=Path, default=PAGE)
-    given = parser.parse_args()
-    given.page.parent.mkdir(parents=True, exist_ok=True)
+    given = arguments.page(__doc__, RESULTS, PAGE)
     found = read(given.results)
     if found is None:
         given.page.write_text(HEAD + EMPTY, encoding="utf-8")

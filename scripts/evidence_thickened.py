@@ -12,14 +12,13 @@ time. `collect` times all runs one after another: leave the machine alone for it
 
 from __future__ import annotations
 
-import argparse
-import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evidence_arguments import training
 from evidence_jobs import ROOT, Job, collect, run_all, run_one
 
 if TYPE_CHECKING:
@@ -193,16 +192,9 @@ def _work(segmenter: Any, shapes: Sequence[tuple[int, ...]]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=["train", "one", "collect"])
-    parser.add_argument("--data", default="../shared/data/Task04_Hippocampus")
-    parser.add_argument("--runs", default="runs/evidence-thickened")
+    parser = training(__doc__, "runs/evidence-thickened")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes side by side")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--number", type=int)
     given = parser.parse_args()
     todo = jobs(given.steps)
     if given.what == "train":

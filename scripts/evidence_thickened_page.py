@@ -8,9 +8,8 @@ A row appears with the first of its seeds, and the page says which are not compl
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
+import evidence_arguments as arguments
+import evidence_row_tables as tables
 from evidence_rows import Evidence
 from evidence_tables import ROOT, command, put_into_readme
 from evidence_thickened import RESULTS
@@ -19,7 +18,6 @@ from evidence_thickened_rows import (
     LABELS,
     PAPER_PARTS,
     PAPER_SWEEP,
-    QUESTIONS,
     RIVALS,
     SSA,
     STRIDED,
@@ -45,13 +43,7 @@ What the method is: [Thickened 2D networks](../explanation/thickened-2d.md).
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--page", type=Path, default=PAGE)
-    given = parser.parse_args()
-    given.page.parent.mkdir(parents=True, exist_ok=True)
+    given = arguments.page(__doc__, RESULTS, PAGE)
     found = read(given.results)
     if found is None:
         given.page.write_text(HEAD + EMPTY, encoding="utf-8")
@@ -92,11 +84,11 @@ def page(found: Evidence, figures: dict[str, str]) -> str:
         f" {found.rows[next(iter(found.rows))].cost['processor']}.\n",
         table(found),
         "## Comparisons\n",
-        _comparisons(found),
+        tables.comparisons(found, LABELS.__getitem__),
         "## Structures\n",
-        _structures(found),
+        tables.structures(found, LABELS.__getitem__),
         "## Seeds\n",
-        _seeds(found),
+        tables.seeds(found, LABELS.__getitem__),
         "## Cost and budget\n",
         _costs(found),
         _budget(found),
@@ -141,7 +133,7 @@ def table(found: Evidence) -> str:
             words.count(contender.cost["parameters"]),
             words.giga(contender.cost["multiply_accumulates_per_case"]),
             words.seconds(contender.cost["seconds_per_case"]),
-            *(_score(found, row, metric.name) for metric in metrics),
+            *(tables.score(found, row, metric.name) for metric in metrics),
         ]
         lines.append(f"| {LABELS[row]} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -157,50 +149,12 @@ def short_table(found: Evidence) -> str:
         if row in found.rows:
             cost = found.rows[row].cost
             told = (
-                _score(found, row, "dice"),
-                _score(found, row, "slice_similarity"),
+                tables.score(found, row, "dice"),
+                tables.score(found, row, "slice_similarity"),
                 f"{words.giga(cost['multiply_accumulates_per_case'])} GMAC",
                 words.seconds(cost["seconds_per_case"]),
             )
             lines.append(f"| {LABELS[row]} | {' | '.join(told)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _comparisons(found: Evidence) -> str:
-    metrics = found.comparison.metrics
-    lines = [
-        f"| run | less | {' | '.join(map(words.heading, metrics))} |",
-        "|---|---|" + "---|" * len(metrics),
-    ]
-    for question in QUESTIONS:
-        by_metric = [found.tests(question, metric) for metric in metrics]
-        lines += [
-            f"| {LABELS[a]} | {LABELS[b]} | {' | '.join(tests[a, b].told for tests in by_metric)} |"
-            for a, b in by_metric[0]
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _structures(found: Evidence) -> str:
-    structures = [name for name in found.comparison.structures if name != found.comparison.overall]
-    lines = [f"| Dice | {' | '.join(structures)} |", "|---|" + "---|" * len(structures)]
-    lines += [
-        f"| {LABELS[row]} | {' | '.join(_score(found, row, 'dice', name) for name in structures)} |"
-        for row in found.rows
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _seeds(found: Evidence) -> str:
-    lines = [
-        f"| mean Dice | {' | '.join(f'seed {seed}' for seed in found.seeds)} |",
-        "|---|" + "---|" * len(found.seeds),
-    ]
-    for row, contender in found.rows.items():
-        by_seed = dict(zip(contender.seeds, found.by_seed(row), strict=True))
-        lines.append(
-            f"| {LABELS[row]} | {' | '.join(words.number(by_seed.get(seed), 3) for seed in found.seeds)} |"
-        )
     return "\n".join(lines) + "\n"
 
 
@@ -273,12 +227,6 @@ def _beside(found: Evidence) -> str:
 
 def _ours(found: Evidence, row: str) -> str:
     return f" {100 * found.mean(row):.2f}" if row in found.rows else ""
-
-
-def _score(found: Evidence, row: str, metric: str, structure: str | None = None) -> str:
-    of = next(m for m in found.comparison.metrics if m.name == metric)
-    score = found.score(row, metric, structure)
-    return f"{words.number(score.mean, of.decimals)} ({words.interval(score.interval, of, sign=False)})"
 
 
 if __name__ == "__main__":

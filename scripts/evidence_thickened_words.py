@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from evidence_row_tables import noise, shown
 from evidence_rows import DICE, Evidence, Test
 from evidence_thickened_rows import (
     LABELS,
@@ -22,7 +23,7 @@ Tests = Mapping[tuple[str, str], Test]
 
 def reading(found: Evidence) -> str:
     """Bullets in Markdown; those whose rows are not there yet are left out."""
-    questions = (_thickness, _strides, _parts, _wiring, _views, _against_3d, _flicker, _noise)
+    questions = (_thickness, _strides, _parts, _wiring, _views, _against_3d, _flicker, noise)
     bullets = [line for question in questions for line in question(found)]
     return "\n".join(f"- {line}" for line in bullets) + "\n"
 
@@ -44,7 +45,7 @@ def _thickness(found: Evidence) -> list[str]:
 def _strides(found: Evidence) -> list[str]:
     """What windows further apart cost in Dice, and save in seconds."""
     lines = [
-        f"{LABELS[row].rpartition(', ')[2]}: Dice {test.told}, {_shown(test)}, in"
+        f"{LABELS[row].rpartition(', ')[2]}: Dice {test.told}, {shown(test)}, in"
         f" {found.cost(row, 'seconds_per_case') / found.cost(SSA, 'seconds_per_case'):.2f} of the seconds a case"
         for (row, _), test in found.tests("strides").items()
     ]
@@ -62,7 +63,7 @@ def _parts(found: Evidence) -> list[str]:
         (SSA, "dot"): "attention, less the product",
     }
     lines = [
-        f"{what}: {tests[pair].told}, {_shown(tests[pair])}; in the paper"
+        f"{what}: {tests[pair].told}, {shown(tests[pair])}; in the paper"
         f" {words.number(PAPER_PARTS[pair[0]] - PAPER_PARTS[pair[1]], 2, sign=True)} points"
         for pair, what in asked.items()
         if pair in tests
@@ -73,7 +74,7 @@ def _parts(found: Evidence) -> list[str]:
 def _wiring(found: Evidence) -> list[str]:
     """Who asks in the attention: the reading of the paper that this table takes, and the other."""
     tests = found.tests("wiring")
-    lines = [f"{LABELS[a]}: {test.told}, {_shown(test)}" for (a, _), test in tests.items()]
+    lines = [f"{LABELS[a]}: {test.told}, {shown(test)}" for (a, _), test in tests.items()]
     if not lines:
         return []
     return [
@@ -91,7 +92,7 @@ def _views(found: Evidence) -> list[str]:
         return []
     single = [row for row in VIEWS if row in found.rows]
     best = max(single, key=found.mean)
-    told = "; ".join(f"less {LABELS[b]} {test.told}, {_shown(test)}" for (_, b), test in tests.items())
+    told = "; ".join(f"less {LABELS[b]} {test.told}, {shown(test)}" for (_, b), test in tests.items())
     times = found.cost("fused", "seconds_per_case") / found.cost(best, "seconds_per_case")
     return [
         f"**Three views.** {', '.join(f'{LABELS[row]} {_dice(found, row)}' for row in single)}; fused"
@@ -108,7 +109,7 @@ def _against_3d(found: Evidence) -> list[str]:
             for name in ("multiply_accumulates_per_case", "seconds_per_case", "training_seconds")
         )
         lines.append(
-            f"{LABELS[own]}, less {LABELS[other]}: Dice {test.told}, {_shown(test)}; with {work:.2f} of its"
+            f"{LABELS[own]}, less {LABELS[other]}: Dice {test.told}, {shown(test)}; with {work:.2f} of its"
             f" multiply–accumulates a case, {time:.2f} of its seconds a case and {trained:.2f} of its seconds of"
             " training"
         )
@@ -119,7 +120,7 @@ def _flicker(found: Evidence) -> list[str]:
     """Inter-slice distance, of thickness and of the parts."""
     thickness, parts = found.tests("thickness", SLICES), found.tests("parts", SLICES)
     told = [
-        f"{what}: {tests[pair].told}, {_shown(tests[pair], 'steadier', 'less steady')}"
+        f"{what}: {tests[pair].told}, {shown(tests[pair], 'steadier', 'less steady')}"
         for tests, pair, what in (
             (thickness, (SSA, "k1"), f"{SSA[1:]} slices, less single ones"),
             (parts, ("esm", "plain"), "multiplexing, less slices as channels"),
@@ -140,29 +141,12 @@ def _flicker(found: Evidence) -> list[str]:
     ]
 
 
-def _noise(found: Evidence) -> list[str]:
-    if not found.noise:
-        return []
-    return [
-        f"**Seeds.** A row's mean Dice varies over seeds by {words.number(found.noise, 4)} (standard deviation,"
-        " pooled over rows). Differences of that size between rows may be the seeds', whatever their p over cases."
-    ]
-
-
 def _verdicts(tests: Tests, other: str) -> str:
     """Which thicknesses were shown to lie above the other, which below."""
     by = {shown: [a[1:] for (a, _), t in tests.items() if t.shown == shown] for shown in ("better", "worse")}
     above, below = (", ".join(by[shown]) or "none" for shown in ("better", "worse"))
     most = max(tests.values(), key=lambda test: test.mean)
     return f"Shown to lie above {other}: {above}; below: {below}. The largest difference is {most.told}."
-
-
-def _shown(test: Test, better: str = "higher", worse: str = "lower") -> str:
-    return {
-        "better": f"shown to be {better}",
-        "worse": f"shown to be {worse}",
-        "none": "no difference shown",
-    }[test.shown]
 
 
 def _dice(found: Evidence, row: str) -> str:
