@@ -137,6 +137,11 @@ def collect_all(runs: str, results: Path) -> None:
     from distilseg.runtime.artefact import open_artefact
 
     collect(runs, results)
+    for run in find_runs(results):  # seeds are one row, though each was taught by a run of its own
+        about = run.read(run.experiment)
+        if "teachers" in about["options"]:
+            about["options"]["teachers"] = [TEACHER]
+            write_json(run.experiment, about)
     for run in find_runs(runs):
         artefact, about = run.folder / ARTEFACT, run.read(run.experiment)
         if not artefact.is_dir() or run.cost.is_file():

@@ -28,6 +28,7 @@ HEAD = """\
 
 *Written by `python scripts/evidence_students_page.py` from `results/hippocampus-students`; do not edit.*
 """
+SHORT = ("supervised", "teach_former_pwd")  # in the README
 EMPTY = """
 No runs have been collected yet: `python scripts/evidence_students.py train`, then `collect`, then this script.
 What the networks are: [Students for CPUs](../explanation/students.md).
@@ -106,13 +107,13 @@ def _against_large(found: Evidence) -> list[str]:
     lines = []
     for (own, other), test in found.tests("large").items():
         row = OF_KEY[own]
-        if row.way != "supervised":
+        if row.way == "dsd_ds":
             continue
         faster = found.cost(other, "end_to_end_s") / found.cost(own, "end_to_end_s")
         warm = found.cost(other, "seconds_per_case") / found.cost(own, "seconds_per_case")
         smaller = found.cost(other, "bytes_on_disk") / found.cost(own, "bytes_on_disk")
         lines.append(
-            f"{NETWORKS[row.network]}: Dice {test.told}, {tables.shown(test)}; {faster:.1f} times faster with process start,"
+            f"{NETWORKS[row.network]}, {WAYS[row.way]}: Dice {test.told}, {tables.shown(test)}; {faster:.1f} times faster with process start,"
             f" {warm:.1f} times a warm case, {smaller:.1f} times smaller"
         )
     return [f"**Against DynUNet 32…320, plain, in float.** {'. '.join(lines)}."] if lines else []
@@ -162,7 +163,7 @@ def _int8(found: Evidence) -> list[str]:
 
 
 def table(found: Evidence, *, short: bool = False) -> str:
-    """Markdown: quality and cost of every row; short: without the recipe whose objective is another."""
+    """Markdown: quality and cost of every row; short: plain and distilled alone."""
     metrics = found.comparison.metrics[: 2 if short else None]
     heads = " | ".join(words.heading(metric) for metric in metrics)
     lines = [
@@ -172,7 +173,7 @@ def table(found: Evidence, *, short: bool = False) -> str:
     ]
     for key, contender in found.rows.items():
         row = OF_KEY[key]
-        if short and row.way not in ("supervised", "dsd_ds"):
+        if short and row.way not in SHORT:
             continue
         costs = [
             words.number(contender.cost[name] / unit, decimals) if name in contender.cost else words.MISSING
