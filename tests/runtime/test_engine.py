@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,3 +107,15 @@ def test_a_network_for_a_constant_number_of_windows_is_refused(tmp_path: Path) -
     with pytest.raises(UserError, match="Counting makes a constant of the number of windows"):
         write_onnx(Counting(), tmp_path / "network.onnx", modalities=1, patch=(4, 10))
     assert not list(tmp_path.iterdir())
+
+
+def test_openvino_comes_without_its_converter_which_is_there_when_asked_for(folder: Path) -> None:
+    code = (
+        "import sys, numpy; from pathlib import Path; from distilseg.runtime.engine import load_engine\n"
+        f"folder = Path({str(folder)!r})\n"
+        "run = load_engine('openvino', lambda name: (folder / name).read_bytes(), 'network.xml')\n"
+        "assert not [name for name in sys.modules if 'ovc' in name or 'telemetry' in name]\n"
+        "import openvino\n"
+        "assert openvino.convert_model(str(folder / 'network.onnx')).outputs\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,8 +9,11 @@ everybody else stays exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -85,7 +88,8 @@ def _onnx(read: Read, network: str, threads: int, device: str, lend: bool) -> Ar
 
 
 def _openvino(read: Read, network: str, threads: int, device: str, lend: bool) -> Arrays:
-    ov = _installed("openvino")
+    with _without_converter():
+        ov = _installed("openvino")
     core = ov.Core()
     if device == "gpu" and "GPU" not in core.available_devices:
         raise UserError("OpenVINO finds no GPU on this machine", "use --device cpu, or auto")
@@ -105,9 +109,28 @@ def _openvino(read: Read, network: str, threads: int, device: str, lend: bool) -
     return run
 
 
-def _installed(engine: str) -> Any:
-    import importlib
+@contextmanager
+def _without_converter() -> Iterator[None]:
+    """OpenVINO is imported without what converts other formats: that is half of its import, and brings a
+    reporter of its use over the net. Whoever asks for `openvino.convert_model` later gets it still."""
+    name = "openvino.tools.ovc"
+    if "openvino" in sys.modules or name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # an ImportError, which OpenVINO passes over
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if (ov := sys.modules.get("openvino")) is not None:
+            ov.convert_model = _convert_model  # type: ignore[attr-defined]
 
+
+def _convert_model(*arguments: Any, **options: Any) -> Any:
+    return importlib.import_module("openvino.tools.ovc").convert_model(*arguments, **options)
+
+
+def _installed(engine: str) -> Any:
     try:
         return importlib.import_module(engine)
     except ImportError:
