@@ -91,7 +91,8 @@ def page(found: Evidence, figure: str, results: Path) -> str:
         f" {_hours(results)} One row, one seed:\n",
         "```text",
         *_commands(found),
-        "distilseg export RUN --to openvino-int8 && distilseg predict RUN/export/openvino-int8 SCANS OUT",
+        "distilseg export RUN --to openvino-int8",
+        "distilseg predict RUN/export/openvino-int8 SCANS OUT",
         "```\n",
         f"*Scans: {about['dataset']['licence']}, Medical Segmentation Decathlon, Task04.*\n",
     ]
