@@ -219,6 +219,10 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
     ),
     # runs
     "no run": ("compare {w}/nothing", [r"nothing is not a run folder", r"distilseg train"]),
+    "a run that is nowhere": (
+        "predict {w}/nowhere {w}/scans {w}/out",
+        [r"there is no .*nowhere", r"a run folder, or an artefact"],
+    ),
     "no run to predict with": (
         "predict {w}/good {w}/scans {w}/out",
         [r"good is neither a run nor a folder that holds finished runs", r"distilseg train"],

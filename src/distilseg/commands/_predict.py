@@ -64,6 +64,10 @@ def predict(
             else _artefact(named[0], threads, device, trust, skip_empty)
         )
         return predict_files(predictor, inputs, out, overwrite=overwrite, progress=progress)
+    if absent := [path for path in named if not path.exists()]:
+        raise UserError(
+            f"there is no {absent[0]}", "give a run folder, or an artefact that `distilseg export` made"
+        )
 
     import torch
 
