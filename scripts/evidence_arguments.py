@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from evidence_jobs import Job, run_all
 
 _HELP = {"formatter_class": argparse.RawDescriptionHelpFormatter}
 
@@ -18,6 +21,22 @@ def training(doc: str | None, runs: str, data: str = "Task04_Hippocampus") -> ar
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes side by side")
     parser.add_argument("--number", type=int, help="of the job, for one")
     return parser
+
+
+def carry_out(
+    given: argparse.Namespace,
+    script: Sequence[str],
+    jobs: Sequence[Job],
+    one: Callable[[Job, str, str], object],
+    collect: Callable[[], object],
+) -> None:
+    """What was asked for: all `jobs`, each by the `script` again; one of them; or what they left behind."""
+    if given.what == "train":
+        run_all(script, jobs, given.data, given.runs, given.jobs)
+    elif given.what == "one":
+        one(jobs[given.number], given.data, given.runs)
+    else:
+        collect()
 
 
 def page(doc: str | None, results: Path, page: Path) -> argparse.Namespace:

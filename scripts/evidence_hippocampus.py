@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from evidence_arguments import training
-from evidence_jobs import ROOT, Job, collect, run_all, run_one
+from evidence_arguments import carry_out, training
+from evidence_jobs import ROOT, Job, collect, run_one
 
 RESULTS = ROOT / "results" / "hippocampus-dsd"
 RECIPES = ("supervised", "dsd_ds", "dual_self_distillation")
@@ -60,12 +60,7 @@ def _job(name: str, recipe: str, seed: int, options: dict[str, Any]) -> Job:
 
 def main() -> None:
     given = training(__doc__, "runs/evidence").parse_args()
-    if given.what == "train":
-        run_all([__file__], jobs(), given.data, given.runs, given.jobs)
-    elif given.what == "one":
-        run_one(jobs()[given.number], given.data, given.runs)
-    else:
-        collect(given.runs, RESULTS)
+    carry_out(given, [__file__], jobs(), run_one, lambda: collect(given.runs, RESULTS))
 
 
 if __name__ == "__main__":

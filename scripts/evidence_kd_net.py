@@ -13,8 +13,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from evidence_arguments import training
-from evidence_jobs import ROOT, Job, collect, run_all, run_one
+from evidence_arguments import carry_out, training
+from evidence_jobs import ROOT, Job, collect, run_one
 
 RESULTS = ROOT / "results" / "sarcoma-kd-net"
 FOLDS = 3
@@ -68,15 +68,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--filters", type=json.loads, default=[8, 16, 32, 64, 128])
     given = parser.parse_args()
-    todo = jobs(given.steps, given.filters)
-    if given.what == "train":
-        more = ["--steps", str(given.steps), "--filters", json.dumps(given.filters)]
-        run_all([__file__, *more], todo, given.data, given.runs, given.jobs)
-    elif given.what == "one":
-        run_one(todo[given.number], given.data, given.runs)
-    else:
+    script = [__file__, "--steps", str(given.steps), "--filters", json.dumps(given.filters)]
+
+    def gather() -> None:
         collect(given.runs, RESULTS)
         draw_slices(given.runs)
+
+    carry_out(given, script, jobs(given.steps, given.filters), run_one, gather)
 
 
 if __name__ == "__main__":

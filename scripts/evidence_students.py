@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evidence_arguments import training
-from evidence_jobs import ROOT, Job, collect, run_all, run_one
+from evidence_arguments import carry_out, training
+from evidence_jobs import ROOT, Job, collect, run_one
 
 if TYPE_CHECKING:
     from distilseg.runs import Run
@@ -82,7 +82,8 @@ def _large(runs: Path, seed: int) -> Path:
 
     for run in find_runs(runs):
         about = run.read(run.experiment)
-        if about["networks"]["student"]["name"] == "dynunet" and about["seed"] == seed and run.finished:
+        large = about["networks"]["student"]["name"] == "dynunet" and about["seed"] == seed
+        if large and run.finished and "shipped" not in about["options"]:
             return run.folder
     raise SystemExit(f"no finished large network of seed {seed} in {runs}; repeat the command, it resumes")
 
@@ -174,14 +175,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--steps", type=int, default=STEPS)
     given = parser.parse_args()
-    todo = jobs(given.steps)
-    if given.what == "train":
-        more = ["--steps", str(given.steps)]
-        run_all([__file__, *more], todo, given.data, given.runs, given.jobs)
-    elif given.what == "one":
-        train_one(todo[given.number], given.data, given.runs)
-    else:
-        collect_all(given.runs, given.results)
+    script = [__file__, "--steps", str(given.steps)]
+    carry_out(given, script, jobs(given.steps), train_one, lambda: collect_all(given.runs, given.results))
 
 
 if __name__ == "__main__":

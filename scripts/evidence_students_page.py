@@ -88,7 +88,7 @@ def page(found: Evidence, figure: str, results: Path) -> str:
         _shipped(found),
         "## Make it again\n",
         f"The whole table: `python scripts/evidence_students.py train`, then `collect`, then this page's script."
-        f" {_hours(results)} One row, one seed:\n",
+        f" {_hours(results)} One row, one seed; the teacher is the run of the first line:\n",
         "```text",
         *_commands(found),
         "distilseg export RUN --to openvino-int8",

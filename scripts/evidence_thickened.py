@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evidence_arguments import training
-from evidence_jobs import ROOT, Job, collect, run_all, run_one
+from evidence_arguments import carry_out, training
+from evidence_jobs import ROOT, Job, collect, run_one
 
 if TYPE_CHECKING:
     from distilseg.runs import Run
@@ -196,14 +196,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--steps", type=int, default=STEPS)
     given = parser.parse_args()
-    todo = jobs(given.steps)
-    if given.what == "train":
-        more = ["--steps", str(given.steps)]
-        run_all([__file__, *more], todo, given.data, given.runs, given.jobs)
-    elif given.what == "one":
-        train_one(todo[given.number], given.data, given.runs)
-    else:
-        collect_all(given.runs, given.results)
+    script = [__file__, "--steps", str(given.steps)]
+    carry_out(given, script, jobs(given.steps), train_one, lambda: collect_all(given.runs, given.results))
 
 
 if __name__ == "__main__":

@@ -10,16 +10,15 @@ axis costs two reads a voxel instead of the eight of all at once. The result doe
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..functional.threads import shared
+
 _PLANES = 16  # of the result, in one piece of work
-_ALONE = 2**18  # voxels below which a second thread would cost more than it gains
 
 
 def resample_linear(image: NDArray[Any], shape: Sequence[int]) -> NDArray[np.float32]:
@@ -42,12 +41,7 @@ def resample_linear(image: NDArray[Any], shape: Sequence[int]) -> NDArray[np.flo
         resampled[planes] = part
 
     pieces = [slice(i, min(i + _PLANES, shape[0])) for i in range(0, shape[0], _PLANES)]
-    if max(image.size, resampled.size) < _ALONE:
-        for piece in pieces:
-            fill(piece)
-    else:
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            list(pool.map(fill, pieces))
+    shared(fill, pieces, max(image.size, resampled.size))
     return resampled
 
 

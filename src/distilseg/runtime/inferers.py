@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError, unknown
+from ..functional.threads import shared
 from ..functional.windows import AxisWindow, axis_windows, covering, step_starts, window_steps
-from .threads import shared
 
 if TYPE_CHECKING:
     from ..data.plan import Plan

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .threads import shared
+from ..functional.threads import shared
 
 if TYPE_CHECKING:
     from ..data.plan import Plan

@@ -43,9 +43,9 @@ class ArtefactPredictor:
 
     def logits(self, image: NDArray[np.float32], *, case: str = "") -> NDArray[np.float32]:
         """Logits [K *S] of a prepared image [M *S]."""
-        # The answer for air is kept while others are asked for: it must not be lent.
-        network = empty_once(lambda shown: self.network(shown).copy(), np.stack)
-        network = network if self.skip_empty else self.network
+        network = self.network
+        if self.skip_empty:  # the answer for air is kept while others are asked for: it must not be lent
+            network = empty_once(lambda shown: self.network(shown).copy(), np.stack)
         logits = self.inferer(image, network)
         if not (np.isfinite(logits.min()) and np.isfinite(logits.max())):
             raise UserError(
