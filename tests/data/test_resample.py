@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from distilseg.data import resample
 from distilseg.data.preprocess import _resample
 from distilseg.data.resample import resample_linear
+from distilseg.functional import threads
 
 shapes = st.tuples(*[st.integers(1, 12)] * 3)
 
@@ -27,7 +28,7 @@ def test_equals_itk(coarse: tuple[int, ...], fine: tuple[int, ...], seed: int) -
 def test_threads_change_nothing(fine: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.random.default_rng(0).normal(size=(64, 65, 66)).astype(np.float32)
     shared = resample_linear(image, fine)
-    monkeypatch.setattr(resample, "_ALONE", 2**30)
+    monkeypatch.setattr(threads, "_WORTH_IT", 2**30)
     monkeypatch.setattr(resample, "_PLANES", 7)
     np.testing.assert_array_equal(resample_linear(image, fine), shared)
     np.testing.assert_allclose(shared, _resample(image, fine, sitk.sitkLinear), rtol=0, atol=4e-6)
