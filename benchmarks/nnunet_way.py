@@ -31,9 +31,9 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from distilseg.data.image import read_scan, write_label_map
-from distilseg.data.normalise import normalise
-from distilseg.data.plan import Plan, load_plan
+from distilseg.data.planning.plan import Plan, load_plan
+from distilseg.data.preparing.normalise import normalise
+from distilseg.data.scans.reading import read_scan, write_label_map
 from distilseg.functional.windows import even_starts
 from distilseg.networks.build import NetworkSpec, build
 

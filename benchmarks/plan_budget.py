@@ -17,7 +17,7 @@ from typing import Any
 
 from distilseg.commands._plan import within_budget
 from distilseg.data.fetch import find_data
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
 from distilseg.errors import UserError
 from distilseg.export.within_budget import WithinBudget, told
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
 from distilseg.inference.denormals import denormals_flushed
 from distilseg.networks.build import NetworkSpec, build
 from distilseg.networks.checkpoint import load_network, save_weights

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 
-from distilseg.data.batches import Maps, batches
-from distilseg.data.cache import CachedCase
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
+from distilseg.data.preparing.cache import CachedCase
+from distilseg.data.sampling.batches import Maps, batches
 from distilseg.inference.denormals import denormals_flushed
 from distilseg.networks.build import build
 from distilseg.networks.features import feature_shapes

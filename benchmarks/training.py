@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from distilseg.data.batches import batches
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
+from distilseg.data.sampling.batches import batches
 from distilseg.networks.build import build
 from distilseg.networks.features import feature_shapes
 from distilseg.recipes import find

@@ -22,7 +22,7 @@ from evidence_jobs import ROOT, Job, collect, run_all
 
 if TYPE_CHECKING:
     from distilseg.data.case import Case, Dataset
-    from distilseg.data.splits import Split
+    from distilseg.data.planning.splits import Split
 
 RESULTS = ROOT / "results" / "hippocampus-prototypes"
 VIEW = "sagittal"
@@ -79,7 +79,7 @@ def jobs(share: float) -> list[Job]:
 
 def volumes(dataset: Dataset, part: str) -> Split:
     """Subjects of the first half, or of a part of them: 80 % train the teacher, 10 % validate and judge."""
-    from distilseg.data.splits import split_cases
+    from distilseg.data.planning.splits import split_cases
 
     low, high = TEACHERS[part]
     cases = _half(dataset, first=True)
@@ -90,8 +90,8 @@ def volumes(dataset: Dataset, part: str) -> Split:
 
 def slices(dataset: Dataset) -> tuple[Dataset, Split]:
     """Slices of the other half's subjects as cases of their own, and which of them train, validate, judge."""
-    from distilseg.data.single_slices import one_slice_each
-    from distilseg.data.splits import Split, split_cases
+    from distilseg.data.planning.splits import Split, split_cases
+    from distilseg.data.preparing.single_slices import one_slice_each
 
     half = _half(dataset, first=False)
     subjects = split_cases(half, seed=0, fractions=(0.64, 0.06, 0.3))
@@ -113,7 +113,7 @@ def slices(dataset: Dataset) -> tuple[Dataset, Split]:
 
 
 def _half(dataset: Dataset, *, first: bool) -> list[Case]:
-    from distilseg.data.splits import split_cases
+    from distilseg.data.planning.splits import split_cases
 
     dealt = split_cases(dataset.cases, seed=0, fractions=(0.5, 0.0, 0.5))
     return [dataset.case(id) for id in (dealt.train if first else dealt.test)]

@@ -145,7 +145,7 @@ def _measure_costs(runs: str, results: Path) -> None:
     import torch
 
     from distilseg.data.formats import read_dataset
-    from distilseg.data.image import read_scan
+    from distilseg.data.scans.reading import read_scan
     from distilseg.export.cost import measure_cost
     from distilseg.files import write_json
     from distilseg.runs import find_runs

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from distilseg.data.formats import read_dataset
-from distilseg.data.image import read_scan
+from distilseg.data.scans.reading import read_scan
 from distilseg.errors import UserError
 from distilseg.evaluation import evaluate_case
 from distilseg.judge import judge, judge_slices

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from distilseg.data.case import Source
-from distilseg.data.image import Geometry, Scan, read_geometry, read_scan, write_array
-from distilseg.data.inputs import find_cases
-from distilseg.data.plan import Normalisation, Plan, save_plan
+from distilseg.data.formats.inputs import find_cases
+from distilseg.data.planning.plan import Normalisation, Plan, save_plan
+from distilseg.data.scans.reading import read_geometry, read_scan, write_array
+from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.errors import UserError
 from distilseg.files import write_json
 from distilseg.inference.sliding_window import SlidingWindow

@@ -13,8 +13,8 @@ import torch
 
 from distilseg import commands
 from distilseg.cli import main
-from distilseg.data.inputs import find_cases_with_some
-from distilseg.data.phantom import write_phantom
+from distilseg.data.formats.inputs import find_cases_with_some
+from distilseg.data.phantom.volumes import write_phantom
 from distilseg.errors import UserError
 from distilseg.files import write_json
 from distilseg.predict import load_predictor
@@ -208,7 +208,7 @@ def test_a_network_for_any_subset_is_shown_nan_for_what_is_missing(world: Path, 
     summary = commands.predict(tmp_path / "runs", scans, tmp_path / "out")
     assert set(summary.written) == {"a", "b", "c", "d"}
 
-    from distilseg.data.image import read_scan
+    from distilseg.data.scans.reading import read_scan
 
     predictor = load_predictor(run.folder)
     pet = predictor.prepare({"PET": read_scan(scans / "d_PET.nii.gz")}, case="d").image

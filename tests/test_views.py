@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from distilseg import commands
 from distilseg.cli import main
-from distilseg.data.image import Geometry, Scan, read_scan
-from distilseg.data.plan import Normalisation, Plan
+from distilseg.data.planning.plan import Normalisation, Plan
+from distilseg.data.scans.reading import read_scan
+from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.errors import UserError
 from distilseg.export.cost import _measure
 from distilseg.files import write_json

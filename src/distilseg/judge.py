@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from .data.case import Case, Dataset
-from .data.image import NIFTI_ENDINGS, Scan, read_label, read_scan, write_label_map
-from .data.plan import load_plan
-from .data.single_slices import recorded_dataset
-from .data.slices import slice_axis as across_single_slice
-from .data.splits import load_split
+from .data.planning.plan import load_plan
+from .data.planning.splits import load_split
+from .data.planning.views import slice_axis as across_single_slice
+from .data.preparing.single_slices import recorded_dataset
+from .data.scans.reading import read_label, read_scan, write_label_map
+from .data.scans.scan import NIFTI_ENDINGS, Scan
 from .errors import UserError
 from .evaluation.by_slice import evaluate_slices
 from .evaluation.evaluate import DEFAULT_METRICS, check_by, evaluate_case

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .data.image import Scan
-from .data.plan import Plan, load_plan
-from .data.preprocess import Grid, Preprocessed, preprocess
+from .data.planning.plan import Plan, load_plan
+from .data.preparing.preprocess import Grid, Preprocessed, preprocess
+from .data.scans.scan import Scan
 from .errors import UserError, unknown
 from .functional.empty_windows import empty_once
 from .inference.build import make_inferer

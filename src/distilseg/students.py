@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 
 from .data.case import Case
-from .data.inputs import find_cases_with_some
-from .data.plan import load_plan
+from .data.formats.inputs import find_cases_with_some
+from .data.planning.plan import load_plan
 from .errors import UserError
 from .networks.build import NetworkSpec, build
 from .networks.modality_encoders import any_subset

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from .data.plan import load_plan
+from .data.planning.plan import load_plan
 from .errors import UserError, unknown
 from .files import folder_written_whole, write_json
 from .networks.checkpoint import load_network

@@ -26,10 +26,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .data.fused_plan import fused_plan, organ
-from .data.image import Scan
-from .data.plan import Plan, load_plan, save_plan
-from .data.preprocess import Grid, Preprocessed
+from .data.planning.fused_plan import fused_plan, organ
+from .data.planning.plan import Plan, load_plan, save_plan
+from .data.preparing.preprocess import Grid, Preprocessed
+from .data.scans.scan import Scan
 from .errors import UserError
 from .files import folder_written_whole, write_json
 from .functional.fusions import check_fusion

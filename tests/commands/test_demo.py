@@ -12,7 +12,7 @@ import pytest
 from distilseg.cli import main
 from distilseg.commands import _demo
 from distilseg.data.formats import read_dataset
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
 from distilseg.runs import Run, find_runs
 
 DEMO = ["demo", "--minutes", "0.6", "--out", "demo", "--device", "cpu"]

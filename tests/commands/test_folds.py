@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from distilseg import commands
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
 from distilseg.errors import UserError
 from distilseg.runs import Run, read_rows
 from distilseg.training.machine import Machine

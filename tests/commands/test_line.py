@@ -12,7 +12,7 @@ import pytest
 
 from distilseg import commands
 from distilseg.cli import main
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
 from distilseg.report.contenders import contenders
 from distilseg.report.words import train_command
 from distilseg.runs import Run, read_rows

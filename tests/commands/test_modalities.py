@@ -9,7 +9,7 @@ import pytest
 from distilseg import commands
 from distilseg.cli import main
 from distilseg.data.formats import read_dataset
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
 from distilseg.errors import UserError
 from distilseg.predict import load_predictor
 from distilseg.runs import find_runs

@@ -11,9 +11,9 @@ import pytest
 
 from distilseg import commands
 from distilseg.cli import main
-from distilseg.data.plan import save_plan
+from distilseg.data.planning.plan import save_plan
+from distilseg.data.planning.splits import save_split
 from distilseg.data.prototypes import load_prototypes
-from distilseg.data.splits import save_split
 from distilseg.errors import UserError
 from distilseg.runs import Run, find_runs, read_rows
 from distilseg.training.experiment import Study

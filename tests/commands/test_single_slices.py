@@ -12,11 +12,11 @@ import SimpleITK as sitk
 
 from distilseg.cli import main
 from distilseg.data.formats import read_dataset
-from distilseg.data.image import read_label, read_scan
-from distilseg.data.phantom import LABELS, write_phantom
-from distilseg.data.phantom_slices import write_phantom_slices
-from distilseg.data.plan import load_plan
-from distilseg.data.single_slices import one_slice_each
+from distilseg.data.phantom.slices import write_phantom_slices
+from distilseg.data.phantom.volumes import LABELS, write_phantom
+from distilseg.data.planning.plan import load_plan
+from distilseg.data.preparing.single_slices import one_slice_each
+from distilseg.data.scans.reading import read_label, read_scan
 from distilseg.evaluation import evaluate_case
 from distilseg.judge import judge, judge_slices
 from distilseg.runs import Run, read_rows

@@ -10,7 +10,7 @@ import pytest
 
 from distilseg import commands
 from distilseg.cli import main
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
 from distilseg.errors import UserError
 from distilseg.runs import Run, read_rows
 from distilseg.training.machine import Machine

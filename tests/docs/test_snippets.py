@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from distilseg.cli import main
 from distilseg.cli.app import _app
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
 
 from .snippets import ROOT, Block, alike, blocks, mentions, pages
 

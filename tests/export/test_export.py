@@ -16,8 +16,9 @@ import pytest
 
 from distilseg.cli import main
 from distilseg.commands import export, predict
-from distilseg.data.image import Geometry, Scan, read_scan, write_label_map
-from distilseg.data.slices import sliced
+from distilseg.data.sampling.slices import sliced
+from distilseg.data.scans.reading import read_scan, write_label_map
+from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.errors import UserError
 from distilseg.export import artefact as exporting
 from distilseg.export import verify

@@ -15,7 +15,7 @@ from torch import nn
 
 from distilseg.cli import main
 from distilseg.commands import export, predict
-from distilseg.data.splits import Split
+from distilseg.data.planning.splits import Split
 from distilseg.errors import UserError
 from distilseg.export import int8, quantise
 from distilseg.export.openvino import write_openvino

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from distilseg.commands import cost, export, predict
-from distilseg.data.fingerprint import measure
 from distilseg.data.formats import read_dataset
-from distilseg.data.image import read_scan
-from distilseg.data.phantom_slices import write_phantom_slices
-from distilseg.data.plan import load_plan
-from distilseg.data.planning import make_plan
-from distilseg.data.splits import Split
+from distilseg.data.phantom.slices import write_phantom_slices
+from distilseg.data.planning.decide import make_plan
+from distilseg.data.planning.fingerprint import measure
+from distilseg.data.planning.plan import load_plan
+from distilseg.data.planning.splits import Split
+from distilseg.data.scans.reading import read_scan
 from distilseg.errors import UserError
 from distilseg.export import quantise
 from distilseg.export.openvino import write_openvino

@@ -20,11 +20,11 @@ from distilseg.cli import main
 from distilseg.commands import plan as plan_command
 from distilseg.commands._plan import within_budget
 from distilseg.data.case import Case, Dataset
-from distilseg.data.fingerprint import Fingerprint, measure
 from distilseg.data.formats import read_dataset
-from distilseg.data.phantom import write_phantom
-from distilseg.data.plan import Normalisation, Plan, load_plan
-from distilseg.data.planning import make_plan
+from distilseg.data.phantom.volumes import write_phantom
+from distilseg.data.planning.decide import make_plan
+from distilseg.data.planning.fingerprint import Fingerprint, measure
+from distilseg.data.planning.plan import Normalisation, Plan, load_plan
 from distilseg.errors import UserError
 from distilseg.export.candidates import NETWORKS, OVERLAPS, drafts, worth
 from distilseg.export.cost_model import CaseCost, Line, NetworkCost, cut, fitted, peak_bytes, seconds

@@ -12,7 +12,7 @@ import nibabel
 import numpy as np
 
 from distilseg.cli import main
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
 
 TINY = ["--network-option", "filters=[4,8,8]", "--precision", "32-true", "--validations", "1"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from distilseg.data.augment import NONE
-from distilseg.data.batches import batches
-from distilseg.data.patches import cut
+from distilseg.data.sampling.augment import NONE
+from distilseg.data.sampling.batches import batches
+from distilseg.data.sampling.patches import cut
 from distilseg.distillation.method import Combined, Modalities, Role
 from distilseg.errors import UserError
 from distilseg.networks.checkpoint import load_network

@@ -245,7 +245,7 @@ def test_sigmoid_regions_from_training_to_label_maps(study: Study, folder: Path,
 
 
 def test_regions_that_cannot_be_painted_are_refused(study: Study) -> None:
-    from distilseg.data.plan import check_plan
+    from distilseg.data.planning.plan import check_plan
 
     a, b = [value for value in study.plan.label_values if value][:2]
     for regions, message in (
@@ -260,6 +260,6 @@ def test_regions_that_cannot_be_painted_are_refused(study: Study) -> None:
 
 
 def _scans(study: Study) -> dict[str, Any]:
-    from distilseg.data.image import read_scans
+    from distilseg.data.scans.reading import read_scans
 
     return read_scans({"CT": study.dataset.cases[0].images["CT"]})

@@ -15,7 +15,7 @@ from distilseg.runs import find_runs, read_rows
 from distilseg.training.experiment import Experiment
 from distilseg.training.studies import make_study
 
-from ..data.brats import write_brats
+from ..data.formats.brats import write_brats
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distilseg.data.plan import save_plan
+from distilseg.data.planning.plan import save_plan
 from distilseg.data.prototypes import load_prototypes, save_prototypes
 from distilseg.distillation.prototypes import Prototypes as Objective
 from distilseg.errors import UserError

@@ -12,7 +12,7 @@ import pytest
 from distilseg import commands
 from distilseg.cli import main
 from distilseg.data.formats import read_dataset
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
 from distilseg.data.prototypes import load_prototypes
 from distilseg.distillation.prototypes import Prototypes as Objective
 from distilseg.errors import UserError

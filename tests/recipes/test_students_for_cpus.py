@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distilseg.data.image import read_scan
-from distilseg.data.slices import sliced
+from distilseg.data.sampling.slices import sliced
+from distilseg.data.scans.reading import read_scan
 from distilseg.predict import load_predictor
 from distilseg.recipes import find
 from distilseg.runs import read_rows

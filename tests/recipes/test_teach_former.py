@@ -13,8 +13,8 @@ import torch
 from distilseg import commands
 from distilseg.cli.app import main
 from distilseg.data.formats import read_dataset
-from distilseg.data.image import read_scan
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
+from distilseg.data.scans.reading import read_scan
 from distilseg.distillation.teach_former import TeachFormer
 from distilseg.errors import UserError
 from distilseg.networks.build import build

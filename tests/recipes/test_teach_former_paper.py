@@ -13,7 +13,7 @@ import pytest
 
 from distilseg.cli import main
 from distilseg.data.case import Source
-from distilseg.data.image import read_scan
+from distilseg.data.scans.reading import read_scan
 from distilseg.networks.build import build
 from distilseg.networks.count import parameters
 from distilseg.recipes import find
@@ -22,8 +22,8 @@ from distilseg.training.cases import make_augmentation
 from distilseg.training.experiment import Experiment, Study
 from distilseg.training.studies import make_study
 
-from ..data.hecktor import CT, write_hecktor
-from ..data.picai import write_picai
+from ..data.formats.hecktor import CT, write_hecktor
+from ..data.formats.picai import write_picai
 from ..training.small import STUDENT, TEACHERS
 
 RECIPE = "teach_former_hecktor21"

@@ -10,8 +10,8 @@ import pytest
 
 from distilseg.cli import main
 from distilseg.data.formats import read_dataset
-from distilseg.data.image import read_scan
-from distilseg.data.phantom import write_phantom
+from distilseg.data.phantom.volumes import write_phantom
+from distilseg.data.scans.reading import read_scan
 from distilseg.errors import UserError
 from distilseg.recipes import find
 from distilseg.runs import Run, find_runs, read_rows

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from distilseg.cli import main
-from distilseg.data.image import read_label
-from distilseg.data.phantom import LABELS, write_phantom
+from distilseg.data.phantom.volumes import LABELS, write_phantom
+from distilseg.data.scans.reading import read_label
 from distilseg.distillation.thickened import OverlapSupervised
 from distilseg.errors import UserError
 from distilseg.networks.build import build

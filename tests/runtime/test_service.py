@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from distilseg.cli import main
-from distilseg.data.image import read_scan
+from distilseg.data.scans.reading import read_scan
 from distilseg.errors import UserError
 from distilseg.predict import load_predictor, predict_files
 from distilseg.runtime import limits

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distilseg.data.image import Geometry, Scan, write_array
-from distilseg.data.plan import Normalisation, Plan
-from distilseg.data.preprocess import preprocess
+from distilseg.data.planning.plan import Normalisation, Plan
+from distilseg.data.preparing.preprocess import preprocess
+from distilseg.data.scans.reading import write_array
+from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.runtime.pipeline import predict_files
 from distilseg.runtime.times import STAGES, StageTimes
 

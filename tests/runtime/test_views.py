@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from distilseg.data.image import Geometry, Scan
-from distilseg.data.plan import Plan
+from distilseg.data.planning.plan import Plan
+from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.inference import fusion
 from distilseg.inference.sliding_window import SlidingWindow
 from distilseg.predict import Predictor

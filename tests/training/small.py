@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from distilseg.data.formats import read_dataset
-from distilseg.data.phantom import write_phantom
-from distilseg.data.plan import Normalisation, Plan, save_plan
-from distilseg.data.splits import Split, save_split
+from distilseg.data.phantom.volumes import write_phantom
+from distilseg.data.planning.plan import Normalisation, Plan, save_plan
+from distilseg.data.planning.splits import Split, save_split
 from distilseg.distillation.method import Method
 from distilseg.networks.build import build
 from distilseg.networks.features import feature_shapes

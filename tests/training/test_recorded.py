@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from distilseg.data.augment import Augmentation, Chance, apply_geometry, draw
-from distilseg.data.batches import batches
-from distilseg.data.maps import CaseMap, open_map
-from distilseg.data.slices import sliced
+from distilseg.data.sampling.augment import Augmentation, Chance, apply_geometry, draw
+from distilseg.data.sampling.batches import batches
+from distilseg.data.sampling.maps import CaseMap, open_map
+from distilseg.data.sampling.slices import sliced
 from distilseg.recipes import find
 from distilseg.runs import Run, read_rows
 from distilseg.training.budget import Budget

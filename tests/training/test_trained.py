@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from distilseg.data.splits import Split
+from distilseg.data.planning.splits import Split
 from distilseg.distillation.method import Method, Role
 from distilseg.errors import UserError
 from distilseg.runs import Run, read_rows

@@ -130,7 +130,7 @@ def plan(
     """
     from .. import commands
     from ..commands._plan import within_budget
-    from ..data.plan import save_plan
+    from ..data.planning.plan import save_plan
 
     options: dict[str, Any] = {
         "patch": whole_numbers(patch, "--patch"),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..data.check import CheckReport
-    from ..data.plan import Plan
+    from ..data.planning.plan import Plan
     from ..export.within_budget import WithinBudget
 
 FAR_OFF = 1.5  # of prediction and measurement, as a factor

@@ -8,10 +8,10 @@ from typing import Any
 
 from ..data.case import Case
 from ..data.formats import read_dataset
-from ..data.inputs import find_cases
-from ..data.plan import Plan, load_plan
-from ..data.single_slices import recorded_dataset
-from ..data.splits import load_split
+from ..data.formats.inputs import find_cases
+from ..data.planning.plan import Plan, load_plan
+from ..data.planning.splits import load_split
+from ..data.preparing.single_slices import recorded_dataset
 from ..errors import UserError
 from ..export.cost import measure_cost
 from ..files import write_json

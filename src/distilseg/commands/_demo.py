@@ -9,7 +9,7 @@ from pathlib import Path
 from ..data.case import Dataset
 from ..data.fetch import find_data
 from ..data.formats import read_dataset
-from ..data.phantom import write_phantom
+from ..data.phantom.volumes import write_phantom
 from ..judge import judge
 from ..recipes import find
 from ..runs import Run

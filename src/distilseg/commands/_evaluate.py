@@ -11,7 +11,8 @@ import numpy as np
 
 from ..data.formats import read_dataset
 from ..data.formats.common import image_files, labels_beside, read_json, value_to_name
-from ..data.image import Scan, read_scan, stem
+from ..data.scans.reading import read_scan
+from ..data.scans.scan import Scan, stem
 from ..errors import UserError
 from ..evaluation.evaluate import DEFAULT_METRICS, check_by, evaluate_cases
 from ..judge import judge, judge_slices

@@ -10,8 +10,8 @@ import platformdirs
 
 from ..data.case import Dataset
 from ..data.formats import read_dataset
-from ..data.plan import Plan, save_plan
-from ..data.planning import make_plan
+from ..data.planning.decide import make_plan
+from ..data.planning.plan import Plan, save_plan
 from ..errors import UserError
 from ..training.studies import fingerprint_of, slices_of
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from ..data.case import Dataset
-from ..data.plan import Plan
-from ..data.splits import Split
+from ..data.planning.plan import Plan
+from ..data.planning.splits import Split
 from ..judge import judge
 from ..recipes import find
 from ..runs import Run

@@ -71,7 +71,7 @@ class Case:
 
 @dataclass(frozen=True)
 class SliceDraw:
-    """How one slice of each patient was drawn, see `data/single_slices.py`."""
+    """How one slice of each patient was drawn, see `data/preparing/single_slices.py`."""
 
     view: str
     seed: int

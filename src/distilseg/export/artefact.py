@@ -14,10 +14,10 @@ from typing import Any, Literal
 from torch import nn
 
 from ..data.case import Dataset, Source
-from ..data.plan import Plan, load_plan, save_plan
+from ..data.planning.plan import Plan, load_plan, save_plan
+from ..data.planning.splits import Split, load_split
+from ..data.preparing.single_slices import recorded_dataset
 from ..data.readable import readable_json
-from ..data.single_slices import recorded_dataset
-from ..data.splits import Split, load_split
 from ..errors import UserError, unknown
 from ..files import folder_written_whole, written_whole
 from ..hardware import processor_name

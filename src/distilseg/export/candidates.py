@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.case import Dataset
-from ..data.fingerprint import Fingerprint, working_shapes
-from ..data.levels import patch_size, to_multiples
-from ..data.plan import Plan, check_plan
-from ..data.planning import SLICE_VOXELS, make_plan
+from ..data.planning.decide import SLICE_VOXELS, make_plan
+from ..data.planning.fingerprint import Fingerprint, working_shapes
+from ..data.planning.levels import patch_size, to_multiples
+from ..data.planning.plan import Plan, check_plan
 from ..errors import UserError
 from ..networks.build import divisor
 from ..networks.patch import check_patch

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.plan import Plan
+from ..data.planning.plan import Plan
 from ..evaluation import summarise_rows
 from ..runs import Run, read_rows
 from ..runtime.artefact import Description

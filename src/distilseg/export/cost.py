@@ -91,7 +91,7 @@ def _measure(
         if threads:
             torch.set_num_threads(threads)
     from ..data.case import Source
-    from ..data.image import read_scan
+    from ..data.scans.reading import read_scan
 
     start = time.perf_counter()
     predictor = loaded(path, artefact, device, threads, trust)

@@ -26,8 +26,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..data.plan import Plan
-from ..data.slices import in_plane
+from ..data.planning.plan import Plan
+from ..data.planning.views import in_plane
 from ..functional.windows import even_starts, window_steps
 from ..runtime.inferers import OVERLAP
 

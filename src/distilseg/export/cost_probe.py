@@ -22,8 +22,8 @@ from typing import Any, Literal
 
 from .. import __version__
 from ..data.case import Case
-from ..data.plan import Plan, save_plan
-from ..data.slices import in_plane
+from ..data.planning.plan import Plan, save_plan
+from ..data.planning.views import in_plane
 from ..errors import UserError
 from ..files import write_json
 from ..functional.windows import window_steps

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from ..data.case import Source
-from ..data.image import ending, read_scans, write_label_map
-from ..data.plan import plan_of
+from ..data.planning.plan import plan_of
+from ..data.scans.reading import read_scans, write_label_map
+from ..data.scans.scan import ending
 from ..runtime.artefact import open_artefact
 from ..runtime.times import StageTimes
 from .cost import loaded, peak_bytes, reset_peak

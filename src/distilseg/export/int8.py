@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.case import Dataset
-from ..data.image import read_label, read_scans
-from ..data.splits import Split
+from ..data.planning.splits import Split
+from ..data.scans.reading import read_label, read_scans
 from ..errors import UserError
 from ..evaluation.evaluate import evaluate_case, summarise_rows
 from ..hardware import processor_name

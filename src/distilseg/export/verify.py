@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..data.case import Source
-from ..data.image import read_scans
+from ..data.scans.reading import read_scans
 from ..errors import UserError
 from ..evaluation.overlap import count, dice
 from ..predict import Segmenter

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..data.case import Case, Dataset
-from ..data.fingerprint import Fingerprint
-from ..data.levels import times
-from ..data.plan import Plan
-from ..data.planning import make_plan
+from ..data.planning.decide import make_plan
+from ..data.planning.fingerprint import Fingerprint
+from ..data.planning.levels import times
+from ..data.planning.plan import Plan
 from ..errors import UserError
 from .candidates import COARSER, NETWORKS, OVERLAPS, coarser, drafts, shapes_of, worth
 from .cost_model import CaseCost, NetworkCost, fitted, peak_bytes, seconds

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..data.plan import Normalisation
+from ..data.planning.plan import Normalisation
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study
 from .dual_self_distillation import dual_self_distillation

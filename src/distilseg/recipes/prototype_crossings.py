@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..data.slices import sliced
+from ..data.sampling.slices import sliced
 from ..training.experiment import Experiment, FeatureShapes, Study
 from .kd_net import kd_net
 from .prototype_distillation import BETA

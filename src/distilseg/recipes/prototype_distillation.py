@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from ..data.prototypes import PrototypeReduce, by_scores
-from ..data.slices import sliced
+from ..data.sampling.slices import sliced
 from ..training.experiment import Continued, Experiment, FeatureShapes, Study
 from .prototype_source import Activation, Options, check_feature, prototype_method, prototypes_from
 from .supervised import supervised

@@ -22,11 +22,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..data.levels import level_strides
-from ..data.plan import Normalisation
-from ..data.planning import DEFAULT_LEVELS
+from ..data.planning.decide import DEFAULT_LEVELS
+from ..data.planning.levels import level_strides
+from ..data.planning.plan import Normalisation
+from ..data.planning.views import view_axis
 from ..data.prototypes import PrototypeReduce, by_scores
-from ..data.slices import view_axis
 from ..errors import UserError, unknown
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study, Validation

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..data.case import Dataset
-from ..data.plan import load_plan
+from ..data.planning.plan import load_plan
+from ..data.planning.splits import Split, load_split
+from ..data.preparing.single_slices import recorded_dataset
 from ..data.prototypes import Matched, PrototypeFile, load_prototypes, match_classes, pair_classes
-from ..data.single_slices import recorded_dataset
-from ..data.splits import Split, load_split
 from ..errors import UserError, unknown
 from ..runs import open_run
 from ..training.experiment import Experiment, FeatureShapes, Finished, Prototypes, Study

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..data.plan import Normalisation
+from ..data.planning.plan import Normalisation
 from ..training.experiment import Experiment, Study
 
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..data.slices import sliced
+from ..data.sampling.slices import sliced
 from ..errors import UserError, unknown
 from ..networks.build import describe
 from ..training.experiment import Experiment, FeatureShapes, Finished, Optimisation, Study

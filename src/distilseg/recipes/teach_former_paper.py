@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data.levels import level_strides
-from ..data.plan import Normalisation
-from ..data.planning import DEFAULT_LEVELS
+from ..data.planning.decide import DEFAULT_LEVELS
+from ..data.planning.levels import level_strides
+from ..data.planning.plan import Normalisation
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study, Validation
 from .published import as_published, planned

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..data.slices import VIEWS, slabbed, view_axis
+from ..data.planning.views import VIEWS, view_axis
+from ..data.sampling.slices import slabbed
 from ..errors import UserError, unknown
 from ..training.experiment import Experiment, FeatureShapes, Study
 from .supervised import supervised

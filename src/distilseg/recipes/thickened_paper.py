@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..data.plan import Normalisation
-from ..data.slices import slabbed, view_axis
+from ..data.planning.plan import Normalisation
+from ..data.planning.views import view_axis
+from ..data.sampling.slices import slabbed
 from ..errors import UserError
 from ..training.budget import Budget
 from ..training.experiment import Experiment, FeatureShapes, Optimisation, Sampling, Study

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..data.plan import Plan, plan_of
+from ..data.planning.plan import Plan, plan_of
 from ..errors import UserError
 
 DESCRIPTION, PLAN, CARD = "artefact.json", "plan.json", "README.md"

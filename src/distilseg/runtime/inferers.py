@@ -26,7 +26,7 @@ from ..functional.threads import shared
 from ..functional.windows import AxisWindow, axis_windows, covering, step_starts, window_steps
 
 if TYPE_CHECKING:
-    from ..data.plan import Plan
+    from ..data.planning.plan import Plan
 
 Volume = NDArray[np.float32]
 Network = Callable[[Volume], Volume]  # [N M *P] -> logits [N K *P]

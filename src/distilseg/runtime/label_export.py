@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from ..functional.threads import shared
 
 if TYPE_CHECKING:
-    from ..data.plan import Plan
-    from ..data.preprocess import Grid
+    from ..data.planning.plan import Plan
+    from ..data.preparing.preprocess import Grid
 
 Classes = NDArray[np.unsignedinteger[Any]]
 

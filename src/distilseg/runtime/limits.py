@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.image import UnreadableImage, read_geometry
+from ..data.scans.reading import read_geometry
+from ..data.scans.scan import UnreadableImage
 
 COPIES = 3  # of a scan as 32-bit floats that must fit: as read, as prepared, and the least of logits
 _CONTAINER = [Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory/memory.limit_in_bytes")]

@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.case import Case, Source
-from ..data.image import Scan, ending, read_scans, write_label_map
-from ..data.inputs import expected, find_cases, no_scans
-from ..data.plan import Plan
-from ..data.preprocess import Grid, Preprocessed
+from ..data.formats.inputs import expected, find_cases, no_scans
+from ..data.planning.plan import Plan
+from ..data.preparing.preprocess import Grid, Preprocessed
+from ..data.scans.reading import read_scans, write_label_map
+from ..data.scans.scan import Scan, ending
 from ..errors import UserError
 from .claims import Claim, claim, tidy
 from .limits import check_size

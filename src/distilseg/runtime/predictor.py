@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.image import Scan
-from ..data.plan import Plan
-from ..data.preprocess import Grid, Preprocessed, preprocess
+from ..data.planning.plan import Plan
+from ..data.preparing.preprocess import Grid, Preprocessed, preprocess
+from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..functional.empty_windows import empty_once
 from .artefact import Artefact, View, open_artefact

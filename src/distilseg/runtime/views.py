@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.fused_plan import fused_plan, organ
-from ..data.image import Scan
-from ..data.plan import Plan
-from ..data.preprocess import Grid, Preprocessed
-from ..data.resample import sources
+from ..data.planning.fused_plan import fused_plan, organ
+from ..data.planning.plan import Plan
+from ..data.preparing.preprocess import Grid, Preprocessed
+from ..data.preparing.resample import sources
+from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..functional.fusions import check_fusion
 from .artefact import Artefact, open_artefact

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..data.preparing.single_slices import recorded_dataset
 from ..data.prototypes import PrototypeFile, load_prototypes
-from ..data.single_slices import recorded_dataset
 from ..errors import UserError
 from ..runs import Run
 from .experiment import Experiment, Finished, Prototypes

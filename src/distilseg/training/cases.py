@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ..data import augment
-from ..data.cache import CachedCase, cache_cases
-from ..data.patches import PatchSampler
-from ..data.slices import in_plane
+from ..data.planning.views import in_plane
+from ..data.preparing.cache import CachedCase, cache_cases
+from ..data.sampling import augment
+from ..data.sampling.patches import PatchSampler
 from ..errors import UserError, unknown
 from .experiment import Experiment
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import __version__
 from ..data.case import Dataset
-from ..data.plan import Plan
-from ..data.splits import Split
+from ..data.planning.plan import Plan
+from ..data.planning.splits import Split
 from ..errors import UserError, unknown
 from ..networks.build import NetworkSpec, describe
 from ..runs import open_run
@@ -67,7 +67,7 @@ class Sampling:
     patches_per_case: int = 2  # an epoch draws this many from every case
     foreground_fraction: float = 0.67  # patches centred on a foreground voxel
     pad: Padding = "edge"  # how volumes smaller than the patch are filled
-    augmentation: str = "light"  # a preset of data/augment.py
+    augmentation: str = "light"  # a preset of data/sampling/augment.py
     flip_axes: tuple[int, ...] | None = (
         None  # None: all; leave out the left-right axis where sides are labelled
     )

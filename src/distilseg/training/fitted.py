@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from rich.progress import Progress
 
-from ..data.cache import cache_cases
 from ..data.case import Dataset
-from ..data.plan import load_plan
+from ..data.planning.plan import load_plan
+from ..data.planning.splits import load_split
+from ..data.preparing.cache import cache_cases
 from ..data.prototypes import save_prototypes
-from ..data.splits import load_split
 from ..distillation.method import Role
 from ..errors import UserError
 from ..networks.checkpoint import load_network

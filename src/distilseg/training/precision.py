@@ -19,9 +19,9 @@ from pathlib import Path
 import platformdirs
 import torch
 
-from ..data.augment import NONE
-from ..data.batches import Maps, batches
-from ..data.patches import PatchSampler
+from ..data.sampling.augment import NONE
+from ..data.sampling.batches import Maps, batches
+from ..data.sampling.patches import PatchSampler
 from ..files import write_json
 from ..hardware import processor_name
 from ..runs import Run

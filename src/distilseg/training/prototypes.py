@@ -26,11 +26,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import __version__
-from ..data.cache import CachedCase
-from ..data.plan import Plan
-from ..data.preprocess import Grid
+from ..data.planning.plan import Plan
+from ..data.planning.views import VIEWS, view_axis
+from ..data.preparing.cache import CachedCase
+from ..data.preparing.preprocess import Grid
 from ..data.prototypes import PrototypeFile, PrototypeReduce, check_scores
-from ..data.slices import VIEWS, view_axis
 from ..errors import UserError, unknown
 from ..functional.dist import class_sums
 from ..inference.denormals import denormals_flushed

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..data.plan import save_plan
-from ..data.splits import save_split
+from ..data.planning.plan import save_plan
+from ..data.planning.splits import save_split
 from ..distillation.method import Method
 from ..files import write_json
 from ..hardware import processor_name

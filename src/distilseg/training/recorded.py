@@ -27,9 +27,9 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from ..data.cache import CachedCase, default_folder
-from ..data.maps import CaseMap, open_map
-from ..data.slices import slice_axis
+from ..data.planning.views import slice_axis
+from ..data.preparing.cache import CachedCase, default_folder
+from ..data.sampling.maps import CaseMap, open_map
 from ..distillation.method import Modalities, Role, whole_image
 from ..files import folder_written_whole, write_json
 from ..inference.denormals import denormals_flushed

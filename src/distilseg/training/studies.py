@@ -13,12 +13,12 @@ import platformdirs
 from rich.progress import Progress
 
 from ..data.case import Dataset
-from ..data.fingerprint import Fingerprint, load_fingerprint, measure, save_fingerprint
 from ..data.formats import read_dataset
-from ..data.plan import Plan, load_plan
-from ..data.planning import make_plan
-from ..data.single_slices import one_slice_each
-from ..data.splits import Split, folds, load_split, split_cases, subset
+from ..data.planning.decide import make_plan
+from ..data.planning.fingerprint import Fingerprint, load_fingerprint, measure, save_fingerprint
+from ..data.planning.plan import Plan, load_plan
+from ..data.planning.splits import Split, folds, load_split, split_cases, subset
+from ..data.preparing.single_slices import one_slice_each
 from ..errors import UserError
 from .experiment import Study
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..data.batches import Maps
-from ..data.cache import CachedCase
-from ..data.plan import load_plan
+from ..data.planning.plan import load_plan
+from ..data.preparing.cache import CachedCase
+from ..data.sampling.batches import Maps
 from ..distillation.method import Method, Modalities, whole_image
 from ..errors import UserError
 from ..networks.build import NetworkSpec

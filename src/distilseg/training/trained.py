@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..data.batches import batches
-from ..data.cache import CachedCase
+from ..data.preparing.cache import CachedCase
+from ..data.sampling.batches import batches
 from ..distillation.method import Method
 from ..errors import UserError
 from ..files import lock

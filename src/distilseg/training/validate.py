@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.cache import CachedCase
+from ..data.preparing.cache import CachedCase
 from ..inference.inferer import Inferer
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..case import Case, Dataset, Source
-from ..image import Scan, Stored, UnreadableImage, merged_values, read_stored, scan_of
+from ..scans.reading import merged_values, read_stored, scan_of
+from ..scans.scan import Scan, Stored, UnreadableImage
 from .grid import Placed, check_grid, compare_grids
 from .label import check_label
 from .report import Findings, voxels

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..case import Dataset
 from ..formats import read_dataset
-from ..image import ending
+from ..scans.scan import ending
 from .case import check_case
 from .report import CheckReport, Findings, Problem, Severity
 

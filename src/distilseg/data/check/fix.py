@@ -13,7 +13,8 @@ from ...errors import UserError
 from ...files import folder_written_whole
 from ..case import Case, Dataset, Source
 from ..formats import read_dataset
-from ..image import Scan, read_scan, write_array, write_label_map
+from ..scans.reading import read_scan, write_array, write_label_map
+from ..scans.scan import Scan
 from .report import CheckReport, Problem
 
 

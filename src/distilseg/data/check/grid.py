@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..image import NIFTI_ENDINGS, Geometry, Scan, ending
+from ..scans.scan import NIFTI_ENDINGS, Geometry, Scan, ending
 from .report import Findings, numbers
 
 EXACT_MM = 1e-6  # grids that differ by less are called equal

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..image import Scan
+from ..scans.scan import Scan
 from .report import Findings, numbers, voxels
 
 _TOO_MANY = 1000  # distinct values

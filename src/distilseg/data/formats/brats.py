@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...errors import UserError
 from ..case import Case, Dataset, Source
-from ..image import stem
+from ..scans.scan import stem
 from .common import image_files
 
 MODALITIES = {"T1": "t1", "T2": "t2", "T1ce": "t1ce", "FLAIR": "flair"}  # name -> in the file's name

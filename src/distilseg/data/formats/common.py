@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from ..image import UnreadableImage, ending, read_stored
+from ..scans.reading import read_stored
+from ..scans.scan import UnreadableImage, ending
 
 _MOST_VALUES = 256  # a label map with more distinct values is taken for an image
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...errors import UserError
 from ..case import Case, Dataset, Source
-from ..image import stem
+from ..scans.scan import stem
 from .common import image_files, labels_beside
 
 _PAIRS = (("images", "labels"), ("imagesTr", "labelsTr"))

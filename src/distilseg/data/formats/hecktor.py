@@ -8,7 +8,7 @@ CHUV in the test set). Patients without `_gtvt`, such as those of `hecktor_nii_t
 
 CT and PET lie on grids of their own; the tumour is drawn on CT's. PET is therefore resampled onto CT's grid
 as it is read, linearly. Where a table of boxes (`*bbox*.csv`) lies in the folder or beside it, only the
-144 mm that it names of each patient are seen (`data/placing.py`); label maps keep the whole CT's space.
+144 mm that it names of each patient are seen (`data/scans/placing.py`); label maps keep the whole CT's space.
 Folders that the challenge's own script has resampled to 1 mm are read in the same way.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ...errors import UserError
 from ..case import Case, Dataset, Source
-from ..image import ending, stem
+from ..scans.scan import ending, stem
 from .common import image_files
 
 PARTS = {"CT": "ct", "PET": "pt"}  # modality -> in the file's name

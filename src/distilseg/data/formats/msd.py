@@ -12,7 +12,7 @@ from typing import Any
 
 from ...errors import UserError
 from ..case import Case, Dataset, Source
-from ..image import ending, stem
+from ..scans.scan import ending, stem
 from .common import description, in_numeric_order, value_to_name
 
 

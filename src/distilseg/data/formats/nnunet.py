@@ -13,7 +13,7 @@ from typing import Any
 
 from ...errors import UserError
 from ..case import Case, Dataset, Source
-from ..image import ENDINGS, stem
+from ..scans.scan import ENDINGS, stem
 from .common import description, image_files, in_numeric_order, value_to_name
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ...errors import UserError
 from ..case import Case, Dataset, Source
-from ..image import ending, stem
+from ..scans.scan import ending, stem
 from .common import image_files
 
 SEQUENCES = {"T2W": "t2w", "HBV": "hbv", "ADC": "adc"}  # modality -> in the file's name

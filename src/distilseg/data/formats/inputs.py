@@ -1,0 +1,192 @@
+"""What a user names to be predicted: files, folders, datasets; and the cases in them.
+
+For a model of one modality a file is a case of its own: `<case>.nii.gz`, or `<case>_0000.nii.gz` as nnU-Net
+names it. A model of several takes nnU-Net's suffixes, `<case>_0000.nii.gz`, `<case>_0001.nii.gz`, ... in the
+order of its modalities, or one 4D file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ...errors import UserError, unknown
+from ..case import Case, Source
+from ..scans.scan import ENDINGS, ending, stem
+from . import LAYOUTS
+
+
+def find_cases(
+    inputs: Path | str | Sequence[Path | str], modalities: Sequence[str]
+) -> tuple[list[Case], dict[str, str]]:
+    """The cases in `inputs`, and why others cannot be one (by case, in one line).
+
+    Each input is a scan, a folder of scans (not of folders), or a dataset in any layout that `formats` reads:
+    a folder or a CSV table, all its cases, labelled or not. Images come in the order of `modalities`. Raises
+    `UserError` where an input is none of these or holds no scan.
+    """
+    named = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
+    of_datasets, files = _read(named)
+    cases = [_by_modality(case, modalities, path) for case, path in of_datasets]
+    grouped, refused = _grouped(files, modalities)
+    cases += grouped
+    if not cases and not refused:
+        raise _nothing(named)
+    return cases, refused
+
+
+def _read(named: Sequence[Path]) -> tuple[list[tuple[Case, Path]], list[Path]]:
+    """The cases of the datasets among the inputs, each with its dataset, and the scans that lie elsewhere."""
+    cases: list[tuple[Case, Path]] = []
+    files: list[Path] = []
+    for path in named:
+        if not path.exists():
+            raise UserError(f"there is no scan or folder {path}", "correct the path")
+        layout = next((module for module in LAYOUTS.values() if module.recognises(path)), None)
+        if layout is not None:
+            dataset = layout.read(path)
+            cases += [(case, path) for case in (*dataset.cases, *dataset.unlabelled)]
+        elif path.is_dir():
+            inside = sorted(path.iterdir())
+            files += [file for file in inside if ending(file) and not file.name.startswith(".")]
+        elif ending(path):
+            files.append(path)
+        else:
+            raise UserError(f"{path} is no scan that can be read", f"known endings: {', '.join(ENDINGS)}")
+    return cases, files
+
+
+def no_scans(inputs: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
+    """The files without a scan's ending in the folders among `inputs` (datasets have others of their own)."""
+    named = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
+    folders = [path for path in named if path.is_dir()]
+    return tuple(
+        file
+        for folder in folders
+        if not any(module.recognises(folder) for module in LAYOUTS.values())
+        for file in sorted(folder.iterdir())
+        if file.is_file() and not ending(file) and not file.name.startswith(".")
+    )
+
+
+def _nothing(named: Sequence[Path]) -> UserError:
+    return UserError(
+        f"no scan in {', '.join(map(str, named)) or 'the inputs'}",
+        f"looked for files ending in {', '.join(ENDINGS)}",
+    )
+
+
+def find_cases_with_some(
+    inputs: Path | str | Sequence[Path | str], modalities: Sequence[str], *, modality: str | None = None
+) -> tuple[list[Case], dict[str, str]]:
+    """The cases in `inputs`, each with those of `modalities` that it has, and why others cannot be one.
+
+    Files say their modality by their name, `<case>_CT.nii.gz` (in any case, with _ or -), or by nnU-Net's
+    number in the order of `modalities`, `<case>_0001.nii.gz`. `modality` is that of files that say neither,
+    or the only one there is.
+    Datasets in any layout are read too; images that they name and that are absent are missing. Raises
+    `UserError` where an input is no scan, folder or dataset, or holds no scan.
+    """
+    if modality is not None and modality not in modalities:
+        raise unknown("modality", modality, modalities)
+    if len(modalities) == 1:  # then nothing else can be meant
+        modality = modalities[0]
+    named = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
+    of_datasets, files = _read(named)
+    found = [_present(case, modalities) for case, _ in of_datasets]
+    refused: dict[str, str] = {}
+    groups: dict[tuple[Path, str], dict[str, Path]] = {}
+    for file in files:
+        name, its = _named(file, modalities)
+        its = its or modality
+        if its is None:
+            told = f"name it {stem(file)}_{modalities[0]}, or give --modality"
+            refused[stem(file)] = str(
+                UserError(f"{file.name} does not say which of {', '.join(modalities)} it is", told)
+            )
+            continue
+        group = groups.setdefault((file.parent, name), {})
+        if its in group:
+            refused[name] = str(
+                UserError(
+                    f"case {name}: {group[its].name} and {file.name} are both {its}", "keep one of them"
+                )
+            )
+        group[its] = file
+    for (_, name), group in groups.items():
+        if name not in refused:
+            found.append(Case(name, {m: Source(group[m]) for m in modalities if m in group}))
+    if not found and not refused:
+        raise _nothing(named)
+    return found, refused
+
+
+def _present(case: Case, modalities: Sequence[str]) -> Case:
+    """The case with the images that exist."""
+    here = {m: case.images[m] for m in modalities if m in case.images and case.images[m].path.is_file()}
+    return Case(case.id, here)
+
+
+def _named(file: Path, modalities: Sequence[str]) -> tuple[str, str | None]:
+    """The case and the modality that a file's name tells."""
+    name = stem(file)
+    for modality in sorted(modalities, key=len, reverse=True):
+        ending = "_" + modality.lower().replace("-", "_")
+        if name.lower().replace("-", "_").endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)], modality
+    match = re.fullmatch(r"(.+)_(\d{4})", name)
+    if match and int(match[2]) < len(modalities):
+        return match[1], modalities[int(match[2])]
+    return name, None
+
+
+def expected(modalities: Sequence[str]) -> str:
+    """What a model of these modalities takes, in words."""
+    scans = "one 3D scan" if len(modalities) == 1 else f"{len(modalities)} 3D scans"
+    return f"the model expects {scans} a case: {', '.join(modalities)}"
+
+
+def _by_modality(case: Case, modalities: Sequence[str], path: Path) -> Case:
+    """The case with these modalities alone; where there is only one, its name does not matter."""
+    if len(case.images) == len(modalities) == 1:
+        return Case(case.id, {modalities[0]: next(iter(case.images.values()))})
+    if missing := [name for name in modalities if name not in case.images]:
+        raise UserError(
+            f"{path} has the modalities {', '.join(case.images)}, not {', '.join(missing)}",
+            expected(modalities),
+        )
+    return Case(case.id, {name: case.images[name] for name in modalities})
+
+
+def _grouped(files: Iterable[Path], modalities: Sequence[str]) -> tuple[list[Case], dict[str, str]]:
+    """Files that differ only in their suffix are the modalities of one case."""
+    groups: dict[tuple[Path, str], dict[int | None, Path]] = {}
+    for file in files:
+        match = re.fullmatch(r"(.+)_(\d{4})", stem(file))
+        name, number = (match[1], int(match[2])) if match else (stem(file), None)
+        groups.setdefault((file.parent, name), {})[number] = file
+    if len(modalities) == 1:  # scan_0001, scan_0002 with no scan_0000: the numbers count cases
+        for (folder, name), by_number in list(groups.items()):
+            if not {0, None} & set(by_number):
+                del groups[folder, name]
+                groups |= {(folder, stem(file)): {None: file} for file in by_number.values()}
+    cases: list[Case] = []
+    refused: dict[str, str] = {}
+    for (_, name), by_number in groups.items():
+        if set(by_number) == set(range(len(modalities))):
+            sources = [Source(by_number[number]) for number in range(len(modalities))]
+        elif set(by_number) == {None}:
+            channels = [None] if len(modalities) == 1 else range(len(modalities))
+            sources = [Source(by_number[None], channel) for channel in channels]
+        else:
+            found = ", ".join(file.name for file in by_number.values())
+            fix = f"{expected(modalities)}, named {_suffixed(name, modalities)}"
+            refused[name] = str(UserError(f"case {name}: found {found}", fix))
+            continue
+        cases.append(Case(name, dict(zip(modalities, sources, strict=True))))
+    return cases, refused
+
+
+def _suffixed(name: str, modalities: Sequence[str]) -> str:
+    return ", ".join(f"{name}_{number:04d} ({modality})" for number, modality in enumerate(modalities))

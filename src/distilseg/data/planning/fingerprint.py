@@ -1,0 +1,237 @@
+"""The fingerprint: what is measured of a dataset's labelled cases, before anything is decided.
+
+Lengths and shapes are listed along R A S whatever axes a file stores (its own orientation is noted beside),
+so that cases can be compared. Intensities are those of the foreground, where any structure is labelled: at
+most 10 000 voxels of each case, taken at equal steps, so that a large case counts no more than a small one
+and the same data always gives the same numbers. Voxels that are not finite are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ...errors import UserError
+from ...files import write_text
+from ..case import Case, Dataset
+from ..readable import readable_json
+from ..scans.scan import axis_order
+
+if TYPE_CHECKING:
+    from ..scans.scan import Scan
+
+SAMPLED_VOXELS = 10_000  # at most, of each case and modality
+
+
+class CaseMeasures(BaseModel):
+    """One labelled case."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    orientation: str  # as stored
+    shape: tuple[int, ...]  # voxels along R A S
+    nonzero_shape: tuple[int, ...]  # of the box around every voxel at which any modality is not 0
+    spacing_mm: tuple[float, ...]  # along R A S
+    voxels: dict[int, int]  # label value -> count
+    range: dict[str, tuple[float, float]]  # modality -> least and greatest intensity
+
+    @property
+    def size_mm(self) -> tuple[float, ...]:
+        """Edge to edge, along R A S."""
+        return tuple(n * mm for n, mm in zip(self.shape, self.spacing_mm, strict=True))
+
+    @property
+    def volumes_mm3(self) -> dict[int, float]:
+        """Label value -> volume."""
+        return {value: count * float(np.prod(self.spacing_mm)) for value, count in self.voxels.items()}
+
+
+class Intensities(BaseModel):
+    """Foreground intensities of one modality, pooled over the cases."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    percentile_00_5: float
+    median: float
+    percentile_99_5: float
+    mean: float
+    std: float
+
+
+class Fingerprint(BaseModel):
+    """All that was measured of a dataset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    cases: tuple[CaseMeasures, ...]
+    intensities: dict[str, Intensities]  # by modality
+
+
+def measure(dataset: Dataset, *, progress: Callable[[int, int], None] | None = None) -> Fingerprint:
+    """Measures every labelled case, several at a time; `progress(done, cases)` is called after each.
+
+    Raises `UserError`, naming the case, if one cannot be read or its images and label differ in shape.
+    """
+    if not dataset.cases:
+        raise UserError(
+            f"dataset {dataset.name} has no labelled case", "add label maps, or give another folder"
+        )
+    cases: list[CaseMeasures] = []
+    samples: dict[str, list[NDArray[Any]]] = {name: [] for name in dataset.modalities}
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        try:
+            for case, sample in pool.map(lambda case: _measure_case(case, dataset), dataset.cases):
+                cases.append(case)
+                for name, values in sample.items():
+                    samples[name].append(values)
+                if progress:
+                    progress(len(cases), len(dataset.cases))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    pooled = {name: np.concatenate(values) for name, values in samples.items()}
+    if not all(values.size for values in pooled.values()):
+        raise UserError(
+            f"no case of dataset {dataset.name} has a labelled voxel", "run `distilseg check` on it"
+        )
+    intensities = {name: _intensities(values) for name, values in pooled.items()}
+    return Fingerprint(dataset=dataset.name, cases=tuple(cases), intensities=intensities)
+
+
+def save_fingerprint(path: Path, fingerprint: Fingerprint) -> None:
+    """Writes the fingerprint as JSON."""
+    write_text(path, readable_json(fingerprint.model_dump(mode="json")) + "\n")
+
+
+def load_fingerprint(path: Path) -> Fingerprint:
+    """Reads a fingerprint that `save_fingerprint` wrote."""
+    try:
+        return Fingerprint.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(f"no fingerprint at {path}", "make one with `distilseg plan`") from None
+    except (json.JSONDecodeError, ValidationError):
+        raise UserError(f"{path} is not a fingerprint", "delete it and repeat `distilseg plan`") from None
+
+
+def working_shapes(
+    fingerprint: Fingerprint,
+    orientation: str,
+    spacing_mm: Sequence[float],
+    *,
+    crop: str,
+    crop_voxels: Sequence[int] | None = None,
+) -> NDArray[np.int64]:
+    """Voxels [cases 3] that the cases will have, oriented, cropped as `Plan.crop` says and resampled.
+
+    Single slices stay single.
+    """
+    order = list(axis_order(orientation))
+    shapes = np.array([c.nonzero_shape if crop == "nonzero" else c.shape for c in fingerprint.cases])[
+        :, order
+    ]
+    spacings = np.array([case.spacing_mm for case in fingerprint.cases])[:, order]
+    if crop_voxels is not None:
+        shapes = np.minimum(shapes, crop_voxels)
+    exact = shapes * spacings / np.array(spacing_mm)
+    exact[np.array([case.shape for case in fingerprint.cases])[:, order] == 1] = 1
+    voxels: NDArray[np.int64] = np.maximum(np.round(exact), 1).astype(np.int64)
+    return voxels
+
+
+def across_single_slices(fingerprint: Fingerprint, orientation: str) -> int | None:
+    """The axis of `orientation` along which every case is one voxel thick; None for any other set."""
+    shapes = np.array([case.shape for case in fingerprint.cases])[:, list(axis_order(orientation))]
+    single = np.flatnonzero((shapes == 1).all(axis=0))
+    return int(single[0]) if single.size == 1 else None
+
+
+def _measure_case(case: Case, dataset: Dataset) -> tuple[CaseMeasures, dict[str, NDArray[Any]]]:
+    from ..scans.reading import read_label, read_scans
+
+    missing = [name for name in dataset.modalities if name not in case.images]
+    if missing or case.label is None:
+        raise UserError(
+            f"case {case.id} has no {' and no '.join(missing) or 'label map'}",
+            "`distilseg check` lists every such case",
+        )
+    try:
+        scans = read_scans({name: case.images[name] for name in dataset.modalities})
+        label = read_label(case)
+    except UserError as error:
+        raise UserError(f"case {case.id}: {error.cause}", error.fix) from error
+    except Exception as error:
+        error.add_note(f"while measuring case {case.id}")
+        raise
+    for name, scan in scans.items():
+        if scan.array.shape != label.array.shape:
+            raise UserError(
+                f"case {case.id}: {name} has {scan.array.shape} voxels, its label map {label.array.shape}",
+                "`distilseg check` lists every such case",
+            )
+    foreground = label.array > 0
+    sample = {name: _sample(scan.array[foreground]) for name, scan in scans.items()}
+    return _measures(case.id, scans, label, dataset.label_values), sample
+
+
+def _measures(id: str, scans: Mapping[str, Scan], label: Scan, values: Sequence[int]) -> CaseMeasures:
+    geometry = label.geometry
+    if "?" in geometry.orientation or min(geometry.spacing_mm) <= 0:
+        raise UserError(f"case {id}: {label.path.name} has a spacing of zero", "repair its header")
+    to_ras = np.argsort(axis_order(geometry.orientation))  # stored axis of R, of A, of S
+    box = _nonzero_shape([scan.array for scan in scans.values()])
+    return CaseMeasures(
+        id=id,
+        orientation=geometry.orientation,
+        shape=tuple(int(label.array.shape[axis]) for axis in to_ras),
+        nonzero_shape=tuple(box[axis] for axis in to_ras),
+        spacing_mm=tuple(geometry.spacing_mm[axis] for axis in to_ras),
+        voxels={value: int(np.count_nonzero(label.array == value)) for value in values},
+        range={name: _range(scan.array) for name, scan in scans.items()},
+    )
+
+
+def _sample(values: NDArray[Any]) -> NDArray[np.float64]:
+    steps = np.linspace(0, values.size - 1, min(values.size, SAMPLED_VOXELS)).astype(int)
+    return _finite(values[steps]).astype(np.float64)
+
+
+def _range(array: NDArray[Any]) -> tuple[float, float]:
+    finite = array if np.isfinite(np.sum(array, dtype=np.float64)) else _finite(array)
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+
+
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
+    finite: NDArray[Any] = values[np.isfinite(values)]
+    return finite
+
+
+def _nonzero_shape(arrays: Sequence[NDArray[Any]]) -> tuple[int, ...]:
+    sizes = []
+    for axis in range(arrays[0].ndim):
+        others = tuple(other for other in range(arrays[0].ndim) if other != axis)
+        filled = np.flatnonzero(np.any([array.any(axis=others) for array in arrays], axis=0))
+        if not filled.size:
+            return tuple(int(n) for n in arrays[0].shape)
+        sizes.append(int(filled[-1] - filled[0]) + 1)
+    return tuple(sizes)
+
+
+def _intensities(values: NDArray[np.float64]) -> Intensities:
+    low, median, high = np.percentile(values, (0.5, 50, 99.5))
+    return Intensities(
+        percentile_00_5=float(low),
+        median=float(median),
+        percentile_99_5=float(high),
+        mean=float(values.mean()),
+        std=float(values.std()),
+    )

@@ -1,0 +1,326 @@
+"""The plan: how the scans of a dataset are prepared and cut, decided once and saved as JSON people can edit.
+
+A fingerprint is measured, a plan is decided: orientation, spacing, cropping, normalisation by modality,
+patch, batch size and the strides of the network's levels, each with the reason why. `planning.py` decides;
+`check_plan` refuses what cannot work, `save_plan` and `load_plan` keep it. Axes are those of the oriented
+volume, I J K.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import numpy as np
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from ...errors import UserError, unknown
+from ...files import write_text
+from ..readable import readable_json
+from ..scans.scan import axis_order
+from .fingerprint import Fingerprint, working_shapes
+from .levels import times
+from .views import in_plane, slice_axis
+
+NormalisationKind = Literal[
+    "window_zscore",
+    "zscore",
+    "zscore_damped",
+    "zscore_nonzero",
+    "minmax",
+    "maximum",
+    "range",
+    "range_zscore_nonzero",
+    "percentile",
+    "none",
+]
+KINDS: tuple[str, ...] = get_args(NormalisationKind)
+
+_NEEDS: Mapping[str, tuple[str, ...]] = {
+    "window_zscore": ("low", "high", "mean", "std"),
+    "range": ("low", "high"),
+    "range_zscore_nonzero": ("low", "high"),
+}
+
+PositiveMm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[int, Field(gt=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Normalisation(BaseModel):
+    """How the intensities of one modality are scaled; `data/preparing/normalise.py` applies each kind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: NormalisationKind
+    low: Finite | None = None
+    high: Finite | None = None
+    mean: Finite | None = None
+    std: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Normalisation:
+        missing = [name for name in _NEEDS.get(self.kind, ()) if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"kind {self.kind} needs {', '.join(missing)}")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+        return self
+
+
+class Plan(BaseModel):
+    """Everything decided about a dataset before training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    modalities: Annotated[tuple[str, ...], Field(min_length=1)]  # order of the image channels
+    labels: dict[int, str]  # value in the label maps -> name
+    regions: dict[
+        str, tuple[int, ...]
+    ] = {}  # unions of label values, outermost first; judged instead of labels
+    orientation: str = "RAS"
+    spacing_mm: tuple[PositiveMm, ...]
+    interpolation: Literal["linear", "cubic"] = "linear"  # of images
+    crop: Literal["none", "nonzero", "center"] = "none"
+    crop_voxels: tuple[Positive, Positive, Positive] | None = None  # of "center", at the scan's own spacing
+    normalisation: dict[str, Normalisation]  # by modality
+    patch: tuple[Positive, ...]  # voxels
+    batch_size: Positive = 2
+    strides: Annotated[tuple[tuple[Positive, ...], ...], Field(min_length=1)]  # per level, the first all 1
+    network: str | None = None  # that training takes unless another is named; of a plan for a budget
+    overlap: Annotated[float, Field(ge=0, lt=1)] | None = None  # of the windows of a prediction, likewise
+    reasons: dict[str, str] = {}  # field -> why it was decided so
+
+    @model_serializer(mode="wrap")
+    def _as_before_budgets(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is not decided: runs whose plan knows no budget keep their names."""
+        undecided = {name for name in ("network", "overlap") if getattr(self, name) is None}
+        values: dict[str, Any] = dump(self)
+        return {name: value for name, value in values.items() if name not in undecided}
+
+    @property
+    def label_values(self) -> tuple[int, ...]:
+        """Label values in ascending order; class index k stands for the k-th of them."""
+        return tuple(sorted(self.labels))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names by class index, background first."""
+        return tuple(self.labels[value] for value in self.label_values)
+
+    @property
+    def region_classes(self) -> tuple[tuple[int, ...], ...]:
+        """Class indices that each region unites."""
+        return tuple(tuple(map(self.label_values.index, values)) for values in self.regions.values())
+
+    @property
+    def paints(self) -> tuple[int, ...]:
+        """The class index that each region is painted with: the one that no later region holds."""
+        return tuple(own[0] for own in _own_values(self.region_classes))
+
+    def seeing(self, modalities: Sequence[str]) -> Plan:
+        """The plan of a network that is shown these modalities only, in this order."""
+        kept = {name: self.normalisation[name] for name in modalities}
+        return self.model_copy(update={"modalities": tuple(modalities), "normalisation": kept})
+
+    @property
+    def total_stride(self) -> tuple[int, ...]:
+        """By how much the bottleneck is coarser than the patch, per axis."""
+        return tuple(math.prod(axis) for axis in zip(*self.strides, strict=True))
+
+    @property
+    def slice_axis(self) -> int | None:
+        """The axis along which the patch is a single slice, so that networks are 2D; None in 3D."""
+        return slice_axis(self.patch)
+
+    @property
+    def network_patch(self) -> tuple[int, ...]:
+        """The patch as networks see it: without the slice axis."""
+        return in_plane(self.patch, self.slice_axis)
+
+    @property
+    def network_strides(self) -> tuple[tuple[int, ...], ...]:
+        """The strides per level as networks see them: without the slice axis."""
+        return tuple(in_plane(stride, self.slice_axis) for stride in self.strides)
+
+    def preprocessing(self) -> dict[str, Any]:
+        """What changes preprocessed voxels, and only that: the key of the cache."""
+        return {
+            "modalities": list(self.modalities),
+            "label_values": list(self.label_values),
+            "orientation": self.orientation,
+            "spacing_mm": list(self.spacing_mm),
+            "interpolation": self.interpolation,
+            "crop": self.crop,
+            **({"crop_voxels": list(self.crop_voxels)} if self.crop_voxels else {}),
+            "normalisation": {
+                name: self.normalisation[name].model_dump(exclude_none=True) for name in self.modalities
+            },
+        }
+
+
+def save_plan(path: Path, plan: Plan) -> None:
+    """Writes the plan as JSON, short lists on one line."""
+    write_text(path, readable_json(plan.model_dump(mode="json", exclude_none=True)) + "\n")
+
+
+def load_plan(path: Path, fingerprint: Fingerprint | None = None) -> Plan:
+    """Reads and checks a plan; an edit that makes no sense is refused in one line that names the field."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"no plan at {path}", "make one with `distilseg plan`") from None
+    return plan_of(text, path, fingerprint)
+
+
+def plan_of(text: str, path: Path, fingerprint: Fingerprint | None = None) -> Plan:
+    """The plan that `text` holds; `path` is where it was, for errors."""
+    try:
+        plan = Plan.model_validate(json.loads(text))
+        check_plan(plan, fingerprint)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not valid JSON (line {error.lineno}: {error.msg})", "repair it") from None
+    except ValidationError as error:
+        raise UserError(f"{path}: {one_line(error)}", "correct that field") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error.cause}", error.fix) from None
+    return plan
+
+
+def one_line(error: ValidationError) -> str:
+    """What a plan's first mistake is."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    match first["type"]:
+        case "missing":
+            return f"the field {field} is missing"
+        case "extra_forbidden":
+            known = Normalisation.model_fields if len(first["loc"]) > 1 else Plan.model_fields
+            return f"the field {field} is unknown (known: {', '.join(known)})"
+        case "value_error":
+            return f"{field}: {first['msg'].removeprefix('Value error, ')}"
+    expected = first["msg"].replace("Input should", "must")
+    return f"{field or 'the plan'} {expected}, not {reprlib.repr(first['input'])}"
+
+
+def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
+    """Refuses, by `UserError` and with the reason, a plan that cannot work (on a dataset, if measured)."""
+    axis_order(plan.orientation)
+    if 0 not in plan.labels or len(plan.labels) < 2:
+        raise UserError(f"labels {plan.labels} need the background 0 and a structure", "name both")
+    if differing := set(plan.modalities) ^ set(plan.normalisation):
+        name = sorted(differing)[0]
+        if name in plan.modalities:
+            raise UserError(
+                f"modality {name!r} has no normalisation", f"add it, as one of {', '.join(KINDS)}"
+            )
+        raise unknown("modality in normalisation", name, plan.modalities)
+    for name, values in {"spacing_mm": plan.spacing_mm, "patch": plan.patch}.items():
+        if len(values) != 3:
+            raise UserError(
+                f"{name} {list(values)} has {len(values)} axes", "give one number for each of 3 axes"
+            )
+    if len(plan.strides) < 2:
+        raise UserError(
+            f"a patch of {times(plan.patch)} voxels with a single level leaves nothing to pool",
+            "give strides for a second level, or a patch with an even axis of at least 4 voxels",
+        )
+    _check_regions(plan)
+    if (plan.crop == "center") != (plan.crop_voxels is not None):
+        raise UserError(
+            f"crop is {plan.crop} and crop_voxels {plan.crop_voxels}",
+            'a centre crop needs both: "crop": "center", "crop_voxels": [128, 128, 128]',
+        )
+    for level, stride in enumerate(plan.strides):
+        if len(stride) != 3:
+            raise UserError(
+                f"strides: level {level} has {len(stride)} axes {list(stride)}", "give 3 strides a level"
+            )
+    if set(plan.strides[0]) != {1}:
+        raise UserError(
+            f"strides: level 0 is {list(plan.strides[0])}", "level 0 is the finest: all strides are 1"
+        )
+    _check_bottleneck(plan)
+    if fingerprint is not None:
+        _check_fits(plan, fingerprint)
+
+
+def _check_regions(plan: Plan) -> None:
+    for name, values in plan.regions.items():
+        if strange := [value for value in values if value not in plan.labels or value == 0]:
+            raise UserError(
+                f"region {name!r} unites the label {strange[0]}, the structures are"
+                f" {', '.join(str(value) for value in plan.label_values if value)}",
+                "name label values other than the background",
+            )
+    for name, own in zip(plan.regions, _own_values(tuple(plan.regions.values())), strict=True):
+        if len(own) != 1:
+            told = "no label" if not own else f"the labels {', '.join(map(str, own))}"
+            raise UserError(
+                f"region {name!r} alone holds {told} beside the regions after it",
+                "name them from the outermost to the innermost, each with one label more than those within",
+            )
+
+
+def _own_values(regions: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Of each region, the values that no later one holds."""
+    return [
+        [value for value in region if not any(value in later for later in regions[n + 1 :])]
+        for n, region in enumerate(regions)
+    ]
+
+
+def _check_bottleneck(plan: Plan) -> None:
+    for axis, (n, stride) in enumerate(zip(plan.patch, plan.total_stride, strict=True)):
+        if n % stride:
+            raise UserError(
+                f"patch {times(plan.patch)}: axis {axis} has {n} voxels, no multiple of its strides' product"
+                f" {stride}",
+                f"use {max(2, n // stride) * stride} voxels, or fewer levels",
+            )
+        if stride > 1 and n // stride < 2:
+            raise UserError(
+                f"patch {times(plan.patch)} with {len(plan.strides)} levels leaves a bottleneck of one voxel"
+                f" on axis {axis} ({n} voxels, stride {stride} in all), which instance norm cannot train",
+                f"use at least {2 * stride} voxels on that axis, or fewer levels",
+            )
+    if math.prod(plan.patch) == math.prod(plan.total_stride):
+        raise UserError(
+            f"a patch of {times(plan.patch)} is a single voxel at the bottleneck", "use a larger patch"
+        )
+
+
+def _check_fits(plan: Plan, fingerprint: Fingerprint) -> None:
+    if set(plan.modalities) != set(fingerprint.intensities):
+        raise UserError(
+            f"the plan is for the modalities {', '.join(plan.modalities)},"
+            f" dataset {fingerprint.dataset} has {', '.join(fingerprint.intensities)}",
+            "make a plan for this dataset with `distilseg plan`",
+        )
+    shapes = working_shapes(
+        fingerprint, plan.orientation, plan.spacing_mm, crop=plan.crop, crop_voxels=plan.crop_voxels
+    )
+    largest = np.max(shapes, axis=0)
+    for axis, (n, stride, most) in enumerate(
+        zip(plan.patch, plan.total_stride, largest.tolist(), strict=True)
+    ):
+        fitting = math.ceil(most / stride) * stride
+        if n > fitting:
+            raise UserError(
+                f"patch {times(plan.patch)}: no case fills the {n} voxels of axis {axis}, the largest has"
+                f" {most} at {plan.spacing_mm[axis]:g} mm",
+                f"use at most {max(fitting, 2 * stride if stride > 1 else 1)} there",
+            )

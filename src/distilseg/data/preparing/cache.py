@@ -1,0 +1,249 @@
+"""Preprocessed cases on disk, computed once and memory-mapped.
+
+One folder per case, named by a digest of everything its voxels depend on: the contents of its files, the
+part of the plan that changes voxels, and the version of `preprocess`. A name therefore never goes stale,
+and runs may share a cache: an entry appears whole or not at all, whoever finishes first.
+
+    <digest>/image.npy       [M *S] float32
+             label.npy       [*S] uint8 class indices (absent for an unlabelled case)
+             foreground.npy  [N 3] int32 voxel indices, grouped by class: at most 10 000 of each
+             case.json       the grid and how many foreground voxels each class has
+    digests.json             path -> size, time and digest of files, so that none is hashed twice
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import UserError
+from ...files import folder_written_whole, write_json
+from ..case import Case, Dataset
+from ..planning.plan import Plan
+from ..scans.reading import read_label, read_scans
+from .preprocess import VERSION, Grid, preprocess
+
+FOREGROUND_VOXELS = 10_000  # kept per class: enough to start patches anywhere in it
+DEAD_AFTER_S = 24 * 3600  # what a killed process left half-written is swept after a day
+
+Digests = dict[str, tuple[int, int, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class CachedCase:
+    """One preprocessed case; its arrays are read-only maps of files and cost no memory until touched."""
+
+    id: str
+    folder: Path
+    image: NDArray[np.float32]  # [M *S]
+    label: NDArray[np.uint8] | None  # [*S] class indices
+    foreground: dict[int, NDArray[np.int32]]  # class index -> [N 3] some of its voxels; present classes only
+    grid: Grid
+    spacing_mm: tuple[float, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_case, (self.id, self.folder)  # a worker process maps the files itself
+
+    @property
+    def disk_bytes(self) -> int:
+        """Size of the entry's files."""
+        return sum(file.stat().st_size for file in self.folder.iterdir())
+
+
+def cache_cases(
+    dataset: Dataset,
+    ids: Iterable[str],
+    plan: Plan,
+    *,
+    folder: Path | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    workers: int | None = None,
+) -> dict[str, CachedCase]:
+    """Preprocesses the cases `ids` that `folder` (default: the user's cache) does not hold yet; opens all.
+
+    `progress(done, total)` is called after each case. Threads, because reading, resampling and hashing leave
+    Python's lock; `workers` of them, by default one per core this process may use. Raises `UserError`, naming
+    the case, for what the user can mend.
+    """
+    folder = default_folder() if folder is None else folder
+    cases = {id: dataset.case(id) for id in ids}
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    known = _read_digests(folder)
+    digests: Digests = {}
+    done: dict[str, CachedCase] = {}
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
+        waiting = {pool.submit(_entry, case, plan, folder, known, digests): id for id, case in cases.items()}
+        try:
+            for finished in as_completed(waiting):
+                # Mapped here and not in the threads: NumPy reads a header with Python's own parser, in which
+                # CPython 3.11 may fail (SystemError) where two threads use it at once.
+                id = waiting[finished]
+                done[id] = open_case(id, finished.result())
+                if progress is not None:
+                    progress(len(done), len(cases))
+        finally:
+            pool.shutdown(cancel_futures=True)
+            if any(known.get(path) != entry for path, entry in digests.items()):
+                # Read again: another run may have added its files meanwhile.
+                write_json(folder / "digests.json", {**_read_digests(folder), **digests})
+    return {id: done[id] for id in cases}
+
+
+def open_case(id: str, folder: Path) -> CachedCase:
+    """Maps the entry at `folder`. Raises `UserError` if it is damaged, as after a power cut."""
+    try:
+        about = json.loads((folder / "case.json").read_text(encoding="utf-8"))
+        image = np.load(folder / "image.npy", mmap_mode="r")
+        label = np.load(folder / "label.npy", mmap_mode="r") if about["labelled"] else None
+        foreground, start = {}, 0
+        if about["foreground"]:
+            voxels = np.load(folder / "foreground.npy", mmap_mode="r")
+            for index, count in about["foreground"].items():
+                foreground[int(index)] = voxels[start : start + count]
+                start += count
+        grid = Grid.from_dict(about["grid"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"case {id}: its cache entry {folder} is damaged ({error})", "delete that folder and start again"
+        ) from error
+    return CachedCase(id, folder, image, label, foreground, grid, grid.spacing_mm)
+
+
+def default_folder() -> Path:
+    """The user's cache folder for preprocessed cases."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("distilseg") / "cases"
+
+
+def usable_cores() -> int:
+    """Cores this process may use; a container often grants fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def sample_foreground(label: NDArray[np.uint8]) -> dict[int, NDArray[np.int32]]:
+    """Class index -> [N 3] voxel indices, ascending; at most 10 000 a class, the same ones every time."""
+    flat = np.flatnonzero(label)
+    classes = label.reshape(-1)[flat]
+    flat = flat[np.argsort(classes, kind="stable")]
+    voxels, start = {}, 0
+    for index, count in enumerate(np.bincount(classes).tolist()):
+        if count:
+            chosen = flat[start : start + count]
+            if count > FOREGROUND_VOXELS:
+                chosen = np.sort(
+                    np.random.default_rng(index).choice(chosen, FOREGROUND_VOXELS, replace=False)
+                )
+            voxels[index] = np.stack(np.unravel_index(chosen, label.shape), axis=1).astype(np.int32)
+        start += count
+    return voxels
+
+
+def _entry(case: Case, plan: Plan, folder: Path, known: Digests, digests: Digests) -> Path:
+    """Where the case's entry lies, made if it is not there."""
+    try:
+        entry = folder / _key(case, plan, known, digests)
+        if not entry.is_dir():
+            _make(case, plan, entry)
+        return entry
+    except UserError as error:
+        if f"case {case.id}" in error.cause:
+            raise
+        raise UserError(f"case {case.id}: {error.cause}", error.fix) from error
+    except OSError as error:
+        raise UserError(f"case {case.id}: {error}", "check the file and the space on the disk") from error
+    except Exception as error:
+        raise RuntimeError(f"case {case.id}: preprocessing failed: {error!r}") from error
+
+
+def _make(case: Case, plan: Plan, entry: Path) -> None:
+    label = None if case.label is None else read_label(case)
+    wanted = {name: case.images[name] for name in plan.modalities if name in case.images}
+    done = preprocess(read_scans(wanted), label, plan, case=case.id)
+    with folder_written_whole(entry) as aside:
+        np.save(aside / "image.npy", done.image)
+        foreground: dict[int, NDArray[np.int32]] = {}
+        if done.label is not None:
+            np.save(aside / "label.npy", done.label)
+            foreground = sample_foreground(done.label)
+        if foreground:
+            np.save(aside / "foreground.npy", np.concatenate(list(foreground.values())))
+        about = {
+            "case": case.id,
+            "labelled": done.label is not None,
+            "foreground": {index: len(voxels) for index, voxels in foreground.items()},
+            "grid": done.grid.to_dict(),
+        }
+        write_json(aside / "case.json", about)
+
+
+def _key(case: Case, plan: Plan, known: Digests, digests: Digests) -> str:
+    """Names the entry by what its voxels depend on, and by nothing else (not by the case's name or place)."""
+    images: list[Any] = []
+    for name, source in ((name, case.images[name]) for name in plan.modalities if name in case.images):
+        images.append([name, source.channel, _digest(source.path, known, digests)])
+        if source.onto is not None:
+            images.append(["onto", _digest(source.onto, known, digests)])
+        if source.box_mm:
+            images.append(["box", source.box_mm])
+        if source.slice is not None:
+            images.append(["slice", source.slice])
+    label: Any = None if case.label is None else _digest(case.label, known, digests)
+    if case.merged:
+        label = [label, sorted(case.merged.items())]
+    recipe = json.dumps([VERSION, images, label, plan.preprocessing()], sort_keys=True)
+    return hashlib.blake2b(recipe.encode(), digest_size=20).hexdigest()
+
+
+def _digest(path: Path, known: Digests, digests: Digests) -> str:
+    """Digest of an image: its file and, where a .mhd header keeps the voxels beside it, that file too."""
+    digest = _file_digest(path, known, digests)
+    if path.suffix.lower() == ".mhd":
+        beside = re.search(r"^ElementDataFile *= *(.+?) *$", path.read_text("latin-1"), re.MULTILINE)
+        if beside and (path.parent / beside[1]).is_file():
+            digest += _file_digest(path.parent / beside[1], known, digests)
+    return digest
+
+
+def _file_digest(path: Path, known: Digests, digests: Digests) -> str:
+    name, state = str(path.absolute()), path.stat()
+    size, changed_ns, digest = known.get(name, (-1, -1, ""))
+    if (size, changed_ns) != (state.st_size, state.st_mtime_ns):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+    digests[name] = (state.st_size, state.st_mtime_ns, digest)
+    return digest
+
+
+def _read_digests(folder: Path) -> Digests:
+    try:
+        entries = json.loads((folder / "digests.json").read_text(encoding="utf-8"))
+        return {
+            path: (int(size), int(time_ns), str(digest)) for path, (size, time_ns, digest) in entries.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # it only saves time
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.glob(".writing-*"):
+        with contextlib.suppress(OSError):  # another run may sweep it at this moment
+            if time.time() - left.stat().st_mtime > DEAD_AFTER_S:
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink()

@@ -1,0 +1,66 @@
+"""Linear resampling of a volume, one axis after another, on NumPy alone and in several threads.
+
+The extents of the two grids coincide: voxel i of n fine ones is centred at
+
+    x = (i + 1/2) · coarse / fine − 1/2,    w = x − ⌊x⌋,    fine[i] = (1 − w) coarse[⌊x⌋] + w coarse[⌊x⌋ + 1]
+
+and the border is replicated. Interpolation in three axes is the product of three in one axis each, so every
+axis costs two reads a voxel instead of the eight of all at once. The result does not depend on the threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...functional.threads import shared
+
+_PLANES = 16  # of the result, in one piece of work
+
+
+def resample_linear(image: NDArray[Any], shape: Sequence[int]) -> NDArray[np.float32]:
+    """`image` [*s] of any number type -> float32 [*shape] over the same extent."""
+    image = np.ascontiguousarray(image, np.float32)
+    shape = tuple(shape)
+    if image.shape == shape:
+        return image
+    lower, upper, weight = sources(image.shape[0], shape[0])
+    resampled = np.empty(shape, np.float32)
+
+    def fill(planes: slice) -> None:
+        first, last = int(lower[planes.start]), int(upper[planes.stop - 1])
+        part = image[planes] if len(image) == shape[0] else image[first : last + 1]
+        for axis in range(1, len(shape)):
+            if part.shape[axis] != shape[axis]:
+                part = _mixed(part, axis, *sources(part.shape[axis], shape[axis]))
+        if len(image) != shape[0]:
+            part = _mixed(part, 0, lower[planes] - first, upper[planes] - first, weight[planes])
+        resampled[planes] = part
+
+    pieces = [slice(i, min(i + _PLANES, shape[0])) for i in range(0, shape[0], _PLANES)]
+    shared(fill, pieces, max(image.size, resampled.size))
+    return resampled
+
+
+def sources(coarse: int, fine: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """For each fine voxel: the coarse ones at either side, and the share of the upper."""
+    x = ((np.arange(fine) + 0.5) * (coarse / fine) - 0.5).clip(0, coarse - 1)
+    lower = np.floor(x).astype(np.int64)
+    return lower, np.minimum(lower + 1, coarse - 1), (x - lower).astype(np.float32)
+
+
+def _mixed(
+    part: NDArray[np.float32],
+    axis: int,
+    lower: NDArray[np.int64],
+    upper: NDArray[np.int64],
+    weight: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    below, mixed = part.take(lower, axis), part.take(upper, axis)
+    mixed -= below
+    mixed *= weight.reshape([-1 if n == axis else 1 for n in range(part.ndim)])
+    mixed += below
+    return mixed

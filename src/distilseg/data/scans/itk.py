@@ -1,0 +1,72 @@
+"""NRRD and MetaImage files, behind `data/scans/reading.py`. They store LPS+ coordinates; ours are RAS+."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from .scan import Scan, Stored, UnreadableImage
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def read(path: Path) -> Stored:
+    """The whole file, in one read."""
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise _unreadable(path, error) from None
+    array = sitk.GetArrayFromImage(image)  # [.. K J I], then the components of a vector image
+    spatial = image.GetDimension()
+    array = array.transpose(*reversed(range(spatial)), *range(spatial, array.ndim))
+    if spatial == 2:  # one voxel thick, so that what follows are components
+        array = np.expand_dims(array, 2)
+    trailing = tuple(axis for axis in range(3, array.ndim) if array.shape[axis] == 1)
+    return Stored(array.squeeze(trailing), _affine(image))
+
+
+def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
+    """Shape and affine [4 4], without the voxels."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _unreadable(path, error) from None
+    return tuple(reader.GetSize()), _affine(reader)
+
+
+def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
+    """An array in the space of `like`."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array_IJK.T))
+    affine = _LPS_TO_RAS @ like.geometry.affine
+    spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
+    image.SetSpacing(spacing_mm.tolist())
+    image.SetDirection((affine[:3, :3] / spacing_mm).ravel().tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    # An .mhd is written as one file too (its data LOCAL): a second file could not appear together with it.
+    one_file = path.with_suffix(".mha") if path.suffix.lower() == ".mhd" else path
+    sitk.WriteImage(image, str(one_file), useCompression=True, compressionLevel=1)
+    one_file.replace(path)
+
+
+def _affine(image: Any) -> np.ndarray:
+    """[4 4] voxel index -> RAS+ mm, from an image or a reader of any dimension."""
+    n = image.GetDimension()
+    used = min(n, 3)
+    affine = np.eye(4)
+    direction = np.array(image.GetDirection()).reshape(n, n)[:used, :used]
+    affine[:used, :used] = direction * np.array(image.GetSpacing())[:used]
+    affine[:used, 3] = image.GetOrigin()[:used]
+    return _LPS_TO_RAS @ affine
+
+
+def _unreadable(path: Path, error: RuntimeError) -> UnreadableImage:
+    reason = str(error).strip().splitlines()[-1].strip().removeprefix("itk::ERROR: ")
+    if reason.startswith("Reason:"):  # the system's last error, which says nothing: the file itself was found
+        reason = "its header or voxels are damaged, cut short or missing"
+    kind = "spacing" if "spacing" in reason.lower() else "unreadable"
+    return UnreadableImage(kind, f"{path} cannot be read ({reason})", "copy or export the file again")

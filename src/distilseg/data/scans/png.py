@@ -1,0 +1,73 @@
+"""PNG images, one slice each, behind `data/scans/reading.py`: grey, of 8 or 16 bit.
+
+    I   column, from the left        J   row, from the top        [I J 1]
+
+A PNG knows neither spacing nor orientation. A pixel is taken as 1 mm wide, high and thick, so that distances
+in mm are distances in pixels; columns are said to run to R and rows to P, which shows the image upright and
+unmirrored wherever a scan is shown. Convert to NIfTI where the true spacing matters.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from .scan import Scan, Stored, UnreadableImage
+
+AFFINE = np.diag([1.0, -1.0, 1.0, 1.0])  # voxel index -> RAS+ mm
+
+
+def read(path: Path) -> Stored:
+    """The whole file, in one read; colour whose channels are equal is grey."""
+    try:
+        array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))  # [J I], then channels
+    except RuntimeError as error:
+        raise _unreadable(path, error) from None
+    if array.ndim == 3:
+        array = _grey(path, array)
+    return Stored(array.T[..., np.newaxis], AFFINE.copy())
+
+
+def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
+    """Shape and affine [4 4], without the pixels."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _unreadable(path, error) from None
+    return (*reader.GetSize(), 1), AFFINE.copy()
+
+
+def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
+    """One slice of whole numbers up to 65535; what it lies like is lost."""
+    if array_IJK.shape[2] != 1 or array_IJK.dtype not in (np.uint8, np.uint16):
+        raise UnreadableImage(
+            "dimension",
+            f"{path.name} would hold {array_IJK.dtype} of shape {list(array_IJK.shape)}, a PNG holds one"
+            " slice of 8 or 16 bit",
+            "write NIfTI: name it .nii.gz",
+        )
+    sitk.WriteImage(sitk.GetImageFromArray(np.ascontiguousarray(array_IJK[..., 0].T)), str(path))
+
+
+def _grey(path: Path, array_JIC: np.ndarray) -> np.ndarray:
+    """The grey values [J I] of red, green, blue and perhaps an opacity, which must be the same everywhere."""
+    colours, opacity = array_JIC[..., :3], array_JIC[..., 3:]
+    if (colours != colours[..., :1]).any() or (opacity != opacity[:1, :1]).any():
+        raise UnreadableImage(
+            "modality",
+            f"{path} is a colour PNG ({array_JIC.shape[2]} channels that differ), a grey one was expected",
+            "save it as 8 or 16 bit greyscale; several modalities belong in several files",
+        )
+    grey: np.ndarray = colours[..., 0]
+    return grey
+
+
+def _unreadable(path: Path, error: Exception) -> UnreadableImage:
+    reason = str(error).strip().splitlines()[-1].strip()
+    return UnreadableImage(
+        "unreadable", f"{path} is no PNG that can be read ({reason})", "save it as 8 or 16 bit greyscale"
+    )

@@ -1,0 +1,183 @@
+"""Scans and label maps on disk: NIfTI, NRRD, MetaImage and PNG, read once and in their stored type.
+
+Arrays have the voxel axes as stored, [I J K]; an affine maps voxel indices to RAS+ millimetres, whatever
+convention the file itself has (NRRD and MetaImage store LPS+). Nothing is reoriented or cast here, nor
+resampled unless a `Source` says so; NIfTI's intensity scaling is applied only where it changes something.
+A 2D image is a volume one voxel thick, [I J 1].
+
+`read_scan` reads one modality, `read_scans` a case (a file that holds several modalities is read once),
+`read_label` its label map, `read_geometry` only the header. `write_label_map` puts labels back into a scan's
+own space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from ...errors import UserError
+from ...files import written_whole
+from ..case import Case, Source
+from .scan import ENDINGS, NIFTI_ENDINGS, Geometry, Scan, Stored, UnreadableImage, ending
+
+
+def read_stored(path: Path) -> Stored:
+    """Everything in the file at `path`, in one read. Raises `UnreadableImage`, naming the file."""
+    backend = _backend(path)
+    try:
+        stored: Stored = backend.read(_existing(path))
+    except OSError as error:
+        raise UnreadableImage("unreadable", f"{path} cannot be read ({error.strerror})", "check it") from None
+    return stored
+
+
+def read_scan(source: Source | Path) -> Scan:
+    """The 3D scan at `source`: a file, or one channel of a 4D file. Raises `UserError`, naming the file."""
+    source = source if isinstance(source, Source) else Source(source)
+    return _placed(scan_of(read_stored(source.path), source), source)
+
+
+def read_scans(images: Mapping[str, Source]) -> dict[str, Scan]:
+    """The modalities of a case; a file that holds several of them is read once."""
+    stored: dict[Path, Stored] = {}
+    for source in images.values():
+        if source.path not in stored:
+            stored[source.path] = read_stored(source.path)
+    return {name: _placed(scan_of(stored[source.path], source), source) for name, source in images.items()}
+
+
+def read_label(case: Case) -> Scan:
+    """The label map of a labelled case, values that are merged counted as one. Raises `UserError`."""
+    if case.label is None:
+        raise UserError(f"case {case.id} has no label map", "label it, or leave it out")
+    return merged_values(read_scan(Source(case.label, slice=case.slice)), case)
+
+
+def merged_values(scan: Scan, case: Case) -> Scan:
+    """The label map with the values that the case merges."""
+    if not case.merged:
+        return scan
+    array = scan.array.copy()
+    for value, counts_as in case.merged.items():
+        array[scan.array == value] = counts_as
+    return replace(scan, array=array)
+
+
+def _placed(scan: Scan, source: Source) -> Scan:
+    if source.onto is not None or source.box_mm:
+        from .placing import placed
+
+        scan = placed(scan, source, None if source.onto is None else read_geometry(source.onto))
+    return scan if source.slice is None else one_slice(scan, *source.slice)
+
+
+def one_slice(scan: Scan, axis: int, index: int) -> Scan:
+    """Slice `index` across a stored axis as a scan one voxel thick, where it lay in the patient."""
+    if not 0 <= index < scan.array.shape[axis]:
+        raise UnreadableImage(
+            "shape",
+            f"{scan.path} has {scan.array.shape[axis]} slices across axis {axis}, the dataset asks for"
+            f" slice {index}",
+            "was the file replaced? read the dataset again",
+        )
+    affine = scan.geometry.affine.copy()
+    affine[:3, 3] += index * affine[:3, axis]
+    array = scan.array.take([index], axis)
+    return replace(scan, array=array, geometry=Geometry(array.shape, affine))
+
+
+def scan_of(stored: Stored, source: Source) -> Scan:
+    """What `source` means in a file already read. Raises `UnreadableImage` if that is no 3D array."""
+    array, shape = stored.array, stored.array.shape
+    if source.channel is not None and len(shape) == 4:
+        if source.channel >= shape[3]:
+            raise UnreadableImage(
+                "modality",
+                f"{source.path} holds {shape[3]} channels, the dataset asks for channel {source.channel}",
+                "correct the dataset's modalities or the file",
+            )
+        array = array[..., source.channel]
+    elif source.channel:
+        raise UnreadableImage(
+            "modality",
+            f"{source.path} holds one 3D image, the dataset asks for its channel {source.channel}",
+            "correct the dataset's modalities, or store the modalities along a fourth axis",
+        )
+    if array.ndim == 2:
+        array = array[..., np.newaxis]
+    if array.ndim != 3:
+        raise UnreadableImage(
+            "dimension",
+            f"{source.path} is {array.ndim}D {list(shape)}, a 3D array was expected",
+            "store one volume per file" if array.ndim > 3 else "stack the rows of the case into one image",
+        )
+    return Scan(array, Geometry(array.shape, stored.affine), source.path, stored.header)
+
+
+def read_geometry(path: Path) -> Geometry:
+    """Shape (I J K) and affine from the header alone. Raises `UserError`, naming the file."""
+    shape, affine = _backend(path).read_header(_existing(path))
+    return Geometry((*shape, 1)[:3] if len(shape) == 2 else tuple(shape)[:3], affine)
+
+
+def write_label_map(path: Path, labels_IJK: np.ndarray, like: Scan) -> None:
+    """Writes labels in the space of `like`, whole or not at all; the file type follows from `path`'s ending.
+
+    The smallest unsigned integer type that holds the values is chosen. From NIfTI to NIfTI the geometry in
+    the header (affines, their codes, units) is carried over bit by bit; otherwise it is the same affine, in
+    the convention and precision of the file type (NIfTI-1 keeps 32-bit floats).
+    """
+    if labels_IJK.size and labels_IJK.min() < 0:
+        raise ValueError(f"a label map holds values from 0, not {labels_IJK.min()}")
+    highest = int(labels_IJK.max()) if labels_IJK.size else 0
+    write_array(path, labels_IJK.astype(np.min_scalar_type(highest)), like)
+
+
+def write_array(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
+    """The same for any voxels, in the type they have."""
+    if array_IJK.shape != like.geometry.shape:
+        raise ValueError(f"an array of shape {array_IJK.shape} for a scan of shape {like.geometry.shape}")
+    backend = _backend(path)
+    with written_whole(path) as aside:
+        backend.write(aside, array_IJK, like)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        reason = "it is a folder" if path.is_dir() else "no such file"
+        raise UnreadableImage(
+            "missing", f"{path} cannot be read: {reason}", "restore the file or correct its path"
+        )
+    return path
+
+
+def _backend(path: Path) -> ModuleType:
+    """The module that reads and writes this file type."""
+    known = ending(path).lower()
+    if not known:
+        raise UnreadableImage(
+            "unreadable",
+            f"{path} has no image ending that is known",
+            f"convert it to one of {', '.join(ENDINGS)}",
+        )
+    if known in NIFTI_ENDINGS:
+        from . import nifti
+
+        return nifti
+    try:
+        if known == ".png":
+            from . import png
+
+            return png
+        from . import itk
+    except ModuleNotFoundError as error:
+        raise UnreadableImage(
+            "unreadable",
+            f"{path}: {known} files need {error.name}, which is not installed",
+            f"pip install {error.name}, or convert them to NIfTI",
+        ) from None
+    return itk

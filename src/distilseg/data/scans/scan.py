@@ -1,0 +1,88 @@
+"""What every reader of scans shares: a grid's place in the patient, one scan on it, and how files are named.
+
+Arrays have the voxel axes as stored, [I J K]; an affine maps voxel indices to RAS+ millimetres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError
+
+NIFTI_ENDINGS = (".nii.gz", ".nii")
+ENDINGS = (*NIFTI_ENDINGS, ".nrrd", ".mha", ".mhd", ".png")
+
+
+class UnreadableImage(UserError):
+    """A file that cannot be used as a scan; `kind` says why in one word, for `distilseg check`."""
+
+    def __init__(self, kind: str, cause: str, fix: str = "") -> None:
+        super().__init__(cause, fix)
+        self.kind = kind
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Where a voxel grid lies in the patient."""
+
+    shape: tuple[int, ...]  # voxels along I J K
+    affine: np.ndarray  # [4 4] voxel index -> RAS+ mm
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...]:
+        """Distance between voxel centres along I J K."""
+        return tuple(float(mm) for mm in np.linalg.norm(self.affine[:3, :3], axis=0))
+
+    @property
+    def orientation(self) -> str:
+        """Which way I J K run, such as "RAS" (towards right, anterior, superior) or "LPS"."""
+        from nibabel.orientations import aff2axcodes
+
+        return "".join(letter or "?" for letter in aff2axcodes(self.affine))
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One modality, or one label map, as stored."""
+
+    array: np.ndarray  # [I J K] in the stored type
+    geometry: Geometry
+    path: Path
+    header: Any = field(default=None, repr=False)  # NIfTI: the header, whose codes a label map keeps
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """All that one file holds: the array may be [I J] or, with several modalities, [I J K M]."""
+
+    array: np.ndarray
+    affine: np.ndarray  # [4 4] voxel index -> RAS+ mm
+    header: Any = None
+
+
+def stem(path: Path | str) -> str:
+    """The file's name without its image ending: `case_1` for `somewhere/case_1.nii.gz`."""
+    name = Path(path).name
+    return name[: len(name) - len(ending(name))]
+
+
+def ending(path: Path | str) -> str:
+    """The image ending of `path` as written, or "" if it has none of ours."""
+    name = Path(path).name
+    return next((name[-len(known) :] for known in ENDINGS if name.lower().endswith(known)), "")
+
+
+def axis_order(orientation: str) -> tuple[int, ...]:
+    """For each axis of `orientation`, such as "LPS" or "SAR", which of R A S (0, 1, 2) it runs along."""
+    found = ["RASLPI".find(letter) for letter in orientation]
+    order = tuple(index % 3 for index in found)
+    if min(found, default=-1) < 0 or sorted(order) != [0, 1, 2]:
+        raise UserError(
+            f"orientation {orientation!r} names no three axes",
+            "use one letter each of R/L, A/P, S/I, such as RAS",
+        )
+    return order
