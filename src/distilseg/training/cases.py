@@ -75,7 +75,8 @@ def make_augmentation(experiment: Experiment) -> augment.Augmentation:
     }
     if preset not in presets:
         raise unknown("augmentation", preset, presets)
-    flip_axes, across = experiment.sampling.flip_axes, experiment.study.plan.slice_axis
+    plan, asked = experiment.study.plan, experiment.sampling.flip_axes
+    flip_axes, across = plan.mirror_axes if asked is None else asked, plan.slice_axis
     if flip_axes is not None and across is not None:  # axes of the volume -> axes of the slice
         kept = in_plane(range(3), across)
         flip_axes = tuple(kept.index(axis) for axis in flip_axes if axis in kept)

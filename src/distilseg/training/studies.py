@@ -22,6 +22,8 @@ from ..data.preparing.single_slices import one_slice_each
 from ..errors import UserError
 from .experiment import Study
 
+MEASURES = 2  # raise it when more is measured: kept fingerprints are then measured again
+
 
 def make_study(
     data: Path | str | Dataset,
@@ -107,7 +109,7 @@ def fingerprint_of(dataset: Dataset, cache: Path | None = None) -> Fingerprint:
         for case in dataset.cases
     ]
     key = hashlib.blake2b(
-        repr((dataset.name, dataset.modalities, dict(dataset.labels), state, changed)).encode(),
+        repr((MEASURES, dataset.name, dataset.modalities, dict(dataset.labels), state, changed)).encode(),
         digest_size=12,
     ).hexdigest()
     kept = (cache or Path(platformdirs.user_cache_dir("distilseg"))) / "fingerprints" / f"{key}.json"

@@ -18,6 +18,7 @@ from ..case import Dataset
 from ..scans.scan import axis_order
 from .fingerprint import Fingerprint, Intensities, across_single_slices, working_shapes
 from .levels import level_strides, patch_size, times, to_multiples
+from .mirroring import mirror_axes
 from .plan import KINDS, Normalisation, Plan, check_plan, one_line
 from .views import coarsest_axis
 
@@ -94,6 +95,9 @@ def make_plan(
         "each level halves the axes that keep at least 2 voxels at the bottleneck; a coarse axis waits until"
         " the others are as coarse"
     )
+    mirrored, why = mirror_axes(fingerprint, dataset.labels, orientation)
+    if mirrored is not None:
+        reasons["mirror_axes"] = why
     try:
         plan = Plan(
             dataset=dataset.name,
@@ -107,6 +111,7 @@ def make_plan(
             patch=tuple(int(n) for n in patch),
             batch_size=batch_size,
             strides=strides,
+            mirror_axes=mirrored,
             reasons=reasons,
         )
     except ValidationError as error:

@@ -43,6 +43,7 @@ class CaseMeasures(BaseModel):
     spacing_mm: tuple[float, ...]  # along R A S
     voxels: dict[int, int]  # label value -> count
     range: dict[str, tuple[float, float]]  # modality -> least and greatest intensity
+    centres_mm: dict[int, tuple[float, ...]] = {}  # label value -> mean place along R A S
 
     @property
     def size_mm(self) -> tuple[float, ...]:
@@ -197,7 +198,25 @@ def _measures(id: str, scans: Mapping[str, Scan], label: Scan, values: Sequence[
         spacing_mm=tuple(geometry.spacing_mm[axis] for axis in to_ras),
         voxels={value: int(np.count_nonzero(label.array == value)) for value in values},
         range={name: _range(scan.array) for name, scan in scans.items()},
+        centres_mm=_centres_mm(label, values, to_ras.tolist()),
     )
+
+
+def _centres_mm(label: Scan, values: Sequence[int], to_ras: Sequence[int]) -> dict[int, tuple[float, ...]]:
+    """Label value -> its mean place along R, A and S, from the volume's first voxel; present ones only."""
+    voxels = np.nonzero(label.array)
+    found = label.array[voxels]
+    against = [letter in "LPI" for letter in label.geometry.orientation]
+    places = [
+        (label.array.shape[axis] - 1 - voxels[axis] if against[axis] else voxels[axis])
+        * label.geometry.spacing_mm[axis]
+        for axis in to_ras
+    ]
+    return {
+        value: tuple(float(along[own].mean()) for along in places)
+        for value in values
+        if value and (own := found == value).any()
+    }
 
 
 def _sample(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -102,12 +102,13 @@ class Plan(BaseModel):
     strides: Annotated[tuple[tuple[Positive, ...], ...], Field(min_length=1)]  # per level, the first all 1
     network: str | None = None  # that training takes unless another is named; of a plan for a budget
     overlap: Annotated[float, Field(ge=0, lt=1)] | None = None  # of the windows of a prediction, likewise
+    mirror_axes: tuple[int, ...] | None = None  # that training may mirror; None: undecided, all
     reasons: dict[str, str] = {}  # field -> why it was decided so
 
     @model_serializer(mode="wrap")
-    def _as_before_budgets(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what is not decided: runs whose plan knows no budget keep their names."""
-        undecided = {name for name in ("network", "overlap") if getattr(self, name) is None}
+    def _without_undecided(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is not decided: runs whose plan did not know it keep their names."""
+        undecided = {name for name in ("network", "overlap", "mirror_axes") if getattr(self, name) is None}
         values: dict[str, Any] = dump(self)
         return {name: value for name, value in values.items() if name not in undecided}
 
@@ -239,6 +240,8 @@ def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
             "give strides for a second level, or a patch with an even axis of at least 4 voxels",
         )
     _check_regions(plan)
+    if strange := set(plan.mirror_axes or ()) - {0, 1, 2}:
+        raise UserError(f"mirror_axes: a volume has no axis {min(strange)}", "give some of 0, 1 and 2")
     if (plan.crop == "center") != (plan.crop_voxels is not None):
         raise UserError(
             f"crop is {plan.crop} and crop_voxels {plan.crop_voxels}",
