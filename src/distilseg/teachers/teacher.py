@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from ..data.scans.scan import Scan
 from ..errors import UserError
 
 Activation = Literal["softmax", "sigmoid"]
-Labels = NDArray[np.unsignedinteger]  # type: ignore[type-arg]
+Labels = NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True)
