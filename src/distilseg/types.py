@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+UNKNOWN = 255  # the class index of a voxel without a label
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Batch:
     """Patches of B cases, with what a term may need to know about them."""
 
     image: Tensor  # [B M *S] float
-    label: Tensor  # [B 1 *S] integer class indices
+    label: Tensor  # [B 1 *S] integer class indices, or UNKNOWN
     spacing_mm: tuple[float, ...] = ()
     case_ids: tuple[str, ...] = ()
     others: Mapping[str, Batch] = field(default_factory=dict)  # further, unpaired batches by name

@@ -55,7 +55,7 @@ from ..errors import UserError, unknown
 from ..functional.divergence import kl_divergence, log_mean, log_soft_labels, soft_label_divergence
 from ..functional.segmentation import dice_cross_entropy, in_full_precision, one_hot
 from ..functional.upsampling import NestedOrder
-from ..types import Batch, Outputs
+from ..types import UNKNOWN, Batch, Outputs
 from .head import Head, Upsampling, doublings
 from .method import Method, Role, Weight
 
@@ -182,7 +182,8 @@ class DualSelfDistillation(Method):
         if self.uses("deep_supervision"):
             # Σ_i η_i DCE(dec_i)
             label_B1N = self.order(batch.label)
-            hot_BKN = one_hot(label_B1N, self.classes, like=student.logits)
+            known = bool((label_B1N != UNKNOWN).all())
+            hot_BKN = one_hot(label_B1N, self.classes, like=student.logits) if known else None
             terms["deep_supervision"] = _sum(
                 self.eta[name] * dice_cross_entropy(logits[name], label_B1N, one_hot_BKS=hot_BKN)
                 for name in self.ds_levels

@@ -33,6 +33,7 @@ from torch.nn import functional as F
 
 from ..errors import UserError, unknown
 from ..functional import binary, latent
+from ..functional.known import over_known
 from ..functional.segmentation import in_full_precision, one_hot
 from ..types import Batch, Outputs
 from .method import Method, Modalities, Role, Weight
@@ -89,8 +90,7 @@ class KDNet(Method):
         student = outputs["student"]
         terms: dict[str, Tensor] = {}
         if self.uses("seg"):
-            reference_BRS = self._reference(batch.label, student.logits)
-            terms["seg"] = self._dice_and_bce(student.logits, reference_BRS, reference_BRS)
+            terms["seg"] = over_known(self._seg)(student.logits, batch.label)
         if self.uses("soft_labels"):
             teacher_BRS = outputs[self.teacher].logits
             soft_BRS = binary.probabilities(teacher_BRS, self.activation, self.temperature)
@@ -103,6 +103,10 @@ class KDNet(Method):
             )
         cases = len(batch.image) if self.reduction == "sum" else 1
         return {name: term * cases for name, term in terms.items()}
+
+    def _seg(self, logits_BRS: Tensor, label_B1S: Tensor) -> Tensor:
+        reference_BRS = self._reference(label_B1S, logits_BRS)
+        return self._dice_and_bce(logits_BRS, reference_BRS, reference_BRS)
 
     def _reference(self, label_B1S: Tensor, logits_BRS: Tensor) -> Tensor:
         if self.regions is not None:

@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError, unknown
 from ..functional.dist import FLOOR, Resize, class_centroids, flat_distance, inter_class, intra_class
+from ..functional.known import labelled_cases
 from ..functional.segmentation import dice_cross_entropy, in_full_precision
 from ..functional.squared_dice import squared_dice_cross_entropy
 from ..types import Batch, Outputs
@@ -143,6 +144,7 @@ class Prototypes(Method):
         own_BKC, present_BK = class_centroids(feature_BCs, label_B1S, count, resize=self.resize)
         own_BKC, present_BK = own_BKC[:, list(self.classes)], present_BK[:, list(self.classes)]
         rows_BK = present_BK & self.valid_K if self.present_only else self.valid_K.expand_as(present_BK)
+        rows_BK = rows_BK & labelled_cases(label_B1S)[:, None]  # a centroid is of labelled voxels
         theirs_KC = self.values_KC.to(own_BKC.dtype)
         if self.activation == "softmax_after_mean":
             own_BKC, theirs_KC = own_BKC.softmax(-1), theirs_KC.softmax(-1)

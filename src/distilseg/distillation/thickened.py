@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import unknown
+from ..functional.known import over_known_pooled
 from ..functional.overlap import Reduce, overlap_loss
 from ..functional.segmentation import in_full_precision
 from ..types import Batch, Outputs
@@ -39,5 +40,10 @@ class OverlapSupervised(Method):
         if self.uses("overlap"):
             terms["overlap"] = overlap_loss(logits_BKS, batch.label, self.reduce)
         if self.uses("cross_entropy"):
-            terms["cross_entropy"] = F.cross_entropy(logits_BKS, batch.label[:, 0].long())
+            terms["cross_entropy"] = _cross_entropy(logits_BKS, batch.label)
         return terms
+
+
+@over_known_pooled
+def _cross_entropy(logits_BKS: Tensor, label_B1S: Tensor) -> Tensor:
+    return F.cross_entropy(logits_BKS, label_B1S[:, 0].long())

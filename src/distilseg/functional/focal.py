@@ -15,11 +15,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .known import over_known
 from .segmentation import in_full_precision, one_hot, soft_dice
 
 FocalNorm = Literal["element", "voxel"]
 
 
+@over_known
 def focal_loss(
     logits_BKS: Tensor,
     label_B1S: Tensor,
@@ -36,6 +38,7 @@ def focal_loss(
         return mean / logits_BKS.shape[1] if norm == "element" else mean
 
 
+@over_known
 def foreground_dice(logits_BKS: Tensor, label_B1S: Tensor) -> Tensor:
     """1 − Dice of softmax logits [B K *S], without the background; [] the mean over cases and classes."""
     with torch.autocast(logits_BKS.device.type, enabled=False):

@@ -14,13 +14,22 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .known import over_known, over_known_pooled
 from .segmentation import SMOOTH, in_full_precision, one_hot
 
 Reduce = Literal["sample", "batch"]
 
 
 def overlap_loss(logits_BKS: Tensor, label_B1S: Tensor, reduce: Reduce = "sample") -> Tensor:
-    """L of softmax logits [B K *S] against class indices [B 1 *S], the background left out; []."""
+    """L of softmax logits [B K *S] against class indices [B 1 *S], the background left out; [].
+
+    Over the voxels whose label is known.
+    """
+    over = over_known_pooled if reduce == "batch" else over_known
+    return over(_overlap_loss)(logits_BKS, label_B1S, reduce)
+
+
+def _overlap_loss(logits_BKS: Tensor, label_B1S: Tensor, reduce: Reduce) -> Tensor:
     with torch.autocast(logits_BKS.device.type, enabled=False):
         p_BKN = in_full_precision(logits_BKS).softmax(1)[:, 1:].flatten(2)
         y_BKN = one_hot(label_B1S, logits_BKS.shape[1], like=logits_BKS)[:, 1:].flatten(2)

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..types import UNKNOWN
+from .known import over_known
 from .softmax import LN2, normalised_, shifted
 
 SMOOTH = 1e-5
@@ -31,6 +33,7 @@ def in_full_precision(tensor: Tensor) -> Tensor:
 def one_hot(label_B1S: Tensor, classes: int, *, like: Tensor) -> Tensor:
     """[B 1 *S] class indices to [B K *S] zeros and ones, in the floating type the losses of `like` use.
 
+    A voxel whose label is unknown has zeros only.
     Raises ValueError if `label_B1S` has no channel axis of one, or holds an index outside 0 … K−1.
     """
     if label_B1S.ndim < 3 or label_B1S.shape[1] != 1:
@@ -39,6 +42,9 @@ def one_hot(label_B1S: Tensor, classes: int, *, like: Tensor) -> Tensor:
     hot_BKS = torch.zeros(
         (label_B1S.shape[0], classes, *label_B1S.shape[2:]), dtype=dtype, device=label_B1S.device
     )
+    known_B1S = label_B1S != UNKNOWN
+    if not bool(known_B1S.all()):
+        return hot_BKS.scatter_(1, torch.where(known_B1S, label_B1S, 0).long(), known_B1S.to(dtype))
     try:
         return hot_BKS.scatter_(1, label_B1S.long(), 1.0)
     except RuntimeError:
@@ -62,14 +68,25 @@ def cross_entropy(log_probabilities_BKS: Tensor, target_BKS: Tensor) -> Tensor:
 def dice_cross_entropy(logits_BKS: Tensor, label_B1S: Tensor, *, one_hot_BKS: Tensor | None = None) -> Tensor:
     """Soft Dice plus cross-entropy of `logits_BKS` [B K *S] against `label_B1S` [B 1 *S] class indices; [].
 
-    `one_hot_BKS` is the label already made by `one_hot`: give it where several logits meet one label.
+    Over the voxels whose label is known. `one_hot_BKS` is the label already made by `one_hot`: give it where
+    several logits meet one label and all of it is known.
     """
+    if one_hot_BKS is not None:
+        return soft_dice_cross_entropy(logits_BKS, one_hot_BKS)
+    return _of_label(logits_BKS, label_B1S)
+
+
+def soft_dice_cross_entropy(logits_BKS: Tensor, target_BKS: Tensor) -> Tensor:
+    """Soft Dice plus cross-entropy of logits [B K *S] against distributions [B K *S]; []."""
     with torch.autocast(logits_BKS.device.type, enabled=False):
-        if one_hot_BKS is None:
-            one_hot_BKS = one_hot(label_B1S, logits_BKS.shape[1], like=logits_BKS)
-        pair = in_full_precision(logits_BKS).flatten(2), one_hot_BKS.flatten(2)
+        pair = in_full_precision(logits_BKS).flatten(2), target_BKS.flatten(2)
         loss: Tensor = _DiceCrossEntropy.apply(*pair)  # type: ignore[no-untyped-call]
     return loss
+
+
+@over_known
+def _of_label(logits_BKS: Tensor, label_B1S: Tensor) -> Tensor:
+    return soft_dice_cross_entropy(logits_BKS, one_hot(label_B1S, logits_BKS.shape[1], like=logits_BKS))
 
 
 def _overlap_and_sizes(

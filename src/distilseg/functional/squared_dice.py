@@ -12,13 +12,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .known import over_known_pooled
 from .segmentation import SMOOTH, cross_entropy, in_full_precision, one_hot
 
 ENTROPY, DICE = 0.4, 0.6
 
 
+@over_known_pooled
 def squared_dice_cross_entropy(logits_BKS: Tensor, label_B1S: Tensor) -> Tensor:
-    """L of logits [B K *S] against class indices [B 1 *S]; []."""
+    """L of logits [B K *S] against class indices [B 1 *S], over known voxels; []."""
     with torch.autocast(logits_BKS.device.type, enabled=False):
         log_p_BKS = in_full_precision(logits_BKS).log_softmax(1)
         y_BKS = one_hot(label_B1S, logits_BKS.shape[1], like=log_p_BKS)

@@ -191,10 +191,9 @@ def likeliest(kept_Cb: NDArray[np.uint8], kept: Kept) -> NDArray[np.uint8]:
     if kept == "ranked":
         best: NDArray[np.uint8] = kept_Cb[0]
         return best
-    found = (
-        kept_Cb.argmin(0) if kept == "whole" else (kept_Cb > 127).any(0)
-    )  # the least code is the likeliest
-    return found.astype(np.uint8)
+    if kept == "regions":
+        return np.asarray(np.any(kept_Cb > 127, axis=0), np.uint8)
+    return np.asarray(np.argmin(kept_Cb, axis=0), np.uint8)  # the least code is the likeliest
 
 
 def group_to_channel(classes: ClassMap) -> Sequence[int]:
