@@ -100,6 +100,7 @@ def judge(
                 spacing_mm=reference.geometry.spacing_mm,
                 tolerance_mm=tolerance_mm,
                 empty=empty,  # type: ignore[arg-type]
+                unknown_value=plan.unknown,
                 metrics=[*DEFAULT_METRICS, *also] if also else None,
                 slice_axis=slice_axis,
             )
@@ -163,6 +164,7 @@ def judge_slices(
                 spacing_mm=reference.geometry.spacing_mm,
                 axis=slice_axis,
                 empty=empty,  # type: ignore[arg-type]
+                unknown_value=plan.unknown,
             )
     write_rows(metrics, rows)
     write_json(recorded, way)

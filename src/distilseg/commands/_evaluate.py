@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..data.formats import read_dataset
-from ..data.formats.common import image_files, labels_beside, read_json, value_to_name
+from ..data.formats.common import image_files, labels_beside, read_json, unknown_value, value_to_name
 from ..data.scans.reading import read_scan
 from ..data.scans.scan import Scan, stem
 from ..errors import UserError
@@ -133,7 +133,7 @@ def _folders(
     progress: Callable[[int, int], object] | None,
     **options: Any,
 ) -> Evaluation:
-    named = labels if isinstance(labels, Mapping) else _labels(references, labels)
+    named, unknown = (labels, None) if isinstance(labels, Mapping) else _labels(references, labels)
     truth, made = _label_maps(references), _label_maps(predictions)
     wanted = list(truth if cases is None else cases)
     if strange := [case for case in wanted if case not in truth]:
@@ -158,7 +158,7 @@ def _folders(
         _on_one_grid(case, reference, prediction)
         return reference.array, prediction.array, reference.geometry.spacing_mm
 
-    rows = evaluate_cases(shared, load, labels=named, progress=count, **options)
+    rows = evaluate_cases(shared, load, labels=named, unknown_value=unknown, progress=count, **options)
     return Evaluation(
         rows,
         without_prediction=tuple(case for case in wanted if case not in made),
@@ -175,13 +175,17 @@ def _label_maps(folder: Path) -> dict[str, Path]:
     return {stem(file): file for file in files}
 
 
-def _labels(references: Path, given: Path | str | None) -> dict[int, str]:
-    """Value -> name: as a dataset.json says it, or else "label <value>" for the values that are there."""
+def _labels(references: Path, given: Path | str | None) -> tuple[dict[int, str], int | None]:
+    """Value -> name, as a dataset.json says it, or else "label <value>" for the values that are there.
+
+    And the value of voxels that nobody labelled.
+    """
     places = [references / "dataset.json", references.parent / "dataset.json"]
     path = Path(given) if given is not None else next((place for place in places if place.is_file()), None)
     if path is None:
-        return labels_beside(references, list(_label_maps(references).values()))
-    return value_to_name(read_json(path).get("labels"), path)
+        return labels_beside(references, list(_label_maps(references).values())), None
+    labels_, unknown = unknown_value(read_json(path).get("labels"), path)
+    return value_to_name(labels_, path), unknown
 
 
 def _on_one_grid(case: str, reference: Scan, prediction: Scan) -> None:

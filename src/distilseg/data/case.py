@@ -90,6 +90,7 @@ class Dataset:
     unlabelled: tuple[Case, ...] = ()
     licence: str = ""
     reference: str = ""
+    unknown: int | None = None  # value in the label maps of voxels that nobody labelled
     drawn: SliceDraw | None = None  # one slice of each patient's volumes is all there is
 
     @property
@@ -141,4 +142,10 @@ class Dataset:
             raise UserError(
                 f"dataset {self.name}: the labels {dict(self.labels)} name no background (value 0)",
                 "add the label 0: background",
+            )
+        if self.unknown is not None and self.unknown in self.labels:
+            raise UserError(
+                f"dataset {self.name}: the label value {self.unknown} is {self.labels[self.unknown]} and also"
+                " the value of voxels without a label",
+                "give them values of their own",
             )

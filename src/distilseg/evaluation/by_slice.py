@@ -51,15 +51,17 @@ def evaluate_slices(
     spacing_mm: Sequence[float],
     axis: int | None = None,
     empty: Empty = "nan",
+    unknown_value: int | None = None,
 ) -> list[dict[str, Any]]:
     """Dice and IoU of every structure in every slice of one case: rows as of `evaluate_case`, by slice.
 
     reference, prediction: label maps [I J K] of any numeric type, whole values.
-    labels, empty: see `evaluate_case`; `axis`: the one across the slices, 0 to 2 (None: by `spacing_mm`).
+    labels, empty, unknown_value: see `evaluate_case`.
+    axis: the one across the slices, 0 to 2 (None: by `spacing_mm`).
 
     Raises `UserError` naming the case if shapes, spacing, values or options do not fit together.
     """
-    reference, prediction = two_label_maps(reference, prediction, case)
+    reference, prediction = two_label_maps(reference, prediction, case, unknown_value)
     check_empty(empty)
     spacing_mm = checked_spacing(spacing_mm, reference.shape, case)
     if reference.ndim != 3:

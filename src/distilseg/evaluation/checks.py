@@ -75,18 +75,26 @@ def across_single_slice(shape: tuple[int, ...]) -> int | None:
     return single[0] if len(shape) == 3 and len(single) == 1 else None
 
 
-def two_label_maps(reference: LabelMap, prediction: LabelMap, case: str) -> tuple[LabelMap, LabelMap]:
-    """Both as arrays of an integer type and of one shape."""
+def two_label_maps(
+    reference: LabelMap, prediction: LabelMap, case: str, unknown_value: int | None = None
+) -> tuple[LabelMap, LabelMap]:
+    """Both as arrays of an integer type and of one shape.
+
+    Where the reference has `unknown_value` nobody knows what is there: both are background, so that
+    neither counts.
+    """
     reference, prediction = np.asarray(reference), np.asarray(prediction)
     if reference.shape != prediction.shape:
         raise UserError(
             f"case {case}: the reference has shape {reference.shape}, the prediction {prediction.shape}",
             "both must be label maps on the scan's own grid, as `distilseg predict` writes them",
         )
-    return (
-        whole_numbers(reference, f"case {case}: the reference"),
-        whole_numbers(prediction, f"case {case}: the prediction"),
-    )
+    reference = whole_numbers(reference, f"case {case}: the reference")
+    prediction = whole_numbers(prediction, f"case {case}: the prediction")
+    if unknown_value is None:
+        return reference, prediction
+    known = reference != unknown_value
+    return np.where(known, reference, 0), np.where(known, prediction, 0)
 
 
 def whole_numbers(labels: LabelMap, what: str) -> LabelMap:

@@ -83,6 +83,7 @@ def evaluate_case(
     tolerance_mm: float | Mapping[str, float] = 1.0,
     metrics: Sequence[str | Metric] | None = None,
     empty: Empty = "nan",
+    unknown_value: int | None = None,
     unit: Unit = "mm",
     slice_axis: int | None = None,
 ) -> list[Row]:
@@ -96,11 +97,12 @@ def evaluate_case(
     tolerance_mm: of the NSD, for all structures or by name; in voxels where unit="voxel".
     metrics: names out of `METRICS`, or functions (see `Metric`). None: `DEFAULT_METRICS`, in 2D less the ml.
     empty: what holds where a mask is empty, see `empty.py`.
+    unknown_value: of voxels that nobody labelled: neither map counts there.
     slice_axis: the one across the slices, for slice_similarity (None: that of the largest spacing).
 
     Raises `UserError` naming the case if shapes, spacing, values or options do not fit together.
     """
-    reference, prediction = two_label_maps(reference, prediction, case)
+    reference, prediction = two_label_maps(reference, prediction, case, unknown_value)
     ndim = reference.ndim
     if metrics is None:
         metrics = [name for name in DEFAULT_METRICS if ndim == 3 or name != "volume_difference_ml"]
@@ -150,6 +152,7 @@ def evaluate_cases(
     tolerance_mm: float | Mapping[str, float] = 1.0,
     metrics: Sequence[str | Metric] | None = None,
     empty: Empty = "nan",
+    unknown_value: int | None = None,
     unit: Unit = "mm",
     by: By = "case",
     slice_axis: int | None = None,
@@ -158,6 +161,7 @@ def evaluate_cases(
 ) -> list[Row]:
     """The rows of many cases, in their order; `load(case)` gives (reference, prediction, spacing_mm).
 
+    `unknown_value` is that of voxels that nobody labelled, which do not count.
     `by="slice"` scores each slice across `slice_axis` (see `by_slice.py`) by Dice and IoU; tolerance, metrics
     and unit do not apply there. By case, `slice_axis` is that of slice_similarity.
     Loading and measuring run in `threads` threads, which also bounds how many cases are in memory.
@@ -178,6 +182,7 @@ def evaluate_cases(
                     spacing_mm=spacing_mm,
                     axis=slice_axis,
                     empty=empty,
+                    unknown_value=unknown_value,
                 )
             return evaluate_case(
                 reference,
@@ -188,6 +193,7 @@ def evaluate_cases(
                 tolerance_mm=tolerance_mm,
                 metrics=metrics,
                 empty=empty,
+                unknown_value=unknown_value,
                 unit=unit,
                 slice_axis=slice_axis,
             )

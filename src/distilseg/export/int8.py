@@ -220,6 +220,7 @@ def _scores(predictor: ArtefactPredictor, dataset: Dataset, ids: Sequence[str]) 
             spacing_mm=reference.geometry.spacing_mm,
             metrics=["dice"],
             empty="one",
+            unknown_value=plan.unknown,
         )
     return {row["label"]: row["mean"] for row in summarise_rows(rows)}
 

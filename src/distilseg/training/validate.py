@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..data.preparing.cache import CachedCase
 from ..inference.inferer import Inferer
+from ..types import UNKNOWN
 
 
 @torch.no_grad()
@@ -23,13 +24,15 @@ def case_dice(
     device: torch.device,
     classes: int,
 ) -> list[float]:
-    """Dice of each foreground class of one prepared case; NaN where the reference has none of it."""
+    """Dice of each foreground class of one prepared case over the voxels whose label is known; NaN where the
+    reference has none of it."""
     image = torch.from_numpy(np.array(case.image))[None].to(device)  # copied: the map is read-only
     predicted = decide(inferer(image, network))[0].cpu().numpy()
     reference = np.asarray(case.label)
+    known = reference != UNKNOWN
     scores = []
     for k in range(1, classes):
-        p, r = predicted == k, reference == k
+        p, r = (predicted == k) & known, reference == k
         size = int(r.sum())
         scores.append(2 * int((p & r).sum()) / (int(p.sum()) + size) if size else math.nan)
     return scores

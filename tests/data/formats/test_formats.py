@@ -219,7 +219,8 @@ def broken(tmp_path: Path, name: str) -> tuple[Path, str]:
             regions = {"background": 0, "whole": [1, 2], "core": [2]}
             return nnunet(tmp_path, labels=regions), "region labels .* not supported"
         case "ignore label":
-            return nnunet(tmp_path, labels={"background": 0, "a": 1, "ignore": 2}), "'ignore' label"
+            labels = {"background": 0, "a": 1, "ignore": "?"}
+            return nnunet(tmp_path, labels=labels), "the ignore label '\\?' is not a whole number"
         case "no background":
             return decathlon(tmp_path, labels={"1": "tumour"}), r"no background \(value 0\)"
         case "no labels":

@@ -245,7 +245,7 @@ def test_label_values_become_class_indices():
     label = np.array([[[0, 500, 205], [205, 0, -3]]], np.int16)
     np.testing.assert_array_equal(class_indices(label, (-3, 0, 205, 500), case="a"), [[[1, 3, 2], [2, 1, 0]]])
     assert class_indices(np.array([[[True, False]]]), (0, 1), case="a").tolist() == [[[1, 0]]]
-    with pytest.raises(UserError, match="at most 256"):
+    with pytest.raises(UserError, match="at most 255"):
         class_indices(label, tuple(range(300)), case="a")
 
 

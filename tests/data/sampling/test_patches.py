@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from distilseg.data.preparing.cache import CachedCase, sample_foreground
 from distilseg.data.preparing.preprocess import Grid
 from distilseg.data.sampling.patches import PatchSampler, cut
 from distilseg.errors import UserError
+from distilseg.types import UNKNOWN
 
 
 def case(id: str, label: np.ndarray, image: np.ndarray | None = None, **changes: Any) -> CachedCase:
@@ -184,3 +186,51 @@ def test_an_error_names_the_case():
     object.__setattr__(broken, "image", np.zeros((1, 20, 24, 0)))
     with pytest.raises(RuntimeError, match="case torn: patch 2 could not be cut"):
         sampler([broken])[2]
+
+
+def unlabelled(id: str) -> CachedCase:
+    return replace(case(id, blocks()), label=None, foreground={})
+
+
+def test_unlabelled_cases_give_their_share_of_the_patches_and_change_nothing_of_the_others():
+    labelled = [case(f"c{k}", blocks()) for k in range(5)]
+    others = [unlabelled(f"u{k}") for k in range(3)]
+    mixed = sampler(labelled, unlabelled=others, unlabelled_share=0.25)
+    drawn = [mixed[index] for index in range(80)]
+    of_labelled = [patch for patch in drawn if patch.case_id.startswith("c")]
+    of_others = [patch for patch in drawn if patch.case_id.startswith("u")]
+    assert len(of_others) == 20
+    assert all(sum(p.case_id[0] == "u" for p in drawn[at : at + 8]) == 2 for at in range(0, 80, 8))
+    assert all((patch.label == UNKNOWN).all() for patch in of_others)
+    assert all((patch.label != UNKNOWN).all() for patch in of_labelled)
+    assert Counter(patch.case_id for patch in of_labelled) == dict.fromkeys([f"c{k}" for k in range(5)], 12)
+    assert {patch.case_id for patch in of_others} == {"u0", "u1", "u2"}
+    # The labelled cases come in the order in which they come alone.
+    alone = sampler(labelled)
+    assert [patch.case_id for patch in of_labelled] == [alone.case(index).id for index in range(60)]
+
+
+def test_patches_of_unlabelled_cases_are_drawn_around_given_structures():
+    voxels = np.array([[16, 16, 16]], np.int32)
+    around = sampler(
+        [case("c", blocks())],
+        unlabelled=[unlabelled("u")],
+        foreground_fraction=1.0,
+        structures={"u": {3: voxels}},
+    )
+    starts = {around[index].start for index in range(20) if around[index].case_id == "u"}
+    assert starts == {(12, 12, 12)}
+
+
+def test_unlabelled_cases_alone_can_be_drawn_from():
+    alone = PatchSampler([], (8, 8, 8), 0, unlabelled=[unlabelled("u0"), unlabelled("u1")])
+    assert len(alone) == 2
+    assert Counter(alone[index].case_id for index in range(10)) == {"u0": 5, "u1": 5}
+
+
+def test_an_epoch_lasts_until_every_labelled_case_was_seen():
+    labelled = [case(f"c{k}", blocks()) for k in range(5)]
+    mixed = sampler(labelled, unlabelled=[unlabelled("u")], patches_per_case=2, unlabelled_share=0.5)
+    assert len(mixed) == 20
+    with pytest.raises(UserError, match=r"the share of unlabelled cases is 1\.5"):
+        sampler(labelled, unlabelled_share=1.5)

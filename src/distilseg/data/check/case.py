@@ -29,7 +29,7 @@ def check_case(case: Case, dataset: Dataset, tolerance_mm: float) -> Findings:
                 compare_grids(scan, reference, f"{name} image", tolerance_mm, found)
     if case.label is not None:
         for _, scan in _scans(case.label, {"label": Source(case.label)}, found):
-            check_label(merged_values(scan, case), dataset.labels, found)
+            check_label(merged_values(scan, case), dataset.labels, dataset.unknown, found)
             if check_grid(scan, found) and reference is not None:
                 compare_grids(scan, reference, "label", tolerance_mm, found)
     return found

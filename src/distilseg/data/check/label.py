@@ -12,7 +12,7 @@ from .report import Findings, numbers, voxels
 _TOO_MANY = 1000  # distinct values
 
 
-def check_label(scan: Scan, labels: Mapping[int, str], found: Findings) -> None:
+def check_label(scan: Scan, labels: Mapping[int, str], unknown: int | None, found: Findings) -> None:
     """Reports values that have no name or are no whole numbers, an empty map, and whole numbers as floats."""
     counts = _counts(scan.array)
     whole = {int(value): n for value, n in counts.items() if np.isfinite(value) and value == np.floor(value)}
@@ -32,7 +32,7 @@ def check_label(scan: Scan, labels: Mapping[int, str], found: Findings) -> None:
             "was it resampled or scaled? resample label maps with nearest neighbour",
             path,
         )
-    strange = sorted(set(whole) - set(labels))
+    strange = sorted(set(whole) - set(labels) - {unknown})
     if strange:
         held = ", ".join(f"{value} ({whole[value]} {voxels(whole[value])})" for value in strange[:5])
         more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
@@ -42,7 +42,15 @@ def check_label(scan: Scan, labels: Mapping[int, str], found: Findings) -> None:
             _guess(strange, labels),
             path,
         )
-    elif set(whole) == {0} and not between and not bad:
+    elif set(whole) == {unknown} and not between and not bad:
+        found.add(
+            "label_empty",
+            f"the label {path} leaves every voxel without a label",
+            "label it, or remove the label map: the case is then an unlabelled one",
+            path,
+            severity="warning",
+        )
+    elif set(whole) <= {0, unknown} and not between and not bad:
         found.add("label_empty", f"the label {path} is empty", "was it drawn?", path, severity="warning")
     if scan.array.dtype.kind == "f" and not (between or bad):
         found.add(

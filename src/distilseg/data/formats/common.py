@@ -93,6 +93,14 @@ def value_to_name(labels: Any, path: Path) -> dict[int, str]:
     return named
 
 
+def unknown_value(labels: Any, path: Path) -> tuple[Any, int | None]:
+    """nnU-Net's labels without "ignore", and the value of the voxels that it marks: nobody labelled them."""
+    if not isinstance(labels, dict) or not isinstance(labels.get("ignore"), int | str):
+        return labels, None
+    others = {name: value for name, value in labels.items() if name != "ignore"}
+    return others, whole_number(labels["ignore"], "the value of the ignore label", path)
+
+
 def labels_beside(folder: Path, label_maps: Sequence[Path]) -> dict[int, str]:
     """Names from `labels.json` in `folder`; without it "label <value>" for the values that the maps hold."""
     sidecar = folder / "labels.json"

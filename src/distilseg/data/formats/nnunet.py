@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import UserError
 from ..case import Case, Dataset, Source
 from ..scans.scan import ENDINGS, stem
-from .common import description, image_files, in_numeric_order, value_to_name
+from .common import description, image_files, in_numeric_order, unknown_value, value_to_name
 
 
 def recognises(folder: Path) -> bool:
@@ -30,12 +30,7 @@ def read(folder: Path) -> Dataset:
     if not isinstance(channels, dict) or not channels:
         raise UserError(f"{path} names no channels", 'add "channel_names", such as {"0": "CT"}')
     modalities = in_numeric_order(channels, "the channel", path)
-    labels = known.get("labels")
-    if isinstance(labels, dict) and "ignore" in labels:
-        raise UserError(
-            f"{path} describes an 'ignore' label, which is not supported",
-            "annotate those voxels or leave the cases out",
-        )
+    labels, unknown = unknown_value(known.get("labels"), path)
     cases = (
         _listed(folder, known["dataset"], modalities)
         if "dataset" in known
@@ -51,6 +46,7 @@ def read(folder: Path) -> Dataset:
         unlabelled=tuple(case for case in cases if not case.label),
         licence=str(known.get("licence") or known.get("license") or ""),
         reference=str(known.get("reference") or ""),
+        unknown=unknown,
     )
 
 

@@ -103,6 +103,7 @@ def make_plan(
             dataset=dataset.name,
             modalities=dataset.modalities,
             labels=dict(sorted(dataset.labels.items())),
+            unknown=dataset.unknown,
             orientation=orientation,
             spacing_mm=tuple(float(mm) for mm in spacing_mm),
             interpolation=interpolation,

@@ -180,6 +180,8 @@ def _measure_case(case: Case, dataset: Dataset) -> tuple[CaseMeasures, dict[str,
                 "`distilseg check` lists every such case",
             )
     foreground = label.array > 0
+    if dataset.unknown is not None:
+        foreground &= label.array != dataset.unknown
     sample = {name: _sample(scan.array[foreground]) for name, scan in scans.items()}
     return _measures(case.id, scans, label, dataset.label_values), sample
 

@@ -91,6 +91,7 @@ class Plan(BaseModel):
     regions: dict[
         str, tuple[int, ...]
     ] = {}  # unions of label values, outermost first; judged instead of labels
+    unknown: int | None = None  # value in the label maps of voxels that nobody labelled
     orientation: str = "RAS"
     spacing_mm: tuple[PositiveMm, ...]
     interpolation: Literal["linear", "cubic"] = "linear"  # of images
@@ -108,7 +109,8 @@ class Plan(BaseModel):
     @model_serializer(mode="wrap")
     def _without_undecided(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is not decided: runs whose plan did not know it keep their names."""
-        undecided = {name for name in ("network", "overlap", "mirror_axes") if getattr(self, name) is None}
+        optional = ("network", "overlap", "mirror_axes", "unknown")
+        undecided = {name for name in optional if getattr(self, name) is None}
         values: dict[str, Any] = dump(self)
         return {name: value for name, value in values.items() if name not in undecided}
 
@@ -162,6 +164,7 @@ class Plan(BaseModel):
         return {
             "modalities": list(self.modalities),
             "label_values": list(self.label_values),
+            **({} if self.unknown is None else {"unknown": self.unknown}),
             "orientation": self.orientation,
             "spacing_mm": list(self.spacing_mm),
             "interpolation": self.interpolation,
@@ -222,6 +225,11 @@ def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
     axis_order(plan.orientation)
     if 0 not in plan.labels or len(plan.labels) < 2:
         raise UserError(f"labels {plan.labels} need the background 0 and a structure", "name both")
+    if plan.unknown in plan.labels:
+        raise UserError(
+            f"unknown is {plan.unknown}, which labels call {plan.labels[plan.unknown]}",
+            "give voxels without a label a value of their own, or null",
+        )
     if differing := set(plan.modalities) ^ set(plan.normalisation):
         name = sorted(differing)[0]
         if name in plan.modalities:

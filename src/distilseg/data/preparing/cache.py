@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from ...errors import UserError
 from ...files import folder_written_whole, write_json
+from ...types import UNKNOWN
 from ..case import Case, Dataset
 from ..planning.plan import Plan
 from ..scans.reading import read_label, read_scans
@@ -136,8 +137,11 @@ def usable_cores() -> int:
 
 
 def sample_foreground(label: NDArray[np.uint8]) -> dict[int, NDArray[np.int32]]:
-    """Class index -> [N 3] voxel indices, ascending; at most 10 000 a class, the same ones every time."""
-    flat = np.flatnonzero(label)
+    """Class index -> [N 3] voxel indices, ascending; at most 10 000 a class, the same ones every time.
+
+    Neither of the background nor of voxels whose label is unknown.
+    """
+    flat = np.flatnonzero((label != 0) & (label != UNKNOWN))
     classes = label.reshape(-1)[flat]
     flat = flat[np.argsort(classes, kind="stable")]
     voxels, start = {}, 0

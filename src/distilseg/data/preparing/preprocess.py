@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UserError
+from ...types import UNKNOWN
 from .normalise import normalise
 from .resample import resample_linear
 
@@ -142,7 +143,7 @@ def preprocess(scans: Mapping[str, Scan], label: Scan | None, plan: Plan, *, cas
             )
     if label is None:
         return Preprocessed(image, None, grid)
-    classes = class_indices(grid.crop(label.array), plan.label_values, case=case)
+    classes = class_indices(grid.crop(label.array), plan.label_values, unknown=plan.unknown, case=case)
     return Preprocessed(image, resample_labels(classes, grid.working_shape), grid)
 
 
@@ -210,19 +211,29 @@ def resample_labels(classes: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint
     return _resample(np.ascontiguousarray(classes), shape, sitk.sitkLabelLinear)
 
 
-def class_indices(label: Array, label_values: tuple[int, ...], *, case: str) -> NDArray[np.uint8]:
-    """Label values -> class indices: index k stands for `label_values[k]`, which ascend."""
-    if len(label_values) > 256:
-        raise UserError(f"the plan names {len(label_values)} classes", "at most 256 fit")
+def class_indices(
+    label: Array, label_values: tuple[int, ...], *, case: str, unknown: int | None = None
+) -> NDArray[np.uint8]:
+    """Label values -> class indices: index k stands for `label_values[k]`, which ascend.
+
+    UNKNOWN stands for the value `unknown`, of voxels that nobody labelled.
+    """
+    if len(label_values) > UNKNOWN:
+        raise UserError(f"the plan names {len(label_values)} classes", f"at most {UNKNOWN} fit")
     values = np.asarray(label_values)
     if label.dtype.kind == "b":
         label = label.view(np.uint8)
     classes = np.empty(label.shape, np.uint8)
-    unknown: list[Array] = []
+    strange_values: list[Array] = []
     for plane, indices in zip(label, classes, strict=True):  # plane by plane: temporaries stay small
         indices[...] = np.searchsorted(values, plane).clip(max=len(values) - 1)
-        unknown.append(np.unique(plane[values[indices] != plane]))  # unequal also where it is not a number
-    strange = np.unique(np.concatenate(unknown))
+        strange = values[indices] != plane  # unequal also where it is not a number
+        if unknown is not None:
+            nobodys = plane == unknown
+            indices[nobodys] = UNKNOWN
+            strange &= ~nobodys
+        strange_values.append(np.unique(plane[strange]))
+    strange = np.unique(np.concatenate(strange_values))
     if strange.size:
         shown = ", ".join(f"{value:g}" for value in strange[:5]) + (", ..." if strange.size > 5 else "")
         raise UserError(

@@ -46,7 +46,7 @@ def one_slice_each(
     chosen: list[Case] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         try:
-            drawn = pool.map(lambda cases: _one_slice(cases, view, seed), patients.values())
+            drawn = pool.map(lambda cases: _one_slice(cases, view, seed, dataset.unknown), patients.values())
             for done, one in enumerate(drawn, start=1):
                 if one is not None:
                     chosen.append(one)
@@ -69,7 +69,7 @@ def recorded_dataset(told: Mapping[str, Any], dataset: Dataset | None = None) ->
     return one_slice_each(dataset, **drawn) if drawn and dataset.drawn is None else dataset
 
 
-def _one_slice(cases: Sequence[Case], view: str, seed: int) -> Case | None:
+def _one_slice(cases: Sequence[Case], view: str, seed: int, unknown: int | None) -> Case | None:
     """One slice of one case of a patient; None if none holds foreground."""
     for case in sorted(cases, key=lambda case: _draw(case.id, seed)):
         try:
@@ -86,7 +86,8 @@ def _one_slice(cases: Sequence[Case], view: str, seed: int) -> Case | None:
             raise UserError(f"case {case.id}: {label.path.name} has a spacing of zero", "repair its header")
         axis = view_axis(label.geometry.orientation, view)
         others = tuple(n for n in range(3) if n != axis)
-        filled = np.flatnonzero((label.array > 0).any(axis=others))
+        foreground = (label.array > 0) & (label.array != unknown)
+        filled = np.flatnonzero(foreground.any(axis=others))
         if filled.size:
             return case.only_slice(axis, int(filled[_draw(case.group, seed) % filled.size]))
     return None
