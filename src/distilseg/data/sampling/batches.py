@@ -21,11 +21,12 @@ from torch.utils.data import Dataset as TorchDataset
 from ...errors import UserError
 from ...types import Batch
 from ..planning.views import in_plane, slice_axis
+from .answers import AnswerMap
 from .augment import Augmentation, Parameters, apply, apply_geometry, draw
 from .maps import CaseMap
 from .patches import Patch, PatchSampler
 
-Maps = Mapping[str, Mapping[str, CaseMap]]  # case id -> name -> map
+Maps = Mapping[str, Mapping[str, CaseMap | AnswerMap]]  # case id -> name -> map
 
 
 def batches(
@@ -112,7 +113,7 @@ class _Maker(TorchDataset["Batch | Exception"]):
             )
             coarser_mm = tuple(s * r for s, r in zip(self.sampler.spacing_mm, first.stride, strict=True))
             here = replace(parameters, spacing_mm=in_plane(coarser_mm, axis))
-            moved[name] = apply_geometry(_flat(torch.from_numpy(cut), axis), here, "bilinear")
+            moved[name] = apply_geometry(_flat(torch.from_numpy(cut), axis), here, first.interpolation)
         return moved
 
     def busy_with(self) -> str:

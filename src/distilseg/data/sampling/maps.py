@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ class CaseMap:
     path: Path
     values: NDArray[np.float16]  # [C *s]
     stride: tuple[int, ...]
+    interpolation: ClassVar[Literal["bilinear"]] = "bilinear"  # where a patch of it is turned or scaled
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_map, (self.path, self.stride)  # a worker process maps the file itself
