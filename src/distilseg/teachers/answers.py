@@ -171,9 +171,13 @@ def decoded(kept_Cb: NDArray[np.uint8], kept: Kept) -> NDArray[np.float16]:
     if kept == "ranked":
         numbers, codes = kept_Cb[:RANKED], kept_Cb[RANKED:]
         return np.concatenate([numbers.astype(np.float16), _LOG_P[codes]])
-    table = _REGION_LOGIT if kept == "regions" else _LOG_P
-    values: NDArray[np.float16] = table[kept_Cb]
+    values: NDArray[np.float16] = decoding_table(kept)[kept_Cb]
     return values
+
+
+def decoding_table(kept: Kept) -> NDArray[np.float16]:
+    """What each of the 256 codes stands for: a log-probability, of regions a logit."""
+    return _REGION_LOGIT if kept == "regions" else _LOG_P
 
 
 _CODES = np.arange(256, dtype=np.float64)

@@ -1,0 +1,212 @@
+"""Answers of others' teachers, recorded once: every case on the student's grid, a byte or two a class.
+
+    <digest>/answers.npy      [C *s] uint8, see `teachers/answers.py`
+             foreground.npy   [N 3] int32 voxel indices where the teacher sees a structure, grouped by class
+             about.json       how many of each; what answered
+
+A folder is named by a digest of the case's prepared voxels and their grid, the teacher with its options, and
+the classes that are learned. It appears whole or not at all, so that an interrupted recording goes on where
+it was; runs share it, and nothing in it can go stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..data.case import Case, Dataset
+from ..data.preparing.cache import CachedCase, default_folder, sample_foreground
+from ..data.sampling.answers import AnswerMap, open_answers
+from ..data.sampling.patches import Foreground
+from ..data.scans.reading import read_scans
+from ..data.scans.scan import Scan
+from ..errors import UserError
+from ..files import folder_written_whole, write_json
+from ..teachers.answers import (
+    RANKED,
+    blocks,
+    channels_of,
+    decoding_table,
+    encoded,
+    group_to_channel,
+    kept_as,
+    likeliest,
+)
+from ..teachers.classes import ClassMap
+from ..teachers.teacher import Teacher
+from .observers import announce
+
+VERSION = 1
+SPARE_BYTES = 2**28  # that the disk keeps free
+
+
+@dataclass(frozen=True, eq=False)
+class Foreign:
+    """A teacher of others in an experiment: what it is shown and what the student learns of it."""
+
+    teacher: Teacher
+    classes: ClassMap
+    shown: Mapping[str, str]  # the teacher's modality -> the dataset's
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that determines its answers."""
+        return {"teacher": self.teacher.digest, "classes": self.classes.plain(), "shown": dict(self.shown)}
+
+    def scans(self, case: Case) -> dict[str, Scan]:
+        """What the teacher is shown of a case. Raises `UserError`, naming the case."""
+        missing = [name for name in self.shown.values() if name not in case.images]
+        if missing:
+            raise UserError(
+                f"case {case.id} has no {', '.join(missing)}, which {self.teacher.name} is shown",
+                "add the scan, or leave the case out",
+            )
+        own = read_scans({name: case.images[name] for name in self.shown.values()})
+        return {theirs: own[ours] for theirs, ours in self.shown.items()}
+
+
+def shown_modalities(
+    teacher: Teacher, dataset: Sequence[str], given: Sequence[str] | None = None
+) -> dict[str, str]:
+    """The teacher's modalities -> the dataset's: as `given`, in the teacher's order; else by name.
+
+    One modality is taken for the other where both have only one. Raises `UserError` where it is not clear: a
+    teacher that is shown CT as PET answers without an error.
+    """
+    theirs = teacher.modalities
+    told = f"{teacher.name} is shown {', '.join(theirs)}; the dataset has {', '.join(dataset)}"
+    fix = "say which they are, in the teacher's order, as in --teacher-modalities CT,PET"
+    if given is not None:
+        if len(given) != len(theirs) or set(given) - set(dataset):
+            raise UserError(f"--teacher-modalities {','.join(given)}: {told}", fix)
+        return dict(zip(theirs, given, strict=True))
+    ours = {name.casefold(): name for name in dataset}
+    if all(name.casefold() in ours for name in theirs):
+        return {name: ours[name.casefold()] for name in theirs}
+    if len(theirs) == len(dataset) == 1:
+        return {theirs[0]: dataset[0]}
+    raise UserError(told, fix)
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """Answers of one teacher for one case, and where it sees structures."""
+
+    answers: AnswerMap
+    structures: Foreground  # class index of the student -> [N 3]
+
+
+def record_answers(
+    role: str,
+    foreign: Foreign,
+    dataset: Dataset,
+    cases: Mapping[str, CachedCase],
+    cache: Path | None = None,
+) -> dict[str, Recorded]:
+    """Case id -> the answers of `foreign`, found in `cache` (default: the user's) or made, with progress.
+
+    Raises `UserError` before the first case where the disk cannot hold them.
+    """
+    folder = (default_folder() if cache is None else cache) / "answers"
+    entries = {id: folder / _key(foreign, case) for id, case in cases.items()}
+    missing = [id for id, entry in entries.items() if not entry.is_dir()]
+    if missing:
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_disk(foreign, [cases[id] for id in missing], folder)
+        start = time.monotonic()
+        for id in _with_progress(missing, f"{role} answers"):
+            _record(foreign, dataset.case(id), cases[id], entries[id])
+        announce(f"{role}: {len(missing)} cases answered in {time.monotonic() - start:.0f} s")
+    return {id: _opened(foreign.classes, entry) for id, entry in entries.items()}
+
+
+def answer_bytes(classes: ClassMap, cases: Sequence[CachedCase]) -> int:
+    """What the answers for `cases` take on the disk."""
+    return channels_of(classes) * sum(math.prod(case.image.shape[1:]) for case in cases)
+
+
+def _check_disk(foreign: Foreign, cases: Sequence[CachedCase], folder: Path) -> None:
+    needed, free = answer_bytes(foreign.classes, cases), shutil.disk_usage(folder).free
+    if needed + SPARE_BYTES > free:
+        raise UserError(
+            f"the answers of {foreign.teacher.name} for {len(cases)} cases take {needed / 1e9:.2g} GB,"
+            f" {folder} has {free / 1e9:.2g} GB left",
+            "free space, give another folder with --cache, or fewer scans",
+        )
+
+
+def _record(foreign: Foreign, case: Case, prepared: CachedCase, entry: Path) -> None:
+    scans = foreign.scans(case)
+    answer = foreign.teacher.answer(scans, case=case.id)
+    kept, shape = kept_as(foreign.classes), prepared.image.shape[1:]
+    label = np.empty(shape, np.uint8)
+    channels = np.asarray(group_to_channel(foreign.classes), np.uint8)
+    with folder_written_whole(entry) as aside:
+        answers = np.lib.format.open_memmap(
+            aside / "answers.npy", "w+", np.uint8, (channels_of(foreign.classes), *shape)
+        )
+        for block in blocks(answer, prepared.grid, foreign.classes):
+            codes = encoded(block.probabilities, kept)
+            answers[:, *block.box] = codes
+            label[block.box] = channels[likeliest(codes, kept)]
+        answers.flush()
+        del answers
+        structures = sample_foreground(label)
+        voxels = [np.zeros((0, 3), np.int32), *structures.values()]
+        np.save(aside / "foreground.npy", np.concatenate(voxels))
+        about = {
+            "teacher": foreign.teacher.name,
+            "foreground": {index: len(found) for index, found in structures.items()},
+        }
+        write_json(aside / "about.json", about)
+
+
+def _opened(classes: ClassMap, entry: Path) -> Recorded:
+    try:
+        about = json.loads((entry / "about.json").read_text(encoding="utf-8"))
+        voxels: NDArray[np.int32] = np.load(entry / "foreground.npy", mmap_mode="r")
+        structures, start = {}, 0
+        for index, count in about["foreground"].items():
+            structures[int(index)] = voxels[start : start + count]
+            start += count
+        kept = kept_as(classes)
+        numbers = RANKED if kept == "ranked" else 0
+        answers = open_answers(entry / "answers.npy", decoding_table(kept), numbers)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"the answers {entry} are damaged ({error})", "delete that folder, repeat") from error
+    return Recorded(answers, structures)
+
+
+def _key(foreign: Foreign, case: CachedCase) -> str:
+    parts = [VERSION, case.folder.name, foreign.identity]
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=20).hexdigest()
+
+
+def _with_progress(ids: Sequence[str], what: str) -> Any:
+    """The ids one by one: a bar in a terminal; in a log a line now and then, with the time that is left."""
+    if sys.stderr.isatty():
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, transient=True) as bar:
+            yield from bar.track(ids, description=what)
+        return
+    start = told = time.monotonic()
+    for n, id in enumerate(ids):
+        yield id
+        now = time.monotonic()
+        if now - told > 30:
+            left = (now - start) / (n + 1) * (len(ids) - n - 1)
+            announce(f"{what}: {n + 1} of {len(ids)} cases, about {left / 60:.0f} minutes left")
+            told = now
