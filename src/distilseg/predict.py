@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .data.planning.plan import Plan, load_plan
-from .data.preparing.preprocess import Grid, Preprocessed, preprocess
+from .data.preparing.grid import Grid
+from .data.preparing.preprocess import Preprocessed, preprocess
 from .data.scans.scan import Scan
 from .errors import UserError, unknown
 from .functional.empty_windows import empty_once

@@ -134,8 +134,9 @@ def predict_with_best(
 ) -> tuple[PredictSummary, dict[str, Choice]]:
     """Label maps of every case by the best student for it; which, and why, by case.
 
-    `inputs`, `modality`: see `data.inputs.find_cases_with_some`. Each student is loaded once, one at a time.
-    A folder `out` also gets `choices.csv`. Raises `UserError` for inputs or an `out` that make no sense.
+    `inputs`, `modality`: see `data.formats.inputs.find_cases_with_some`. Each student is loaded once, one at
+    a time. A folder `out` also gets `choices.csv`. Raises `UserError` for inputs or an `out` that make no
+    sense.
     """
     known = all_modalities(students)
     cases, refused = find_cases_with_some(inputs, known, modality=modality)

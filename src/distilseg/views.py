@@ -28,7 +28,8 @@ from torch import Tensor
 
 from .data.planning.fused_plan import fused_plan, organ
 from .data.planning.plan import Plan, load_plan, save_plan
-from .data.preparing.preprocess import Grid, Preprocessed
+from .data.preparing.grid import Grid
+from .data.preparing.preprocess import Preprocessed
 from .data.scans.scan import Scan
 from .errors import UserError
 from .files import folder_written_whole, write_json

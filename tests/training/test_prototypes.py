@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from distilseg.data.preparing.cache import CachedCase, cache_cases
-from distilseg.data.preparing.preprocess import Grid
+from distilseg.data.preparing.grid import Grid
 from distilseg.data.prototypes import load_prototypes, match_classes, save_prototypes
 from distilseg.distillation.method import Role
 from distilseg.distillation.prototypes import Prototypes

@@ -35,9 +35,9 @@ def cost(
 ) -> dict[str, dict[str, Any]]:
     """What `export.cost.measure_cost` finds for each of `models`, runs or artefacts, by their path.
 
-    Measured on `scans` (see `data.inputs.find_cases`), else on test cases of the first run among the models,
-    or of the run whose folder an artefact lies in; `cases` names some of them, and `data` says where that
-    run's dataset lies, if it moved. `threads` 0 is what suits the machine. `out`: a JSON file. Raises
+    Measured on `scans` (see `data.formats.inputs.find_cases`), else on test cases of the first run among the
+    models, or of the run whose folder an artefact lies in; `cases` names some of them, and `data` says where
+    that run's dataset lies, if it moved. `threads` 0 is what suits the machine. `out`: a JSON file. Raises
     UserError where a model is neither run nor artefact, or nothing says on which scans.
     """
     named = [Path(models)] if isinstance(models, (str, Path)) else [Path(model) for model in models]

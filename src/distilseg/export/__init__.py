@@ -1,0 +1,1 @@
+"""A run made into something to ship: artefacts, their cost measured, budgets met."""

@@ -1,0 +1,1 @@
+"""Patches, slices or views put back together into one volume, in torch."""

@@ -46,7 +46,8 @@ def feature_modules(network: nn.Module) -> dict[str, FeaturePoint]:
 
     One function per class, `@feature_modules.register(Class)`; a network without a table raises UserError.
     """
-    from .tables import monai as _  # noqa: F401  a library's table is loaded when a network may need it
+    # Imported here: the table registers itself above, and loads a library that few networks need.
+    from .tables import monai as _  # noqa: F401
 
     table = feature_modules.dispatch(type(network))
     if table is not _no_table:

@@ -11,9 +11,10 @@ Reads run folders only and never imports torch; Matplotlib is imported where som
 
 from __future__ import annotations
 
-from .comparison import Comparison, Difference, Score, compare_runs
+from .comparison import Comparison, Difference, compare_runs
 from .html import render, write_report
 from .pictures import write_pictures
+from .score import Score
 from .table import csv_rows, print_comparison, write_csv
 from .words import verdict, verdicts
 

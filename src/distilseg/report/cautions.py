@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 from .contenders import METRICS, Contender, Metric, evaluation, seen_cases, training_cases
-
-if TYPE_CHECKING:
-    from .comparison import Score
+from .score import Score
 
 SMALLEST_N = 6  # with 5 pairs the smallest two-sided p of the Wilcoxon signed-rank test is 2 / 2^5 = 0.0625
 

@@ -23,26 +23,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import unknown
-from ..evaluation.significance import holm, paired, summarise
+from ..evaluation.significance import holm, paired
 from ..runs import Run
-from . import cautions
+from .cautions import cautions
 from .contenders import METRICS, Contender, Metric, Values, contenders
+from .score import Score
 
 MEAN = "mean over structures"
 ALPHA = 0.05
 Outcome = Literal["helped", "hurt", "none"]
-
-
-@dataclass(frozen=True)
-class Score:
-    """One metric of one structure, over the test cases of one contender."""
-
-    values: Values  # case -> value
-    mean: float
-    std: float  # sample standard deviation over cases
-    interval: tuple[float, float]  # 95 %, bootstrap over cases
-    n: int
-    excluded: int  # cases without a value
 
 
 @dataclass(frozen=True)
@@ -138,9 +127,9 @@ def compare_runs(
             means = _means_over_structures(competing, structures, metric.name)
             values |= {(name, MEAN, metric.name): mean for name, mean in means.items()}
         structures += (MEAN,)
-    scores = {key: _score(of_case) for key, of_case in values.items() if of_case}
+    scores = {key: Score.of(of_case) for key, of_case in values.items() if of_case}
     differences = _differences(values, controls, structures, chosen)
-    warnings = cautions.cautions(competing, controls, chosen, structures[-1], scores, metrics, by)
+    warnings = cautions(competing, controls, chosen, structures[-1], scores, metrics, by)
     return Comparison(
         tuple(competing), controls, structures, chosen, cases, scores, differences, tuple(warnings), by
     )
@@ -203,12 +192,6 @@ def _means_over_structures(
             case: math.fsum(values) / len(values) if values else math.nan for case, values in of_case.items()
         }
     return means
-
-
-def _score(values: Values) -> Score:
-    finite = [value for value in values.values() if math.isfinite(value)]
-    summary = summarise(finite)
-    return Score(values, summary.mean, summary.std, summary.interval, len(finite), len(values) - len(finite))
 
 
 def _differences(

@@ -11,10 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .comparison import Comparison, Score
+from .comparison import Comparison
 from .contenders import Contender
 from .drawing import INK, legend, svg
 from .figures import colours
+from .score import Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

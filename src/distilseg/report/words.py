@@ -9,9 +9,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from .comparison import MEAN, Comparison, Difference, Score
+from .comparison import MEAN, Comparison, Difference
 from .contenders import Contender, Metric, folder_name
 from .folds import FoldScore
+from .score import Score
 
 MISSING = "–"
 

@@ -19,7 +19,7 @@ from ..functional.threads import shared
 
 if TYPE_CHECKING:
     from ..data.planning.plan import Plan
-    from ..data.preparing.preprocess import Grid
+    from ..data.preparing.grid import Grid
 
 Classes = NDArray[np.unsignedinteger[Any]]
 

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from ..data.case import Case, Source
 from ..data.formats.inputs import expected, find_cases, no_scans
 from ..data.planning.plan import Plan
-from ..data.preparing.preprocess import Grid, Preprocessed
+from ..data.preparing.grid import Grid
+from ..data.preparing.preprocess import Preprocessed
 from ..data.scans.reading import read_scans, write_label_map
 from ..data.scans.scan import Scan, ending
 from ..errors import UserError
@@ -83,8 +84,8 @@ def predict_files(
 ) -> PredictSummary:
     """Writes the label map of every scan in `inputs`, whole or not at all, in the scan's space and file type.
 
-    `inputs`: scans, folders of scans, or datasets (see `data.inputs.find_cases`). `out`: a folder, or a file
-    if one case is predicted. `progress(done, cases)` is called after each case.
+    `inputs`: scans, folders of scans, or datasets (see `data.formats.inputs.find_cases`). `out`: a folder, or
+    a file if one case is predicted. `progress(done, cases)` is called after each case.
 
     A case that cannot be predicted is refused with one line in the summary, and the others are predicted
     nevertheless. A label map that exists is kept, unless `overwrite`; one that another process is making is

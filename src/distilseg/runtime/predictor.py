@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.planning.plan import Plan
-from ..data.preparing.preprocess import Grid, Preprocessed, preprocess
+from ..data.preparing.grid import Grid
+from ..data.preparing.preprocess import Preprocessed, preprocess
 from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..functional.empty_windows import empty_once

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ..data.planning.fused_plan import fused_plan, organ
 from ..data.planning.plan import Plan
-from ..data.preparing.preprocess import Grid, Preprocessed
+from ..data.preparing.grid import Grid
+from ..data.preparing.preprocess import Preprocessed
 from ..data.preparing.resample import sources
 from ..data.scans.scan import Scan
 from ..errors import UserError

@@ -29,7 +29,7 @@ from .. import __version__
 from ..data.planning.plan import Plan
 from ..data.planning.views import VIEWS, view_axis
 from ..data.preparing.cache import CachedCase
-from ..data.preparing.preprocess import Grid
+from ..data.preparing.grid import Grid
 from ..data.prototypes import PrototypeFile, PrototypeReduce, check_scores
 from ..errors import UserError, unknown
 from ..functional.dist import class_sums

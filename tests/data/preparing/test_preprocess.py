@@ -1,157 +1,18 @@
-"""The grid leads there and back exactly; resampling keeps the extent; mistakes are named."""
+"""A case becomes what the plan says; mistakes are named."""
 
 from __future__ import annotations
 
-import itertools
-import json
-from pathlib import Path
 from typing import Any
 
-import hypothesis.strategies as st
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
-from hypothesis import given, settings
 
-from distilseg.data.planning.plan import Normalisation, Plan
-from distilseg.data.preparing.preprocess import (
-    Grid,
-    class_indices,
-    make_grid,
-    preprocess,
-    resample,
-    resample_labels,
-)
-from distilseg.data.scans.scan import Geometry, Scan
+from distilseg.data.planning.plan import Normalisation
+from distilseg.data.preparing.preprocess import class_indices, preprocess
+from distilseg.data.preparing.resample import resample
 from distilseg.errors import UserError
 
-
-def plan(**changes: Any) -> Plan:
-    values: dict[str, Any] = {
-        "dataset": "made up",
-        "modalities": ("MR",),
-        "labels": {0: "background", 1: "one", 4: "four"},
-        "spacing_mm": (1.0, 1.0, 1.0),
-        "normalisation": {"MR": Normalisation(kind="none"), "CT": Normalisation(kind="none")},
-        "patch": (8, 8, 8),
-        "strides": ((1, 1, 1), (2, 2, 2)),
-    }
-    return Plan(**{**values, **changes})
-
-
-def scan(array: np.ndarray, affine: np.ndarray | None = None) -> Scan:
-    affine = np.eye(4) if affine is None else affine
-    return Scan(array, Geometry(array.shape, affine), Path("scan.nii.gz"))
-
-
-def oblique_affine(axes: tuple[int, ...], signs: tuple[int, ...], spacing: tuple[float, ...], angle: float):
-    """Array axis a runs along signs[a] * world axis axes[a], all turned by `angle` about an oblique line."""
-    line = np.array([1.0, 2.0, 2.0]) / 3
-    cross = np.cross(np.eye(3), line)
-    turn = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-    affine = np.eye(4)
-    for axis in range(3):
-        affine[:3, axis] = turn[:, axes[axis]] * signs[axis] * spacing[axis]
-    affine[:3, 3] = (-20.0, 5.0, 33.0)
-    return affine
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    axes=st.permutations([0, 1, 2]),
-    signs=st.tuples(*[st.sampled_from([-1, 1])] * 3),
-    wanted=st.sampled_from(
-        [
-            "".join(p)
-            for a, b, c in itertools.product("LR", "AP", "IS")
-            for p in itertools.permutations(a + b + c)
-        ]
-    ),
-    shape=st.tuples(*[st.integers(1, 7)] * 3),
-    angle=st.floats(-0.4, 0.4),
-    seed=st.integers(0, 10**6),
-)
-def test_restore_inverts_orientation_and_crop(axes, signs, wanted, shape, angle, seed):
-    affine = oblique_affine(tuple(axes), signs, (0.5, 1.5, 3.0), angle)
-    rng = np.random.default_rng(seed)
-    image = (rng.random(shape) < 0.2).astype(np.int16)
-    grid = make_grid([scan(image, affine)], plan(orientation=wanted, crop="nonzero"), case="a")
-    assert grid == Grid.from_dict(json.loads(json.dumps(grid.to_dict())))
-
-    labels = rng.integers(0, 200, grid.cropped_shape).astype(np.uint8)
-    restored = grid.restore(labels)
-    assert restored.shape == shape
-    np.testing.assert_array_equal(grid.crop(restored), labels)
-    # Nothing outside the box, and nothing that is not zero was cropped away.
-    assert restored.astype(int).sum() == labels.astype(int).sum()
-    np.testing.assert_array_equal(grid.restore(np.ascontiguousarray(grid.crop(image))), image)
-
-    # Independent check of the directions: walk along each oriented axis and look where the world goes.
-    indices = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"))
-    for world in range(3):
-        mm = sum(affine[world, axis] * indices[axis] for axis in range(3)) + affine[world, 3]
-        oriented = grid.orient(mm)
-        positive = {0: "R", 1: "A", 2: "S"}[world]
-        letter = next(name for name in wanted if name in {0: "RL", 1: "AP", 2: "SI"}[world])
-        axis = wanted.index(letter)
-        if oriented.shape[axis] > 1:
-            steps = np.diff(oriented, axis=axis)
-            assert (steps > 0).all() if letter == positive else (steps < 0).all()
-
-
-def test_orientation_by_hand():
-    array = np.arange(24).reshape(2, 3, 4)
-    # Stored P S L: axis 0 runs to posterior, axis 1 to superior, axis 2 to left.
-    affine = np.array([[0, 0, -3.0, 0], [-1.0, 0, 0, 0], [0, 2.0, 0, 0], [0, 0, 0, 1]])
-    grid = make_grid([scan(array, affine)], plan(), case="a")
-    np.testing.assert_array_equal(grid.orient(array), array.transpose(2, 0, 1)[::-1, ::-1, :])
-    assert grid.cropped_spacing_mm == (3.0, 1.0, 2.0)
-    assert grid.working_shape == (12, 2, 6)
-    assert grid.spacing_mm == (1.0, 1.0, 1.0)
-
-
-@pytest.mark.parametrize("shape", [(33, 20, 40), (7, 60, 17), (1, 5, 90)])
-def test_linear_resampling_has_the_geometry_of_interpolate(shape):
-    image = np.random.default_rng(0).standard_normal((20, 31, 17)).astype(np.float32)
-    expected = F.interpolate(torch.from_numpy(image)[None, None], size=shape, mode="trilinear")[0, 0].numpy()
-    np.testing.assert_allclose(resample(image, shape), expected, atol=2e-5)
-
-
-@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
-def test_no_black_border_and_no_shift(interpolation):
-    assert np.allclose(resample(np.full((5, 6, 7), 3, np.int16), (11, 3, 29), interpolation), 3, atol=1e-4)
-    ramp = np.broadcast_to(np.arange(24.0)[:, None, None], (24, 4, 4))
-    fine = resample(ramp, (48, 4, 4), interpolation)
-    # Half-pixel centres: voxel i of the fine grid lies at (i + 1/2) / 2 - 1/2 of the coarse one.
-    np.testing.assert_allclose(fine[12:36, 1, 1], (np.arange(12, 36) + 0.5) / 2 - 0.5, atol=2e-3)
-
-
-def test_cubic_is_not_linear_and_follows_a_smooth_curve_better():
-    coarse = np.cos(2 * np.pi * (np.arange(24) + 0.5) / 8)
-    fine = np.cos(2 * np.pi * (np.arange(72) + 0.5) / 24)
-    volume = np.broadcast_to(coarse[:, None, None], (24, 3, 3))
-    errors = {
-        kind: np.abs(resample(volume, (72, 3, 3), kind)[18:54, 1, 1] - fine[18:54]).max()
-        for kind in ("linear", "cubic")
-    }
-    assert errors["cubic"] < errors["linear"] / 4
-
-
-def test_labels_take_the_class_with_the_largest_interpolated_indicator():
-    rng = np.random.default_rng(1)
-    blobs = (
-        resample(rng.standard_normal((6, 6, 6)), (24, 24, 24)),
-        resample(rng.standard_normal((6, 6, 6)), (24,) * 3),
-    )
-    labels = (np.stack([np.zeros((24,) * 3, np.float32), *blobs]).argmax(0)).astype(np.uint8)
-    shape = (35, 16, 50)
-    indicators = torch.from_numpy(np.stack([labels == k for k in range(3)]).astype(np.float32))
-    scores = F.interpolate(indicators[None], size=shape, mode="trilinear")[0]
-    best = scores.topk(2, dim=0)
-    clear = ((best.values[0] - best.values[1]) > 1e-4).numpy()
-    assert clear.mean() > 0.9
-    np.testing.assert_array_equal(resample_labels(labels, shape)[clear], best.indices[0].numpy()[clear])
+from .made_up import plan, scan
 
 
 def test_preprocess_gives_what_was_planned():
@@ -180,11 +41,6 @@ def test_preprocess_gives_what_was_planned():
     assert unlabelled.label is None
     assert unlabelled.grid == done.grid
     np.testing.assert_array_equal(unlabelled.image, done.image)
-
-
-def test_an_image_of_zeros_is_not_cropped_to_nothing():
-    grid = make_grid([scan(np.zeros((3, 4, 5)))], plan(crop="nonzero"), case="a")
-    assert grid.cropped_shape == (3, 4, 5)
 
 
 def refused(*args: Any, **keywords: Any) -> str:

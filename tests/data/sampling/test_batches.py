@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from distilseg.data.preparing.cache import CachedCase, sample_foreground
-from distilseg.data.preparing.preprocess import Grid
+from distilseg.data.preparing.grid import Grid
 from distilseg.data.sampling.augment import LIGHT, NONE
 from distilseg.data.sampling.batches import batches
 from distilseg.data.sampling.patches import Patch, PatchSampler

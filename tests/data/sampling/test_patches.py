@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from distilseg.data.preparing.cache import CachedCase, sample_foreground
-from distilseg.data.preparing.preprocess import Grid
+from distilseg.data.preparing.grid import Grid
 from distilseg.data.sampling.patches import PatchSampler, cut
 from distilseg.errors import UserError
 from distilseg.types import UNKNOWN

@@ -1,7 +1,7 @@
 """Folders of scans in the layouts that people already have, read in place.
 
 One module per layout, each with `recognises(folder) -> bool` and `read(folder) -> Dataset`. A reader lists
-what the dataset names; whether every file is there and sound is the business of `data/check.py`.
+what the dataset names; whether every file is there and sound is the business of `data/check/`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The plan: how the scans of a dataset are prepared and cut, decided once and saved as JSON people can edit.
 
 A fingerprint is measured, a plan is decided: orientation, spacing, cropping, normalisation by modality,
-patch, batch size and the strides of the network's levels, each with the reason why. `planning.py` decides;
+patch, batch size and the strides of the network's levels, each with the reason why. `decide.py` decides;
 `check_plan` refuses what cannot work, `save_plan` and `load_plan` keep it. Axes are those of the oriented
 volume, I J K.
 """

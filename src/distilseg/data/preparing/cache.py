@@ -35,7 +35,8 @@ from ...types import UNKNOWN
 from ..case import Case, Dataset
 from ..planning.plan import Plan
 from ..scans.reading import read_label, read_scans
-from .preprocess import VERSION, Grid, preprocess
+from .grid import Grid
+from .preprocess import VERSION, preprocess
 
 FOREGROUND_VOXELS = 10_000  # kept per class: enough to start patches anywhere in it
 DEAD_AFTER_S = 24 * 3600  # what a killed process left half-written is swept after a day

@@ -1,0 +1,1 @@
+"""From prepared cases to batches: patches or slices of them, augmented."""

@@ -1,0 +1,1 @@
+"""From files of any format to arrays that know where their voxels lie, and back."""

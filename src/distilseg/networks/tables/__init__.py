@@ -1,0 +1,1 @@
+"""Where the networks of libraries keep their features."""
