@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from distilseg.data.case import Source
-from distilseg.data.formats.inputs import find_cases
 from distilseg.data.planning.plan import Normalisation, Plan, save_plan
 from distilseg.data.scans.reading import read_geometry, read_scan, write_array
 from distilseg.data.scans.scan import Geometry, Scan
@@ -233,38 +232,6 @@ def test_several_modalities_by_suffix_channel_or_dataset(tmp_path: Path) -> None
     )
     of_table = predict_files(two, table, tmp_path / "out")
     np.testing.assert_array_equal(read_scan(of_table.written["r"]).array, pair[1].array > 0.5)
-
-
-@pytest.mark.parametrize(
-    ("files", "modalities", "refused"),
-    [
-        (
-            ["a_0000"],
-            ("CT", "PET"),
-            "the model expects 2 3D scans a case: CT, PET, named a_0000 (CT), a_0001 (PET)",
-        ),
-        (["a_0000", "a_0001"], ("CT",), "the model expects one 3D scan a case: CT"),
-        (["a_0000", "a_0001", "a_0002"], ("CT", "PET"), "found a_0000.nii.gz, a_0001.nii.gz, a_0002.nii.gz"),
-        (["a", "a_0000"], ("CT",), "found a.nii.gz, a_0000.nii.gz"),
-    ],
-)
-def test_a_wrong_number_of_modalities_names_the_expected(
-    tmp_path: Path, files: Sequence[str], modalities: Sequence[str], refused: str
-) -> None:
-    for file in files:
-        (tmp_path / f"{file}.nii.gz").touch()
-    cases, why = find_cases(tmp_path, modalities)
-    assert cases == []
-    assert refused in why["a"]
-
-
-def test_numbers_may_count_cases(tmp_path: Path) -> None:
-    for number in (1, 2, 10):
-        (tmp_path / f"scan_{number:04d}.nii.gz").touch()
-    cases, refused = find_cases(tmp_path, ("MR",))
-    assert [case.id for case in cases] == ["scan_0001", "scan_0002", "scan_0010"]
-    assert cases[0].images == {"MR": Source(tmp_path / "scan_0001.nii.gz")}
-    assert refused == {}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import torch
 
 from distilseg import commands
 from distilseg.cli import main
-from distilseg.data.formats.inputs import find_cases_with_some
 from distilseg.data.phantom.volumes import write_phantom
 from distilseg.errors import UserError
 from distilseg.files import write_json
@@ -166,22 +165,6 @@ def test_the_label_map_is_that_of_the_student_alone(world: Path, tmp_path: Path,
     commands.predict(students_of["CT+PET"].run.folder, images, tmp_path / "alone")
     both, alone = (np.asarray(nib.load(tmp_path / where / "a.nii.gz").dataobj) for where in ("both", "alone"))
     assert np.array_equal(both, alone)
-
-
-def test_a_dataset_with_files_missing(world: Path, tmp_path: Path) -> None:
-    shutil.copytree(world / "SCANS", tmp_path / "SCANS")
-    (tmp_path / "SCANS" / "imagesTr" / "phantom_000_0001.nii.gz").unlink()
-    cases, refused = find_cases_with_some(tmp_path / "SCANS", MODALITIES)
-    assert not refused
-    assert tuple(cases[0].images) == ("CT", "MR")
-    assert all(tuple(case.images) == MODALITIES for case in cases[1:])
-
-
-def test_two_files_of_one_modality_are_refused(world: Path, tmp_path: Path) -> None:
-    scans = incomplete(world, tmp_path / "new")
-    shutil.copyfile(scans / "a_CT.nii.gz", scans / "a_0000.nii.gz")
-    _, refused = find_cases_with_some(scans, MODALITIES)
-    assert "case a: a_0000.nii.gz and a_CT.nii.gz are both CT" in refused["a"]
 
 
 def test_a_network_for_any_subset_is_shown_nan_for_what_is_missing(world: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def find_cases(
     a folder or a CSV table, all its cases, labelled or not. Images come in the order of `modalities`. Raises
     `UserError` where an input is none of these or holds no scan.
     """
-    named = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
+    named = _paths(inputs)
     of_datasets, files = _read(named)
     cases = [_by_modality(case, modalities, path) for case, path in of_datasets]
     grouped, refused = _grouped(files, modalities)
@@ -34,6 +34,10 @@ def find_cases(
     if not cases and not refused:
         raise _nothing(named)
     return cases, refused
+
+
+def _paths(inputs: Path | str | Sequence[Path | str]) -> list[Path]:
+    return [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
 
 
 def _read(named: Sequence[Path]) -> tuple[list[tuple[Case, Path]], list[Path]]:
@@ -59,8 +63,7 @@ def _read(named: Sequence[Path]) -> tuple[list[tuple[Case, Path]], list[Path]]:
 
 def no_scans(inputs: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
     """The files without a scan's ending in the folders among `inputs` (datasets have others of their own)."""
-    named = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
-    folders = [path for path in named if path.is_dir()]
+    folders = [path for path in _paths(inputs) if path.is_dir()]
     return tuple(
         file
         for folder in folders
@@ -92,7 +95,7 @@ def find_cases_with_some(
         raise unknown("modality", modality, modalities)
     if len(modalities) == 1:  # then nothing else can be meant
         modality = modalities[0]
-    named = [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
+    named = _paths(inputs)
     of_datasets, files = _read(named)
     found = [_present(case, modalities) for case, _ in of_datasets]
     refused: dict[str, str] = {}
