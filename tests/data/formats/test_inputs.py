@@ -50,8 +50,8 @@ def test_a_dataset_with_files_missing(tmp_path: Path) -> None:
     write_phantom(
         tmp_path / "SCANS",
         cases=2,
-        shape=(8, 8, 8),
-        spacing_mm=(9, 9, 9),
+        shape=(16, 16, 16),
+        spacing_mm=(1, 1, 1),
         modalities=MODALITIES,
         layout="nnunet",
     )
