@@ -40,6 +40,23 @@ class FeaturePoint(NamedTuple):
     to_map: Callable[[Any, Tensor], Tensor] = as_is  # (output, image [B M *S]) -> [B C *s]
 
 
+def u_shaped(
+    levels: int,
+    *,
+    encoder: str = "encoder",
+    bottleneck: str = "bottleneck",
+    decoder: str = "decoder",
+    finest: int = 0,
+) -> dict[str, FeaturePoint]:
+    """The table of a network whose `encoder` and `decoder` are lists of modules, from level `finest` on."""
+    numbered = [(finest + i, i) for i in range(levels)]
+    return {
+        **{f"encoder.{level}": FeaturePoint(f"{encoder}.{i}") for level, i in numbered},
+        "bottleneck": FeaturePoint(bottleneck),
+        **{f"decoder.{level}": FeaturePoint(f"{decoder}.{i}") for level, i in reversed(numbered)},
+    }
+
+
 @singledispatch
 def feature_modules(network: nn.Module) -> dict[str, FeaturePoint]:
     """Where `network` computes each named feature.

@@ -1,13 +1,14 @@
 """Networks that were published for one image size: the image is resized to it, the logits back.
 
-Also what such a network begins with (one channel is shown three times) and ends with (a linear map that
-trades channels for pixels, patch expanding, Cao et al., arXiv 2105.05537). 2D only.
+Also what such a network begins with (one channel is shown three times), how it decodes, and what it ends with
+(a linear map that trades channels for pixels, patch expanding, Cao et al., arXiv 2105.05537). 2D only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
@@ -54,6 +55,23 @@ def resized(map_BCs: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(map_BCs.shape[2:]) == tuple(size):
         return map_BCs
     return nn.functional.interpolate(map_BCs, tuple(size), mode="bilinear", align_corners=False)
+
+
+def decoded(
+    map_BCs: Tensor,
+    skips: Sequence[Tensor],
+    expand: nn.ModuleList,
+    fuse: nn.ModuleList,
+    blocks: nn.ModuleList,
+) -> Tensor:
+    """The coarsest map [B C *s] and the skips, finest first -> the finest map.
+
+    At each level map = blocks(fuse([expand map, skip])).
+    """
+    for level in reversed(range(len(skips))):
+        both_BCs = torch.cat([expand[level](map_BCs), skips[level]], 1)
+        map_BCs = blocks[level](fuse[level](both_BCs))
+    return map_BCs
 
 
 class Expand(nn.Module):

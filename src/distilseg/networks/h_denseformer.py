@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .axes import convolution_of, instance_norm_of, transposed_convolution_of
 from .features import FeaturePoint, feature_modules
 from .patch import check_patch, times
 
@@ -111,7 +112,7 @@ class HDenseFormer(nn.Module):
         self.encoder = nn.ModuleList(nn.Identity() for _ in widths)  # where a tap finds the levels' sums
         self.up = nn.ModuleList(_double_size(2 * width, width, axes) for width in widths[:-1])
         self.decoder = nn.ModuleList(_double(2 * width, width, axes) for width in widths[:-1])
-        self.heads = nn.ModuleList(_convolution(axes)(width, classes, 1) for width in widths)
+        self.heads = nn.ModuleList(convolution_of(axes)(width, classes, 1) for width in widths)
 
     def forward(self, image: Tensor) -> Tensor:
         if image.shape[2:] != self.patch:
@@ -141,8 +142,8 @@ class Fuse(nn.Module):
 
     def __init__(self, before: int, after: int, axes: int) -> None:
         super().__init__()
-        self.convolution = _convolution(axes)(before, after, 3, padding=1)
-        self.norm = _norm(axes)(after)
+        self.convolution = convolution_of(axes)(before, after, 3, padding=1)
+        self.norm = instance_norm_of(axes)(after)
         self.mode = "bilinear" if axes == 2 else "trilinear"
 
     def forward(self, map_BCs: Tensor) -> Tensor:
@@ -158,7 +159,7 @@ class DenseTransformer(nn.Module):
         tokens = 1
         for size in patch:
             tokens *= size // TOKEN
-        self.embed = _convolution(len(patch))(1, channels, TOKEN, TOKEN)
+        self.embed = convolution_of(len(patch))(1, channels, TOKEN, TOKEN)
         self.position = nn.Parameter(torch.zeros(1, tokens, channels))
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.Sequential(*(DenseBlock(channels, dropout) for _ in range(blocks)))
@@ -249,21 +250,12 @@ def _double(before: int, after: int, axes: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (before, after):
         layers += [
-            _convolution(axes)(channels, after, 3, padding=1, bias=False),
-            _norm(axes)(after, affine=True),
+            convolution_of(axes)(channels, after, 3, padding=1, bias=False),
+            instance_norm_of(axes)(after, affine=True),
         ]
         layers += [nn.ReLU()]
     return nn.Sequential(*layers)
 
 
 def _double_size(before: int, after: int, axes: int) -> nn.Module:
-    transposed = nn.ConvTranspose2d if axes == 2 else nn.ConvTranspose3d
-    return transposed(before, after, 3, stride=2, padding=1, output_padding=1)
-
-
-def _convolution(axes: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
-    return nn.Conv2d if axes == 2 else nn.Conv3d
-
-
-def _norm(axes: int) -> type[nn.InstanceNorm2d] | type[nn.InstanceNorm3d]:
-    return nn.InstanceNorm2d if axes == 2 else nn.InstanceNorm3d
+    return transposed_convolution_of(axes)(before, after, 3, stride=2, padding=1, output_padding=1)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.segmentation import in_full_precision
-from .features import FeaturePoint, feature_modules
+from .features import FeaturePoint, feature_modules, u_shaped
 from .modality_encoders import Decoder, ModalityEncoders, check_even
-from .patch import Strides, check_patch, level_strides, product
+from .patch import Strides, checked_strides, strided_divisor
 
 
 def u_hemis(
@@ -32,20 +32,12 @@ def u_hemis(
     drop_modalities: bool = True,
 ) -> nn.Module:
     """Any subset of modalities: their maps' mean and variance in a U-Net (HeMIS)."""
-    steps = level_strides("u_hemis", patch, strides, len(filters))
-    check_patch("u_hemis", patch, product(steps))
+    steps = checked_strides("u_hemis", patch, strides, len(filters))
     check_even("u_hemis", filters)
     return UHeMIS(in_channels, classes, list(filters[: len(steps)]), steps, drop_modalities)
 
 
-def u_hemis_divisor(
-    patch: Sequence[int],
-    *,
-    filters: Sequence[int] = (8, 16, 32, 64),
-    strides: Strides | None = None,
-    **others: object,
-) -> tuple[int, ...]:
-    return product(level_strides("u_hemis", patch, strides, len(filters)))
+u_hemis_divisor = strided_divisor(u_hemis)
 
 
 class UHeMIS(nn.Module):
@@ -89,8 +81,4 @@ class MeanAndVariance(nn.Module):
 @feature_modules.register(UHeMIS)
 def _(network: UHeMIS) -> dict[str, FeaturePoint]:
     depth = len(network.fused) - 1
-    return {
-        **{f"encoder.{i}": FeaturePoint(f"fused.{i}") for i in range(depth)},
-        "bottleneck": FeaturePoint(f"fused.{depth}"),
-        **{f"decoder.{i}": FeaturePoint(f"decoder.blocks.{i}") for i in reversed(range(depth))},
-    }
+    return u_shaped(depth, encoder="fused", bottleneck=f"fused.{depth}", decoder="decoder.blocks")

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.gaussian import product_of_gaussians
-from .features import FeaturePoint, feature_modules
+from .features import FeaturePoint, feature_modules, u_shaped
 from .modality_encoders import Decoder, ModalityEncoders, check_even
-from .patch import Strides, check_patch, level_strides, product
+from .patch import Strides, checked_strides, strided_divisor
 
 CLIP = 50.0  # of log σ²
 
@@ -39,20 +39,12 @@ def u_hved(
     drop_modalities: bool = True,
 ) -> nn.Module:
     """Any subset of modalities: their Gaussians' product in a variational U-Net."""
-    steps = level_strides("u_hved", patch, strides, len(filters))
-    check_patch("u_hved", patch, product(steps))
+    steps = checked_strides("u_hved", patch, strides, len(filters))
     check_even("u_hved", filters)
     return UHVED(in_channels, classes, list(filters[: len(steps)]), steps, drop_modalities)
 
 
-def u_hved_divisor(
-    patch: Sequence[int],
-    *,
-    filters: Sequence[int] = (8, 16, 32, 64),
-    strides: Strides | None = None,
-    **others: object,
-) -> tuple[int, ...]:
-    return product(level_strides("u_hved", patch, strides, len(filters)))
+u_hved_divisor = strided_divisor(u_hved)
 
 
 class UHVED(nn.Module):
@@ -113,9 +105,7 @@ class GaussianSample(nn.Module):
 def _(network: UHVED) -> dict[str, FeaturePoint]:
     depth = len(network.samples) - 1
     return {
-        **{f"encoder.{i}": FeaturePoint(f"samples.{i}") for i in range(depth)},
-        "bottleneck": FeaturePoint(f"samples.{depth}"),
-        **{f"decoder.{i}": FeaturePoint(f"decoder.blocks.{i}") for i in reversed(range(depth))},
+        **u_shaped(depth, encoder="samples", bottleneck=f"samples.{depth}", decoder="decoder.blocks"),
         **{f"posterior.{i}": FeaturePoint(f"posteriors.{i}") for i in range(depth + 1)},
         "reconstruction": FeaturePoint("latents", network.reconstruction),
     }

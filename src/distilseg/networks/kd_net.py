@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .features import FeaturePoint, feature_modules
-from .patch import Strides, check_patch, level_strides, product
+from .axes import convolution_of, instance_norm_of, linear_mode, max_pool_of
+from .features import FeaturePoint, feature_modules, u_shaped
+from .patch import Strides, checked_strides, strided_divisor
 
 
 def kd_net(
@@ -34,21 +35,13 @@ def kd_net(
     skips: int = 4,
 ) -> nn.Module:
     """KD-Net's U-Net: max-pooling, linear up-sampling, 4 to 0 skip connections."""
-    steps = level_strides("kd_net", patch, strides, len(filters))
-    check_patch("kd_net", patch, product(steps))
+    steps = checked_strides("kd_net", patch, strides, len(filters))
     if skips < 0:
         raise UserError(f"kd_net: {skips} skip connections", "give 0 to as many as there are levels less one")
     return KDNetUNet(in_channels, classes, list(filters[: len(steps)]), steps, skips)
 
 
-def kd_net_divisor(
-    patch: Sequence[int],
-    *,
-    filters: Sequence[int] = (16, 32, 64, 128, 256),
-    strides: Strides | None = None,
-    **others: object,
-) -> tuple[int, ...]:
-    return product(level_strides("kd_net", patch, strides, len(filters)))
+kd_net_divisor = strided_divisor(kd_net)
 
 
 class KDNetUNet(nn.Module):
@@ -64,7 +57,7 @@ class KDNetUNet(nn.Module):
     ) -> None:
         super().__init__()
         axes, depth = len(strides[0]), len(filters) - 1
-        pool = nn.MaxPool3d if axes == 3 else nn.MaxPool2d
+        pool = max_pool_of(axes)
         self.first_skip = max(0, depth - skips)  # the finest level whose skip is kept
         self.encoder = nn.ModuleList(
             _block(before, after, axes)
@@ -72,7 +65,7 @@ class KDNetUNet(nn.Module):
         )
         self.down = nn.ModuleList(pool(tuple(stride)) for stride in strides[1:])
         self.up = nn.ModuleList(
-            nn.Upsample(scale_factor=tuple(map(float, stride)), mode="trilinear" if axes == 3 else "bilinear")
+            nn.Upsample(scale_factor=tuple(map(float, stride)), mode=linear_mode(axes))
             for stride in strides[1:]
         )
         self.decoder = nn.ModuleList(
@@ -83,7 +76,7 @@ class KDNetUNet(nn.Module):
             )
             for level in range(depth)
         )
-        self.head = _convolution(axes)(filters[0], classes, 1)
+        self.head = convolution_of(axes)(filters[0], classes, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         features = [self.encoder[0](image)]
@@ -102,21 +95,13 @@ class KDNetUNet(nn.Module):
 @feature_modules.register(KDNetUNet)
 def _(network: KDNetUNet) -> dict[str, FeaturePoint]:
     depth = len(network.decoder)
-    return {
-        **{f"encoder.{i}": FeaturePoint(f"encoder.{i}") for i in range(depth)},
-        "bottleneck": FeaturePoint(f"encoder.{depth}"),
-        **{f"decoder.{i}": FeaturePoint(f"decoder.{i}") for i in reversed(range(depth))},
-    }
+    return u_shaped(depth, bottleneck=f"encoder.{depth}")
 
 
 def _block(before: int, after: int, axes: int) -> nn.Sequential:
-    norm = nn.InstanceNorm3d if axes == 3 else nn.InstanceNorm2d
+    norm = instance_norm_of(axes)
     layers: list[nn.Module] = []
     for channels in (before, after):
-        layers += [_convolution(axes)(channels, after, 3, padding=1), norm(after, affine=True)]
+        layers += [convolution_of(axes)(channels, after, 3, padding=1), norm(after, affine=True)]
         layers += [nn.LeakyReLU(0.01, inplace=True)]
     return nn.Sequential(*layers)
-
-
-def _convolution(axes: int) -> type[nn.Conv3d] | type[nn.Conv2d]:
-    return nn.Conv3d if axes == 3 else nn.Conv2d

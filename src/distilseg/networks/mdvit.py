@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from .factorised_attention import HEADS, Stage
-from .features import FeaturePoint, feature_modules
+from .features import FeaturePoint, feature_modules, u_shaped
 from .patch import check_patch, times
 
 MLP_RATIOS = (8, 8, 4, 4)  # per level
@@ -152,14 +152,8 @@ class Peer(nn.Module):
 
 @feature_modules.register(MDViT)
 def _(network: MDViT) -> dict[str, FeaturePoint]:
-    levels = range(len(network.encoder))
     sides = {} if network.peer is None else {"side.0": FeaturePoint("maps", network.of_peer)}
-    return {
-        **{f"encoder.{level}": FeaturePoint(f"encoder.{level}") for level in levels},
-        "bottleneck": FeaturePoint("bridge"),
-        **{f"decoder.{level}": FeaturePoint(f"decoder.{level}") for level in reversed(levels)},
-        **sides,
-    }
+    return {**u_shaped(len(network.encoder), bottleneck="bridge"), **sides}
 
 
 def _halved(before: int, after: int) -> list[nn.Module]:

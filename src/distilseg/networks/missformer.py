@@ -36,11 +36,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .features import FeaturePoint, feature_modules
+from .features import FeaturePoint, feature_modules, u_shaped
 from .fixed_size import (
     Expand,
     LastChannels,
     check_fixed_size,
+    decoded,
     first_channels,
     fixed_size_divisor,
     prepared,
@@ -126,9 +127,7 @@ class MissFormer(nn.Module):
         *skips, map_BCs = maps
         skips = [keep(skip_BCs) for keep, skip_BCs in zip(self.encoder, skips, strict=True)]
         map_BCs = self.bottleneck(map_BCs)
-        for level in reversed(range(len(skips))):
-            both_BCs = torch.cat([self.expand[level](map_BCs), skips[level]], 1)
-            map_BCs = self.decoder[level](self.fuse[level](both_BCs))
+        map_BCs = decoded(map_BCs, skips, self.expand, self.fuse, self.decoder)
         logits: Tensor = self.head(self.expand_last(map_BCs))
         return resized(logits, image.shape[2:])
 
@@ -247,12 +246,7 @@ class BridgeLayer(nn.Module):
 
 @feature_modules.register(MissFormer)
 def _(network: MissFormer) -> dict[str, FeaturePoint]:
-    levels = range(len(network.decoder))
-    return {
-        **{f"encoder.{level}": FeaturePoint(f"encoder.{level}") for level in levels},
-        "bottleneck": FeaturePoint("bottleneck"),
-        **{f"decoder.{level}": FeaturePoint(f"decoder.{level}") for level in reversed(levels)},
-    }
+    return u_shaped(len(network.decoder))
 
 
 def _tokens(map_BCs: Tensor) -> Tensor:

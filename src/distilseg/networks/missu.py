@@ -36,7 +36,8 @@ from monai.networks.blocks.mlp import MLPBlock
 from torch import Tensor, nn
 
 from ..errors import UserError, unknown
-from .features import FeaturePoint, feature_modules
+from .axes import batch_norm_of, convolution_of, transposed_convolution_of
+from .features import FeaturePoint, feature_modules, u_shaped
 from .patch import check_patch
 
 BLOCKS = (1, 2, 2, 4)  # of the encoder, per level
@@ -95,7 +96,7 @@ class MISSU(nn.Module):
         fusion: str,
     ) -> None:
         super().__init__()
-        convolution, drop = _convolution(axes), nn.Dropout3d if axes == 3 else nn.Dropout2d
+        convolution, drop = convolution_of(axes), nn.Dropout3d if axes == 3 else nn.Dropout2d
         first = nn.Sequential(convolution(in_channels, filters[0], 3, padding=1), drop(0.2))
         self.down = nn.ModuleList(
             [first, *(convolution(fine, coarse, 3, 2, 1) for fine, coarse in pairwise(filters))]
@@ -107,7 +108,7 @@ class MISSU(nn.Module):
         self.fusion = nn.ModuleList(Fusion(width, axes, fusion) for width in filters[:-1])
         coarsest, hidden = filters[-1], transformer.hidden
         self.embed = nn.Sequential(
-            _batch_norm(axes)(coarsest), nn.ReLU(), convolution(coarsest, hidden, 3, padding=1)
+            batch_norm_of(axes)(coarsest), nn.ReLU(), convolution(coarsest, hidden, 3, padding=1)
         )
         self.transformer = transformer
         self.project = nn.Sequential(
@@ -137,7 +138,7 @@ class Fusion(nn.Module):
         self.when = when
         if when == "never":
             return
-        convolution = _convolution(axes)
+        convolution = convolution_of(axes)
         self.atrous = nn.ModuleList(
             convolution(channels, channels, 3, padding=rate, dilation=rate) for rate in RATES
         )
@@ -202,7 +203,7 @@ class Up(nn.Module):
 
     def __init__(self, fine: int, coarse: int, axes: int) -> None:
         super().__init__()
-        convolution, transposed = _convolution(axes), nn.ConvTranspose3d if axes == 3 else nn.ConvTranspose2d
+        convolution, transposed = convolution_of(axes), transposed_convolution_of(axes)
         self.grow = nn.Sequential(convolution(coarse, fine, 1), transposed(fine, fine, 2, 2))
         self.merge = nn.Sequential(convolution(2 * fine, fine, 1), Residual(_after(fine, fine, axes)))
 
@@ -225,12 +226,7 @@ class Residual(nn.Module):
 
 @feature_modules.register(MISSU)
 def _(network: MISSU) -> dict[str, FeaturePoint]:
-    depth = len(network.up)
-    return {
-        **{f"encoder.{i}": FeaturePoint(f"fusion.{i}") for i in range(depth)},
-        "bottleneck": FeaturePoint("transformer"),
-        **{f"decoder.{i}": FeaturePoint(f"up.{i}") for i in reversed(range(depth))},
-    }
+    return u_shaped(len(network.up), encoder="fusion", bottleneck="transformer", decoder="up")
 
 
 def _before(channels: int, axes: int) -> nn.Sequential:
@@ -240,7 +236,7 @@ def _before(channels: int, axes: int) -> nn.Sequential:
         layers += [
             nn.GroupNorm(math.gcd(GROUPS, channels), channels),
             nn.ReLU(),
-            _convolution(axes)(channels, channels, 3, padding=1),
+            convolution_of(axes)(channels, channels, 3, padding=1),
         ]
     return nn.Sequential(*layers)
 
@@ -249,13 +245,5 @@ def _after(before: int, after: int, axes: int) -> nn.Sequential:
     """(Convolution, batch norm, ReLU) twice."""
     layers: list[nn.Module] = []
     for channels in (before, after):
-        layers += [_convolution(axes)(channels, after, 3, padding=1), _batch_norm(axes)(after), nn.ReLU()]
+        layers += [convolution_of(axes)(channels, after, 3, padding=1), batch_norm_of(axes)(after), nn.ReLU()]
     return nn.Sequential(*layers)
-
-
-def _convolution(axes: int) -> type[nn.Conv3d] | type[nn.Conv2d]:
-    return nn.Conv3d if axes == 3 else nn.Conv2d
-
-
-def _batch_norm(axes: int) -> type[nn.BatchNorm3d] | type[nn.BatchNorm2d]:
-    return nn.BatchNorm3d if axes == 3 else nn.BatchNorm2d

@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 from ..functional.missing import present_modalities, random_subset
+from .axes import convolution_of, instance_norm_of, linear_mode, max_pool_of
 
 FILTERS = (8, 16, 32, 64)
 
@@ -74,8 +75,8 @@ class _Encoder(nn.Module):
     ) -> None:
         super().__init__()
         axes = len(strides[0])
-        pool = nn.MaxPool3d if axes == 3 else nn.MaxPool2d
-        stem = _convolution(axes)(1, filters[0], 1, bias=False)
+        pool = max_pool_of(axes)
+        stem = convolution_of(axes)(1, filters[0], 1, bias=False)
         self.stem = nn.Sequential(stem, nn.LeakyReLU(0.01, inplace=True))
         self.blocks = nn.ModuleList(
             block(before, width, after, axes)
@@ -102,8 +103,8 @@ class Decoder(nn.Module):
             block(below[level] + skips[level], filters[level], halves[level], axes)
             for level in range(len(filters) - 1)
         )
-        self.mode = "trilinear" if axes == 3 else "bilinear"
-        self.head = _convolution(axes)(halves[0], outputs, 1)
+        self.mode = linear_mode(axes)
+        self.head = convolution_of(axes)(halves[0], outputs, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         map_BCs = maps[-1]
@@ -117,11 +118,11 @@ class Decoder(nn.Module):
 
 def block(before: int, width: int, after: int, axes: int) -> nn.Sequential:
     """Twice (affine instance norm, LeakyReLU, 3×3×3 convolution): `before` -> `width` -> `after` channels."""
-    norm = nn.InstanceNorm3d if axes == 3 else nn.InstanceNorm2d
+    norm = instance_norm_of(axes)
     layers: list[nn.Module] = []
     for channels, into in ((before, width), (width, after)):
         layers += [norm(channels, affine=True), nn.LeakyReLU(0.01, inplace=True)]
-        layers += [_convolution(axes)(channels, into, 3, padding=1, bias=False)]
+        layers += [convolution_of(axes)(channels, into, 3, padding=1, bias=False)]
     return nn.Sequential(*layers)
 
 
@@ -142,7 +143,3 @@ def _refuse_nothing(present_BM: Tensor) -> None:
             f"case {empty[0]} of the batch has no modality: NaN in all its {present_BM.shape[1]} channels",
             "give at least one of its scans; if all were given, look for NaN in them with `distilseg check`",
         )
-
-
-def _convolution(axes: int) -> type[nn.Conv3d] | type[nn.Conv2d]:
-    return nn.Conv3d if axes == 3 else nn.Conv2d

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import UserError, unknown
-from .patch import Strides, check_patch, level_strides, product
+from .patch import Strides, check_patch, checked_strides, strided_divisor
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,8 +39,7 @@ def dynunet(
 
     if norm not in ("instance", "batch"):
         raise unknown("norm", norm, ("instance", "batch"))
-    steps = level_strides("dynunet", patch, strides, len(filters))
-    check_patch("dynunet", patch, product(steps))
+    steps = checked_strides("dynunet", patch, strides, len(filters))
     network: nn.Module = DynUNet(
         spatial_dims=len(patch),
         in_channels=in_channels,
@@ -56,14 +55,7 @@ def dynunet(
     return network
 
 
-def dynunet_divisor(
-    patch: Patch,
-    *,
-    filters: Sequence[int] = (16, 32, 64, 128, 256),
-    strides: Strides | None = None,
-    **others: object,
-) -> tuple[int, ...]:
-    return product(level_strides("dynunet", patch, strides, len(filters)))
+dynunet_divisor = strided_divisor(dynunet)
 
 
 def unet(
@@ -82,8 +74,7 @@ def unet(
 
     if norm not in ("instance", "batch"):
         raise unknown("norm", norm, ("instance", "batch"))
-    steps = level_strides("unet", patch, strides, len(filters))
-    check_patch("unet", patch, product(steps))
+    steps = checked_strides("unet", patch, strides, len(filters))
     network: nn.Module = UNet(
         spatial_dims=len(patch),
         in_channels=in_channels,
@@ -97,14 +88,7 @@ def unet(
     return network
 
 
-def unet_divisor(
-    patch: Patch,
-    *,
-    filters: Sequence[int] = (16, 32, 64, 128, 256),
-    strides: Strides | None = None,
-    **others: object,
-) -> tuple[int, ...]:
-    return product(level_strides("unet", patch, strides, len(filters)))
+unet_divisor = strided_divisor(unet)
 
 
 def attention_unet(
@@ -119,8 +103,7 @@ def attention_unet(
     """U-Net whose skip connections are gated by attention (Oktay et al. 2018); batch norm."""
     from monai.networks.nets import AttentionUnet
 
-    steps = level_strides("attention_unet", patch, strides, len(filters))
-    check_patch("attention_unet", patch, product(steps))
+    steps = checked_strides("attention_unet", patch, strides, len(filters))
     network: nn.Module = AttentionUnet(
         spatial_dims=len(patch),
         in_channels=in_channels,
@@ -132,14 +115,7 @@ def attention_unet(
     return network
 
 
-def attention_unet_divisor(
-    patch: Patch,
-    *,
-    filters: Sequence[int] = (16, 32, 64, 128, 256),
-    strides: Strides | None = None,
-    **others: object,
-) -> tuple[int, ...]:
-    return product(level_strides("attention_unet", patch, strides, len(filters)))
+attention_unet_divisor = strided_divisor(attention_unet)
 
 
 def basic_unet(

@@ -7,7 +7,8 @@ in all (the divisor), and the bottleneck must keep more than one voxel: one has 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..errors import UserError
 
@@ -98,6 +99,25 @@ def level_strides(
             "give a filter count per stride; a plan's strides are its levels, `distilseg plan --levels N`",
         )
     return steps
+
+
+def checked_strides(
+    network: str, patch: Sequence[int], strides: Strides | None, levels: int
+) -> list[tuple[int, ...]]:
+    """The `level_strides` of a network that can take the patch with them; else UserError."""
+    steps = level_strides(network, patch, strides, levels)
+    check_patch(network, patch, product(steps))
+    return steps
+
+
+def strided_divisor(builder: Callable[..., object]) -> Callable[..., tuple[int, ...]]:
+    """What a patch must be a multiple of for `builder`, by its options `filters` and `strides`."""
+
+    def divisor(patch: Sequence[int], **options: Any) -> tuple[int, ...]:
+        told = {**(builder.__kwdefaults__ or {}), **options}
+        return product(level_strides(builder.__name__, patch, told["strides"], len(told["filters"])))
+
+    return divisor
 
 
 def _per_axis(step: object, axes: int) -> tuple[int, ...]:

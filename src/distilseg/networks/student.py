@@ -22,14 +22,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .features import FeaturePoint, feature_modules
+from .axes import batch_norm_of, convolution_of
+from .features import FeaturePoint, feature_modules, u_shaped
 from .patch import Strides, check_patch, level_strides, product
 
 Sizes = tuple[int, ...]  # per axis
+
+
+def _divisor(builder: Callable[..., nn.Module]) -> Callable[..., Sizes]:
+    """What a patch must be a multiple of for `builder`, by its own options and defaults."""
+
+    def divisor(patch: Sequence[int], **options: Any) -> Sizes:
+        told = {**(builder.__kwdefaults__ or {}), **options}
+        return product(_levels(builder.__name__, patch, told["widths"], told["finest"], told["strides"]))
+
+    return divisor
 
 
 def student_tiny(
@@ -51,15 +63,7 @@ def student_tiny(
     return _student("student_tiny", in_channels, classes, patch, widths, depth, finest, strides)
 
 
-def student_tiny_divisor(
-    patch: Sequence[int],
-    *,
-    widths: Sequence[int] = (16, 32, 64, 64),
-    finest: int = 1,
-    strides: Strides | None = None,
-    **others: object,
-) -> Sizes:
-    return product(_levels("student_tiny", patch, widths, finest, strides))
+student_tiny_divisor = _divisor(student_tiny)
 
 
 def student_small(
@@ -76,15 +80,7 @@ def student_small(
     return _student("student_small", in_channels, classes, patch, widths, depth, finest, strides)
 
 
-def student_small_divisor(
-    patch: Sequence[int],
-    *,
-    widths: Sequence[int] = (8, 16, 32, 64, 64),
-    finest: int = 0,
-    strides: Strides | None = None,
-    **others: object,
-) -> Sizes:
-    return product(_levels("student_small", patch, widths, finest, strides))
+student_small_divisor = _divisor(student_small)
 
 
 def student_base(
@@ -101,15 +97,7 @@ def student_base(
     return _student("student_base", in_channels, classes, patch, widths, depth, finest, strides)
 
 
-def student_base_divisor(
-    patch: Sequence[int],
-    *,
-    widths: Sequence[int] = (8, 32, 48, 64, 96),
-    finest: int = 0,
-    strides: Strides | None = None,
-    **others: object,
-) -> Sizes:
-    return product(_levels("student_base", patch, widths, finest, strides))
+student_base_divisor = _divisor(student_base)
 
 
 class Student(nn.Module):
@@ -186,7 +174,7 @@ class Head(nn.Module):
     def __init__(self, width: int, classes: int, stride: Sizes) -> None:
         super().__init__()
         self.stride = stride
-        self.project = _convolution(len(stride))(width, classes * math.prod(stride), 1)
+        self.project = convolution_of(len(stride))(width, classes * math.prod(stride), 1)
 
     def forward(self, map_BCs: Tensor) -> Tensor:
         logits: Tensor = self.project(map_BCs)
@@ -255,20 +243,12 @@ def _normed(before: int, after: int, kernel: Sizes, stride: Sizes | None = None)
     """Convolution, without bias and drawn for ReLU, and batch norm."""
     axes = len(kernel)
     padding = tuple(size // 2 for size in kernel)
-    made = _convolution(axes)(before, after, kernel, stride or (1,) * axes, padding, bias=False)
+    made = convolution_of(axes)(before, after, kernel, stride or (1,) * axes, padding, bias=False)
     nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")
-    return nn.Sequential(made, (nn.BatchNorm3d if axes == 3 else nn.BatchNorm2d)(after))
-
-
-def _convolution(axes: int) -> Callable[..., nn.Conv3d | nn.Conv2d]:
-    return nn.Conv3d if axes == 3 else nn.Conv2d
+    return nn.Sequential(made, batch_norm_of(axes)(after))
 
 
 @feature_modules.register(Student)
 def _(network: Student) -> dict[str, FeaturePoint]:
     depth = len(network.decoder)
-    return {
-        **{f"encoder.{network.finest + i}": FeaturePoint(f"encoder.{i}") for i in range(depth)},
-        "bottleneck": FeaturePoint(f"encoder.{depth}"),
-        **{f"decoder.{network.finest + i}": FeaturePoint(f"decoder.{i}") for i in reversed(range(depth))},
-    }
+    return u_shaped(depth, bottleneck=f"encoder.{depth}", finest=network.finest)

@@ -26,11 +26,12 @@ from monai.networks.nets.swin_unetr import BasicLayer, PatchMergingV2
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .features import FeaturePoint, feature_modules
+from .features import FeaturePoint, feature_modules, u_shaped
 from .fixed_size import (
     Expand,
     LastChannels,
     check_fixed_size,
+    decoded,
     first_channels,
     fixed_size_divisor,
     prepared,
@@ -106,21 +107,14 @@ class SwinUnet(nn.Module):
             skips.append(map_BCs)
             map_BCs = stage(merge(map_BCs))
         map_BCs = self.bottleneck(map_BCs)
-        for level in reversed(range(len(skips))):
-            both_BCs = torch.cat([self.expand[level](map_BCs), skips[level]], 1)
-            map_BCs = self.decoder[level](self.fuse[level](both_BCs))
+        map_BCs = decoded(map_BCs, skips, self.expand, self.fuse, self.decoder)
         logits: Tensor = self.head(self.expand_last(self.norm(map_BCs)))
         return resized(logits, image.shape[2:])
 
 
 @feature_modules.register(SwinUnet)
 def _(network: SwinUnet) -> dict[str, FeaturePoint]:
-    levels = range(len(network.decoder))
-    return {
-        **{f"encoder.{level}": FeaturePoint(f"encoder.{level}") for level in levels},
-        "bottleneck": FeaturePoint("bottleneck"),
-        **{f"decoder.{level}": FeaturePoint(f"decoder.{level}") for level in reversed(levels)},
-    }
+    return u_shaped(len(network.decoder))
 
 
 def _initialise(module: nn.Module) -> None:

@@ -36,7 +36,7 @@ from monai.networks.layers import DropPath
 from torch import Tensor, nn
 
 from ..errors import UserError, unknown
-from .features import FeaturePoint, feature_modules
+from .features import FeaturePoint, feature_modules, u_shaped
 from .patch import check_patch, times
 from .ux_net import ChannelNorm
 
@@ -211,9 +211,4 @@ def _initialise(module: nn.Module) -> None:
 
 @feature_modules.register(UNesT)
 def _(network: UNesT) -> dict[str, FeaturePoint]:
-    levels = range(len(network.encoder))
-    return {
-        **{f"encoder.{level}": FeaturePoint(f"encoder.{level}") for level in levels},
-        "bottleneck": FeaturePoint("bottleneck"),
-        **{f"decoder.{level}": FeaturePoint(f"up.{level}") for level in reversed(levels)},
-    }
+    return u_shaped(len(network.encoder), decoder="up")

@@ -27,7 +27,8 @@ from monai.networks.blocks.unetr_block import UnetrUpBlock
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .features import FeaturePoint, feature_modules
+from .axes import convolution_of
+from .features import FeaturePoint, feature_modules, u_shaped
 from .patch import check_patch
 
 
@@ -73,7 +74,7 @@ class UXNet(nn.Module):
         depths: Sequence[int],
     ) -> None:
         super().__init__()
-        convolution = _convolution(axes)
+        convolution = convolution_of(axes)
         stem = nn.Sequential(convolution(in_channels, features[0], 7, 2, 3), ChannelNorm(features[0]))
         shrinks = [
             nn.Sequential(ChannelNorm(fine), convolution(fine, coarse, 2, 2))
@@ -113,7 +114,7 @@ class UXBlock(nn.Module):
 
     def __init__(self, channels: int, axes: int) -> None:
         super().__init__()
-        convolution = _convolution(axes)
+        convolution = convolution_of(axes)
         self.depthwise = convolution(channels, channels, 7, padding=3, groups=channels)
         self.norm = ChannelNorm(channels)
         self.expand = convolution(channels, 4 * channels, 1, groups=channels)
@@ -141,12 +142,6 @@ class ChannelNorm(nn.LayerNorm):
 def _(network: UXNet) -> dict[str, FeaturePoint]:
     depth = len(network.up)
     return {
-        **{f"encoder.{i}": FeaturePoint(f"encoder.{i}") for i in range(depth)},
-        "bottleneck": FeaturePoint(f"encoder.{depth}"),
-        **{f"decoder.{i}": FeaturePoint(f"up.{i}") for i in range(depth - 1, 0, -1)},
-        "decoder.0": FeaturePoint("last"),
+        **u_shaped(depth, bottleneck=f"encoder.{depth}", decoder="up"),
+        "decoder.0": FeaturePoint("last"),  # behind the last `up`
     }
-
-
-def _convolution(axes: int) -> type[nn.Conv3d] | type[nn.Conv2d]:
-    return nn.Conv3d if axes == 3 else nn.Conv2d

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..runs import write_rows
 from . import folds, sizes, words
 from .comparison import Comparison
+from .contenders import Metric
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,16 +39,12 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
 
 def result_table(comparison: Comparison) -> Table:
     """A block per structure: every contender's mean ± standard deviation, under it the paired difference."""
-    from rich.table import Table
     from rich.text import Text
 
     dataset = comparison.dataset.get("name") or "unknown dataset"
-    table = Table(
-        title=Text(f"{dataset}: {len(comparison.cases)} test cases, mean ± standard deviation over cases"),
-        caption=Text(_legend(comparison)),
-        header_style="bold",
-        title_justify="left",
-        caption_justify="left",
+    table = _table(
+        f"{dataset}: {len(comparison.cases)} test cases, mean ± standard deviation over cases",
+        _legend(comparison),
     )
     table.add_column("run", overflow="fold")
     for metric in comparison.metrics:
@@ -56,10 +53,10 @@ def result_table(comparison: Comparison) -> Table:
         table.add_row(Text(structure, style="bold"))
         for contender in comparison.contenders:
             key = (contender.name, structure)
-            scores = [_score(comparison, *key, metric.name) for metric in comparison.metrics]
+            scores = [_score(comparison, *key, metric) for metric in comparison.metrics]
             table.add_row(Text(f"  {contender.name}"), *scores)
             if control := comparison.control_told(contender.name):
-                changes = [_change(comparison, *key, metric.name) for metric in comparison.metrics]
+                changes = [_change(comparison, *key, metric) for metric in comparison.metrics]
                 table.add_row(Text(f"  difference from {control}", style="dim"), *changes)
         table.add_section()
     return table
@@ -67,15 +64,11 @@ def result_table(comparison: Comparison) -> Table:
 
 def fold_table(comparison: Comparison) -> Table:
     """The mean over structures: every contender's mean ± standard deviation over folds, and each fold."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=Text(f"Cross-validation, {comparison.overall}: mean ± standard deviation over folds"),
-        caption="in brackets: the mean over the cases of each fold; folds share training cases",
-        header_style="bold",
-        title_justify="left",
-        caption_justify="left",
+    table = _table(
+        f"Cross-validation, {comparison.overall}: mean ± standard deviation over folds",
+        "in brackets: the mean over the cases of each fold; folds share training cases",
     )
     table.add_column("run", overflow="fold")
     for metric in comparison.metrics:
@@ -94,15 +87,11 @@ def fold_table(comparison: Comparison) -> Table:
 
 def size_table(comparison: Comparison) -> Table:
     """The mean over structures: a row per number of training subjects, a column per recipe."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=Text(f"{sizes.title(comparison)}, {comparison.overall}"),
-        caption="mean and 95 % bootstrap interval over test cases; under it the difference from the control",
-        header_style="bold",
-        title_justify="left",
-        caption_justify="left",
+    table = _table(
+        f"{sizes.title(comparison)}, {comparison.overall}",
+        "mean and 95 % bootstrap interval over test cases; under it the difference from the control",
     )
     found = sizes.families(comparison)
     table.add_column("subjects", justify="right")
@@ -113,14 +102,14 @@ def size_table(comparison: Comparison) -> Table:
         cells = []
         for members in found.values():
             contender = next((c for c in members if c.subjects == n), None)
-            key = (contender.name, comparison.overall, metric.name) if contender else ("", "", "")
-            score = comparison.scores.get(key)
+            key = (contender.name if contender else "", comparison.overall)
+            score = comparison.scores.get((*key, metric.name))
             cell = Text(words.MISSING)
             if score:
                 told = words.interval(score.interval, metric, sign=False)
                 cell = Text(f"{words.number(score.mean, metric.decimals)} [{told}]")
             if comparison.controls.get(key[0]):
-                cell = Text("\n").join([cell, _change(comparison, *key)])
+                cell = Text("\n").join([cell, _change(comparison, *key, metric)])
             cells.append(cell)
         table.add_row(str(n), *cells)
     return table
@@ -128,15 +117,11 @@ def size_table(comparison: Comparison) -> Table:
 
 def cost_table(comparison: Comparison) -> Table:
     """Parameters, GFLOPs, seconds a case, peak memory; and the training budget that was spent."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title="Cost of prediction, and the training budget",
-        caption="GFLOPs: multiply–accumulates of one forward pass / 10⁹, as the field counts",
-        header_style="bold",
-        title_justify="left",
-        caption_justify="left",
+    table = _table(
+        "Cost of prediction, and the training budget",
+        "GFLOPs: multiply–accumulates of one forward pass / 10⁹, as the field counts",
     )
     longest = max(len(contender.name) for contender in comparison.contenders)
     table.add_column("run", overflow="fold", min_width=min(longest, 24))
@@ -192,27 +177,39 @@ def write_csv(comparison: Comparison, path: Path) -> None:
     write_rows(path, csv_rows(comparison))
 
 
+def _table(title: str, caption: str) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    return Table(
+        title=Text(title),
+        caption=Text(caption),
+        header_style="bold",
+        title_justify="left",
+        caption_justify="left",
+    )
+
+
 def _plain(value: float | None) -> float | str:
     return value if value is not None and math.isfinite(value) else ""
 
 
-def _score(comparison: Comparison, name: str, structure: str, metric: str) -> str:
-    score = comparison.scores.get((name, structure, metric))
+def _score(comparison: Comparison, name: str, structure: str, metric: Metric) -> str:
+    score = comparison.scores.get((name, structure, metric.name))
     if score is None:
         return words.MISSING
-    shown = next(m for m in comparison.metrics if m.name == metric)
-    return words.score(score, shown) + (f"\n{score.excluded} undefined" if score.excluded else "")
+    return words.score(score, metric) + (f"\n{score.excluded} undefined" if score.excluded else "")
 
 
-def _change(comparison: Comparison, name: str, structure: str, metric: str) -> Text:
+def _change(comparison: Comparison, name: str, structure: str, metric: Metric) -> Text:
     from rich.text import Text
 
-    difference = comparison.differences.get((name, structure, metric))
+    difference = comparison.differences.get((name, structure, metric.name))
     if difference is None:
         return Text(words.MISSING)
-    shown = next(m for m in comparison.metrics if m.name == metric)
-    mean = words.number(difference.mean, shown.decimals, sign=True)
-    low, high = (words.number(value, shown.decimals, sign=True) for value in difference.interval)
+    mean, low, high = (
+        words.number(value, metric.decimals, sign=True) for value in (difference.mean, *difference.interval)
+    )
     return Text(
         f"{mean}\n[{low}, {high}]\np {words.p_value(difference.p_holm)}", style=STYLES[difference.outcome]
     )
