@@ -28,12 +28,13 @@ from distilseg.training.cases import make_augmentation, make_sampler, prepare
 from distilseg.training.experiment import Experiment, Study
 from distilseg.training.loop import make_optimizer
 from distilseg.training.memory import keep_freed_memory
-from distilseg.training.objective import Objective, arguments
+from distilseg.training.objective import Objective
 from distilseg.training.recorded import Teacher, recorded
 from distilseg.training.studies import make_study
 from distilseg.types import Batch
 
 from .common import Row, in_turns, ratio_row
+from .training import stepper as step_with
 
 WIDTH = [16, 32, 64, 128, 256]
 
@@ -121,11 +122,4 @@ def stepper(
         steps=10_000,
         maps=maps,
     )
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        total, _ = objective(**arguments(next(feed)), progress=0.0)
-        total.backward()
-        optimizer.step()
-
-    return step
+    return step_with(objective, optimizer, feed)

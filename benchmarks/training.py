@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -159,7 +159,11 @@ def distillation(study: Study, ready: list[Batch], quick: bool) -> list[Row]:
     return rows
 
 
-def stepper(objective: Objective, optimizer: torch.optim.Optimizer, feed: Iterator[Batch]):  # type: ignore[no-untyped-def]
+def stepper(
+    objective: Objective, optimizer: torch.optim.Optimizer, feed: Iterator[Batch]
+) -> Callable[[], None]:
+    """One step of training per call."""
+
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         total, _ = objective(**arguments(next(feed)), progress=0.0)

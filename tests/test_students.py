@@ -19,11 +19,11 @@ from distilseg.files import write_json
 from distilseg.predict import load_predictor
 from distilseg.runs import Run, read_rows
 from distilseg.students import all_modalities, choose, find_students
-from distilseg.training.machine import Machine
 from distilseg.training.studies import make_study
 
+from .training.small import one_step
+
 MODALITIES = ("CT", "PET", "MR")
-NETWORK = {"filters": [4, 8, 8]}
 DICE = {"CT": 0.5, "CT+PET": 0.7, "MR": 0.6, "all": 0.9}
 
 
@@ -42,18 +42,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = make_study(folder / "SCANS", patch=(16, 16, 16), levels=3).plan
 
     def train(recipe: str, **options: Any) -> Run:
-        (run,) = commands.train(
-            recipe,
-            folder / "SCANS",
-            plan=plan,
-            options={"network_options": NETWORK, **options},
-            runs=folder / "runs",
-            cache=folder / "cache",
-            steps=1,
-            validations=1,
-            control=False,
-            evaluate=False,
-            machine=Machine(device="cpu", precision="32-true"),
+        (run,) = one_step(
+            recipe, folder / "SCANS", folder, plan=plan, options=options, control=False, evaluate=False
         )
         return run
 
@@ -169,18 +159,7 @@ def test_the_label_map_is_that_of_the_student_alone(world: Path, tmp_path: Path,
 
 def test_a_network_for_any_subset_is_shown_nan_for_what_is_missing(world: Path, tmp_path: Path) -> None:
     plan = make_study(world / "SCANS", patch=(16, 16, 16), levels=3).plan
-    (run,) = commands.train(
-        "u_hemis",
-        world / "SCANS",
-        plan=plan,
-        options={"network_options": {"filters": [4, 8, 8]}},
-        runs=tmp_path / "runs",
-        cache=world / "cache",
-        steps=1,
-        validations=1,
-        evaluate=False,
-        machine=Machine(device="cpu", precision="32-true"),
-    )
+    (run,) = one_step("u_hemis", world / "SCANS", tmp_path, plan=plan, evaluate=False)
     (student,) = find_students(tmp_path / "runs")
     assert student.any_subset
     choice = choose([student], ("PET",))
@@ -221,23 +200,14 @@ def test_one_model_for_all_subsets_is_judged_on_one(
     """Against a student of that subset, in one comparison; the run itself keeps its own results."""
     monkeypatch.setattr("distilseg.judge.measure_cost", lambda *run, **options: {"parameters": 1})
     plan = make_study(world / "SCANS", patch=(16, 16, 16), levels=3).plan
-    told = {
-        "plan": plan,
-        "cache": world / "cache",
-        "steps": 1,
-        "validations": 1,
-        "control": False,
-        "machine": Machine(device="cpu", precision="32-true"),
-        "runs": tmp_path / "runs",
-    }
-    (rival,) = commands.train(
-        "u_hemis", world / "SCANS", options={"network_options": {"filters": [4, 8, 8]}}, **told
-    )
-    (student,) = commands.train(
+    (rival,) = one_step("u_hemis", world / "SCANS", tmp_path, plan=plan, control=False)
+    (student,) = one_step(
         "kd_net_control",
         world / "SCANS",
-        options={"network_options": NETWORK, "student_sees": ("CT",)},
-        **told,
+        tmp_path,
+        plan=plan,
+        options={"student_sees": ("CT",)},
+        control=False,
     )
     before = rival.metrics.read_bytes()
     found = commands.evaluate(rival.folder, modalities=["CT"])

@@ -11,9 +11,8 @@ from distilseg import commands
 from distilseg.data.phantom.volumes import write_phantom
 from distilseg.errors import UserError
 from distilseg.runs import Run, read_rows
-from distilseg.training.machine import Machine
 
-NETWORK = {"filters": [4, 8, 8]}
+from ..training.small import one_step
 
 
 @pytest.fixture(scope="module")
@@ -28,24 +27,7 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def train(data: Path, folder: Path, recipe: str = "kd_net", **options: Any) -> list[Run]:
-    return commands.train(
-        recipe,
-        data,
-        options={"network_options": NETWORK},
-        runs=folder / "runs",
-        cache=folder / "cache",
-        steps=1,
-        validations=1,
-        plan=_plan(data),
-        machine=Machine(device="cpu", precision="32-true"),
-        **options,
-    )
-
-
-def _plan(data: Path) -> Any:
-    from distilseg.training.studies import make_study
-
-    return make_study(data, patch=(8, 8, 8), levels=3).plan
+    return one_step(recipe, data, folder, **options)
 
 
 def test_every_fold_and_every_patient_once(data: Path, tmp_path: Path) -> None:

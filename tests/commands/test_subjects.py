@@ -13,10 +13,8 @@ from distilseg.cli import main
 from distilseg.data.phantom.volumes import write_phantom
 from distilseg.errors import UserError
 from distilseg.runs import Run, read_rows
-from distilseg.training.machine import Machine
-from distilseg.training.studies import make_study
 
-NETWORK = {"filters": [4, 8, 8]}
+from ..training.small import one_step
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +29,7 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def train(data: Path, folder: Path, **options: Any) -> list[Run]:
-    return commands.train(
-        "dual_self_distillation",
-        data,
-        options={"network_options": NETWORK},
-        runs=folder / "runs",
-        cache=folder / "cache",
-        steps=1,
-        validations=1,
-        plan=make_study(data, patch=(8, 8, 8), levels=3).plan,
-        machine=Machine(device="cpu", precision="32-true"),
-        **options,
-    )
+    return one_step("dual_self_distillation", data, folder, **options)
 
 
 def trained_on(run: Run) -> set[str]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from distilseg import commands
 from distilseg.data.formats import read_dataset
 from distilseg.data.phantom.volumes import write_phantom
 from distilseg.data.planning.plan import Normalisation, Plan, save_plan
@@ -14,9 +15,13 @@ from distilseg.distillation.method import Method
 from distilseg.networks.build import build
 from distilseg.networks.features import feature_shapes
 from distilseg.recipes import find
+from distilseg.runs import Run
 from distilseg.training.budget import Budget
 from distilseg.training.experiment import Experiment, Study
+from distilseg.training.machine import Machine
+from distilseg.training.studies import make_study
 
+CPU = Machine(device="cpu", precision="32-true")
 NETWORK = {"filters": [4, 8, 8]}
 # Teach-Former's, as small as they go.
 STUDENT: dict[str, Any] = {"filters": 2, "depth": 4}
@@ -67,6 +72,24 @@ def of_tokens(study: Study) -> Study:
     """The study with patches of 32 x 16 x 16: tokens are 16 voxels wide, and one alone is refused."""
     strides = ((1, 1, 1), *((2, 2, 2),) * 3, (2, 1, 1))
     return replace(study, plan=study.plan.model_copy(update={"patch": (32, 16, 16), "strides": strides}))
+
+
+def one_step(recipe: str, data: Path, folder: Path, **asked: Any) -> list[Run]:
+    """What `train` makes of the recipe in one step of the tiny network, below `folder`."""
+    network: dict[str, Any] = {"network_options": NETWORK, **asked.pop("options", {})}
+    plan = asked.pop("plan", None) or make_study(data, patch=(8, 8, 8), levels=3).plan
+    return commands.train(
+        recipe,
+        data,
+        plan=plan,
+        options=network,
+        runs=folder / "runs",
+        cache=folder / "cache",
+        steps=1,
+        validations=1,
+        machine=CPU,
+        **asked,
+    )
 
 
 def method_of(experiment: Experiment) -> Method:
