@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from distilseg.data.preparing.preprocess import Grid
+from distilseg.data.preparing.grid import Grid
 from distilseg.teachers.answers import (
     RANKED,
     blocks,

@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.preparing.preprocess import Grid
+from ..data.preparing.grid import Grid
 from .classes import ClassMap
 from .teacher import Answer, Placement
 

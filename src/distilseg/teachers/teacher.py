@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.preparing.preprocess import Grid
+from ..data.preparing.grid import Grid
 from ..data.scans.scan import Scan
 from ..errors import UserError
 
