@@ -54,6 +54,8 @@ def write_onnx(
                 verbose=False,
             )
             assert program is not None
+            for node in program.model.graph.all_nodes():
+                node.metadata_props.clear()  # where in this machine's files each operation came from
             program.save(path, external_data=False)
     except ImportError as error:
         raise UserError(f"ONNX cannot be written ({error})", "pip install 'distilseg[export]'") from None
