@@ -67,7 +67,7 @@ class Sampling:
     patches_per_case: int = 2  # an epoch draws this many from every case
     foreground_fraction: float = 0.67  # patches centred on a foreground voxel
     pad: Padding = "edge"  # how volumes smaller than the patch are filled
-    augmentation: str = "light"  # a preset of data/sampling/augment.py
+    augmentation: str = "light"  # a preset of data/sampling/augmentation.py
     flip_axes: tuple[int, ...] | None = (
         None  # None: all; leave out the left-right axis where sides are labelled
     )
