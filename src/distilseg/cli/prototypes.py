@@ -10,6 +10,7 @@ import typer
 
 from ..errors import UserError
 from . import show
+from .arguments import Cache, Data, Device, Trust
 from .text import examples, lengths
 from .text import words as listed
 
@@ -49,12 +50,10 @@ def prototypes(
         typer.Option(help="Body-part scores in place of the extent: JSON, case to a number per slice."),
     ] = None,
     score_range: Annotated[str | None, typer.Option(metavar="LOWEST,HIGHEST", help="Of the scores.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Where the run's dataset lies, if it moved.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Prepared cases; else the user's cache.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    trust: Annotated[
-        str | None, typer.Option(help="A network of your own that may be run: file.py:function.")
-    ] = None,
+    data: Data = None,
+    cache: Cache = None,
+    device: Device = "auto",
+    trust: Trust = None,
 ) -> None:
     """What a 3D network answers on average over each class, for students of single slices."""
     from .. import commands
