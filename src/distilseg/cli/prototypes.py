@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..data.planning.views import VIEWS
 from ..errors import UserError
+from ..training.setting import one_of
 from . import show
 from .arguments import Cache, Data, Device, Trust
 from .text import examples, lengths
@@ -38,7 +40,7 @@ def prototypes(
         str, typer.Option(help="slice_mean, the mean of each slice's mean, or pixel_mean.")
     ] = "slice_mean",
     softmax: Annotated[bool, typer.Option("--softmax", help="Of the feature, before any mean.")] = False,
-    view: Annotated[str, typer.Option(help="Slices: axial, coronal or sagittal.")] = "axial",
+    view: Annotated[str, typer.Option(help=f"Slices: {one_of(VIEWS)}")] = "axial",
     organs: Annotated[
         str | None, typer.Option(metavar="A,B", help="Whose extent says which slices count; else all.")
     ] = None,

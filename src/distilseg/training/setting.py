@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any
@@ -33,10 +33,7 @@ class Setting:
     @property
     def told(self) -> str:
         """The sentence that the command line shows."""
-        if self.help:
-            return self.help
-        *others, last = self.choices
-        return f"{', '.join(others)} or {last}."
+        return self.help or one_of(self.choices)
 
     def holds(self, value: Any) -> bool:
         """Whether it is within the bounds; what is not a number is not."""
@@ -93,6 +90,12 @@ def check(settings: object) -> None:
     """Holds every field of a dataclass to its setting; see `SettingField.check`."""
     for field in setting_fields(type(settings)):
         field.check(getattr(settings, field.name))
+
+
+def one_of(names: Iterable[str], *, end: str = ".") -> str:
+    """ "auto, cpu or cuda." """
+    *others, last = names
+    return f"{', '.join(others)} or {last}{end}"
 
 
 def _kind(annotation: Any) -> tuple[type, bool]:
