@@ -75,7 +75,7 @@ class Sampling:
         Setting(
             "Axes to mirror, or none; leave out left-right (0) where sides are labelled.", metavar="I,J,K"
         ),
-    ] = None  # None: all
+    ] = None  # None: those of the plan
     # Patches are the same for any number.
     workers: Annotated[int, Setting("Processes that draw patches.", least=0)] = 0
 
