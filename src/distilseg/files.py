@@ -59,22 +59,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def lock(handle: int) -> bool | None:
-    """Whether an open file or folder is now ours alone, until it is closed or its process ends.
-
-    False: another has it. None: the system has no such locks (Windows, some network drives).
-    """
-    try:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        return None
-    return True
-
-
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from distilseg.data.sampling.augment import NONE
+from distilseg.data.sampling.augmentation import PRESETS
 from distilseg.data.sampling.batches import batches
 from distilseg.data.sampling.patches import cut
 from distilseg.distillation.method import Combined, Modalities, Role
@@ -170,7 +170,7 @@ def test_what_a_thin_slab_is_told_is_what_the_teacher_said_there(study: Study, f
     about = Teacher("unetr", network, Role(), "test", study.plan.patch)
     maps = recorded([about], cases, experiment.study.plan.patch, torch.device("cpu"), folder / "again")
     sampler = make_sampler(experiment, prepared)
-    (batch,) = batches(sampler, NONE, batch_size=2, first_step=0, steps=1, maps=maps)
+    (batch,) = batches(sampler, PRESETS["none"], batch_size=2, first_step=0, steps=1, maps=maps)
     for row in range(2):
         patch = sampler[row]
         whole = maps[patch.case_id]["unetr/logits"].values[

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +14,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from distilseg.claims import claim
 from distilseg.cli import main
 from distilseg.data.scans.reading import read_scan
 from distilseg.errors import UserError
 from distilseg.predict import load_predictor, predict_files
 from distilseg.runtime import limits
-from distilseg.runtime.claims import claim, tidy
 
 from ..test_predict import Threshold, plan, predictor, run_folder, scan, write
 
@@ -203,64 +202,6 @@ def test_a_case_that_the_memory_does_not_hold_is_refused_alone(tmp_path: Path) -
 
 
 # Claims.
-
-
-def test_a_claim_is_held_once_and_leaves_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "out" / "a.nii.gz"
-    first = claim(path)
-    assert first is not None
-    assert claim(path) is None
-    with first.written() as aside:
-        aside.write_text("whole")
-        assert not path.exists()
-    first.release()
-    assert [entry.name for entry in path.parent.iterdir()] == ["a.nii.gz"]
-    second = claim(path)
-    assert second is not None
-    second.release()
-
-
-def test_claims_are_exclusive_among_threads_that_race(tmp_path: Path) -> None:
-    """Taken and released 200 times: never two owners at once, although the folder comes and goes."""
-    owners, most, taken = [0], [0], [0]
-    lock = threading.Lock()
-
-    def race() -> None:
-        own = 0
-        while own < 50:
-            mine = claim(tmp_path / "a")
-            if mine is None:
-                continue
-            with lock:
-                owners[0] += 1
-                most[0] = max(most[0], owners[0])
-            own += 1
-            time.sleep(0)  # let the others try
-            with lock:
-                owners[0] -= 1
-                taken[0] += 1
-            mine.release()
-
-    threads = [threading.Thread(target=race) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (most[0], taken[0]) == (1, 200)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_killed_owner_left_is_no_claim(tmp_path: Path) -> None:
-    left = tmp_path / ".a.nii.gz.claim"
-    left.mkdir()
-    (left / ".writing-half.nii.gz").write_text("half")
-    mine = claim(tmp_path / "a.nii.gz")
-    assert mine is not None
-    assert list(left.iterdir()) == []
-    mine.release()
-    left.mkdir()
-    tidy(tmp_path / "a.nii.gz")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_cases_that_another_holds_or_has_made_are_left_to_it(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distilseg.errors import UserError
-from distilseg.training.experiment import Optimisation
+from distilseg.training.experiment import OPTIMIZERS, Optimisation
 from distilseg.training.loop import make_optimizer
 
 
@@ -21,6 +21,12 @@ def test_momentum_by_hand() -> None:
         assert weight.item() == pytest.approx(w)
 
 
+def test_every_optimizer_that_may_be_named_is_there() -> None:
+    for name in OPTIMIZERS:
+        made = make_optimizer([torch.nn.Parameter(torch.zeros(1))], Optimisation(name, 0.25))
+        assert made.param_groups[0]["lr"] == 0.25
+
+
 def test_an_unknown_optimizer_is_refused() -> None:
     with pytest.raises(UserError, match="did you mean 'momentum'"):
-        make_optimizer([torch.nn.Parameter(torch.zeros(1))], Optimisation("momentun"))
+        Optimisation("momentun")

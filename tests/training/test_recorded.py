@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from distilseg.data.sampling.augment import Augmentation, Chance, apply_geometry, draw
+from distilseg.data.sampling.augment import apply_geometry, draw
+from distilseg.data.sampling.augmentation import Augmentation, Chance
 from distilseg.data.sampling.batches import batches
 from distilseg.data.sampling.maps import CaseMap, open_map
 from distilseg.data.sampling.slices import sliced

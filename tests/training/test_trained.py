@@ -302,12 +302,3 @@ def test_a_plateau_lowers_the_rate_and_a_resumed_run_remembers_it(
     resumed = make(experiment, tmp_path / "resumed", data)
     assert [float(row["learning_rate"]) for row in read_rows(resumed.losses)] == rates
     assert_same(whole, resumed)
-
-
-def test_an_impossible_plateau_is_refused() -> None:
-    from distilseg.training.experiment import Optimisation
-
-    with pytest.raises(UserError, match="the plateau's patience is 0"):
-        Optimisation(plateau_patience=0)
-    with pytest.raises(UserError, match=r"its factor 1\.5"):
-        Optimisation(plateau_factor=1.5)

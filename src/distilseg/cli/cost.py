@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from . import show
+from .arguments import AnyDevice, Data, Threads, Trust
 from .text import examples
 from .text import words as listed
 
@@ -28,14 +29,10 @@ def cost(
         Path | None, typer.Option(help="A scan, a folder or a dataset; otherwise a run's test cases.")
     ] = None,
     cases: Annotated[str | None, typer.Option(help="Some of them, by comma.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Where the run's dataset lies, if it moved.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="0: what suits the machine.")] = 0,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda or mps; of an artefact cuda for ONNX, gpu for OpenVINO.")
-    ] = "auto",
-    trust: Annotated[
-        str | None, typer.Option(help="A network of your own that may be run: file.py:function.")
-    ] = None,
+    data: Data = None,
+    threads: Threads = 0,
+    device: AnyDevice = "auto",
+    trust: Trust = None,
     out: Annotated[
         Path | None, typer.Option("--json", "--out", help="A file for all numbers, as JSON.")
     ] = None,

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from . import show
+from .arguments import Layout, Modalities, SliceView
 from .text import drawn_view, examples, lengths, pairs, whole_numbers, words
 
 _BUDGET = "A budget, on this machine"
@@ -38,9 +39,7 @@ def check(
     fix: Annotated[
         Path | None, typer.Option(help="A new folder for a copy, repaired where that is safe.")
     ] = None,
-    layout: Annotated[
-        str | None, typer.Option(help="msd, nnunet, brats, hecktor, picai, table or folders.")
-    ] = None,
+    layout: Layout = None,
     tolerance_mm: Annotated[
         float, typer.Option(min=0, help="How far two grids of a case may lie apart.")
     ] = 0.01,
@@ -75,7 +74,7 @@ def check(
 def plan(
     dataset: Annotated[Path, typer.Argument(help="A folder of labelled scans, or a CSV table.")],
     out: Annotated[Path | None, typer.Option(help="A JSON file; edit it, and train with --plan.")] = None,
-    modalities: Annotated[str | None, typer.Option(help="Only these of the dataset.", metavar="A,B")] = None,
+    modalities: Modalities = None,
     patch: Annotated[str | None, typer.Option(help="Voxels per axis.", metavar="I,J,K")] = None,
     spacing: Annotated[str | None, typer.Option(help="Millimetres per axis.", metavar="I,J,K")] = None,
     normalisation: Annotated[
@@ -94,9 +93,7 @@ def plan(
             help="For one slice of each patient's volumes, drawn among those that show a structure.",
         ),
     ] = False,
-    slice_view: Annotated[
-        str | None, typer.Option(help="Of these slices: axial, coronal or sagittal.")
-    ] = None,
+    slice_view: SliceView = None,
     split_seed: Annotated[int, typer.Option(min=0, help="Draws these slices.")] = 0,
     max_seconds: Annotated[
         float | None,
@@ -119,9 +116,7 @@ def plan(
             rich_help_panel=_BUDGET,
         ),
     ] = False,
-    layout: Annotated[
-        str | None, typer.Option(help="msd, nnunet, brats, hecktor, picai, table or folders.")
-    ] = None,
+    layout: Layout = None,
 ) -> None:
     """How a dataset will be prepared and cut, and why.
 

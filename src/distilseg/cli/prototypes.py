@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..data.planning.views import VIEWS
 from ..errors import UserError
+from ..training.setting import one_of
 from . import show
+from .arguments import Cache, Data, Device, Trust
 from .text import examples, lengths
 from .text import words as listed
 
@@ -37,7 +40,7 @@ def prototypes(
         str, typer.Option(help="slice_mean, the mean of each slice's mean, or pixel_mean.")
     ] = "slice_mean",
     softmax: Annotated[bool, typer.Option("--softmax", help="Of the feature, before any mean.")] = False,
-    view: Annotated[str, typer.Option(help="Slices: axial, coronal or sagittal.")] = "axial",
+    view: Annotated[str, typer.Option(help=f"Slices: {one_of(VIEWS)}")] = "axial",
     organs: Annotated[
         str | None, typer.Option(metavar="A,B", help="Whose extent says which slices count; else all.")
     ] = None,
@@ -49,12 +52,10 @@ def prototypes(
         typer.Option(help="Body-part scores in place of the extent: JSON, case to a number per slice."),
     ] = None,
     score_range: Annotated[str | None, typer.Option(metavar="LOWEST,HIGHEST", help="Of the scores.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Where the run's dataset lies, if it moved.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Prepared cases; else the user's cache.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    trust: Annotated[
-        str | None, typer.Option(help="A network of your own that may be run: file.py:function.")
-    ] = None,
+    data: Data = None,
+    cache: Cache = None,
+    device: Device = "auto",
+    trust: Trust = None,
 ) -> None:
     """What a 3D network answers on average over each class, for students of single slices."""
     from .. import commands

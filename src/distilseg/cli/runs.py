@@ -11,19 +11,17 @@ import typer
 
 from ..errors import UserError
 from . import show
+from .arguments import AnyDevice, Data, Device, Threads, Trust, Weights
 from .text import examples, pairs, runs_of
 from .text import words as listed
 
 Metrics = Annotated[str, typer.Option(help="By comma; the verdict is about the first.")]
 Control = Annotated[Path | None, typer.Option(help="The run to measure against; else what the runs name.")]
 RunFolders = Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")]
-Weights = Annotated[str, typer.Option(help="best (of the validations) or last.")]
-Trust = Annotated[str | None, typer.Option(help="A network of your own that may be run: file.py:function.")]
 Fuse = Annotated[
     str | None, typer.Option(help="Several runs as one: vote (the default), mean, threshold or organs.")
 ]
 Threshold = Annotated[float, typer.Option(help="Of the fused probability: --fuse threshold or organs.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
@@ -71,7 +69,7 @@ def evaluate(
     fuse: Fuse = None,
     threshold: Threshold = 0.5,
     weights: Weights = "best",
-    data: Annotated[Path | None, typer.Option(help="Where the run's dataset lies, if it moved.")] = None,
+    data: Data = None,
     again: Annotated[bool, typer.Option("--again", help="Even if the run was judged this way.")] = False,
     device: Device = "auto",
     trust: Trust = None,
@@ -205,10 +203,8 @@ def predict(
     threshold: Threshold = 0.5,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also label maps that are there.")] = False,
     weights: Weights = "best",
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda or mps; of an artefact cuda for ONNX, gpu for OpenVINO.")
-    ] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="0: what suits the machine.")] = 0,
+    device: AnyDevice = "auto",
+    threads: Threads = 0,
     skip_empty: Annotated[
         bool, typer.Option("--skip-empty", help="Windows of one value, such as air, are shown once for all.")
     ] = False,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from . import show
+from .arguments import Data, Trust, Weights
 from .text import examples
 from .text import words as listed
 
@@ -38,7 +39,7 @@ def export(
         str | None,
         typer.Option(help="Compared (int8: judged) on these, by comma; otherwise on 5 (20) test cases."),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Where the run's dataset lies, if it moved.")] = None,
+    data: Data = None,
     tolerance: Annotated[
         float, typer.Option(min=0, help="The most that a logit may differ, and Dice be below 1.")
     ] = 0.01,
@@ -48,10 +49,8 @@ def export(
     calibration_cases: Annotated[
         int, typer.Option(min=1, help="int8: training cases that set the ranges.")
     ] = 10,
-    weights: Annotated[str, typer.Option(help="best (of the validations) or last.")] = "best",
-    trust: Annotated[
-        str | None, typer.Option(help="A network of your own that may be run: file.py:function.")
-    ] = None,
+    weights: Weights = "best",
+    trust: Trust = None,
 ) -> None:
     """A run as one folder or zip that predicts without torch, compared with the run on real cases."""
     from .. import commands

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from . import show
+from .arguments import Device
 from .text import examples
 
 
@@ -29,7 +30,7 @@ def demo(
     ] = None,
     out: Annotated[Path, typer.Option(help="Where runs, predictions and the report go.")] = Path("demo"),
     seed: Annotated[int, typer.Option(min=0, help="Of split, weights and patches.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """The whole line: train a distilled model and its control, judge both, predict a scan."""
     from .. import commands

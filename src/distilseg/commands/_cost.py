@@ -10,15 +10,12 @@ from ..data.case import Case
 from ..data.formats import read_dataset
 from ..data.formats.inputs import find_cases
 from ..data.planning.plan import Plan, load_plan
-from ..data.planning.splits import load_split
-from ..data.preparing.single_slices import recorded_dataset
 from ..errors import UserError
+from ..export.cases import dataset_of, held_out
 from ..export.cost import measure_cost
 from ..files import write_json
 from ..runs import Run, open_run
 from ..runtime.artefact import is_artefact, open_artefact
-
-MOST_CASES = 5  # of a run's test cases, where none are named
 
 
 def cost(
@@ -80,20 +77,13 @@ def _run_among(named: Sequence[Path]) -> Run:
 
 
 def _of_run(run: Run, data: Path | str | None, named: Sequence[str] | None) -> list[Case]:
-    told: Any = run.read(run.experiment)["dataset"]
-    try:
-        dataset = recorded_dataset(told, None if data is None else read_dataset(data))
-    except UserError as error:
-        raise UserError(
-            f"the scans of {run.name} are not there ({error.cause})",
-            "say with --data or --scans where some are",
-        ) from None
-    if named is None:
-        split = load_split(run.split, dataset.cases)
-        named = [*split.test, *split.validation][:MOST_CASES]
-    if not named:
-        raise UserError(f"{run.name} has no test or validation cases", "name cases with --cases")
-    return [dataset.case(id) for id in named]
+    dataset = dataset_of(
+        run,
+        None if data is None else read_dataset(data),
+        wanted=f"of {run.name}",
+        fix="say with --data or --scans where some are",
+    )
+    return [dataset.case(id) for id in held_out(run, dataset, named)]
 
 
 def _of_scans(

@@ -13,7 +13,7 @@ from ..data.formats import read_dataset
 from ..data.planning.decide import make_plan
 from ..data.planning.plan import Plan, save_plan
 from ..errors import UserError
-from ..training.studies import fingerprint_of, slices_of
+from ..training.studies import fingerprint_of, narrowed
 
 if TYPE_CHECKING:
     from ..export.within_budget import WithinBudget
@@ -91,7 +91,4 @@ def _dataset(
     split_seed: int,
 ) -> Dataset:
     dataset = data if isinstance(data, Dataset) else read_dataset(data, layout)
-    dataset = dataset.seeing(modalities) if modalities else dataset
-    if one_slice_per_subject is not None:
-        dataset = slices_of(dataset, one_slice_per_subject, split_seed)
-    return dataset
+    return narrowed(dataset, modalities, one_slice_per_subject, split_seed)

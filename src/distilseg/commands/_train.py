@@ -61,8 +61,9 @@ def train(
     Everything already done is found again; what was interrupted resumes. `control=False` leaves out the
     control and does not judge teachers. `modalities` leaves out the dataset's other ones;
     `one_slice_per_subject` keeps one slice of each patient, of the view that it names. `options` are the
-    recipe's own (`distilseg recipes NAME`), `settings` those of sampling, optimisation and validation
-    (batch_size=4, learning_rate=1e-3, patience=3). Raises UserError for what can be mended.
+    recipe's own (`distilseg recipes NAME`), `settings` fields of `Sampling`, `Optimisation` and `Validation`
+    (batch_size=4, learning_rate=1e-3, patience=3), each held to what its field says. Raises UserError for
+    what can be mended.
     """
     machine = machine or Machine()
     if threads is not None:

@@ -15,8 +15,7 @@ from torch import nn
 
 from ..data.case import Dataset, Source
 from ..data.planning.plan import Plan, load_plan, save_plan
-from ..data.planning.splits import Split, load_split
-from ..data.preparing.single_slices import recorded_dataset
+from ..data.planning.splits import load_split
 from ..data.readable import readable_json
 from ..errors import UserError, unknown
 from ..files import folder_written_whole, written_whole
@@ -30,13 +29,13 @@ from ..runtime.predictor import ArtefactPredictor, load_artefact
 from ..runtime.views import load_shipped
 from ..views import Views, is_fused, load_segmenter, members
 from .card import write_card
+from .cases import dataset_of, held_out
 from .int8 import CALIBRATION_CASES, MAX_DICE_DROP, Quantised, quantise
 from .onnx import write_onnx
 from .openvino import write_openvino
 from .provenance import file_digest, provenance, provenance_of_views
 from .verify import TOLERANCE, Parity, compare, record, refuse_beyond, seconds
 
-MOST_CASES = 5  # that are compared where none are named
 MOST_JUDGING = 20  # that judge int8
 
 
@@ -108,8 +107,14 @@ def export_run(
     if out.exists():
         raise UserError(f"{out} exists already", "remove it, or name another place with --out")
     predictor = load_segmenter(run, weights=weights, device="cpu", trust=trust)
-    dataset, split = _dataset(run, dataset)
-    sources = _sources(dataset, predictor.plan, _compared(run, split, cases))
+    dataset = dataset_of(
+        run,
+        dataset,
+        wanted="to compare artefact and run on",
+        fix="say where the dataset lies now with --data",
+    ).of_labels(load_plan(run.plan).label_values)
+    split = load_split(run.split, dataset.cases)
+    sources = _sources(dataset, predictor.plan, held_out(run, dataset, cases))
 
     def make(folder: Path) -> Exported:
         paths = [each.best if weights == "best" else each.last for each in members(run)]
@@ -237,28 +242,6 @@ def _pack(folder: Path, path: Path, name: str) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         for file in sorted(folder.iterdir()):
             packed.write(file, f"{name}/{file.name}")
-
-
-def _dataset(run: Run, dataset: Dataset | None) -> tuple[Dataset, Split]:
-    """What the run learned from, where it lies now, and how it was dealt out."""
-    told: Any = run.read(run.experiment)["dataset"]
-    try:
-        dataset = recorded_dataset(told, dataset)
-    except UserError as error:
-        raise UserError(
-            f"the scans to compare artefact and run on are not there ({error.cause})",
-            "say where the dataset lies now with --data",
-        ) from None
-    dataset = dataset.of_labels(load_plan(run.plan).label_values)
-    return dataset, load_split(run.split, dataset.cases)
-
-
-def _compared(run: Run, split: Split, named: Sequence[str] | None) -> list[str]:
-    """The cases to compare on."""
-    ids = list(named) if named is not None else [*split.test, *split.validation][:MOST_CASES]
-    if not ids:
-        raise UserError(f"{run.name} has no test or validation cases", "name cases with --cases")
-    return ids
 
 
 def _sources(dataset: Dataset, plan: Plan, ids: Sequence[str]) -> dict[str, Mapping[str, Source]]:

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..claims import Claim, claim, tidy
 from ..data.case import Case, Source
 from ..data.formats.inputs import expected, find_cases, no_scans
 from ..data.planning.plan import Plan
@@ -30,7 +31,6 @@ from ..data.preparing.preprocess import Preprocessed
 from ..data.scans.reading import read_scans, write_label_map
 from ..data.scans.scan import Scan, ending
 from ..errors import UserError
-from .claims import Claim, claim, tidy
 from .limits import check_size
 from .times import StageTimes
 

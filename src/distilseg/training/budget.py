@@ -9,19 +9,23 @@ steps or epochs a run is a function of its seed alone; with minutes it also depe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from ..errors import UserError
+from .setting import Setting, check
 
 
 @dataclass(frozen=True)
 class Budget:
     """At least one of the three; the first that is used up ends the run."""
 
-    steps: int | None = None  # optimizer steps
-    epochs: float | None = None
-    minutes: float | None = None  # of training and validation, pauses between resumptions not counted
+    steps: Annotated[int | None, Setting("Of the optimizer.")] = None
+    epochs: Annotated[float | None, Setting("Until every case has given its patches.")] = None
+    # Of training and validation; pauses between resumptions are not counted.
+    minutes: Annotated[float | None, Setting("Of each run.")] = None
 
     def __post_init__(self) -> None:
+        check(self)
         given = {k: v for k, v in vars(self).items() if v is not None}
         if not given:
             raise UserError("the budget is empty", "give --steps, --epochs or --minutes")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from ..data.planning.views import in_plane
 from ..data.preparing.cache import CachedCase, cache_cases
-from ..data.sampling import augment
+from ..data.sampling.augmentation import PRESETS, Augmentation
 from ..data.sampling.patches import PatchSampler
-from ..errors import UserError, unknown
+from ..errors import UserError
 from .experiment import Experiment
 
 
@@ -65,19 +65,12 @@ def steps_per_epoch(experiment: Experiment) -> int:
     return max(1, math.ceil(patches / (experiment.sampling.batch_size * experiment.optimisation.accumulate)))
 
 
-def make_augmentation(experiment: Experiment) -> augment.Augmentation:
-    """The named preset; raises UserError with those that there are."""
-    preset = experiment.sampling.augmentation
-    presets = {
-        name.lower(): value
-        for name, value in vars(augment).items()
-        if isinstance(value, augment.Augmentation)
-    }
-    if preset not in presets:
-        raise unknown("augmentation", preset, presets)
+def make_augmentation(experiment: Experiment) -> Augmentation:
+    """The named preset, flipped as the experiment says, or else as the plan does."""
+    preset = PRESETS[experiment.sampling.augmentation]
     plan, asked = experiment.study.plan, experiment.sampling.flip_axes
     flip_axes, across = plan.mirror_axes if asked is None else asked, plan.slice_axis
     if flip_axes is not None and across is not None:  # axes of the volume -> axes of the slice
         kept = in_plane(range(3), across)
         flip_axes = tuple(kept.index(axis) for axis in flip_axes if axis in kept)
-    return replace(presets[preset], flip_axes=flip_axes)
+    return replace(preset, flip_axes=flip_axes)

@@ -11,17 +11,19 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from .. import __version__
 from ..data.case import Dataset
 from ..data.planning.plan import Plan
 from ..data.planning.splits import Split
+from ..data.sampling.augmentation import PRESETS
 from ..errors import UserError, unknown
 from ..networks.build import NetworkSpec, describe
 from ..runs import open_run
 from .budget import Budget
 from .schedule import SCHEDULES
+from .setting import Setting, check
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
@@ -63,48 +65,53 @@ class Study:
 class Sampling:
     """How patches are drawn from the prepared cases."""
 
-    batch_size: int = 2  # over all devices
-    patches_per_case: int = 2  # an epoch draws this many from every case
-    foreground_fraction: float = 0.67  # patches centred on a foreground voxel
+    batch_size: Annotated[int, Setting("Patches in a step, over all devices.", least=1)] = 2
+    patches_per_case: Annotated[int, Setting("In an epoch.", least=1)] = 2
+    foreground_fraction: Annotated[float, Setting("Patches around a structure.", least=0, most=1)] = 0.67
     pad: Padding = "edge"  # how volumes smaller than the patch are filled
-    augmentation: str = "light"  # a preset of data/sampling/augment.py
-    flip_axes: tuple[int, ...] | None = (
-        None  # None: all; leave out the left-right axis where sides are labelled
-    )
-    workers: int = 0  # processes that draw patches; patches are the same for any number
+    augmentation: Annotated[str, Setting(choices=PRESETS)] = "light"
+    flip_axes: Annotated[
+        tuple[int, ...] | None,
+        Setting(
+            "Axes to mirror, or none; leave out left-right (0) where sides are labelled.", metavar="I,J,K"
+        ),
+    ] = None  # None: those of the plan
+    # Patches are the same for any number.
+    workers: Annotated[int, Setting("Processes that draw patches.", least=0)] = 0
 
     def __post_init__(self) -> None:
+        check(self)
         if strange := set(self.flip_axes or ()) - {0, 1, 2}:
             raise UserError(f"flip axes: a patch has no axis {min(strange)}", "give some of 0, 1 and 2")
+
+
+# sgd: momentum 0.99, Nesterov; momentum: SGD with 0.9.
+OPTIMIZERS = ("adamw", "adam", "sgd", "momentum")
 
 
 @dataclass(frozen=True)
 class Optimisation:
     """How weights are updated."""
 
-    optimizer: str = "adamw"  # adamw, adam, sgd (momentum 0.99, Nesterov) or momentum (SGD, 0.9)
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
-    schedule: str = "cosine"
-    plateau_patience: int = (
-        50  # schedule "plateau": validations without a new best before the rate is lowered
-    )
-    plateau_factor: float = 0.2  # ... by this factor
-    warmup: float = 0.0  # fraction of the budget
-    clip: float | None = 12.0  # largest gradient norm
-    accumulate: int = 1  # batches per step
-    ema: float = 0.0  # decay of the averaged weights; 0: none
+    optimizer: Annotated[str, Setting(choices=OPTIMIZERS)] = "adamw"
+    learning_rate: Annotated[float, Setting("Where the schedule begins.")] = 1e-3
+    weight_decay: Annotated[float, Setting("Pulls weights towards 0.", least=0)] = 1e-5
+    schedule: Annotated[str, Setting(choices=SCHEDULES)] = "cosine"
+    warmup: Annotated[float, Setting("Fraction of the budget.", least=0, most=1)] = 0.0
+    plateau_patience: Annotated[
+        int, Setting("Of the schedule plateau: validations before the rate falls.", least=1)
+    ] = 50  # validations without a new best
+    plateau_factor: Annotated[float, Setting("... by this factor.")] = 0.2
+    clip: Annotated[float | None, Setting("Largest gradient norm; 0: none.", least=0, none=0)] = 12.0
+    accumulate: Annotated[int, Setting("Batches per step.", least=1)] = 1
+    ema: Annotated[float, Setting("Decay of averaged weights.", least=0, most=1)] = 0.0  # 0: none are kept
 
     def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise unknown("schedule", self.schedule, SCHEDULES)
-        if not 0 <= self.ema < 1:
+        check(self)
+        if self.ema == 1:
             raise UserError(f"the decay of averaged weights is {self.ema}", "give a number from 0 to below 1")
-        if self.plateau_patience < 1 or not 0 < self.plateau_factor < 1:
-            raise UserError(
-                f"the plateau's patience is {self.plateau_patience}, its factor {self.plateau_factor}",
-                "give at least 1 validation, and a factor between 0 and 1",
-            )
+        if not 0 < self.plateau_factor < 1:
+            raise UserError(f"the plateau's factor is {self.plateau_factor}", "give a number between 0 and 1")
         if not self.learning_rate > 0:
             raise UserError(f"the learning rate is {self.learning_rate}", "give a number above 0")
 
@@ -113,10 +120,13 @@ class Optimisation:
 class Validation:
     """When the student is judged on the validation cases, and when a run that no longer improves ends."""
 
-    validations: int = 10  # evenly over the budget
+    validations: Annotated[int, Setting("Over the budget.", least=1)] = 10  # evenly
     each_epoch: bool = False  # after every epoch instead, where the budget says how many there are
-    validation_cases: int | None = None  # at most; None: all
-    patience: int | None = None  # validations without a new best before stopping early
+    validation_cases: Annotated[int | None, Setting("At most.", least=1)] = None  # None: all
+    patience: Annotated[int | None, Setting("Stop after this many without a new best.", least=1)] = None
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def count(self, budget: Budget, steps_per_epoch: int) -> int:
         """How many validations the budget holds."""

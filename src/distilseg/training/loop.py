@@ -20,7 +20,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from ..errors import UserError, unknown
+from ..errors import UserError
 from ..types import Batch
 from .budget import Budget
 from .experiment import Optimisation, Validation
@@ -147,8 +147,6 @@ def make_optimizer(parameters: Sequence[torch.nn.Parameter], settings: Optimisat
         "sgd": lambda: torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=0.99, nesterov=True),
         "momentum": lambda: torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=0.9),
     }
-    if settings.optimizer not in makers:
-        raise unknown("optimizer", settings.optimizer, makers)
     return makers[settings.optimizer]()
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import platformdirs
 import torch
 
-from ..data.sampling.augment import NONE
+from ..data.sampling.augmentation import Augmentation
 from ..data.sampling.batches import Maps, batches
 from ..data.sampling.patches import PatchSampler
 from ..files import write_json
@@ -50,7 +50,7 @@ def choose_precision(
 
     def measure() -> tuple[str, dict[str, float]]:
         share = experiment.sampling.batch_size // (machine.devices * machine.nodes)
-        feed = batches(sampler, NONE, batch_size=max(1, share), first_step=0, steps=1, maps=maps)
+        feed = batches(sampler, Augmentation(), batch_size=max(1, share), first_step=0, steps=1, maps=maps)
         device = torch.device(machine.kind)
         probe = copy.deepcopy(objective).to(device)
         given = arguments(next(feed).to(device))

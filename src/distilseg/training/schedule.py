@@ -42,7 +42,7 @@ def plateau(progress: float) -> float:
 
 
 SCHEDULES: Mapping[str, Callable[[float], float]] = {
-    function.__name__: function for function in (constant, halving, steps, polynomial, cosine, plateau)
+    function.__name__: function for function in (constant, cosine, polynomial, halving, steps, plateau)
 }
 
 

@@ -50,9 +50,7 @@ def make_study(
     if modalities is None and plan is not None:
         modalities = load_plan(plan).modalities if isinstance(plan, Path) else plan.modalities
         modalities = [name for name in modalities if name in dataset.modalities]
-    dataset = dataset.seeing(modalities) if modalities else dataset
-    if one_slice_per_subject is not None:
-        dataset = slices_of(dataset, one_slice_per_subject, split_seed)
+    dataset = narrowed(dataset, modalities, one_slice_per_subject, split_seed)
     if isinstance(plan, Path):
         plan = load_plan(plan, fingerprint_of(dataset))
     if plan is None:
@@ -83,7 +81,13 @@ def of_subjects(study: Study, n: int | None, seed: int = 0) -> Study:
     return replace(study, split=subset(study.split, study.dataset.cases, n, seed), subjects=n)
 
 
-def slices_of(dataset: Dataset, view: str, seed: int) -> Dataset:
+def narrowed(dataset: Dataset, modalities: Sequence[str] | None, view: str | None, seed: int) -> Dataset:
+    """Of its modalities those that are named; one slice of each patient, drawn by `seed`, where a view is."""
+    dataset = dataset.seeing(modalities) if modalities else dataset
+    return dataset if view is None else _slices_of(dataset, view, seed)
+
+
+def _slices_of(dataset: Dataset, view: str, seed: int) -> Dataset:
     """One slice of each patient, see `one_slice_each`; says how many patients have none."""
     patients = len({case.group for case in dataset.cases})
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:

@@ -10,17 +10,17 @@ from __future__ import annotations
 import contextlib
 import copy
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from ..claims import claimed
 from ..data.preparing.cache import CachedCase
 from ..data.sampling.batches import batches
 from ..distillation.method import Method
 from ..errors import UserError
-from ..files import lock
 from ..inference.build import make_inferer
 from ..inference.denormals import denormals_flushed
 from ..inference.region_export import painted_classes
@@ -72,10 +72,12 @@ def trained(
     if run.finished:
         announce(f"{run.name}: found, finished")
         return run
-    if machine.devices * machine.nodes == 1:
-        with _claimed(run):
-            _make(experiment, run, machine, prepared, needed, cache, tensorboard, save_every_s)
-    else:
+    several = machine.devices * machine.nodes > 1  # processes that make it together
+    with contextlib.nullcontext(True) if several else claimed(run.folder) as ours:
+        if not ours:
+            raise UserError(
+                f"another process is training {run.folder}", "wait for it, or end it; the run then resumes"
+            )
         _make(experiment, run, machine, prepared, needed, cache, tensorboard, save_every_s)
     return run
 
@@ -240,15 +242,3 @@ def _save_student(
         "classes": list(experiment.study.plan.classes),
     }
     save_weights(path, _averaged(network, average), experiment.networks["student"], extra)
-
-
-@contextlib.contextmanager
-def _claimed(run: Run) -> Iterator[None]:
-    """One process at a time makes a run; the claim ends with its process, however that ends."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with (run.folder / ".claim").open("a") as file:
-        if lock(file.fileno()) is False:
-            raise UserError(
-                f"another process is training {run.folder}", "wait for it, or end it; the run then resumes"
-            )
-        yield

@@ -13,28 +13,21 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from distilseg.data.sampling.augment import (
-    DSD_HIPPOCAMPUS,
-    DSD_MMWHS,
-    HECKTOR21,
-    LIGHT,
-    NONE,
-    PICAI22,
-    Augmentation,
-    Chance,
     Parameters,
     apply,
     apply_geometry,
     apply_intensity,
     draw,
 )
+from distilseg.data.sampling.augmentation import PRESETS, Augmentation, Chance
 
 EVERYTHING = replace(
-    LIGHT,
+    PRESETS["light"],
     rotate90=0.5,
     translate=Chance(0.6, -3, 3),
     **{
         name: replace(chance, probability=0.6)
-        for name, chance in vars(LIGHT).items()
+        for name, chance in vars(PRESETS["light"]).items()
         if isinstance(chance, Chance) and name != "translate"
     },
 )
@@ -42,7 +35,7 @@ EVERYTHING = replace(
 
 def neutral(n: int = 1, ndim: int = 3, modalities: int = 1, **changes: Any) -> Parameters:
     spacing_mm = changes.pop("spacing_mm", ())
-    nothing = draw(NONE, 0, range(n), ndim, modalities=modalities, spacing_mm=spacing_mm)
+    nothing = draw(PRESETS["none"], 0, range(n), ndim, modalities=modalities, spacing_mm=spacing_mm)
     return replace(nothing, **{name: np.array(value) for name, value in changes.items()})
 
 
@@ -117,7 +110,7 @@ def test_probabilities_and_ranges():
 
 def test_nothing_changes_nothing():
     image, label = smooth((2, 1, 6, 7, 8)), labels((2, 1, 6, 7, 8))
-    same = apply(image, label, draw(NONE, 0, [0, 1], 3))
+    same = apply(image, label, draw(PRESETS["none"], 0, [0, 1], 3))
     assert torch.equal(same[0], image)
     assert torch.equal(same[1], label)
 
@@ -132,10 +125,10 @@ def test_flips_are_exact(axes):
 
 
 def test_left_and_right_can_be_left_alone():
-    drawn = draw(replace(LIGHT, flip_axes=(1, 2)), 0, range(100), 3)
+    drawn = draw(replace(PRESETS["light"], flip_axes=(1, 2)), 0, range(100), 3)
     assert not drawn.flips[:, 0].any()
     assert drawn.flips[:, 1:].any(0).all()
-    whole = draw(LIGHT, 0, range(100), 3)
+    whole = draw(PRESETS["light"], 0, range(100), 3)
     np.testing.assert_array_equal(drawn.flips[:, 1:], whole.flips[:, 1:])
 
 
@@ -300,7 +293,7 @@ def test_blur_is_the_gaussian_of_scipy(sigma):
 
 
 def test_the_presets_of_dual_self_distillation():
-    for preset, flip, shifted in ((DSD_HIPPOCAMPUS, 0.5, 1.0), (DSD_MMWHS, 0.1, 0.5)):
+    for preset, flip, shifted in ((PRESETS["dsd_hippocampus"], 0.5, 1.0), (PRESETS["dsd_mmwhs"], 0.1, 0.5)):
         drawn = draw(preset, 0, range(1000), 3)
         np.testing.assert_allclose(drawn.flips.mean(0), flip, atol=0.05)
         assert (drawn.quarter_turns > 0).mean() == pytest.approx(0.1, abs=0.03)
@@ -312,7 +305,7 @@ def test_the_presets_of_dual_self_distillation():
 
 def test_the_preset_of_hecktor_21():
     """H-DenseFormer's code: always one flip of two axes, ±5 voxels and ±5° in the axial plane."""
-    drawn = draw(HECKTOR21, 0, range(2000), 3, spacing_mm=(1.0, 2.0, 3.0))
+    drawn = draw(PRESETS["hecktor21"], 0, range(2000), 3, spacing_mm=(1.0, 2.0, 3.0))
     assert (drawn.flips.sum(1) == 1).all()
     assert not drawn.flips[:, 2].any()
     assert drawn.flips[:, 0].mean() == pytest.approx(0.5, abs=0.04)
@@ -328,7 +321,7 @@ def test_the_preset_of_hecktor_21():
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_the_preset_of_picai_22(ndim):
     """H-DenseFormer's code: one of seven angles; 30 % one flip, 30 % the other, 40 % none."""
-    drawn = draw(PICAI22, 0, range(3500), ndim)
+    drawn = draw(PRESETS["picai22"], 0, range(3500), ndim)
     assert (drawn.flips.sum(1) <= 1).all()
     np.testing.assert_allclose(drawn.flips.mean(0), [0.3, 0.3, 0][:ndim], atol=0.03)
     angles, times = np.unique(drawn.degrees[:, -1], return_counts=True)

@@ -17,7 +17,7 @@ import torch
 
 from distilseg.data.preparing.cache import CachedCase, sample_foreground
 from distilseg.data.preparing.grid import Grid
-from distilseg.data.sampling.augment import LIGHT, NONE
+from distilseg.data.sampling.augmentation import PRESETS, Augmentation
 from distilseg.data.sampling.batches import batches
 from distilseg.data.sampling.patches import Patch, PatchSampler
 from distilseg.errors import UserError
@@ -44,7 +44,7 @@ def cases(n: int = 5) -> list[CachedCase]:
 
 def made(sampler: PatchSampler | None = None, **changes: Any) -> list[Batch]:
     sampler = sampler or PatchSampler(cases(), patch=(8, 8, 12), seed=11)
-    augmentation = changes.pop("augmentation", LIGHT)
+    augmentation = changes.pop("augmentation", PRESETS["light"])
     options: dict[str, Any] = {"batch_size": 4, "first_step": 0, "steps": 6, **changes}
     return list(batches(sampler, augmentation, **options))
 
@@ -59,7 +59,7 @@ def assert_same(a: list[Batch], b: list[Batch]) -> None:
 
 def test_a_batch_says_what_it_holds():
     sampler = PatchSampler(cases(), patch=(8, 8, 12), seed=11)
-    (batch,) = made(sampler, augmentation=NONE, first_step=3, steps=1)
+    (batch,) = made(sampler, augmentation=Augmentation(), first_step=3, steps=1)
     assert batch.image.shape == (4, 2, 8, 8, 12)
     assert batch.image.dtype == torch.float32
     assert batch.label.shape == (4, 1, 8, 8, 12)
@@ -110,7 +110,7 @@ def test_the_global_chance_is_not_touched(workers):
 def test_leaving_early_leaves_nothing_running(workers):
     before = set(threading.enumerate())  # one of which may end meanwhile
     sampler = PatchSampler(cases(), patch=(8, 8, 12), seed=11)
-    endless = batches(sampler, LIGHT, batch_size=2, first_step=0, steps=10**9, workers=workers)
+    endless = batches(sampler, PRESETS["light"], batch_size=2, first_step=0, steps=10**9, workers=workers)
     assert next(endless).image.shape[0] == 2
     endless.close()
     soon = time.monotonic() + 5
@@ -152,7 +152,7 @@ def test_an_error_comes_as_it_was_raised(workers):
     started = time.monotonic()
     gc.collect()
     assert time.monotonic() - started < 4  # torch waits 5 s for each worker that was not ended properly
-    good = batches(struck, NONE, batch_size=4, first_step=0, steps=2, workers=workers)
+    good = batches(struck, Augmentation(), batch_size=4, first_step=0, steps=2, workers=workers)
     assert next(good).image.shape[0] == 4  # what was ready before is still delivered
     good.close()
 

@@ -8,7 +8,7 @@ import torch
 
 from distilseg.data.planning.decide import make_plan
 from distilseg.data.planning.views import coarsest_axis, in_plane, slice_axis, view_axis
-from distilseg.data.sampling.augment import NONE, Augmentation, Chance
+from distilseg.data.sampling.augmentation import Augmentation, Chance
 from distilseg.data.sampling.batches import batches
 from distilseg.data.sampling.patches import PatchSampler
 from distilseg.data.sampling.slices import slabbed
@@ -35,7 +35,7 @@ def test_the_axis_across() -> None:
 def test_a_batch_of_slices(axis: int) -> None:
     patch = tuple(1 if n == axis else 8 for n in range(3))
     sampler = PatchSampler(cases(), patch=patch, seed=3, foreground_fraction=1.0)
-    (batch,) = batches(sampler, NONE, batch_size=4, first_step=2, steps=1)
+    (batch,) = batches(sampler, Augmentation(), batch_size=4, first_step=2, steps=1)
     assert batch.image.shape == (4, 2, 8, 8)
     assert batch.label.shape == (4, 1, 8, 8)
     assert batch.spacing_mm == in_plane((1.0, 1.0, 2.0), axis)
@@ -50,7 +50,7 @@ def test_slices_turn_in_their_plane() -> None:
     """Turned by 90 degrees, a slice is its own voxels elsewhere; nothing comes in from other slices."""
     turned = Augmentation(rotate_degrees=Chance(1.0, 90, 90))
     sampler = PatchSampler(cases(), patch=(8, 8, 1), seed=3)
-    (plain,) = batches(sampler, NONE, batch_size=3, first_step=0, steps=1)
+    (plain,) = batches(sampler, Augmentation(), batch_size=3, first_step=0, steps=1)
     (moved,) = batches(sampler, turned, batch_size=3, first_step=0, steps=1)
     quarter = [torch.rot90(plain.image, turns, (2, 3)) for turns in (1, 3)]
     assert any(torch.allclose(moved.image, one, atol=1e-5) for one in quarter)

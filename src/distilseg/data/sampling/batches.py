@@ -22,7 +22,8 @@ from ...errors import UserError
 from ...types import Batch
 from ..planning.views import in_plane, slice_axis
 from .answers import AnswerMap
-from .augment import Augmentation, Parameters, apply, apply_geometry, draw
+from .augment import Parameters, apply, apply_geometry, draw
+from .augmentation import Augmentation
 from .maps import CaseMap
 from .patches import Patch, PatchSampler
 

@@ -1,11 +1,14 @@
-"""One process at a time makes a file: a claim that ends with its process, however that ends.
+"""One process at a time makes something: a claim that ends with its process, however that ends.
 
-    out/case_1.nii.gz             the file: whole or absent
+    out/case_1.nii.gz             a file: whole or absent
     out/.case_1.nii.gz.claim/     its claim: a locked folder; the file is written there, then moved out
+    runs/DATASET/RUN/             a folder that grows, and can be gone on with
+    runs/DATASET/RUN/.claim       its claim: a locked file, which stays
 
-The system lets go of the lock when its owner ends, killed or not. What a dead owner left is then in the
-claim's folder and nowhere else; the next owner empties it. Where the system has no such locks (Windows, some
-network drives), every process writes in a folder of its own: work is then done twice, and still nothing torn.
+The system lets go of the lock when its owner ends, killed or not. What a dead owner of a file left is then in
+the claim's folder and nowhere else; the next owner empties it. Where the system has no such locks (Windows,
+some network drives), every process writes files in a folder of its own: work is then done twice, and still
+nothing torn. Standard library only.
 """
 
 from __future__ import annotations
@@ -17,8 +20,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from ..files import lock
 
 
 @dataclass(frozen=True)
@@ -44,30 +45,44 @@ class Claim:
 
 
 def claim(path: Path) -> Claim | None:
-    """The claim to `path`, or None while another process, or thread, has it. Raises OSError."""
+    """The claim to the file `path`, or None while another process, or thread, has it. Raises OSError."""
     folder = _folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with suppress(FileExistsError):
             folder.mkdir()
         try:
-            handle = os.open(folder, os.O_RDONLY)
+            handle = _locked(folder, os.O_RDONLY)
+        except _Taken:
+            return None
         except FileNotFoundError:  # its owner has just removed it
             continue
         except PermissionError:  # Windows opens no folders
             return _unlocked(path)
-        ours = lock(handle)
-        if ours and _is(folder, handle):
-            break
-        os.close(handle)
-        if ours is None:
+        if handle is None:
             return _unlocked(path)
-        if not ours:
-            return None
-        # Else we locked what its owner was about to remove.
+        if _is(folder, handle):
+            break
+        os.close(handle)  # we locked what its owner was about to remove
     for left in folder.iterdir():
         left.unlink()
     return Claim(path, folder, handle)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """Whether `folder`, made if need be, is ours to work in meanwhile; False: another process has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = _locked(folder / ".claim", os.O_WRONLY | os.O_CREAT)
+    except _Taken:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def tidy(path: Path) -> None:
@@ -76,6 +91,29 @@ def tidy(path: Path) -> None:
         left = claim(path)
         if left is not None:
             left.release()
+
+
+class _Taken(Exception):
+    """Another process, or thread, has the lock."""
+
+
+def _locked(place: Path, flags: int) -> int | None:
+    """A file or folder, opened and ours alone until it is closed or its process ends.
+
+    None: the system has no such locks. Raises _Taken, OSError.
+    """
+    handle = os.open(place, flags, 0o666)
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise _Taken from None
+    except (ImportError, OSError):
+        os.close(handle)
+        return None
+    return handle
 
 
 def _folder(path: Path) -> Path:

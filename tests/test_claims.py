@@ -1,0 +1,134 @@
+"""Claims: one owner at a time, nothing left behind, and those of an older version are honoured."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from distilseg.claims import claim, claimed, tidy
+from distilseg.errors import UserError
+from distilseg.training.cases import content_digest, prepare
+from distilseg.training.trained import trained
+
+from .training.small import small_experiment, small_study
+
+fcntl = pytest.importorskip("fcntl")
+
+
+def test_a_claim_is_held_once_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "out" / "a.nii.gz"
+    first = claim(path)
+    assert first is not None
+    assert claim(path) is None
+    with first.written() as aside:
+        aside.write_text("whole")
+        assert not path.exists()
+    first.release()
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.nii.gz"]
+    second = claim(path)
+    assert second is not None
+    second.release()
+
+
+def test_claims_are_exclusive_among_threads_that_race(tmp_path: Path) -> None:
+    """Taken and released 200 times: never two owners at once, although the folder comes and goes."""
+    owners, most, taken = [0], [0], [0]
+    lock = threading.Lock()
+
+    def race() -> None:
+        own = 0
+        while own < 50:
+            mine = claim(tmp_path / "a")
+            if mine is None:
+                continue
+            with lock:
+                owners[0] += 1
+                most[0] = max(most[0], owners[0])
+            own += 1
+            time.sleep(0)  # let the others try
+            with lock:
+                owners[0] -= 1
+                taken[0] += 1
+            mine.release()
+
+    threads = [threading.Thread(target=race) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most[0], taken[0]) == (1, 200)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_owner_left_is_no_claim(tmp_path: Path) -> None:
+    left = tmp_path / ".a.nii.gz.claim"
+    left.mkdir()
+    (left / ".writing-half.nii.gz").write_text("half")
+    mine = claim(tmp_path / "a.nii.gz")
+    assert mine is not None
+    assert list(left.iterdir()) == []
+    mine.release()
+    left.mkdir()
+    tidy(tmp_path / "a.nii.gz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_claimed_by_one_process_at_a_time(tmp_path: Path) -> None:
+    with claimed(tmp_path / "run") as first, claimed(tmp_path / "run") as second:
+        assert (first, second) == (True, False)
+    with claimed(tmp_path / "run") as again:
+        assert again
+
+
+def test_a_run_that_another_process_trains_is_left_to_it(tmp_path: Path) -> None:
+    experiment, cache = small_experiment(small_study(tmp_path / "scans")), tmp_path / "cache"
+    name = experiment.run_name(content_digest(prepare(experiment, cache)))
+    refused = pytest.raises(UserError, match=rf"another process is training .*{name}; wait for it")
+    with claimed(tmp_path / "runs" / experiment.study.dataset.name / name), refused:
+        trained(experiment, runs=tmp_path / "runs", cache=cache)
+
+
+def test_claims_lie_where_every_version_looks_for_them(tmp_path: Path) -> None:
+    """A lock on these two places is a claim, whoever took it; and ours are locks on them."""
+    file, folder = tmp_path / ".a.nii.gz.claim", tmp_path / "run" / ".claim"
+    file.mkdir()
+    folder.parent.mkdir()
+    folder.touch()
+    theirs = [os.open(place, os.O_RDONLY) for place in (file, folder)]
+    for handle in theirs:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with claimed(folder.parent) as ours:
+        assert (claim(tmp_path / "a.nii.gz"), ours) == (None, False)
+    for handle in theirs:
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    mine = claim(tmp_path / "a.nii.gz")
+    assert mine is not None
+    with claimed(folder.parent):
+        for handle in theirs:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.close(handle)
+    mine.release()
+
+
+def test_where_there_are_no_locks_the_work_is_done_nevertheless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(handle: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with claimed(tmp_path / "run") as first, claimed(tmp_path / "run") as second:
+        assert (first, second) == (True, True)
+    both = [claim(tmp_path / "a.nii.gz") for _ in range(2)]
+    for mine in both:
+        assert mine is not None
+        with mine.written() as aside:
+            aside.write_text("whole")
+        mine.release()
+    assert (tmp_path / "a.nii.gz").read_text() == "whole"
