@@ -16,8 +16,9 @@ from distilseg.errors import UserError
 from distilseg.teachers.classes import match_classes
 from distilseg.teachers.teacher import Teacher
 from distilseg.training import answers as module
-from distilseg.training.answers import Foreign, answer_bytes, record_answers, shown_modalities
+from distilseg.training.answers import answer_bytes, record_answers
 from distilseg.training.experiment import Study
+from distilseg.training.foreign import Foreign, shown_modalities
 
 from ..teachers.small import Knowing, Numbers, classes
 from .small import small_study

@@ -51,6 +51,7 @@ def values_of_training(given: Mapping[str, Any]) -> dict[str, Any]:
         "modalities": words(values["modalities"]),
         "one_slice_per_subject": view,
         "subjects": _subjects(words(values["subjects"])),
+        "unlabelled": words(values["unlabelled"]) or (),
         "machine": machine,
         **{name: value for settings in told.values() for name, value in settings.items()},
     }
@@ -119,6 +120,14 @@ def _study(
         typer.Option(
             metavar="N,M,all",
             help="Train on so many patients; of several numbers, on each, and draw the curve.",
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCANS",
+            help="Scans without labels that teachers answer for: folders by comma; own: the dataset's; rest:"
+            " those that --subjects leaves.",
         ),
     ] = None,
     split_seed: Annotated[int, typer.Option(min=0, help="Draws the split.")] = 0,

@@ -30,14 +30,14 @@ def sizes_of(subjects: Subjects) -> list[int | None]:
 
 
 def studies_of_sizes(
-    studies: Sequence[Study], sizes: Sequence[int | None], *, seed: int
+    studies: Sequence[Study], sizes: Sequence[int | None], *, seed: int, rest: bool = False
 ) -> list[tuple[int | None, list[Study]]]:
     """For each of `sizes` the studies (of folds, for instance) with so many training subjects.
 
-    `seed` draws them; fewer are always among more. Raises UserError for a number below 1 or above what there
+    `seed` draws them, with `rest` the others are learned from without their labels; fewer are always among more. Raises UserError for a number below 1 or above what there
     is, and where two numbers mean the same subjects.
     """
-    made = [(size, [of_subjects(study, size, seed) for study in studies]) for size in sizes]
+    made = [(size, [of_subjects(study, size, seed, rest=rest) for study in studies]) for size in sizes]
     for (one, of_one), (other, of_other) in combinations(made, 2):
         if any(a.split == b.split for a, b in zip(of_one, of_other, strict=True)):
             told = " and ".join("all" if size is None else str(size) for size in (one, other))

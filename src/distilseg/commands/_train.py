@@ -16,9 +16,10 @@ from ..recipes import find
 from ..runs import Run
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Finished, Prototypes, Study
+from ..training.foreign import Foreign
 from ..training.machine import Machine, is_main_process
 from ..training.observers import announce
-from ..training.studies import make_study
+from ..training.studies import REST, make_study
 from ..training.trained import trained
 from ..views import fused
 from ._subjects import Subjects, sizes_of, studies_of_sizes
@@ -38,6 +39,7 @@ def train(
     folds: int | None = None,
     fold: int | None = None,
     subjects: Subjects = None,
+    unlabelled: Sequence[Path | str] = (),
     seed: int = 0,
     split_seed: int = 0,
     steps: int | None = None,
@@ -58,6 +60,8 @@ def train(
     those of every fold, fold by fold; with several `subjects` those of each number, all folds of it.
     `subjects`: how many patients of the training part are trained on, or several such numbers ("all" or None:
     all of them). They are drawn by `split_seed`, fewer always among more; validation and test stay the same.
+    `unlabelled`: scans without labels that a recipe's teachers answer for: "own" for those of the dataset,
+    "rest" for those of the training part that `subjects` leaves, files and folders.
     Everything already done is found again; what was interrupted resumes. `control=False` leaves out the
     control and does not judge teachers. `modalities` leaves out the dataset's other ones;
     `one_slice_per_subject` keeps one slice of each patient, of the view that it names. `options` are the
@@ -84,6 +88,7 @@ def train(
             fold=fold,
             seed=seed,
             split_seed=split_seed,
+            unlabelled=unlabelled,
         )
 
     def runs_of(study: Study) -> list[Run]:
@@ -117,7 +122,7 @@ def train(
     if folds is not None and fold is None:
         studies += [study_of(number, first.plan) for number in range(1, folds)]
     made = []
-    for size, of_size in studies_of_sizes(studies, sizes, seed=split_seed):
+    for size, of_size in studies_of_sizes(studies, sizes, seed=split_seed, rest=REST in unlabelled):
         if len(sizes) > 1:
             announce(f"{'all' if size is None else size} training subjects")
         for number, study in enumerate(of_size, start=1):
@@ -132,7 +137,7 @@ def _wanted(experiment: Experiment, control: bool) -> list[Experiment]:
     views = [*experiment.views, experiment]
     if not control:
         return views
-    others: list[Experiment | Finished | None] = [*experiment.teachers.values()]
+    others: list[Experiment | Finished | Foreign | None] = [*experiment.teachers.values()]
     if isinstance(experiment.prototypes, Prototypes):
         others.append(experiment.prototypes.teacher)
     if experiment.continues is not None:

@@ -137,6 +137,12 @@ class Dataset:
         cases = tuple(replace(case, merged={**case.merged, **others}) for case in self.cases)
         return replace(self, labels=labels, cases=cases)
 
+    def hiding(self, ids: Collection[str]) -> Dataset:
+        """The dataset as if nobody had labelled these cases."""
+        hidden = tuple(replace(case, label=None) for case in self.cases if case.id in ids)
+        kept = tuple(case for case in self.cases if case.id not in ids)
+        return replace(self, cases=kept, unlabelled=(*self.unlabelled, *hidden)) if hidden else self
+
     def __post_init__(self) -> None:
         if 0 not in self.labels:
             raise UserError(

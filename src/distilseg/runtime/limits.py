@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.scans.reading import read_geometry
-from ..data.scans.scan import UnreadableImage
+from ..data.scans.scan import Geometry, UnreadableImage
 
 COPIES = 3  # of a scan as 32-bit floats that must fit: as read, as prepared, and the least of logits
 _CONTAINER = [Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory/memory.limit_in_bytes")]
@@ -23,11 +23,8 @@ def most_voxels() -> int:
     return _memory_bytes() // (4 * COPIES)
 
 
-def check_size(path: Path, spacing_mm: Sequence[float]) -> None:
-    """Raises `UnreadableImage` for a scan whose header promises more than this machine could hold.
-
-    `spacing_mm` is that of the plan: a header with absurd spacings makes a small scan huge once resampled.
-    """
+def check_voxels(path: Path) -> Geometry:
+    """The header's geometry; raises `UnreadableImage` where it promises more than this machine could hold."""
     geometry = read_geometry(path)
     limit = most_voxels()
     shape, voxels = " x ".join(map(str, geometry.shape)), math.prod(geometry.shape)
@@ -38,6 +35,16 @@ def check_size(path: Path, spacing_mm: Sequence[float]) -> None:
             f" {_gb(limit)} fit on this machine",
             "crop it, or correct its header",
         )
+    return geometry
+
+
+def check_size(path: Path, spacing_mm: Sequence[float]) -> None:
+    """The same for the scan once it is resampled to the spacing of a plan.
+
+    A header with absurd spacings makes a small scan huge.
+    """
+    geometry, limit = check_voxels(path), most_voxels()
+    voxels = math.prod(geometry.shape)
     voxel_mm3 = abs(float(np.linalg.det(geometry.affine[:3, :3])))
     working = voxels * voxel_mm3 / math.prod(spacing_mm)
     if 1 not in geometry.shape and working > limit:

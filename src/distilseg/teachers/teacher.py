@@ -124,6 +124,9 @@ class Teacher(Protocol):
     def labels(self, answer: Answer, scans: Mapping[str, Scan]) -> Labels:
         """Label values [I J K] in the teacher's own numbers, on the grid of `scans`, as its makers do it."""
 
+    def summary(self) -> dict[str, Any]:
+        """What one wants to know of it before it is used, as plain values."""
+
     def probabilities(self, answer: Answer, scans: Mapping[str, Scan]) -> NDArray[np.float32]:
         """Probabilities [K I J K] on the grid of `scans`, as its makers do it."""
 

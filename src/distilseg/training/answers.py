@@ -17,11 +17,9 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +28,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..data.case import Case, Dataset
 from ..data.preparing.cache import CachedCase, default_folder, sample_foreground
 from ..data.sampling.answers import AnswerMap, open_answers
+from ..data.sampling.batches import Maps
 from ..data.sampling.patches import Foreground
-from ..data.scans.reading import read_scans
-from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..files import folder_written_whole, write_json
 from ..teachers.answers import (
@@ -46,59 +43,13 @@ from ..teachers.answers import (
     likeliest,
 )
 from ..teachers.classes import ClassMap
-from ..teachers.teacher import Teacher
+from .experiment import Experiment
+from .foreign import Foreign
+from .objective import map_name
 from .observers import announce
 
 VERSION = 1
 SPARE_BYTES = 2**28  # that the disk keeps free
-
-
-@dataclass(frozen=True, eq=False)
-class Foreign:
-    """A teacher of others in an experiment: what it is shown and what the student learns of it."""
-
-    teacher: Teacher
-    classes: ClassMap
-    shown: Mapping[str, str]  # the teacher's modality -> the dataset's
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """All that determines its answers."""
-        return {"teacher": self.teacher.digest, "classes": self.classes.plain(), "shown": dict(self.shown)}
-
-    def scans(self, case: Case) -> dict[str, Scan]:
-        """What the teacher is shown of a case. Raises `UserError`, naming the case."""
-        missing = [name for name in self.shown.values() if name not in case.images]
-        if missing:
-            raise UserError(
-                f"case {case.id} has no {', '.join(missing)}, which {self.teacher.name} is shown",
-                "add the scan, or leave the case out",
-            )
-        own = read_scans({name: case.images[name] for name in self.shown.values()})
-        return {theirs: own[ours] for theirs, ours in self.shown.items()}
-
-
-def shown_modalities(
-    teacher: Teacher, dataset: Sequence[str], given: Sequence[str] | None = None
-) -> dict[str, str]:
-    """The teacher's modalities -> the dataset's: as `given`, in the teacher's order; else by name.
-
-    One modality is taken for the other where both have only one. Raises `UserError` where it is not clear: a
-    teacher that is shown CT as PET answers without an error.
-    """
-    theirs = teacher.modalities
-    told = f"{teacher.name} is shown {', '.join(theirs)}; the dataset has {', '.join(dataset)}"
-    fix = "say which they are, in the teacher's order, as in --teacher-modalities CT,PET"
-    if given is not None:
-        if len(given) != len(theirs) or set(given) - set(dataset):
-            raise UserError(f"--teacher-modalities {','.join(given)}: {told}", fix)
-        return dict(zip(theirs, given, strict=True))
-    ours = {name.casefold(): name for name in dataset}
-    if all(name.casefold() in ours for name in theirs):
-        return {name: ours[name.casefold()] for name in theirs}
-    if len(theirs) == len(dataset) == 1:
-        return {theirs[0]: dataset[0]}
-    raise UserError(told, fix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +81,28 @@ def record_answers(
         for id in _with_progress(missing, f"{role} answers"):
             _record(foreign, dataset.case(id), cases[id], entries[id])
         announce(f"{role}: {len(missing)} cases answered in {time.monotonic() - start:.0f} s")
-    return {id: _opened(foreign.classes, entry) for id, entry in entries.items()}
+    return {id: _opened(foreign, entry) for id, entry in entries.items()}
+
+
+def answers_of_others(
+    experiment: Experiment,
+    foreign: Mapping[str, Foreign],
+    prepared: Mapping[str, CachedCase],
+    cache: Path | None,
+) -> tuple[Maps, dict[str, Foreground]]:
+    """The answers of teachers of others for every case that is learned from, by case and by name in a
+    batch. And, of cases without a label, where they see structures, the first teacher's sight before others'.
+    """
+    study = experiment.study
+    cases = {id: prepared[id] for id in (*study.split.train, *study.unlabelled)}
+    maps: dict[str, dict[str, AnswerMap]] = {id: {} for id in cases} if foreign else {}
+    structures: dict[str, Foreground] = {}
+    for role, one in foreign.items():
+        for id, recorded in record_answers(role, one, study.dataset, cases, cache).items():
+            maps[id][map_name(role, "logits")] = recorded.answers
+            if cases[id].label is None:
+                structures[id] = {**recorded.structures, **structures.get(id, {})}
+    return maps, structures
 
 
 def answer_bytes(classes: ClassMap, cases: Sequence[CachedCase]) -> int:
@@ -174,7 +146,8 @@ def _record(foreign: Foreign, case: Case, prepared: CachedCase, entry: Path) -> 
         write_json(aside / "about.json", about)
 
 
-def _opened(classes: ClassMap, entry: Path) -> Recorded:
+def _opened(foreign: Foreign, entry: Path) -> Recorded:
+    kept = kept_as(foreign.classes)
     try:
         about = json.loads((entry / "about.json").read_text(encoding="utf-8"))
         voxels: NDArray[np.int32] = np.load(entry / "foreground.npy", mmap_mode="r")
@@ -182,9 +155,12 @@ def _opened(classes: ClassMap, entry: Path) -> Recorded:
         for index, count in about["foreground"].items():
             structures[int(index)] = voxels[start : start + count]
             start += count
-        kept = kept_as(classes)
-        numbers = RANKED if kept == "ranked" else 0
-        answers = open_answers(entry / "answers.npy", decoding_table(kept), numbers)
+        answers = open_answers(
+            entry / "answers.npy",
+            decoding_table(kept),
+            numbers=RANKED if kept == "ranked" else 0,
+            dense=len(foreign.classes.groups) if foreign.dense else 0,
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"the answers {entry} are damaged ({error})", "delete that folder, repeat") from error
     return Recorded(answers, structures)
@@ -195,7 +171,7 @@ def _key(foreign: Foreign, case: CachedCase) -> str:
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=20).hexdigest()
 
 
-def _with_progress(ids: Sequence[str], what: str) -> Any:
+def _with_progress(ids: Sequence[str], what: str) -> Iterator[str]:
     """The ids one by one: a bar in a terminal; in a log a line now and then, with the time that is left."""
     if sys.stderr.isatty():
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

@@ -15,6 +15,7 @@ from ..errors import UserError
 from ..runs import Run
 from .experiment import Experiment, Finished, Prototypes
 from .fitted import fitted
+from .foreign import Foreign
 from .machine import Machine
 
 MakeRun = Callable[[Experiment], Run]
@@ -24,7 +25,8 @@ MakeRun = Callable[[Experiment], Run]
 class Before:
     """Finished runs, and numbers."""
 
-    teachers: Mapping[str, Run]
+    teachers: Mapping[str, Run]  # that were trained here
+    foreign: Mapping[str, Foreign]  # that others trained
     start: Run | None  # whose best weights are the student's first
     prototypes: PrototypeFile | None
 
@@ -40,8 +42,10 @@ def before(experiment: Experiment, make: MakeRun, machine: Machine, cache: Path 
                 f"{start.folder} has no trained weights to go on from",
                 "repeat its `distilseg train` command, it resumes",
             )
+    foreign = {role: one for role, one in experiment.teachers.items() if isinstance(one, Foreign)}
     return Before(
-        {role: _run(teacher, make) for role, teacher in experiment.teachers.items()},
+        {role: _run(one, make) for role, one in experiment.teachers.items() if not isinstance(one, Foreign)},
+        foreign,
         start,
         prototypes,
     )

@@ -12,18 +12,18 @@ from pathlib import Path
 from ..data.planning.views import in_plane
 from ..data.preparing.cache import CachedCase, cache_cases
 from ..data.sampling.augmentation import PRESETS, Augmentation
-from ..data.sampling.patches import PatchSampler
+from ..data.sampling.patches import Foreground, PatchSampler
 from ..errors import UserError
 from .experiment import Experiment
 
 
 def prepare(experiment: Experiment, cache: Path | None) -> dict[str, CachedCase]:
-    """The cases to learn from and to validate on, prepared and memory-mapped."""
+    """The cases to learn from, with labels and without, and to validate on, prepared and memory-mapped."""
     from rich.progress import Progress
 
     study = experiment.study
-    ids = [*study.split.train, *study.split.validation]
-    if not study.split.train or not study.split.validation:
+    ids = [*study.split.train, *study.split.validation, *study.unlabelled]
+    if not (study.split.train or study.unlabelled) or not study.split.validation:
         raise UserError(
             f"{study.dataset.name}: the split has {len(study.split.train)} cases to train and"
             f" {len(study.split.validation)} to validate on",
@@ -32,7 +32,7 @@ def prepare(experiment: Experiment, cache: Path | None) -> dict[str, CachedCase]
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("preparing cases", total=len(ids))
         return cache_cases(
-            study.dataset,
+            study.dataset.hiding(study.unlabelled),
             ids,
             study.plan,
             folder=cache,
@@ -46,8 +46,12 @@ def content_digest(prepared: Mapping[str, CachedCase]) -> str:
     return hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
 
 
-def make_sampler(experiment: Experiment, prepared: Mapping[str, CachedCase]) -> PatchSampler:
-    """Patches of the training cases."""
+def make_sampler(
+    experiment: Experiment,
+    prepared: Mapping[str, CachedCase],
+    structures: Mapping[str, Foreground] | None = None,
+) -> PatchSampler:
+    """Patches of the training cases; `structures` says where teachers see some in cases without a label."""
     sampling = experiment.sampling
     return PatchSampler(
         [prepared[id] for id in experiment.study.split.train],
@@ -56,12 +60,18 @@ def make_sampler(experiment: Experiment, prepared: Mapping[str, CachedCase]) -> 
         foreground_fraction=sampling.foreground_fraction,
         pad=sampling.pad,
         patches_per_case=sampling.patches_per_case,
+        unlabelled=[prepared[id] for id in experiment.study.unlabelled],
+        unlabelled_share=sampling.unlabelled_share,
+        structures=structures or {},
     )
 
 
 def steps_per_epoch(experiment: Experiment) -> int:
-    """Optimizer steps until every training case has given its patches."""
-    patches = len(experiment.study.split.train) * experiment.sampling.patches_per_case
+    """Optimizer steps until every training case with labels has given its patches; any, where none has."""
+    study, sampling = experiment.study, experiment.sampling
+    patches: float = len(study.split.train or study.unlabelled) * sampling.patches_per_case
+    if study.split.train and study.unlabelled:
+        patches /= max(1 - sampling.unlabelled_share, 1e-6)
     return max(1, math.ceil(patches / (experiment.sampling.batch_size * experiment.optimisation.accumulate)))
 
 

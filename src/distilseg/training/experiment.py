@@ -27,6 +27,7 @@ from .setting import Setting, check
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
+    from .foreign import Foreign
 
 Padding = Literal["edge", "reflect", "zero"]
 Answers = Literal["classes", "regions"]
@@ -45,6 +46,7 @@ class Study:
     split: Split
     seed: int = 0
     subjects: int | None = None  # so many were drawn to train on; None: all that there are
+    unlabelled: tuple[str, ...] = ()  # cases without a label map that a teacher's answers are learned from
 
     def network(
         self, name: str, options: Mapping[str, Any] | None = None, answers: Answers = "classes"
@@ -76,6 +78,9 @@ class Sampling:
             "Axes to mirror, or none; leave out left-right (0) where sides are labelled.", metavar="I,J,K"
         ),
     ] = None  # None: those of the plan
+    unlabelled_share: Annotated[
+        float, Setting("Of the patches, those of cases without labels.", least=0, most=1)
+    ] = 0.5
     # Patches are the same for any number.
     workers: Annotated[int, Setting("Processes that draw patches.", least=0)] = 0
 
@@ -206,7 +211,7 @@ class Experiment:
     asked: Mapping[str, Any] = field(default_factory=dict)  # options and settings given, for the record
     answers: Answers = "classes"  # what the logits are of: the plan's classes (softmax) or regions (sigmoid)
     sees: tuple[str, ...] = ()  # modalities that the student is shown, in this order; (): all
-    teachers: Mapping[str, Experiment | Finished] = field(
+    teachers: Mapping[str, Experiment | Finished | Foreign] = field(
         default_factory=dict
     )  # frozen roles: whose student plays them
     teacher_outputs: TeacherOutputs = "live"  # teachers run at each step, or were recorded once per case
@@ -248,7 +253,8 @@ class Experiment:
             "networks": {role: spec.to_dict() for role, spec in self.networks.items()},
             "teachers": {role: teacher.identity for role, teacher in self.teachers.items()},
             **self._grown_from,
-            "sampling": {k: v for k, v in asdict(self.sampling).items() if k != "workers"},
+            **({"unlabelled": list(study.unlabelled)} if study.unlabelled else {}),
+            "sampling": {k: v for k, v in asdict(self.sampling).items() if k not in self._idle},
             "optimisation": asdict(self.optimisation),
             "validation": asdict(self.validation),
             "budget": asdict(self.budget),
@@ -256,6 +262,11 @@ class Experiment:
             "version": __version__,
             "own_code": [self.source, *(_own_code(spec) for spec in self.networks.values())],
         }
+
+    @property
+    def _idle(self) -> tuple[str, ...]:
+        """Fields of the sampling that change no weight of this run."""
+        return ("workers",) if self.study.unlabelled else ("workers", "unlabelled_share")
 
     @property
     def _grown_from(self) -> dict[str, Any]:

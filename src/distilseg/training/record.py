@@ -52,6 +52,8 @@ def write_description(
         "modalities_of_study": list(study.plan.modalities),
         "networks": {role: spec.to_dict() for role, spec in experiment.networks.items()},
         "teachers": {role: teacher.name for role, teacher in needed.teachers.items()},
+        **({"teachers_of_others": _others(needed)} if needed.foreign else {}),
+        **({"unlabelled": list(study.unlabelled)} if study.unlabelled else {}),
         "continues": needed.start and needed.start.name,
         "prototypes": needed.prototypes and needed.prototypes.model_dump(mode="json"),
         "weights": {
@@ -81,6 +83,25 @@ def write_description(
         "command": sys.argv,
     }
     write_json(run.experiment, about)
+
+
+def _others(needed: Before) -> dict[str, Any]:
+    """Each teacher of others: what it is, from where, on what terms, and what was learned of it."""
+    return {
+        role: {
+            "name": one.teacher.name,
+            "digest": one.teacher.digest,
+            **asdict(one.teacher.provenance),
+            "shown": dict(one.shown),
+            "learned": {
+                learned.name: [
+                    f"{'-' * (sign < 0)}{one.teacher.heads[head].name}" for head, sign in learned.heads
+                ]
+                for learned in one.classes.learned
+            },
+        }
+        for role, one in needed.foreign.items()
+    }
 
 
 def write_status(experiment: Experiment, run: Run, state: State) -> None:

@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from ..data.case import Dataset
 from ..data.formats import read_dataset
+from ..data.formats.inputs import find_cases
 from ..data.planning.decide import make_plan
 from ..data.planning.fingerprint import Fingerprint, load_fingerprint, measure, save_fingerprint
 from ..data.planning.plan import Plan, load_plan
@@ -22,6 +23,7 @@ from ..data.preparing.single_slices import one_slice_each
 from ..errors import UserError
 from .experiment import Study
 
+OWN, REST = "own", "rest"  # in place of a folder of scans without labels
 MEASURES = 2  # raise it when more is measured: kept fingerprints are then measured again
 
 
@@ -37,6 +39,7 @@ def make_study(
     fold: int | None = None,
     seed: int = 0,
     split_seed: int = 0,
+    unlabelled: Sequence[Path | str] = (),
     **plan_options: Any,
 ) -> Study:
     """Reads the dataset, measures and plans it unless `plan` is given, splits it unless `split` is.
@@ -44,7 +47,8 @@ def make_study(
     The split is 70/10/20 by patient, drawn by `split_seed` and not by `seed`, so that runs of several seeds
     are judged on the same cases; or fold `fold` of `folds_`. Of the dataset's modalities only `modalities`
     count, else those of the plan that is given. `one_slice_per_subject` names the view of which one slice of
-    each patient is kept, drawn by `split_seed` too.
+    each patient is kept, drawn by `split_seed` too. `unlabelled`: scans without labels that a teacher answers
+    for, see `with_unlabelled`.
     """
     dataset = data if isinstance(data, Dataset) else read_dataset(data, layout)
     if modalities is None and plan is not None:
@@ -71,14 +75,46 @@ def make_study(
         split = folds(dataset.cases, n=folds_, fold=fold or 0, seed=split_seed)
     if split is None:
         split = split_cases(dataset.cases, seed=split_seed)
-    return Study(dataset, plan, split, seed)
+    return with_unlabelled(Study(dataset, plan, split, seed), unlabelled)
 
 
-def of_subjects(study: Study, n: int | None, seed: int = 0) -> Study:
-    """The study with `n` of its training subjects, drawn by `seed`; with all of them for None."""
+def with_unlabelled(study: Study, named: Sequence[Path | str]) -> Study:
+    """The study with scans without labels: those of the dataset itself ("own"), of files and folders; "rest"
+    is for `of_subjects`.
+
+    Raises UserError where a scan has the name of one of the dataset, or nothing is found.
+    """
+    dataset = study.dataset
+    places = [Path(one) for one in named if one not in (OWN, REST)]
+    own = [case.id for case in dataset.unlabelled] if OWN in named else []
+    if OWN in named and not own:
+        raise UserError(f"dataset {dataset.name} has no scans without labels", "name a folder of some")
+    if places:
+        found, refused = find_cases(places, dataset.modalities)
+        for case, why in refused.items():
+            raise UserError(f"the scan {case} cannot be learned from: {why}", "leave it out of --unlabelled")
+        known = {case.id for case in (*dataset.cases, *dataset.unlabelled)}
+        if twice := sorted(known & {case.id for case in found}):
+            raise UserError(
+                f"{twice[0]} is the name of a case of {dataset.name} and of a scan without a label",
+                "rename the scan, or leave it out where it is the same: a case that judges must not teach",
+            )
+        hidden = tuple(replace(case, label=None) for case in found)
+        dataset = replace(dataset, unlabelled=(*dataset.unlabelled, *hidden))
+        own += [case.id for case in hidden]
+    return replace(study, dataset=dataset, unlabelled=tuple(own)) if own else study
+
+
+def of_subjects(study: Study, n: int | None, seed: int = 0, *, rest: bool = False) -> Study:
+    """The study with `n` of its training subjects, drawn by `seed`; with all of them for None.
+
+    With `rest` the others' scans are learned from as if nobody had labelled them.
+    """
     if n is None:
         return study
-    return replace(study, split=subset(study.split, study.dataset.cases, n, seed), subjects=n)
+    split = subset(study.split, study.dataset.cases, n, seed)
+    others = tuple(id for id in study.split.train if id not in split.train) if rest else ()
+    return replace(study, split=split, subjects=n, unlabelled=(*study.unlabelled, *others))
 
 
 def narrowed(dataset: Dataset, modalities: Sequence[str] | None, view: str | None, seed: int) -> Dataset:

@@ -22,7 +22,7 @@ from ..networks.build import NetworkSpec
 from ..networks.checkpoint import load_network
 from ..runs import Run
 from .cases import steps_per_epoch
-from .experiment import Experiment, Finished, file_digest
+from .experiment import Experiment, file_digest
 from .machine import Machine
 from .observers import announce
 from .recorded import Teacher, choose, recorded
@@ -35,7 +35,7 @@ def load_teacher(role: str, run: Run, experiment: Experiment) -> tuple[nn.Module
     otherwise (spacing, orientation, normalisation) than the experiment's scans are.
     """
     of = experiment.teachers[role]
-    trust = None if isinstance(of, Finished) else of.networks["student"].name
+    trust = of.networks["student"].name if isinstance(of, Experiment) else None
     network, spec, extra = load_network(run.best, trust=trust, mapped=True)
     plan, own = experiment.study.plan, load_plan(run.plan)
     for name, kept, expected in (
@@ -75,7 +75,7 @@ def record_teachers(
     if not teachers:
         return {}, ""
     patch, sampling = experiment.study.plan.patch, experiment.sampling
-    cases = {id: prepared[id] for id in experiment.study.split.train}
+    cases = {id: prepared[id] for id in (*experiment.study.split.train, *experiment.study.unlabelled)}
     made = [
         Teacher(role, networks[role], method.roles[role], file_digest(run.best), load_plan(run.plan).patch)
         for role, run in teachers.items()

@@ -29,6 +29,7 @@ from ..networks.checkpoint import load_weights, save_weights
 from ..networks.features import feature_shapes
 from ..runs import Run
 from ..types import Batch
+from .answers import answers_of_others
 from .before import Before, before
 from .cases import content_digest, make_augmentation, make_sampler, prepare, steps_per_epoch
 from .experiment import Experiment
@@ -102,17 +103,21 @@ def _make(
     for role, teacher in teachers.items():
         networks[role], specs[role] = load_teacher(role, teacher, experiment)
     shapes = {role: _shapes(networks[role], spec) for role, spec in specs.items()}
+    shapes |= {role: {} for role in needed.foreign}  # they answer, and have no features
     method = experiment.method(shapes, *([needed.prototypes] if needed.prototypes else []))
     check_shown(method, specs)
-    sampler, augmentation = make_sampler(experiment, prepared), make_augmentation(experiment)
     maps, why = record_teachers(experiment, method, teachers, networks, prepared, machine, cache)
-    objective = Objective(method, networks, recorded=teachers if maps else ())
+    recorded = bool(maps)
+    answered, structures = answers_of_others(experiment, needed.foreign, prepared, cache)
+    sampler, augmentation = make_sampler(experiment, prepared, structures), make_augmentation(experiment)
+    objective = Objective(method, networks, recorded=[*(teachers if recorded else ()), *needed.foreign])
+    maps = {id: {**maps.get(id, {}), **answered.get(id, {})} for id in {*maps, *answered}}
     precision, probed = choose_precision(experiment, machine, run, objective, sampler, maps)
     fabric = make_fabric(machine, precision)
     if fabric.is_global_zero:
         carried_out = {"precision": precision, "probed_s": probed}
         if teachers:
-            carried_out["teacher_outputs"] = {"recorded": bool(maps), "why": why}
+            carried_out["teacher_outputs"] = {"recorded": recorded, "why": why}
         write_description(experiment, run, content_digest(prepared), method, needed, carried_out)
     fabric.barrier()
 

@@ -1,0 +1,18 @@
+"""`distilseg teacher`: what a model of others is, and whether it can be rebuilt here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..teachers.teacher import TeacherOptions, open_teacher
+
+
+def teacher(path: Path | str, options: TeacherOptions | None = None) -> dict[str, Any]:
+    """What the model at `path` is, as plain values: network, classes, modalities, spacing, licence, digests.
+
+    Nothing in it is executed, and nothing is predicted; every weight is compared with the network that its
+    files describe. Raises `UserError` where it cannot be rebuilt, naming the first layer that differs.
+    """
+    told: dict[str, Any] = open_teacher(path, options).summary()
+    return told
