@@ -58,12 +58,13 @@ OTHER: dict[str, Any] = {
 _SCORES = {"scores": "scores.json", "score_range": (0, 1)}
 _FEATURES = {"network": "dynunet", "feature": "decoder.0", "teacher_feature": "decoder.0"}
 TOGETHER = dict.fromkeys(_SCORES, _SCORES) | dict.fromkeys(("feature", "teacher_feature"), _FEATURES)
+TOGETHER["fuse"] = {"view": "all", "fuse": "mean"}
 
 Options = dict[str, dict[str, str]]
 
 
 def study_here() -> Study:
-    """Phantoms of two modalities below the working folder: relative paths, as some are part of an identity."""
+    """Phantoms of two modalities below the working folder: some paths are part of an identity."""
     study = small_study(Path("scans"), modalities=("CT", "PET"))
     return replace(study, plan=study.plan.model_copy(update={"regions": {"outer": (1, 2), "inner": (2,)}}))
 
@@ -168,6 +169,7 @@ def _runs(experiment: Experiment) -> dict[str, Any]:
         "run": experiment.run_name(),
         "control": control and control.run_name(),
         "views": [view.run_name() for view in experiment.views],
+        "fuse": experiment.fuse if experiment.views else None,
         "teachers": {role: _name(teacher) for role, teacher in experiment.teachers.items()},
         "continues": first and _name(first.run),
         "prototypes": _name(source.teacher) if isinstance(source, Prototypes) else source and source.name,
