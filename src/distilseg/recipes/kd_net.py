@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Options = Mapping[str, Any] | None
 ALL_SKIPS = 4
+TERMS = ("soft_share", "alpha", "temperature")  # options of what a teacher adds
 
 
 def kd_net(

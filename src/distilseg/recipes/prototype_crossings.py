@@ -7,23 +7,20 @@ its first step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..data.sampling.slices import sliced
-from ..training.experiment import Experiment, FeatureShapes, Study
-from .kd_net import kd_net
+from ..training.experiment import Experiment, Study
+from .crossings import crossed
+from .kd_net import TERMS, kd_net
 from .prototype_distillation import BETA
 from .prototype_source import VOLUMES, Options, prototype_method, prototypes_from
 from .supervised import supervised
 from .teach_former import teach_former_2d
 from .variant import Given, inherits, renamed
-
-if TYPE_CHECKING:
-    from ..data.prototypes import PrototypeFile
-    from ..distillation.method import Method
 
 FIT: Mapping[str, Any] = {
     "feature": "logits",
@@ -58,30 +55,13 @@ def _with_prototypes(
     teach = partial(supervised, network=teacher_network_3d, network_options=teacher_network_3d_options)
     source = prototypes_from(plain.study, **volumes, teach=teach, fit=FIT)
     weights = {"seg": 0.0, "inter": beta, "intra": beta}
-    of_prototypes = prototype_method(plain.study.plan.classes, weights=weights)
-    own: Callable[..., Method] = plain.method
-
-    def method(shapes: Mapping[str, FeatureShapes], file: PrototypeFile) -> Method:
-        from ..distillation.method import Combined
-
-        named = {plain.recipe.removesuffix("_2d"): own(shapes), "prototypes": of_prototypes(shapes, file)}
-        return Combined(**named)
-
-    options = {**plain.options, **volumes, **told}
-    return replace(plain, options=options, method=method, prototypes=source)
+    method = prototype_method(plain.study.plan.classes, weights=weights)
+    made = crossed(plain, {**volumes, **told}, prototypes=method)
+    return replace(made, prototypes=source)
 
 
 @inherits(_with_prototypes)
-@inherits(
-    kd_net,
-    "student_sees",
-    "network",
-    "network_options",
-    "soft_share",
-    "alpha",
-    "temperature",
-    "teacher_outputs",
-)
+@inherits(kd_net, "student_sees", "network", "network_options", *TERMS, "teacher_outputs")
 def prototype_kd_net(study: Study, of_kd_net: Given, of_prototypes: Given) -> Experiment:
     """KD-Net on slices, with the prototypes of a 3D teacher that saw other patients.
 

@@ -91,12 +91,15 @@ def inherits(
     taken |= {name: p.replace(default=defaults[name]) for name, p in _taken(recipe, defaults).items()}
 
     def decorate(function: MakeExperiment) -> MakeExperiment:
+        options = {**taken, **_options(function)}
+        if twice := taken.keys() & _options(function).keys():
+            raise TypeError(f"{function.__name__} inherits {', '.join(sorted(twice))} and has it, too")
+
         @functools.wraps(function)
         def made(study: Study, *given: Given, **options: Any) -> Experiment:
             inherited = {name: options.pop(name, p.default) for name, p in taken.items()}
             return function(study, inherited, *given, **options)
 
-        options = taken | _options(function)
         _describe(made, function, inspect.getdoc(function) or "", options, base=recipe)
         return made
 
