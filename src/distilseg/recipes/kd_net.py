@@ -172,7 +172,10 @@ _STUDENT = ("student_sees", "network", "network_options", "skips")
 
 @inherits(kd_net, *_STUDENT)
 def kd_net_gt_kl(study: Study, given: Given, *, gt_weight: float = 1.0) -> Experiment:
-    """Ablation GT+KL: labels and bottleneck, no soft labels (gt_weight 0.25 keeps the paper's 1 - lambda)."""
+    """Ablation GT+KL: labels and bottleneck, no soft labels (gt_weight 0.25 keeps the paper's 1 - lambda).
+
+    gt_weight: weight of the labels.
+    """
     return renamed(kd_net(study, soft_share=0.0, gt_weight=gt_weight, **given), "kd_net_gt_kl")
 
 

@@ -77,6 +77,9 @@ def prototype_kd_net(study: Study, of_kd_net: Given, of_prototypes: Given) -> Ex
 @inherits(_with_prototypes)
 @inherits(teach_former_2d)
 def prototype_teach_former(study: Study, of_teach_former: Given, of_prototypes: Given) -> Experiment:
-    """Teach-Former on slices, with the prototypes of a 3D teacher that saw other patients."""
+    """Teach-Former on slices, with the prototypes of a 3D teacher that saw other patients.
+
+    teachers: networks of slices, such as h_denseformer,swin_unetr,unetr, each trained first or found.
+    """
     plain = teach_former_2d(study, **of_teach_former)
     return renamed(_with_prototypes(plain, **of_prototypes), "prototype_teach_former")

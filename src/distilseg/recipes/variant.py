@@ -51,7 +51,7 @@ class Variant:
         self.__module__ = home["__name__"]
         self.__wrapped__ = recipe
         options = {name: option for name, option in offered.items() if name not in fixed}
-        _describe(self, recipe, summary, options, base=recipe)
+        _describe(self, recipe, options, summary, _explained(recipe)[1])
 
     @property
     def __name__(self) -> str:
@@ -100,7 +100,9 @@ def inherits(
             inherited = {name: options.pop(name, p.default) for name, p in taken.items()}
             return function(study, inherited, *given, **options)
 
-        _describe(made, function, inspect.getdoc(function) or "", options, base=recipe)
+        text, own = _explained(function, taken)
+        theirs = {name: line for name, line in _explained(recipe)[1].items() if name in taken}
+        _describe(made, function, options, text, theirs | own)
         return made
 
     return decorate
@@ -135,28 +137,25 @@ def _taken(function: Callable[..., Any], names: Iterable[str]) -> Parameters:
 
 
 def _describe(
-    derived: Any, of: Callable[..., Any], doc: str, options: Parameters, base: Callable[..., Any]
+    derived: Any, like: Callable[..., Any], options: Parameters, text: str, explained: Mapping[str, str]
 ) -> None:
-    """Gives `derived` the signature of `of` with these options, and `doc`, with what `base` says of them."""
-    signature = _signature(of)
+    """Gives `derived` the signature of `like` with these options, and a docstring that explains them."""
+    signature = _signature(like)
     parameters = [next(iter(signature.parameters.values())), *options.values()]
     derived.__signature__ = signature.replace(parameters=parameters)
     derived.__annotations__ = {p.name: p.annotation for p in parameters}
     derived.__annotations__["return"] = signature.return_annotation
-    text, own = _explained(doc, options)
-    _, inherited = _explained(inspect.getdoc(base) or "", _options(base))
-    explained = inherited | own
-    derived.__doc__ = "\n".join(
-        [text, "", *(explained[name] for name in options if name in explained)]
-    ).strip()
+    lines = [explained[name] for name in options if name in explained]
+    derived.__doc__ = "\n".join([text, "", *lines]).strip()
 
 
-def _explained(doc: str, options: Iterable[str]) -> tuple[str, dict[str, str]]:
-    """A docstring without the lines "option: what it is", and these by option."""
+def _explained(function: Callable[..., Any], inherited: Iterable[str] = ()) -> tuple[str, dict[str, str]]:
+    """Its docstring without the lines "option: what it is", and these by option."""
+    options = {*_options(function), *inherited}
     text: list[str] = []
     lines: dict[str, str] = {}
     option = ""
-    for line in doc.splitlines():
+    for line in (inspect.getdoc(function) or "").splitlines():
         begins, colon, _ = line.partition(": ")
         if colon and begins in options:
             option, lines[begins] = begins, line
