@@ -1,4 +1,4 @@
-"""Shows derived recipes with the options and the words that they take over, which no reading of the file shows."""
+"""Shows derived recipes with the options and the help that they take over, which their files do not hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which recipes there are: every public function of this package that takes a `study`."""
+"""Which recipes there are: every public function of this package that takes a `study`, and every variant."""
 
 from __future__ import annotations
 

@@ -23,12 +23,14 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import unknown
-from ..training.experiment import Experiment, Study
 
-MakeExperiment = Callable[..., Experiment]
+if TYPE_CHECKING:
+    from ..training.experiment import Experiment, Study
+
+MakeExperiment = Callable[..., "Experiment"]
 Given = Mapping[str, Any]  # values of options, by name
 Parameters = dict[str, inspect.Parameter]
 
