@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
 from ..networks.build import describe
-from ..training.experiment import Answers, Experiment, FeatureShapes, Finished, Study
+from ..training.experiment import Answers, Experiment, FeatureShapes, Finished, MakeMethod, Study
 from .modalities import modality_indices, named_modalities
 from .supervised import supervised
 from .variant import Given, inherits, renamed, variant
@@ -70,50 +70,38 @@ def kd_net(
     options = {name: value for name, value in locals().items() if name != "study"}
     if not 0 <= soft_share <= 1:
         raise UserError(f"the share of soft labels is {soft_share}", "give a number from 0 to 1")
-    shared: dict[str, Any] = {
-        "skips": skips,
-        "include_background": include_background,
-        "activation": activation,
-    }
+    answer: dict[str, Any] = {"include_background": include_background, "activation": activation}
     control = kd_net_control(
-        study, student_sees=student_sees, network=network, network_options=network_options, **shared
+        study,
+        student_sees=student_sees,
+        network=network,
+        network_options=network_options,
+        skips=skips,
+        **answer,
     )
     of_teacher = teacher_network or network
     if teacher_network_options is None and of_teacher == network:
         teacher_network_options = network_options
     taught_by: Experiment | Finished = kd_net_teacher(
-        study, network=of_teacher, network_options=teacher_network_options, **shared
+        study, network=of_teacher, network_options=teacher_network_options, skips=skips, **answer
     )
     if teacher is not None:
         taught_by = Finished(Path(teacher))
     options |= {name: control.options[name] for name in ("student_sees", "network_options")}
     options["teacher_network"] = None if teacher else of_teacher
 
-    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
-        from ..distillation.kd_net import KDNet
-
-        return KDNet(
-            shapes,
-            modality_indices(control.sees, study),
-            regions=_regions(study, activation),
-            include_background=include_background,
-            temperature=temperature,
-            latent=latent,
-            reduction=reduction,
-            weights={
-                "seg": 1 - soft_share if gt_weight is None else gt_weight,
-                "soft_labels": soft_share,
-                "latent": alpha,
-            },
-        )
-
-    needed = {"teacher": taught_by} if soft_share or alpha else {}
+    weights = {
+        "seg": 1 - soft_share if gt_weight is None else gt_weight,
+        "soft_labels": soft_share,
+        "latent": alpha,
+    }
+    terms: dict[str, Any] = {"temperature": temperature, "latent": latent, "reduction": reduction}
     return replace(
         control,
         recipe="kd_net",
         options=options,
-        method=method,
-        teachers=needed,
+        method=_objective(study, control.sees, weights, **answer, **terms),
+        teachers={"teacher": taught_by} if soft_share or alpha else {},
         teacher_outputs=teacher_outputs,
         control=control,
     )
@@ -132,30 +120,19 @@ def kd_net_control(
     """The undistilled student: it sees some modalities and learns from the labels alone."""
     sees = named_modalities(student_sees, study) or study.plan.modalities[:1]
     options = _with_skips(network, network_options, skips)
-
-    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
-        from ..distillation.kd_net import KDNet
-
-        return KDNet(
-            shapes,
-            modality_indices(sees, study),
-            regions=_regions(study, activation),
-            include_background=include_background,
-            weights={"seg": 1.0, "soft_labels": 0.0, "latent": 0.0},
-        )
-
     plain = supervised(study, network=network, network_options=options)
     answers: Answers = "classes" if activation == "softmax" else "regions"
     shown = replace(study.network(network, options, answers), in_channels=len(sees))
-    told = {"student_sees": list(sees), "include_background": include_background, "activation": activation}
+    answer: dict[str, Any] = {"include_background": include_background, "activation": activation}
+    weights = {"seg": 1.0, "soft_labels": 0.0, "latent": 0.0}
     return replace(
         plain,
         recipe="kd_net_control",
         networks={"student": shown},
         answers=answers,
         sees=sees,
-        method=method,
-        options={**plain.options, **told},
+        method=_objective(study, sees, weights, **answer),
+        options={**plain.options, "student_sees": list(sees), **answer},
     )
 
 
@@ -179,33 +156,47 @@ def kd_net_gt_kl(study: Study, given: Given, *, gt_weight: float = 1.0) -> Exper
     return renamed(kd_net(study, soft_share=0.0, gt_weight=gt_weight, **given), "kd_net_gt_kl")
 
 
-kd_net_gt_kd = variant(
-    kd_net,
-    "Ablation GT+KD: labels and soft labels, nothing from the bottleneck.",
-    offers=_STUDENT,
-    alpha=0.0,
+_ablation = partial(variant, offers=_STUDENT)
+_no_skips = partial(_ablation, skips=0)
+
+kd_net_gt_kd = _ablation(
+    kd_net, "Ablation GT+KD: labels and soft labels, nothing from the bottleneck.", alpha=0.0
 )
-
-_no_skips = partial(variant, offers=_STUDENT, skips=0)
-
 kd_net_no_skips = _no_skips(
     kd_net, "Ablation: the full method without skip connections, so that all passes through the bottleneck."
 )
 kd_net_control_no_skips = _no_skips(
     kd_net_control, "Ablation: the undistilled student without skip connections."
 )
-kd_net_teacher_no_skips = variant(
-    kd_net_teacher,
-    "Ablation: the teacher without skip connections.",
-    offers=("network", "network_options"),
-    skips=0,
+kd_net_teacher_no_skips = _no_skips(
+    kd_net_teacher, "Ablation: the teacher without skip connections.", offers=("network", "network_options")
 )
 kd_net_gt_kl_no_skips = _no_skips(kd_net_gt_kl, "Ablation GT+KL without skip connections.")
 kd_net_gt_kd_no_skips = _no_skips(kd_net_gt_kd, "Ablation GT+KD without skip connections.")
 
 
-def _regions(study: Study, activation: str) -> tuple[tuple[int, ...], ...] | None:
-    return None if activation == "softmax" else study.plan.region_classes
+def _objective(
+    study: Study,
+    sees: Sequence[str],
+    weights: Mapping[str, float],
+    *,
+    include_background: bool,
+    activation: str,
+    **terms: Any,
+) -> MakeMethod:
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.kd_net import KDNet
+
+        return KDNet(
+            shapes,
+            modality_indices(sees, study),
+            regions=None if activation == "softmax" else study.plan.region_classes,
+            include_background=include_background,
+            weights=weights,
+            **terms,
+        )
+
+    return method
 
 
 def _with_skips(network: str, options: Options, skips: int) -> dict[str, Any]:

@@ -187,18 +187,8 @@ def prototype_distillation_control(
     return going_on(prototype_distillation_student(study, **given), second_share, rate_share)
 
 
-_ablation = partial(
-    variant,
-    prototype_distillation,
-    offers=(
-        *VOLUMES,
-        "teacher",
-        "network",
-        "network_options",
-        "teacher_network",
-        "teacher_network_options",
-    ),
-)
+_networks = ("network", "network_options", "teacher_network", "teacher_network_options")
+_ablation = partial(variant, prototype_distillation, offers=(*VOLUMES, "teacher", *_networks))
 
 prototype_distillation_inter = _ablation("Ablation: class by class alone.", intra_weight=0.0)
 prototype_distillation_intra = _ablation("Ablation: channel by channel alone.", inter_weight=0.0)

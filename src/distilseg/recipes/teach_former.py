@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..data.sampling.slices import sliced
 from ..errors import UserError, unknown
 from ..networks.build import describe
-from ..training.experiment import Experiment, FeatureShapes, Finished, Optimisation, Study
+from ..training.experiment import Experiment, FeatureShapes, Finished, MakeMethod, Optimisation, Study
 from .modalities import modality_indices, named_modalities
 from .supervised import GENTLER, supervised
 from .variant import Given, inherits, renamed, variant
@@ -89,7 +89,8 @@ def teach_former(
         "student_options": dict(student_options or {}),
         "teacher_options": dict(teacher_options or {}),
     }
-    labels: dict[str, Any] = {"deep_supervision": deep_supervision, "gamma": gamma, "focal_norm": focal_norm}
+    focal: dict[str, Any] = {"gamma": gamma, "focal_norm": focal_norm}
+    labels: dict[str, Any] = {"deep_supervision": deep_supervision, **focal}
     control = teach_former_control(
         study, student=student, student_options=student_options, student_sees=sees, **labels
     )
@@ -100,27 +101,13 @@ def teach_former(
         for name in teachers
     }
 
-    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
-        from ..distillation.teach_former import TeachFormer
-
-        weights = {"attention": attention, "soft_labels": soft_labels, "deep_supervision": deep_supervision}
-        return TeachFormer(
-            shapes,
-            tuple(taught_by),
-            matching=matching,
-            order=order,
-            afs_scale=afs_scale,
-            gamma=gamma,
-            focal_norm=focal_norm,
-            student_sees=modality_indices(sees, study),
-            weights=weights,
-        )
-
+    weights = {"attention": attention, "soft_labels": soft_labels, "deep_supervision": deep_supervision}
+    terms = {"matching": matching, "order": order, "afs_scale": afs_scale, **focal}
     return replace(
         control,
         recipe="teach_former",
         options=options,
-        method=method,
+        method=_objective(study, sees, tuple(taught_by), weights, **terms),
         teachers=taught_by if attention or soft_labels else {},
         teacher_outputs=teacher_outputs,
         control=control,
@@ -139,19 +126,8 @@ def teach_former_control(
 ) -> Experiment:
     """The undistilled control, and each teacher: a network on the labels alone, by the same objective."""
     sees = _seen(student_sees, study)
-
-    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
-        from ..distillation.teach_former import TeachFormer
-
-        return TeachFormer(
-            shapes,
-            (),
-            gamma=gamma,
-            focal_norm=focal_norm,
-            student_sees=modality_indices(sees, study),
-            weights={"attention": 0.0, "soft_labels": 0.0, "deep_supervision": deep_supervision},
-        )
-
+    focal: dict[str, Any] = {"gamma": gamma, "focal_norm": focal_norm}
+    weights = {"attention": 0.0, "soft_labels": 0.0, "deep_supervision": deep_supervision}
     if student == "ux_net" and study.plan.slice_axis is not None:
         student_options = {"features": list(UX_NET_2D), **(student_options or {})}
     plain = supervised(study, network=NETWORKS.get(student, student), network_options=student_options)
@@ -166,10 +142,9 @@ def teach_former_control(
             "student_options": dict(student_options or {}),
             "student_sees": list(sees),
             "deep_supervision": deep_supervision,
-            "gamma": gamma,
-            "focal_norm": focal_norm,
+            **focal,
         },
-        method=method,
+        method=_objective(study, sees, (), weights, **focal),
         optimisation=Optimisation(
             learning_rate=min(LEARNING_RATE, GENTLER.get(student, LEARNING_RATE)),
             weight_decay=1e-4,
@@ -206,6 +181,18 @@ teach_former_t13 = _ablation("Ablation: H-DenseFormer and UNETR teach.", teacher
 teach_former_t23 = _ablation("Ablation: Swin UNETR and UNETR teach.", teachers=(T2, T3))
 teach_former_afs = _ablation("Ablation: attention maps alone, no soft labels.", soft_labels=0.0)
 teach_former_pwd = _ablation("Ablation: soft labels alone, no attention maps.", attention=0.0)
+
+
+def _objective(
+    study: Study, sees: Sequence[str], teachers: Sequence[str], weights: Mapping[str, float], **terms: Any
+) -> MakeMethod:
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.teach_former import TeachFormer
+
+        seen = modality_indices(sees, study)
+        return TeachFormer(shapes, teachers, student_sees=seen, weights=weights, **terms)
+
+    return method
 
 
 def _seen(named: Sequence[str], study: Study) -> tuple[str, ...]:
