@@ -47,8 +47,8 @@ OTHER: dict[str, Any] = {
     "teacher_seed": 1,
     "size": 64,
     "layout_3d": "msd",
-    "plan_3d": None,  # what is given otherwise
-    "split_3d": None,
+    "plan_3d": "other_plan.json",
+    "split_3d": "other_split.json",
     "class_map": {"liver": "liver"},
     "organs": ("liver",),
     "patch_3d": (64, 64, 64),
@@ -99,8 +99,12 @@ def sources_here(study: Study) -> Options:
     )
     save_prototypes(Path("prototypes.json"), file)
     Path("scores.json").write_text("{}")
+    volumes = other_volumes(Path("others"), study)
+    split = json.loads(Path(volumes["split_3d"]).read_text())
+    save_plan(Path("other_plan.json"), study.plan.model_copy(update={"reasons": {"spacing": "other"}}))
+    Path("other_split.json").write_text(json.dumps({**split, "train": split["train"][::-1]}))
     return {
-        "data_3d": other_volumes(Path("others"), study),
+        "data_3d": volumes,
         "teacher": {"teacher": str(run.folder)},
         "prototypes": {"prototypes": "prototypes.json"},
     }
