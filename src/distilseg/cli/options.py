@@ -37,7 +37,7 @@ def metavar(recipe: Recipe, name: str) -> str:
 
 
 def _kind(recipe: Recipe, name: str) -> Kind:
-    return kind_of(recipe.options[name], recipe.make.__globals__)
+    return kind_of(recipe.options[name], inspect.unwrap(recipe.make).__globals__)
 
 
 def kind_of(parameter: inspect.Parameter, names: Mapping[str, Any]) -> Kind:

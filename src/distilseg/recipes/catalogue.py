@@ -1,4 +1,4 @@
-"""Which recipes there are: every public function of this package that takes a `study`."""
+"""Which recipes there are: every public function of this package that takes a `study`, and every variant."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, unknown
+from .variant import Variant
 
 if TYPE_CHECKING:
     from ..training.experiment import Experiment, Study
@@ -96,7 +97,9 @@ def _recipes_in(module: ModuleType) -> list[Recipe]:
     functions = [
         value
         for name, value in vars(module).items()
-        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+        if isinstance(value, FunctionType | Variant)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
     ]
     return [
         Recipe(f.__name__, f) for f in functions if next(iter(inspect.signature(f).parameters), "") == "study"

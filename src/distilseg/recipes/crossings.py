@@ -9,206 +9,144 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
-from ..training.experiment import Experiment, FeatureShapes, Study
-from .kd_net import kd_net_teacher
+from ..training.experiment import Experiment, FeatureShapes, MakeMethod, Study
+from .kd_net import TERMS, kd_net, kd_net_teacher
 from .modalities import modality_indices, named_modalities
-from .teach_former import STUDENT, T1, T2, T3, Options, TeacherOutputs, teach_former
-from .thickened import Backbone, thickened
+from .teach_former import TAUGHT, Options, teach_former
+from .thickened import OneView, thickened
+from .variant import Given, inherits, renamed
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
 
+@inherits(teach_former, *TAUGHT)
+@inherits(kd_net, *TERMS)
 def teach_former_kd_net(
-    study: Study,
-    *,
-    student_sees: Sequence[str] = (),
-    teachers: Sequence[str] = (T1, T2, T3),
-    student: str = STUDENT,
-    student_options: Options = None,
-    teacher_options: Options = None,
-    soft_share: float = 0.75,
-    alpha: float = 10.0,
-    temperature: float = 5.0,
-    teacher_outputs: TeacherOutputs = "auto",
+    study: Study, of_kd_net: Given, of_teach_former: Given, *, student_sees: Sequence[str] = ()
 ) -> Experiment:
     """Teachers that see every modality, a student that sees some: Teach-Former and KD-Net together.
 
     The first teacher is KD-Net's: its softened answer and its bottleneck are learned from as well.
 
     student_sees: the modalities of the student, such as CT; default: the first of the dataset.
-    teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found.
-    student: h_denseformer_light, swin_unetr_light, ux_net or any other network.
-    teacher_options: options of a teacher's network, such as unetr.feature_size=8.
     soft_share: weight of KD-Net's soft labels.
     alpha: weight of KD-Net's bottleneck.
     temperature: of KD-Net's soft labels.
-    teacher_outputs: live asks the teachers at every step, recorded once per case, auto takes what asks less.
     """
-    plain = teach_former(
-        study,
-        teachers=teachers,
-        student=student,
-        student_options=student_options,
-        student_sees=student_sees or study.plan.modalities[:1],
-        teacher_options=teacher_options,
-        teacher_outputs=teacher_outputs,
-    )
-
-    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
-        from ..distillation.kd_net import KDNet
-        from ..distillation.method import Combined
-
-        of_kd_net = KDNet(
-            shapes,
-            modality_indices(plain.sees, study),
-            temperature=temperature,
-            teacher=next(iter(plain.teachers)),
-            weights={"seg": 0.0, "soft_labels": soft_share, "latent": alpha},
-        )
-        return Combined(teach_former=plain.method(shapes), kd_net=of_kd_net)
-
-    told = {"soft_share": soft_share, "alpha": alpha, "temperature": temperature}
-    return replace(plain, recipe="teach_former_kd_net", options={**plain.options, **told}, method=method)
+    sees = student_sees or study.plan.modalities[:1]
+    plain = teach_former(study, student_sees=sees, **of_teach_former)
+    made = crossed(plain, of_kd_net, kd_net=_kd_net(plain, of_kd_net))
+    return renamed(made, "teach_former_kd_net")
 
 
-def teach_former_dsd(
-    study: Study,
-    *,
-    teachers: Sequence[str] = (T1, T2, T3),
-    student: str = STUDENT,
-    student_options: Options = None,
-    teacher_options: Options = None,
-    alpha: float = 1.0,
-    beta: float = 1.0,
-    teacher_outputs: TeacherOutputs = "auto",
-) -> Experiment:
+@inherits(teach_former, *TAUGHT)
+def teach_former_dsd(study: Study, given: Given, *, alpha: float = 1.0, beta: float = 1.0) -> Experiment:
     """Teach-Former, and dual self-distillation inside its student.
 
-    teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found.
     student: h_denseformer_light, swin_unetr_light, ux_net or any other U-shaped network.
-    teacher_options: options of a teacher's network, such as unetr.feature_size=8.
     alpha: weight of the encoder's self-distillation.
     beta: weight of the decoder's self-distillation.
-    teacher_outputs: live asks the teachers at every step, recorded once per case, auto takes what asks less.
     """
-    plain = teach_former(
-        study,
-        teachers=teachers,
-        student=student,
-        student_options=student_options,
-        teacher_options=teacher_options,
-        teacher_outputs=teacher_outputs,
-    )
 
     def method(shapes: Mapping[str, FeatureShapes]) -> Method:
         from ..distillation.dual_self_distillation import DualSelfDistillation
-        from ..distillation.method import Combined
 
-        inside = DualSelfDistillation(
-            shapes["student"],
-            len(study.plan.classes),
-            study.plan.network_patch,
-            weights={"seg": 0.0, "encoder": alpha, "decoder": beta},
-        )
-        return Combined(teach_former=plain.method(shapes), dsd=inside)
+        weights = {"seg": 0.0, "encoder": alpha, "decoder": beta}
+        sizes = len(study.plan.classes), study.plan.network_patch
+        return DualSelfDistillation(shapes["student"], *sizes, weights=weights)
 
-    told = {"alpha": alpha, "beta": beta}
-    return replace(plain, recipe="teach_former_dsd", options={**plain.options, **told}, method=method)
+    made = crossed(teach_former(study, **given), {"alpha": alpha, "beta": beta}, dsd=method)
+    return renamed(made, "teach_former_dsd")
 
 
+@inherits(thickened, "thickness", "backbone")
+@inherits(teach_former, "teachers", "teacher_options", "attention", "soft_labels")
 def thickened_teach_former(
-    study: Study,
-    *,
-    view: Literal["axial", "coronal", "sagittal"] = "axial",
-    thickness: int = 12,
-    backbone: Backbone = "light",
-    teachers: Sequence[str] = (T1, T2, T3),
-    teacher_options: Options = None,
-    attention: float = 1.0,
-    soft_labels: float = 1.0,
+    study: Study, of_teach_former: Given, of_student: Given, *, view: OneView = "axial"
 ) -> Experiment:
     """3D teachers guide a thickened 2D student by their attention maps and their soft labels.
 
     view: across which axis the student's slabs are cut.
-    thickness: slices in a slab, a multiple of 3.
-    backbone: light and the smaller students are for CPUs, resnet50 is the paper's.
     teachers: networks of volumes, such as h_denseformer,swin_unetr,unetr, each trained first or found.
-    teacher_options: options of a teacher's network, such as unetr.feature_size=8.
-    attention: weight of AFS.
-    soft_labels: weight of PWD.
     """
-    student = thickened(study, view=view, thickness=thickness, backbone=backbone)
-    of_teachers = teach_former(study, teachers=teachers, teacher_options=teacher_options)
+    theirs = {name: of_teach_former[name] for name in ("teachers", "teacher_options")}
+    taught = teach_former(study, **theirs)
+    student = replace(thickened(study, view=view, **of_student), teachers=taught.teachers)
+    weights = {name: of_teach_former[name] for name in ("attention", "soft_labels")}
 
     def method(shapes: Mapping[str, FeatureShapes]) -> Method:
-        from ..distillation.method import Combined
         from ..distillation.teach_former import TeachFormer
 
-        weights = {"seg": 0.0, "attention": attention, "soft_labels": soft_labels, "deep_supervision": 0.0}
-        taught = TeachFormer(shapes, tuple(of_teachers.teachers), weights=weights)
-        return Combined(thickened=student.method(shapes), teach_former=taught)
+        others = {"seg": 0.0, "deep_supervision": 0.0}
+        return TeachFormer(shapes, tuple(taught.teachers), weights=weights | others)
 
-    told = {name: of_teachers.options[name] for name in ("teachers", "teacher_options")}
-    return replace(
-        student,
-        recipe="thickened_teach_former",
-        options={**student.options, **told, "attention": attention, "soft_labels": soft_labels},
-        method=method,
-        teachers=of_teachers.teachers,
-        teacher_outputs="recorded",
-        control=replace(student, control=None),
-    )
+    told = {name: taught.options[name] for name in theirs} | weights
+    return renamed(_of_slabs(student, told, teach_former=method), "thickened_teach_former")
 
 
+@inherits(thickened, "thickness", "backbone")
+@inherits(kd_net, "student_sees", *TERMS)
 def thickened_kd_net(
     study: Study,
+    of_kd_net: Given,
+    of_student: Given,
     *,
-    student_sees: Sequence[str] = (),
-    view: Literal["axial", "coronal", "sagittal"] = "axial",
-    thickness: int = 12,
-    backbone: Backbone = "light",
+    view: OneView = "axial",
     teacher_network: str = "kd_net",
     teacher_network_options: Options = None,
-    soft_share: float = 0.75,
-    alpha: float = 10.0,
-    temperature: float = 5.0,
 ) -> Experiment:
     """A 3D teacher that sees every modality, a thickened 2D student that sees some.
 
-    student_sees: the modalities of the student, such as CT; default: the first of the dataset.
     view: across which axis the student's slabs are cut.
-    thickness: slices in a slab, a multiple of 3.
-    backbone: light and the smaller students are for CPUs, resnet50 is the paper's.
     teacher_network: a network of volumes, trained first or found.
     soft_share: weight of the soft labels.
     alpha: weight of the bottleneck.
-    temperature: of the soft labels.
     """
-    sees = named_modalities(student_sees, study) or study.plan.modalities[:1]
-    student = _seeing(thickened(study, view=view, thickness=thickness, backbone=backbone), sees)
+    sees = named_modalities(of_kd_net["student_sees"], study) or study.plan.modalities[:1]
+    student = _seeing(thickened(study, view=view, **of_student), sees)
     teacher = kd_net_teacher(study, network=teacher_network, network_options=teacher_network_options)
+    student = replace(student, teachers={"teacher": teacher})
+    told = {**of_kd_net, "student_sees": list(sees), "teacher_network": teacher_network}
+    made = _of_slabs(student, told, kd_net=_kd_net(student, of_kd_net))
+    return renamed(made, "thickened_kd_net")
+
+
+def crossed(plain: Experiment, told: Given, **second: MakeMethod) -> Experiment:
+    """`plain` with the terms of a second method, by its name, and the options that this one was `told`."""
+
+    def method(shapes: Mapping[str, FeatureShapes], *files: Any) -> Method:
+        from ..distillation.method import Combined
+
+        own = {plain.recipe.removesuffix("_2d"): plain.method(shapes)}
+        return Combined(**own, **{name: make(shapes, *files) for name, make in second.items()})
+
+    return replace(plain, options={**plain.options, **told}, method=method)
+
+
+def _of_slabs(student: Experiment, told: Given, **second: MakeMethod) -> Experiment:
+    """The same for a thickened student with teachers of volumes; its control is the student without them."""
+    alone = replace(student, control=None, teachers={})
+    return replace(crossed(student, told, **second), teacher_outputs="recorded", control=alone)
+
+
+def _kd_net(student: Experiment, told: Given) -> MakeMethod:
+    """KD-Net's terms but for the labels, of the student's first teacher."""
 
     def method(shapes: Mapping[str, FeatureShapes]) -> Method:
         from ..distillation.kd_net import KDNet
-        from ..distillation.method import Combined
 
-        weights = {"seg": 0.0, "soft_labels": soft_share, "latent": alpha}
-        of_kd_net = KDNet(shapes, modality_indices(sees, study), temperature=temperature, weights=weights)
-        return Combined(thickened=student.method(shapes), kd_net=of_kd_net)
+        return KDNet(
+            shapes,
+            modality_indices(student.sees, student.study),
+            temperature=told["temperature"],
+            teacher=next(iter(student.teachers)),
+            weights={"seg": 0.0, "soft_labels": told["soft_share"], "latent": told["alpha"]},
+        )
 
-    told = {"student_sees": list(sees), "soft_share": soft_share, "alpha": alpha, "temperature": temperature}
-    return replace(
-        student,
-        recipe="thickened_kd_net",
-        options={**student.options, **told, "teacher_network": teacher_network},
-        method=method,
-        teachers={"teacher": teacher},
-        teacher_outputs="recorded",
-        control=replace(student, control=None),
-    )
+    return method
 
 
 def _seeing(experiment: Experiment, sees: Sequence[str]) -> Experiment:

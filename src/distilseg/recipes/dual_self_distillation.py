@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..training.experiment import Experiment, FeatureShapes, Study
 from .supervised import supervised
+from .variant import variant
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
@@ -88,69 +90,22 @@ def dual_self_distillation(
     return replace(control, recipe="dual_self_distillation", options=options, method=method, control=control)
 
 
-def dsd_basic(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
-    """Ablation Basic: the main output alone; the same run as `supervised`."""
-    return supervised(study, network=network, network_options=network_options)
+_ablation = partial(variant, dual_self_distillation, offers=("network", "network_options"))
 
-
-def dsd_ds(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
-    """Ablation DS: deep supervision of the decoder, no self-distillation."""
-    ds = dual_self_distillation(study, network=network, network_options=network_options, alpha=0.0, beta=0.0)
-    return replace(ds, recipe="dsd_ds")
-
-
-def dsd_sdd(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
-    """Ablation SDD: deep supervision, self-distillation in the decoder only."""
-    sdd = dual_self_distillation(study, network=network, network_options=network_options, alpha=0.0)
-    return replace(sdd, recipe="dsd_sdd")
-
-
-def dsd_sde(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
-    """Ablation SDE: deep supervision, self-distillation in the encoder only."""
-    sde = dual_self_distillation(study, network=network, network_options=network_options, beta=0.0)
-    return replace(sde, recipe="dsd_sde")
-
-
-def dsd_t1(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
-    """Ablation T = 1: soft labels as they are."""
-    t1 = dual_self_distillation(study, network=network, network_options=network_options, temperature=1.0)
-    return replace(t1, recipe="dsd_t1")
-
-
-def dsd_t2(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
-    """Ablation T = 2."""
-    t2 = dual_self_distillation(study, network=network, network_options=network_options, temperature=2.0)
-    return replace(t2, recipe="dsd_t2")
-
-
-def dsd_t3(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
-    """T = 3, the paper's choice; the same run as `dual_self_distillation`."""
-    return dual_self_distillation(study, network=network, network_options=network_options)
-
-
-def dsd_t4(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
-    """Ablation T = 4."""
-    t4 = dual_self_distillation(study, network=network, network_options=network_options, temperature=4.0)
-    return replace(t4, recipe="dsd_t4")
-
-
-def dsd_mean_teacher(
-    study: Study, *, network: str = "dynunet", network_options: Options = None
-) -> Experiment:
-    """Ablation: the mean of all outputs of a side teaches each of them."""
-    mean = dual_self_distillation(study, network=network, network_options=network_options, teacher="mean")
-    return replace(mean, recipe="dsd_mean_teacher")
-
-
-def dsd_reversed(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
-    """Ablation: the finest encoder and the coarsest decoder output teach."""
-    other = dual_self_distillation(
-        study, network=network, network_options=network_options, teacher="reversed"
-    )
-    return replace(other, recipe="dsd_reversed")
-
-
-def dsd_feature_l2(study: Study, *, network: str = "dynunet", network_options: Options = None) -> Experiment:
-    """The variant of the authors' code with an L2 distance of pooled features (weight 1e-4)."""
-    l2 = dual_self_distillation(study, network=network, network_options=network_options, feature_l2=1e-4)
-    return replace(l2, recipe="dsd_feature_l2")
+dsd_basic = variant(supervised, "Ablation Basic: the main output alone; the same run as `supervised`.")
+dsd_ds = _ablation("Ablation DS: deep supervision of the decoder, no self-distillation.", alpha=0.0, beta=0.0)
+dsd_sdd = _ablation("Ablation SDD: deep supervision, self-distillation in the decoder only.", alpha=0.0)
+dsd_sde = _ablation("Ablation SDE: deep supervision, self-distillation in the encoder only.", beta=0.0)
+dsd_t1 = _ablation("Ablation T = 1: soft labels as they are.", temperature=1.0)
+dsd_t2 = _ablation("Ablation T = 2.", temperature=2.0)
+dsd_t3 = _ablation("T = 3, the paper's choice; the same run as `dual_self_distillation`.")
+dsd_t4 = _ablation("Ablation T = 4.", temperature=4.0)
+dsd_mean_teacher = _ablation(
+    "Ablation: the mean of all outputs of a side teaches each of them.", teacher="mean"
+)
+dsd_reversed = _ablation(
+    "Ablation: the finest encoder and the coarsest decoder output teach.", teacher="reversed"
+)
+dsd_feature_l2 = _ablation(
+    "The variant of the authors' code with an L2 distance of pooled features (weight 1e-4).", feature_l2=1e-4
+)

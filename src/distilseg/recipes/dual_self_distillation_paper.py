@@ -5,6 +5,7 @@ From the authors' code; hours on a GPU, days on a CPU. `--epochs` shortens them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..data.planning.plan import Normalisation
@@ -13,81 +14,67 @@ from ..training.experiment import Experiment, Optimisation, Sampling, Study
 from .dual_self_distillation import dual_self_distillation
 from .published import as_published, planned
 
-DYNUNET: dict[str, Any] = {"filters": [16, 32, 64, 128, 256]}
-ERA_2022: dict[str, Any] = {
-    "merging": "2022"
-}  # MONAI's patch merging when the paper's Swin UNETR was trained
+Sizes = Mapping[str, Mapping[str, Any]]  # network -> its options
+DYNUNET = {"filters": [16, 32, 64, 128, 256]}
+ERA_2022 = {"merging": "2022"}  # MONAI's patch merging when the paper's Swin UNETR was trained
 
 
 def dsd_paper_hippocampus(study: Study, *, network: str = "dynunet") -> Experiment:
     """MSD Hippocampus as published: 32³ patches, 16 a case, 300 epochs at 1e-4, scaled to 0...1."""
     study = planned(study, Normalisation(kind="minmax"), (32, 32, 32))
     sampling = Sampling(16, patches_per_case=16, foreground_fraction=1.0, augmentation="dsd_hippocampus")
-    known: dict[str, dict[str, Any]] = {"dynunet": DYNUNET, "swin_unetr": ERA_2022}
-    return _as_published(
-        study, network, known.get(network, {}), sampling, _adamw(1e-4, "constant"), epochs=300
-    )
+    sizes: Sizes = {"dynunet": DYNUNET, "swin_unetr": ERA_2022}
+    return _as_published(study, network, sizes, sampling, _adamw(1e-4, "constant"), epochs=300)
 
 
 def dsd_paper_mmwhs(study: Study, *, network: str = "dynunet") -> Experiment:
     """MMWHS CT as published: 96³ patches, 2 a case, 300 epochs (UNETR 600) at 1e-3 halved six times."""
-    study = planned(
-        study,
-        Normalisation(kind="range_zscore_nonzero", low=-175, high=250),
-        (96, 96, 96),
-        spacing_mm=(1.5, 1.5, 2.0),
-    )
+    window = Normalisation(kind="range_zscore_nonzero", low=-175, high=250)
+    study = planned(study, window, (96, 96, 96), spacing_mm=(1.5, 1.5, 2.0))
     sampling = Sampling(
         2, patches_per_case=2, foreground_fraction=1.0, pad="reflect", augmentation="dsd_mmwhs"
     )
-    widths: dict[str, dict[str, Any]] = {
+    sizes: Sizes = {
         "dynunet": {"filters": [32, 64, 128, 256, 320]},
         "unetr": {"feature_size": 32},
         "swin_unetr": {"feature_size": 36, **ERA_2022},
     }
     epochs = 600 if network == "unetr" else 300
-    return _as_published(
-        study, network, widths.get(network, {}), sampling, _adamw(1e-3, "halving"), epochs=epochs
-    )
+    return _as_published(study, network, sizes, sampling, _adamw(1e-3, "halving"), epochs=epochs)
 
 
 def dsd_paper_brats(study: Study, *, network: str = "dynunet") -> Experiment:
     """MSD BraTS as published: 128³ patches, 2 a case, raw intensities; 300 epochs (others 325 at 1e-4)."""
     study = planned(study, Normalisation(kind="none"), (128, 128, 128))
     sampling = Sampling(2, patches_per_case=2, foreground_fraction=1.0, augmentation="dsd_hippocampus")
-    if network == "dynunet":
-        return _as_published(study, network, DYNUNET, sampling, _adamw(1e-3, "halving"), epochs=300)
-    widths: dict[str, dict[str, Any]] = {
+    sizes: Sizes = {
+        "dynunet": DYNUNET,
         "unetr": {"feature_size": 64},
         "swin_unetr": {"feature_size": 12, **ERA_2022},
     }
-    options = widths.get(network, {})
-    return _as_published(study, network, options, sampling, _adamw(1e-4, "constant"), epochs=325)
+    of_dynunet = network == "dynunet"
+    optimisation = _adamw(1e-3, "halving") if of_dynunet else _adamw(1e-4, "constant")
+    return _as_published(study, network, sizes, sampling, optimisation, epochs=300 if of_dynunet else 325)
 
 
 def _as_published(
     study: Study,
     network: str,
-    options: dict[str, Any],
+    sizes: Sizes,
     sampling: Sampling,
     optimisation: Optimisation,
     epochs: int,
 ) -> Experiment:
     """The recipe and its control with the paper's numbers in place of a laptop's."""
-
+    window = {"kind": "sliding_window", "patch": list(study.plan.patch), "overlap": 0.25, "blend": "constant"}
     settings = {
         "sampling": sampling,
         "optimisation": optimisation,
         "budget": Budget(epochs=epochs),
-        "inferer": {
-            "kind": "sliding_window",
-            "patch": list(study.plan.patch),
-            "overlap": 0.25,
-            "blend": "constant",
-        },
+        "inferer": window,
     }
-    experiment = dual_self_distillation(study, network=network, network_options=options)
-    return as_published(experiment, settings)
+    made = dual_self_distillation(study, network=network, network_options=sizes.get(network, {}))
+    return as_published(made, settings)
 
 
 def _adamw(learning_rate: float, schedule: str) -> Optimisation:

@@ -10,20 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
 from ..networks.build import describe
-from ..training.experiment import Answers, Experiment, FeatureShapes, Finished, Study
+from ..training.experiment import Answers, Experiment, FeatureShapes, Finished, MakeMethod, Study
 from .modalities import modality_indices, named_modalities
 from .supervised import supervised
+from .variant import Given, inherits, renamed, variant
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
 Options = Mapping[str, Any] | None
 ALL_SKIPS = 4
+TERMS = ("soft_share", "alpha", "temperature")  # options of what a teacher adds
 
 
 def kd_net(
@@ -64,62 +67,41 @@ def kd_net(
     teacher_outputs: live asks the teacher at every step; recorded asks it once per case, which is faster, and
     moves its answers with the augmented image; auto takes what asks less.
     """
-    sees = named_modalities(student_sees, study) or study.plan.modalities[:1]
-    student_options = _with_skips(network, network_options, skips)
-    options = {
-        name: value for name, value in locals().items() if name not in ("study", "sees", "student_options")
-    }
-    options |= {"student_sees": list(sees), "network_options": student_options}
+    options = {name: value for name, value in locals().items() if name != "study"}
     if not 0 <= soft_share <= 1:
         raise UserError(f"the share of soft labels is {soft_share}", "give a number from 0 to 1")
+    answer: dict[str, Any] = {"include_background": include_background, "activation": activation}
     control = kd_net_control(
         study,
-        student_sees=sees,
+        student_sees=student_sees,
         network=network,
         network_options=network_options,
         skips=skips,
-        include_background=include_background,
-        activation=activation,
+        **answer,
     )
     of_teacher = teacher_network or network
-    inherited = network_options if teacher_network in (None, network) else None
+    if teacher_network_options is None and of_teacher == network:
+        teacher_network_options = network_options
     taught_by: Experiment | Finished = kd_net_teacher(
-        study,
-        network=of_teacher,
-        network_options=inherited if teacher_network_options is None else teacher_network_options,
-        skips=skips,
-        include_background=include_background,
-        activation=activation,
+        study, network=of_teacher, network_options=teacher_network_options, skips=skips, **answer
     )
     if teacher is not None:
         taught_by = Finished(Path(teacher))
+    options |= {name: control.options[name] for name in ("student_sees", "network_options")}
     options["teacher_network"] = None if teacher else of_teacher
 
-    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
-        from ..distillation.kd_net import KDNet
-
-        return KDNet(
-            shapes,
-            modality_indices(sees, study),
-            regions=_regions(study, activation),
-            include_background=include_background,
-            temperature=temperature,
-            latent=latent,
-            reduction=reduction,
-            weights={
-                "seg": 1 - soft_share if gt_weight is None else gt_weight,
-                "soft_labels": soft_share,
-                "latent": alpha,
-            },
-        )
-
-    needed = {"teacher": taught_by} if soft_share or alpha else {}
+    weights = {
+        "seg": 1 - soft_share if gt_weight is None else gt_weight,
+        "soft_labels": soft_share,
+        "latent": alpha,
+    }
+    terms: dict[str, Any] = {"temperature": temperature, "latent": latent, "reduction": reduction}
     return replace(
         control,
         recipe="kd_net",
         options=options,
-        method=method,
-        teachers=needed,
+        method=_objective(study, control.sees, weights, **answer, **terms),
+        teachers={"teacher": taught_by} if soft_share or alpha else {},
         teacher_outputs=teacher_outputs,
         control=control,
     )
@@ -137,170 +119,84 @@ def kd_net_control(
 ) -> Experiment:
     """The undistilled student: it sees some modalities and learns from the labels alone."""
     sees = named_modalities(student_sees, study) or study.plan.modalities[:1]
-    experiment = _on_labels(study, sees, network, network_options, skips, include_background, activation)
+    options = _with_skips(network, network_options, skips)
+    plain = supervised(study, network=network, network_options=options)
+    answers: Answers = "classes" if activation == "softmax" else "regions"
+    shown = replace(study.network(network, options, answers), in_channels=len(sees))
+    answer: dict[str, Any] = {"include_background": include_background, "activation": activation}
+    weights = {"seg": 1.0, "soft_labels": 0.0, "latent": 0.0}
     return replace(
-        experiment, recipe="kd_net_control", options={"student_sees": list(sees), **experiment.options}
+        plain,
+        recipe="kd_net_control",
+        networks={"student": shown},
+        answers=answers,
+        sees=sees,
+        method=_objective(study, sees, weights, **answer),
+        options={**plain.options, "student_sees": list(sees), **answer},
     )
 
 
-def kd_net_teacher(
-    study: Study,
-    *,
-    network: str = "kd_net",
-    network_options: Options = None,
-    skips: int = ALL_SKIPS,
-    include_background: bool = True,
-    activation: Literal["softmax", "sigmoid"] = "softmax",
-) -> Experiment:
+@inherits(kd_net_control, "network", "network_options", "skips", "include_background", "activation")
+def kd_net_teacher(study: Study, given: Given) -> Experiment:
     """The teacher: it sees every modality and learns from the labels alone."""
-    experiment = _on_labels(
-        study, study.plan.modalities, network, network_options, skips, include_background, activation
-    )
-    return replace(experiment, recipe="kd_net_teacher")
+    made = kd_net_control(study, student_sees=study.plan.modalities, **given)
+    options = {name: value for name, value in made.options.items() if name != "student_sees"}
+    return replace(made, recipe="kd_net_teacher", options=options)
 
 
-def kd_net_gt_kl(
-    study: Study,
-    *,
-    student_sees: Sequence[str] = (),
-    network: str = "kd_net",
-    network_options: Options = None,
-    skips: int = ALL_SKIPS,
-    gt_weight: float = 1.0,
-) -> Experiment:
-    """Ablation GT+KL: labels and bottleneck, no soft labels (gt_weight 0.25 keeps the paper's 1 - lambda)."""
-    full = kd_net(
-        study,
-        student_sees=student_sees,
-        network=network,
-        network_options=network_options,
-        skips=skips,
-        soft_share=0.0,
-        gt_weight=gt_weight,
-    )
-    return replace(full, recipe="kd_net_gt_kl")
+_STUDENT = ("student_sees", "network", "network_options", "skips")
 
 
-def kd_net_gt_kd(
-    study: Study,
-    *,
-    student_sees: Sequence[str] = (),
-    network: str = "kd_net",
-    network_options: Options = None,
-    skips: int = ALL_SKIPS,
-) -> Experiment:
-    """Ablation GT+KD: labels and soft labels, nothing from the bottleneck."""
-    full = kd_net(
-        study,
-        student_sees=student_sees,
-        network=network,
-        network_options=network_options,
-        skips=skips,
-        alpha=0.0,
-    )
-    return replace(full, recipe="kd_net_gt_kd")
+@inherits(kd_net, *_STUDENT)
+def kd_net_gt_kl(study: Study, given: Given, *, gt_weight: float = 1.0) -> Experiment:
+    """Ablation GT+KL: labels and bottleneck, no soft labels (gt_weight 0.25 keeps the paper's 1 - lambda).
+
+    gt_weight: weight of the labels.
+    """
+    return renamed(kd_net(study, soft_share=0.0, gt_weight=gt_weight, **given), "kd_net_gt_kl")
 
 
-def kd_net_no_skips(
-    study: Study,
-    *,
-    student_sees: Sequence[str] = (),
-    network: str = "kd_net",
-    network_options: Options = None,
-) -> Experiment:
-    """Ablation: the full method without skip connections, so that all passes through the bottleneck."""
-    full = kd_net(study, student_sees=student_sees, network=network, network_options=network_options, skips=0)
-    return replace(full, recipe="kd_net_no_skips")
+_ablation = partial(variant, offers=_STUDENT)
+_no_skips = partial(_ablation, skips=0)
+
+kd_net_gt_kd = _ablation(
+    kd_net, "Ablation GT+KD: labels and soft labels, nothing from the bottleneck.", alpha=0.0
+)
+kd_net_no_skips = _no_skips(
+    kd_net, "Ablation: the full method without skip connections, so that all passes through the bottleneck."
+)
+kd_net_control_no_skips = _no_skips(
+    kd_net_control, "Ablation: the undistilled student without skip connections."
+)
+kd_net_teacher_no_skips = _no_skips(
+    kd_net_teacher, "Ablation: the teacher without skip connections.", offers=("network", "network_options")
+)
+kd_net_gt_kl_no_skips = _no_skips(kd_net_gt_kl, "Ablation GT+KL without skip connections.")
+kd_net_gt_kd_no_skips = _no_skips(kd_net_gt_kd, "Ablation GT+KD without skip connections.")
 
 
-def kd_net_control_no_skips(
-    study: Study,
-    *,
-    student_sees: Sequence[str] = (),
-    network: str = "kd_net",
-    network_options: Options = None,
-) -> Experiment:
-    """Ablation: the undistilled student without skip connections."""
-    control = kd_net_control(
-        study, student_sees=student_sees, network=network, network_options=network_options, skips=0
-    )
-    return replace(control, recipe="kd_net_control_no_skips")
-
-
-def kd_net_teacher_no_skips(
-    study: Study, *, network: str = "kd_net", network_options: Options = None
-) -> Experiment:
-    """Ablation: the teacher without skip connections."""
-    teacher = kd_net_teacher(study, network=network, network_options=network_options, skips=0)
-    return replace(teacher, recipe="kd_net_teacher_no_skips")
-
-
-def kd_net_gt_kl_no_skips(
-    study: Study,
-    *,
-    student_sees: Sequence[str] = (),
-    network: str = "kd_net",
-    network_options: Options = None,
-) -> Experiment:
-    """Ablation GT+KL without skip connections."""
-    kl = kd_net_gt_kl(
-        study, student_sees=student_sees, network=network, network_options=network_options, skips=0
-    )
-    return replace(kl, recipe="kd_net_gt_kl_no_skips")
-
-
-def kd_net_gt_kd_no_skips(
-    study: Study,
-    *,
-    student_sees: Sequence[str] = (),
-    network: str = "kd_net",
-    network_options: Options = None,
-) -> Experiment:
-    """Ablation GT+KD without skip connections."""
-    kd = kd_net_gt_kd(
-        study, student_sees=student_sees, network=network, network_options=network_options, skips=0
-    )
-    return replace(kd, recipe="kd_net_gt_kd_no_skips")
-
-
-def _on_labels(
+def _objective(
     study: Study,
     sees: Sequence[str],
-    network: str,
-    network_options: Options,
-    skips: int,
+    weights: Mapping[str, float],
+    *,
     include_background: bool,
-    activation: Literal["softmax", "sigmoid"],
-) -> Experiment:
-    """KD-Net's objective without a teacher, the same for control and teacher."""
-    options = _with_skips(network, network_options, skips)
-
+    activation: str,
+    **terms: Any,
+) -> MakeMethod:
     def method(shapes: Mapping[str, FeatureShapes]) -> Method:
         from ..distillation.kd_net import KDNet
 
         return KDNet(
             shapes,
             modality_indices(sees, study),
-            regions=_regions(study, activation),
+            regions=None if activation == "softmax" else study.plan.region_classes,
             include_background=include_background,
-            weights={"seg": 1.0, "soft_labels": 0.0, "latent": 0.0},
+            weights=weights,
+            **terms,
         )
 
-    plain = supervised(study, network=network, network_options=options)
-    answers: Answers = "classes" if activation == "softmax" else "regions"
-    shown = replace(study.network(network, options, answers), in_channels=len(sees))
-    return replace(
-        plain,
-        networks={"student": shown},
-        answers=answers,
-        sees=tuple(sees),
-        method=method,
-        options={**plain.options, "include_background": include_background, "activation": activation},
-    )
-
-
-def _regions(study: Study, activation: str) -> tuple[tuple[int, ...], ...] | None:
-    return None if activation == "softmax" else study.plan.region_classes
+    return method
 
 
 def _with_skips(network: str, options: Options, skips: int) -> dict[str, Any]:

@@ -9,31 +9,29 @@ after resampling.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from ..data.planning.plan import Normalisation
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study, Validation
-from .kd_net import ALL_SKIPS, kd_net
+from .kd_net import kd_net
 from .published import as_published, planned
+from .variant import Given, inherits
 
 REGIONS = {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}  # whole tumour, tumour core, enhancing tumour
 
 
+@inherits(kd_net, "student_sees", "network", "skips", "activation")
 def kd_net_brats2018(
-    study: Study,
-    *,
-    student_sees: Sequence[str] = (),
-    network: str = "kd_net",
-    filters: Sequence[int] = (16, 32, 64, 128, 256),
-    skips: int = ALL_SKIPS,
-    activation: Literal["softmax", "sigmoid"] = "softmax",
+    study: Study, given: Given, *, filters: Sequence[int] = (16, 32, 64, 128, 256)
 ) -> Experiment:
     """BraTS 2018 as published: 128³ centre crops at half resolution, 500 epochs at 1e-4, lowered on plateaus.
 
-    Needs the folder as it was handed out (HGG, LGG). student_sees: T1ce unless said otherwise. filters are
-    those of the network kd_net. Judged by the regions WT, TC and ET; where one is empty in both, its Dice
-    is 1, as BraTS counts.
+    Needs the folder as it was handed out (HGG, LGG). Judged by the regions WT, TC and ET; where one is empty
+    in both, its Dice is 1, as BraTS counts.
+
+    student_sees: the modalities of the student; default: T1ce.
+    filters: those of the network kd_net.
     """
     plan = study.plan
     fields: dict[str, Any] = {
@@ -44,14 +42,13 @@ def kd_net_brats2018(
     }
     if {1, 2, 4} <= set(plan.labels):
         fields["regions"] = REGIONS
-    published_with = ("T1ce",) if "T1ce" in plan.modalities else ()
+    options = {
+        **given,
+        "student_sees": given["student_sees"] or (("T1ce",) if "T1ce" in plan.modalities else ()),
+        "network_options": {"filters": list(filters)} if given["network"] == "kd_net" else None,
+    }
     experiment = kd_net(
-        planned(study, Normalisation(kind="zscore_nonzero"), (64, 64, 64), **fields),
-        student_sees=student_sees or published_with,
-        network=network,
-        network_options={"filters": list(filters)} if network == "kd_net" else None,
-        skips=skips,
-        activation=activation,
+        planned(study, Normalisation(kind="zscore_nonzero"), (64, 64, 64), **fields), **options
     )
     settings = {
         "sampling": Sampling(1, patches_per_case=1, foreground_fraction=0.0, augmentation="flips"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..networks.build import describe
 from ..training.experiment import Experiment, FeatureShapes, Study
 from .supervised import supervised
+from .variant import Given, inherits, renamed
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
@@ -25,38 +26,26 @@ Options = Mapping[str, Any] | None
 
 def u_hemis(study: Study, *, network: str = "u_hemis", network_options: Options = None) -> Experiment:
     """U-HeMIS: one network for any subset of modalities, fused by mean and variance."""
-    return _on_all_modalities(study, "u_hemis", network, network_options)
+    options = dict(network_options or {})
+    known = describe(network).options
+    if {"filters", "strides"} <= known.keys():  # fewer levels than were planned: the coarsest are left out
+        levels = len(options.get("filters", known["filters"].default))
+        options.setdefault("strides", [list(stride) for stride in study.plan.network_strides[:levels]])
+    return renamed(supervised(study, network=network, network_options=options), "u_hemis")
 
 
-def u_hved(
-    study: Study,
-    *,
-    network: str = "u_hved",
-    network_options: Options = None,
-    kl: float = 0.1,
-    reconstruction: float = 0.1,
-) -> Experiment:
+@inherits(u_hemis, "network_options", network="u_hved")
+def u_hved(study: Study, given: Given, *, kl: float = 0.1, reconstruction: float = 0.1) -> Experiment:
     """U-HVED: one variational network for any subset of modalities, which also completes the others.
 
     kl and reconstruction weigh the terms beside the segmentation's.
     """
+    weights = {"kl": kl, "reconstruction": reconstruction}
 
     def method(shapes: Mapping[str, FeatureShapes]) -> Method:
         from ..distillation.hved import HVED
 
-        return HVED(shapes["student"], weights={"kl": kl, "reconstruction": reconstruction})
+        return HVED(shapes["student"], weights=weights)
 
-    plain = _on_all_modalities(study, "u_hved", network, network_options)
-    options = {**plain.options, "kl": kl, "reconstruction": reconstruction}
-    return replace(plain, options=options, method=method)
-
-
-def _on_all_modalities(study: Study, recipe: str, network: str, given: Options) -> Experiment:
-    """`supervised` on a network that may have fewer levels than were planned: the coarsest are left out."""
-    options = dict(given or {})
-    known = describe(network).options
-    if {"filters", "strides"} <= known.keys():
-        levels = len(options.get("filters", known["filters"].default))
-        options.setdefault("strides", [list(stride) for stride in study.plan.network_strides[:levels]])
-    plain = supervised(study, network=network, network_options=options)
-    return replace(plain, recipe=recipe)
+    plain = u_hemis(study, **given)
+    return replace(plain, recipe="u_hved", options={**plain.options, **weights}, method=method)

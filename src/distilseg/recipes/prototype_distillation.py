@@ -22,8 +22,17 @@ from typing import TYPE_CHECKING, Literal
 from ..data.prototypes import PrototypeReduce, by_scores
 from ..data.sampling.slices import sliced
 from ..training.experiment import Continued, Experiment, FeatureShapes, Study
-from .prototype_source import Activation, Options, check_feature, prototype_method, prototypes_from
+from .prototype_source import (
+    SOURCE,
+    VOLUMES,
+    Activation,
+    Options,
+    check_feature,
+    prototype_method,
+    prototypes_from,
+)
 from .supervised import supervised
+from .variant import Given, inherits, variant
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
@@ -34,21 +43,15 @@ BETA = 0.5
 SHARE = 0.67  # 100 of 150 epochs
 
 
+@inherits(prototypes_from, *SOURCE)
 def prototype_distillation(
     study: Study,
+    where: Given,
     *,
-    data_3d: str | None = None,
-    layout_3d: str | None = None,
-    plan_3d: str | None = None,
-    split_3d: str | None = None,
-    teacher: str | None = None,
-    prototypes: str | None = None,
     network: str = "deeplab_v3",
     network_options: Options = None,
     teacher_network: str = "dynunet",
     teacher_network_options: Options = None,
-    teacher_seed: int = 0,
-    class_map: Mapping[str, str] | None = None,
     beta: float = BETA,
     inter_weight: float = 1.0,
     intra_weight: float = 1.0,
@@ -72,16 +75,8 @@ def prototype_distillation(
 ) -> Experiment:
     """A 3D teacher's class prototypes guide a student of single slices of other patients.
 
-    data_3d: labelled volumes of other patients than the slices', whose teacher is trained first.
-    layout_3d: of that folder, where it does not show.
-    plan_3d: of `distilseg plan` for the volumes.
-    split_3d: JSON lists train, validation, test of the volumes.
-    teacher: a finished run of volumes, in place of --data-3d.
-    prototypes: a file of `distilseg prototypes`, in place of both.
     network: of the student: deeplab_v3, swin_unet, missformer or any other network of slices.
     teacher_network: the paper's is unest; any network of volumes.
-    teacher_seed: of the teacher, which students of every seed share.
-    class_map: a class of the student=a class of the teacher; the others take no part.
     beta: weight of the distances between prototypes.
     inter_weight: times beta, of the distance class by class.
     intra_weight: times beta, of the distance channel by channel.
@@ -103,7 +98,8 @@ def prototype_distillation(
     second_share: budget of the distillation, and of the control, as a share of the student's.
     rate_share: of the student's learning rate in that part.
     """
-    options = {name: value for name, value in locals().items() if name != "study"}
+    class_map = dict(where["class_map"]) if where["class_map"] else None
+    options = {name: value for name, value in locals().items() if name not in ("study", "where")}
     alone = prototype_distillation_student(
         study, network=network, network_options=network_options, segmentation=segmentation
     )
@@ -111,15 +107,8 @@ def prototype_distillation(
     check_feature(alone, feature, "student")
     source = prototypes_from(
         study,
-        data_3d=data_3d,
-        layout_3d=layout_3d,
-        plan_3d=plan_3d,
-        split_3d=split_3d,
-        teacher=teacher,
-        prototypes=prototypes,
-        seed=teacher_seed,
+        **where,
         teach=partial(supervised, network=teacher_network, network_options=teacher_network_options),
-        class_map=class_map,
         activation=activation,
         feature=feature,
         fit={
@@ -132,7 +121,6 @@ def prototype_distillation(
             **by_scores(scores, score_range),
         },
     )
-    given = {"weights": {"inter": beta * inter_weight, "intra": beta * intra_weight}}
     method = prototype_method(
         study.plan.classes,
         class_map=class_map,
@@ -143,12 +131,11 @@ def prototype_distillation(
         resize=resize,
         feature=feature,
         segmentation=segmentation,
-        **given,
+        weights={"inter": beta * inter_weight, "intra": beta * intra_weight},
     )
     told = {
         "network_options": dict(network_options or {}),
         "teacher_network_options": dict(teacher_network_options or {}),
-        "class_map": dict(class_map) if class_map else None,
         "organs": list(organs),
         "score_range": list(score_range),
     }
@@ -156,7 +143,7 @@ def prototype_distillation(
     return replace(
         control,
         recipe="prototype_distillation",
-        options=options | told,
+        options={**where, **options, **told},
         method=method,
         prototypes=source,
         control=control,
@@ -188,82 +175,23 @@ def prototype_distillation_student(
     )
 
 
+@inherits(prototype_distillation_student)
 def prototype_distillation_control(
-    study: Study,
-    *,
-    network: str = "deeplab_v3",
-    network_options: Options = None,
-    segmentation: Segmentation = "squared_dice_ce",
-    second_share: float = SHARE,
-    rate_share: float = 0.1,
+    study: Study, given: Given, *, second_share: float = SHARE, rate_share: float = 0.1
 ) -> Experiment:
     """The undistilled control: the student's best weights go on, with the labels alone.
 
-    network: deeplab_v3, swin_unet, missformer or any other network of slices.
-    segmentation: the loss of the published students, or the one of the other recipes.
     second_share: budget of this part, as a share of the student's.
     rate_share: of the student's learning rate in this part.
     """
-    alone = prototype_distillation_student(
-        study, network=network, network_options=network_options, segmentation=segmentation
-    )
-    return going_on(alone, second_share, rate_share)
+    return going_on(prototype_distillation_student(study, **given), second_share, rate_share)
 
 
-def prototype_distillation_inter(
-    study: Study,
-    *,
-    data_3d: str | None = None,
-    plan_3d: str | None = None,
-    split_3d: str | None = None,
-    teacher: str | None = None,
-    prototypes: str | None = None,
-    network: str = "deeplab_v3",
-    network_options: Options = None,
-    teacher_network: str = "dynunet",
-    teacher_network_options: Options = None,
-) -> Experiment:
-    """Ablation: class by class alone.
+_networks = ("network", "network_options", "teacher_network", "teacher_network_options")
+_ablation = partial(variant, prototype_distillation, offers=(*VOLUMES, "teacher", *_networks))
 
-    data_3d: labelled volumes of other patients than the slices', whose teacher is trained first.
-    plan_3d: of `distilseg plan` for the volumes.
-    split_3d: JSON lists train, validation, test of the volumes.
-    teacher: a finished run of volumes, in place of --data-3d.
-    prototypes: a file of `distilseg prototypes`, in place of both.
-    network: of the student: deeplab_v3, swin_unet, missformer or any other network of slices.
-    teacher_network: any network of volumes.
-    """
-    options = {name: value for name, value in locals().items() if name != "study"}
-    full = prototype_distillation(study, **options, intra_weight=0.0)
-    return replace(full, recipe="prototype_distillation_inter")
-
-
-def prototype_distillation_intra(
-    study: Study,
-    *,
-    data_3d: str | None = None,
-    plan_3d: str | None = None,
-    split_3d: str | None = None,
-    teacher: str | None = None,
-    prototypes: str | None = None,
-    network: str = "deeplab_v3",
-    network_options: Options = None,
-    teacher_network: str = "dynunet",
-    teacher_network_options: Options = None,
-) -> Experiment:
-    """Ablation: channel by channel alone.
-
-    data_3d: labelled volumes of other patients than the slices', whose teacher is trained first.
-    plan_3d: of `distilseg plan` for the volumes.
-    split_3d: JSON lists train, validation, test of the volumes.
-    teacher: a finished run of volumes, in place of --data-3d.
-    prototypes: a file of `distilseg prototypes`, in place of both.
-    network: of the student: deeplab_v3, swin_unet, missformer or any other network of slices.
-    teacher_network: any network of volumes.
-    """
-    options = {name: value for name, value in locals().items() if name != "study"}
-    full = prototype_distillation(study, **options, inter_weight=0.0)
-    return replace(full, recipe="prototype_distillation_intra")
+prototype_distillation_inter = _ablation("Ablation: class by class alone.", intra_weight=0.0)
+prototype_distillation_intra = _ablation("Ablation: channel by channel alone.", inter_weight=0.0)
 
 
 def going_on(alone: Experiment, second_share: float, rate_share: float) -> Experiment:

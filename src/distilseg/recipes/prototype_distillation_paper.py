@@ -18,22 +18,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-
-from ..data.planning.decide import DEFAULT_LEVELS
-from ..data.planning.levels import level_strides
 from ..data.planning.plan import Normalisation
 from ..data.planning.views import view_axis
-from ..data.prototypes import PrototypeReduce, by_scores
+from ..data.prototypes import by_scores
 from ..errors import UserError, unknown
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study, Validation
-from .prototype_distillation import BETA, going_on, prototype_distillation_student
-from .prototype_source import Options, prototype_method, prototypes_from
-from .published import of_labels, planned
+from .prototype_distillation import going_on, prototype_distillation, prototype_distillation_student
+from .prototype_source import SOURCE, Options, prototype_method, prototypes_from
+from .published import of_labels, planned, resampled
 from .supervised import supervised
+from .variant import Given, inherits
 
 WINDOW = Normalisation(kind="range", low=-175, high=250)
 WIDTH_MM = 384.0  # of a slice
@@ -47,25 +44,17 @@ STUDENTS: Mapping[str, tuple[int, float, int]] = {
 }
 
 
+@inherits(prototypes_from, *SOURCE)
+@inherits(prototype_distillation, "beta", "reduce", "scores", "score_range")
 def prototype_distillation_abdomen(
     study: Study,
+    given: Given,
+    where: Given,
     *,
-    data_3d: str | None = None,
-    layout_3d: str | None = None,
-    plan_3d: str | None = None,
-    split_3d: str | None = None,
-    teacher: str | None = None,
-    prototypes: str | None = None,
     network: Student = "deeplab_v3",
     network_options: Options = None,
     teacher_network: str = "unest",
     teacher_network_options: Options = None,
-    teacher_seed: int = 0,
-    class_map: Mapping[str, str] | None = None,
-    beta: float = BETA,
-    reduce: PrototypeReduce = "slice_mean",
-    scores: str | None = None,
-    score_range: Sequence[float] = (),
     size: int = 0,
     patch_3d: Sequence[int] = (96, 96, 96),
 ) -> Experiment:
@@ -74,28 +63,25 @@ def prototype_distillation_abdomen(
     Volumes' classes that the slices do not have count as background, unless a class map says otherwise.
 
     data_3d: labelled volumes of other patients, such as BTCV, whose teacher is trained first.
-    layout_3d: of that folder, where it does not show.
     plan_3d: of `distilseg plan` for the volumes; patch, spacing and window stay the published ones.
-    split_3d: JSON lists train, validation, test of the volumes.
-    teacher: a finished run of volumes, in place of --data-3d.
-    prototypes: a file of `distilseg prototypes`, in place of both.
     network: of the student.
     teacher_network: the paper's is unest.
-    teacher_seed: of the teacher, which students of every seed share.
-    class_map: a class of the student=a class of the teacher; the others take no part.
-    beta: weight of the distances between prototypes.
-    reduce: the mean over slices of each one's mean, or over all pixels.
-    scores: a JSON file of body-part scores, case to a list with one number per slice.
     score_range: lowest, highest, such as the lumbar region's.
     size: pixels of a slice a side; 0 is 256 for deeplab_v3, 224 for the others.
     patch_3d: voxels of a crop of the volumes, multiples of 32.
     """
-    options = {name: value for name, value in locals().items() if name != "study"}
-    options |= {
+    beta, score_range = given["beta"], list(given["score_range"])
+    class_map = dict(where["class_map"]) if where["class_map"] else None
+    options = {
+        **where,
+        **given,
+        "network": network,
         "network_options": dict(network_options or {}),
+        "teacher_network": teacher_network,
         "teacher_network_options": dict(teacher_network_options or {}),
-        "class_map": dict(class_map) if class_map else None,
-        "score_range": list(score_range),
+        "class_map": class_map,
+        "score_range": score_range,
+        "size": size,
         "patch_3d": list(patch_3d),
     }
     if network not in STUDENTS:
@@ -114,13 +100,7 @@ def prototype_distillation_abdomen(
     classes = alone.study.plan.classes
     source = prototypes_from(
         alone.study,
-        data_3d=data_3d,
-        layout_3d=layout_3d,
-        plan_3d=plan_3d,
-        split_3d=split_3d,
-        teacher=teacher,
-        prototypes=prototypes,
-        seed=teacher_seed,
+        **where,
         teach=partial(
             _teacher,
             classes=() if class_map else classes,
@@ -128,8 +108,12 @@ def prototype_distillation_abdomen(
             network=teacher_network,
             network_options=teacher_network_options,
         ),
-        class_map=class_map,
-        fit={"feature": "logits", "reduce": reduce, "across": "axial", **by_scores(scores, score_range)},
+        fit={
+            "feature": "logits",
+            "reduce": given["reduce"],
+            "across": "axial",
+            **by_scores(given["scores"], score_range),
+        },
     )
     control = going_on(alone, SECOND_EPOCHS / epochs, 0.1)
     return replace(
@@ -150,7 +134,7 @@ def _of_slices(study: Study, size: int) -> Study:
     across = plan.slice_axis if plan.slice_axis is not None else view_axis(plan.orientation, "axial")
     patch = tuple(1 if axis == across else size for axis in range(3))
     spacing_mm = tuple(own if axis == across else WIDTH_MM / size for axis, own in enumerate(plan.spacing_mm))
-    return planned(study, WINDOW, patch, **_resampled(patch, spacing_mm), batch_size=24)
+    return planned(study, WINDOW, patch, **resampled(patch, spacing_mm), batch_size=24)
 
 
 def _teacher(
@@ -164,7 +148,7 @@ def _teacher(
     """A network of volumes, with UNesT's settings, for the classes that it shares with the students."""
     if classes and set(classes) < set(volumes.plan.classes):
         volumes = of_labels(volumes, classes)
-    volumes = planned(volumes, WINDOW, patch, **_resampled(patch, (1.5, 1.5, 2.0)), batch_size=2)
+    volumes = planned(volumes, WINDOW, patch, **resampled(patch, (1.5, 1.5, 2.0)), batch_size=2)
     return replace(
         supervised(volumes, network=network, network_options=network_options),
         sampling=Sampling(2, patches_per_case=2, foreground_fraction=0.5, augmentation="dsd_mmwhs"),
@@ -173,9 +157,3 @@ def _teacher(
         budget=Budget(steps=50_000),
         inferer={"kind": "sliding_window", "patch": list(patch), "overlap": 0.2, "blend": "gaussian"},
     )
-
-
-def _resampled(patch: tuple[int, ...], spacing_mm: tuple[float, ...]) -> dict[str, Any]:
-    """Fields of a plan with that spacing, strided for the patch."""
-    strides = level_strides(np.array(patch, float), spacing_mm, DEFAULT_LEVELS, whole=True)
-    return {"spacing_mm": spacing_mm, "strides": strides}

@@ -24,29 +24,41 @@ if TYPE_CHECKING:
     from ..distillation.method import Method
 
 Options = Mapping[str, Any] | None
+# Options of `prototypes_from` that a recipe has.
+VOLUMES = ("data_3d", "plan_3d", "split_3d", "prototypes")
+SOURCE = (*VOLUMES, "layout_3d", "teacher", "teacher_seed", "class_map")
 Activation = Literal["none", "softmax_after_mean", "softmax_before_mean"]
 
 
 def prototypes_from(
     own: Study,
     *,
-    data_3d: str | None,
-    teacher: str | None = None,
-    prototypes: str | None,
+    teach: Callable[[Study], Experiment],
+    fit: Mapping[str, Any],
+    data_3d: str | None = None,
     layout_3d: str | None = None,
     plan_3d: str | None = None,
     split_3d: str | None = None,
-    seed: int = 0,
-    teach: Callable[[Study], Experiment],
+    teacher: str | None = None,
+    prototypes: str | None = None,
+    teacher_seed: int = 0,
     class_map: Mapping[str, str] | None = None,
     activation: Activation = "none",
     feature: str = "logits",
-    fit: Mapping[str, Any],
 ) -> Prototypes | Path:
     """Where the prototypes for the study `own` come from; `teach` makes a teacher's experiment of volumes.
 
     Raises UserError unless one place is named, for patients of both datasets, and for classes, features and
     options of the fit that will not do: now, and not after long trainings.
+
+    data_3d: labelled volumes of other patients than the slices', whose teacher is trained first.
+    layout_3d: of that folder, where it does not show.
+    plan_3d: of `distilseg plan` for the volumes.
+    split_3d: JSON lists train, validation, test of the volumes.
+    teacher: a finished run of volumes, in place of --data-3d.
+    prototypes: a file of `distilseg prototypes`, in place of both.
+    teacher_seed: of the teacher, which students of every seed share.
+    class_map: a class of the student=a class of the teacher; the others take no part.
     """
     named = [name for name, value in _places(data_3d, teacher, prototypes).items() if value is not None]
     if len(named) != 1:
@@ -78,7 +90,7 @@ def prototypes_from(
             layout=layout_3d,
             plan=Path(plan_3d) if plan_3d else None,
             split=Path(split_3d) if split_3d else None,
-            seed=seed,
+            seed=teacher_seed,
         )
         if volumes.dataset.folder.resolve() == own.dataset.folder.resolve():
             _check_unpaired(own, volumes.dataset, volumes.split)

@@ -6,6 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from ..data.planning.decide import DEFAULT_LEVELS
+from ..data.planning.levels import level_strides
 from ..data.planning.plan import Normalisation
 from ..training.experiment import Experiment, Study
 
@@ -32,6 +36,12 @@ def planned(
         }
     )
     return replace(base, plan=plan)
+
+
+def resampled(patch: tuple[int, ...], spacing_mm: tuple[float, ...]) -> dict[str, Any]:
+    """Fields of a plan with that spacing, strided for the patch."""
+    strides = level_strides(np.array(patch, float), spacing_mm, DEFAULT_LEVELS, whole=True)
+    return {"spacing_mm": spacing_mm, "strides": strides}
 
 
 def of_labels(base: Study, names: Collection[str]) -> Study:

@@ -15,15 +15,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..data.sampling.slices import sliced
 from ..errors import UserError, unknown
 from ..networks.build import describe
-from ..training.experiment import Experiment, FeatureShapes, Finished, Optimisation, Study
+from ..training.experiment import Experiment, FeatureShapes, Finished, MakeMethod, Optimisation, Study
 from .modalities import modality_indices, named_modalities
 from .supervised import GENTLER, supervised
+from .variant import Given, inherits, renamed, variant
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
@@ -37,6 +39,7 @@ STUDENT = "h_denseformer_light"
 NETWORKS = {"swin_unetr": "swin_unetr_truncated"}
 UX_NET_2D = (24, 48, 96, 192)  # features of the paper's third student on slices
 LEARNING_RATE = 1e-3
+TAUGHT = ("teachers", "student", "student_options", "teacher_options", "teacher_outputs")  # options
 
 
 def teach_former(
@@ -86,7 +89,8 @@ def teach_former(
         "student_options": dict(student_options or {}),
         "teacher_options": dict(teacher_options or {}),
     }
-    labels: dict[str, Any] = {"deep_supervision": deep_supervision, "gamma": gamma, "focal_norm": focal_norm}
+    focal: dict[str, Any] = {"gamma": gamma, "focal_norm": focal_norm}
+    labels: dict[str, Any] = {"deep_supervision": deep_supervision, **focal}
     control = teach_former_control(
         study, student=student, student_options=student_options, student_sees=sees, **labels
     )
@@ -97,27 +101,13 @@ def teach_former(
         for name in teachers
     }
 
-    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
-        from ..distillation.teach_former import TeachFormer
-
-        weights = {"attention": attention, "soft_labels": soft_labels, "deep_supervision": deep_supervision}
-        return TeachFormer(
-            shapes,
-            tuple(taught_by),
-            matching=matching,
-            order=order,
-            afs_scale=afs_scale,
-            gamma=gamma,
-            focal_norm=focal_norm,
-            student_sees=modality_indices(sees, study),
-            weights=weights,
-        )
-
+    weights = {"attention": attention, "soft_labels": soft_labels, "deep_supervision": deep_supervision}
+    terms = {"matching": matching, "order": order, "afs_scale": afs_scale, **focal}
     return replace(
         control,
         recipe="teach_former",
         options=options,
-        method=method,
+        method=_objective(study, sees, tuple(taught_by), weights, **terms),
         teachers=taught_by if attention or soft_labels else {},
         teacher_outputs=teacher_outputs,
         control=control,
@@ -136,19 +126,8 @@ def teach_former_control(
 ) -> Experiment:
     """The undistilled control, and each teacher: a network on the labels alone, by the same objective."""
     sees = _seen(student_sees, study)
-
-    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
-        from ..distillation.teach_former import TeachFormer
-
-        return TeachFormer(
-            shapes,
-            (),
-            gamma=gamma,
-            focal_norm=focal_norm,
-            student_sees=modality_indices(sees, study),
-            weights={"attention": 0.0, "soft_labels": 0.0, "deep_supervision": deep_supervision},
-        )
-
+    focal: dict[str, Any] = {"gamma": gamma, "focal_norm": focal_norm}
+    weights = {"attention": 0.0, "soft_labels": 0.0, "deep_supervision": deep_supervision}
     if student == "ux_net" and study.plan.slice_axis is not None:
         student_options = {"features": list(UX_NET_2D), **(student_options or {})}
     plain = supervised(study, network=NETWORKS.get(student, student), network_options=student_options)
@@ -163,10 +142,9 @@ def teach_former_control(
             "student_options": dict(student_options or {}),
             "student_sees": list(sees),
             "deep_supervision": deep_supervision,
-            "gamma": gamma,
-            "focal_norm": focal_norm,
+            **focal,
         },
-        method=method,
+        method=_objective(study, sees, (), weights, **focal),
         optimisation=Optimisation(
             learning_rate=min(LEARNING_RATE, GENTLER.get(student, LEARNING_RATE)),
             weight_decay=1e-4,
@@ -175,130 +153,46 @@ def teach_former_control(
     )
 
 
-def teach_former_2d(
-    study: Study,
-    *,
-    teachers: Sequence[str] = (T1, T2, T3),
-    student: str = STUDENT,
-    student_options: Options = None,
-    teacher_options: Options = None,
-    teacher_outputs: TeacherOutputs = "auto",
-) -> Experiment:
+@inherits(teach_former, *TAUGHT)
+def teach_former_2d(study: Study, given: Given) -> Experiment:
     """Teach-Former on slices: 2D teachers, a 2D student.
 
     A plan of `distilseg plan --slices` is taken as it is; of any other plan the slices across its coarsest
     axis are taken, and as many of them in a batch as the patch was thick.
-
-    teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found.
-    student: h_denseformer_light, swin_unetr_light, ux_net or any other network.
-    teacher_options: options of a teacher's network, such as unetr.feature_size=8.
-    teacher_outputs: live asks the teachers at every step, recorded once per case, auto takes what asks less.
     """
-    full = teach_former(
-        replace(study, plan=sliced(study.plan)),
-        teachers=teachers,
-        student=student,
-        student_options=student_options,
-        teacher_options=teacher_options,
-        teacher_outputs=teacher_outputs,
-    )
-    return replace(full, recipe="teach_former_2d")
+    return renamed(teach_former(replace(study, plan=sliced(study.plan)), **given), "teach_former_2d")
 
 
-def teach_former_t1(
-    study: Study, *, student: str = STUDENT, student_options: Options = None, teacher_options: Options = None
-) -> Experiment:
-    """Ablation: H-DenseFormer is the only teacher."""
-    return _of("teach_former_t1", study, (T1,), student, student_options, teacher_options)
-
-
-def teach_former_t2(
-    study: Study, *, student: str = STUDENT, student_options: Options = None, teacher_options: Options = None
-) -> Experiment:
-    """Ablation: Swin UNETR is the only teacher."""
-    return _of("teach_former_t2", study, (T2,), student, student_options, teacher_options)
-
-
-def teach_former_t3(
-    study: Study, *, student: str = STUDENT, student_options: Options = None, teacher_options: Options = None
-) -> Experiment:
-    """Ablation: UNETR is the only teacher."""
-    return _of("teach_former_t3", study, (T3,), student, student_options, teacher_options)
-
-
-def teach_former_t12(
-    study: Study, *, student: str = STUDENT, student_options: Options = None, teacher_options: Options = None
-) -> Experiment:
-    """Ablation: H-DenseFormer and Swin UNETR teach."""
-    return _of("teach_former_t12", study, (T1, T2), student, student_options, teacher_options)
-
-
-def teach_former_t13(
-    study: Study, *, student: str = STUDENT, student_options: Options = None, teacher_options: Options = None
-) -> Experiment:
-    """Ablation: H-DenseFormer and UNETR teach."""
-    return _of("teach_former_t13", study, (T1, T3), student, student_options, teacher_options)
-
-
-def teach_former_t23(
-    study: Study, *, student: str = STUDENT, student_options: Options = None, teacher_options: Options = None
-) -> Experiment:
-    """Ablation: Swin UNETR and UNETR teach."""
-    return _of("teach_former_t23", study, (T2, T3), student, student_options, teacher_options)
-
-
-def teach_former_afs(
-    study: Study,
-    *,
-    teachers: Sequence[str] = (T1, T2, T3),
-    student: str = STUDENT,
-    student_options: Options = None,
-    teacher_options: Options = None,
-) -> Experiment:
-    """Ablation: attention maps alone, no soft labels."""
-    return _of(
-        "teach_former_afs", study, teachers, student, student_options, teacher_options, soft_labels=0.0
-    )
-
-
-def teach_former_pwd(
-    study: Study,
-    *,
-    teachers: Sequence[str] = (T1, T2, T3),
-    student: str = STUDENT,
-    student_options: Options = None,
-    teacher_options: Options = None,
-) -> Experiment:
-    """Ablation: soft labels alone, no attention maps."""
-    return _of("teach_former_pwd", study, teachers, student, student_options, teacher_options, attention=0.0)
-
-
-def _of(
-    recipe: str,
-    study: Study,
-    teachers: Sequence[str],
-    student: str,
-    student_options: Options,
-    teacher_options: Options,
-    *,
-    attention: float = 1.0,
-    soft_labels: float = 1.0,
-) -> Experiment:
+@inherits(teach_former, *TAUGHT[:-1], "attention", "soft_labels")
+def _subset(study: Study, given: Given) -> Experiment:
     """The options of teachers that a subset leaves out go with them: one command line fits all subsets."""
-    full = teach_former(
-        study,
-        teachers=teachers,
-        student=student,
-        student_options=student_options,
-        teacher_options={
-            key: value
-            for key, value in (teacher_options or {}).items()
-            if key.rpartition(".")[0] in teachers or key.rpartition(".")[0] not in (T1, T2, T3)
-        },
-        attention=attention,
-        soft_labels=soft_labels,
-    )
-    return replace(full, recipe=recipe)
+    left_out = [name for name in (T1, T2, T3) if name not in given["teachers"]]
+    told = {k: v for k, v in (given["teacher_options"] or {}).items() if k.rpartition(".")[0] not in left_out}
+    return teach_former(study, **{**given, "teacher_options": told})
+
+
+_ablation = partial(variant, _subset, offers=TAUGHT[:-1])
+
+teach_former_t1 = _ablation("Ablation: H-DenseFormer is the only teacher.", teachers=(T1,))
+teach_former_t2 = _ablation("Ablation: Swin UNETR is the only teacher.", teachers=(T2,))
+teach_former_t3 = _ablation("Ablation: UNETR is the only teacher.", teachers=(T3,))
+teach_former_t12 = _ablation("Ablation: H-DenseFormer and Swin UNETR teach.", teachers=(T1, T2))
+teach_former_t13 = _ablation("Ablation: H-DenseFormer and UNETR teach.", teachers=(T1, T3))
+teach_former_t23 = _ablation("Ablation: Swin UNETR and UNETR teach.", teachers=(T2, T3))
+teach_former_afs = _ablation("Ablation: attention maps alone, no soft labels.", soft_labels=0.0)
+teach_former_pwd = _ablation("Ablation: soft labels alone, no attention maps.", attention=0.0)
+
+
+def _objective(
+    study: Study, sees: Sequence[str], teachers: Sequence[str], weights: Mapping[str, float], **terms: Any
+) -> MakeMethod:
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.teach_former import TeachFormer
+
+        seen = modality_indices(sees, study)
+        return TeachFormer(shapes, teachers, student_sees=seen, weights=weights, **terms)
+
+    return method
 
 
 def _seen(named: Sequence[str], study: Study) -> tuple[str, ...]:

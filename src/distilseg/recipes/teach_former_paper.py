@@ -17,108 +17,57 @@ here each volume. Its scores fit slices counted as cases: `distilseg evaluate RU
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from ..data.planning.decide import DEFAULT_LEVELS
-from ..data.planning.levels import level_strides
 from ..data.planning.plan import Normalisation
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study, Validation
-from .published import as_published, planned
-from .teach_former import LEARNING_RATE, STUDENT, T1, T2, T3, Options, TeacherOutputs, teach_former
+from .published import as_published, planned, resampled
+from .teach_former import LEARNING_RATE, TAUGHT, teach_former
+from .variant import Given, inherits, renamed
 
 HECKTOR21 = {
     "CT": Normalisation(kind="window_zscore", low=-1024, high=1024, mean=0, std=1024),
     "PET": Normalisation(kind="zscore_damped"),
 }
-
-
 PICAI22 = Normalisation(kind="maximum")
 PICAI22_SLICES = 24  # of a case
 
 
+@inherits(teach_former, *TAUGHT)
 def teach_former_hecktor21(
-    study: Study,
-    *,
-    teachers: Sequence[str] = (T1, T2, T3),
-    student: str = STUDENT,
-    student_options: Options = None,
-    teacher_options: Options = None,
-    patch: Sequence[int] = (144, 144, 144),
-    teacher_outputs: TeacherOutputs = "auto",
+    study: Study, given: Given, *, patch: Sequence[int] = (144, 144, 144)
 ) -> Experiment:
     """HECKTOR 2021 as published: 144³ crops of 1 mm, batches of 2, 100 epochs of Adam at 1e-3, patience 40.
 
     Needs the folder as it was handed out, with its table of boxes. Networks have the paper's sizes unless
     options say otherwise.
 
-    teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found.
-    student: h_denseformer_light, swin_unetr_light, ux_net or any other network.
-    teacher_options: options of a teacher's network, such as unetr.feature_size=8.
     patch: voxels of a crop, multiples of 16.
-    teacher_outputs: live asks the teachers at every step, recorded once per case, auto takes what asks less.
     """
-    spacing_mm, size = (1.0, 1.0, 1.0), tuple(int(n) for n in patch)
-    fields: dict[str, Any] = {
-        "crop": "nonzero",  # the box
-        "spacing_mm": spacing_mm,
-        "strides": level_strides(np.array(size, float), spacing_mm, DEFAULT_LEVELS, whole=True),
-        "batch_size": 2,
-    }
-    experiment = teach_former(
-        planned(study, HECKTOR21, size, **fields),
-        teachers=teachers,
-        student=student,
-        student_options=student_options,
-        teacher_options=teacher_options,
-        teacher_outputs=teacher_outputs,
-    )
+    size = tuple(int(n) for n in patch)
+    fields = {**resampled(size, (1.0, 1.0, 1.0)), "crop": "nonzero", "batch_size": 2}  # the box
+    made = teach_former(planned(study, HECKTOR21, size, **fields), **given)
     sampling = Sampling(2, patches_per_case=1, foreground_fraction=0.0, augmentation="hecktor21")
     window = {"kind": "sliding_window", "patch": list(size), "overlap": 0.5, "blend": "gaussian"}
-    return replace(_published(experiment, sampling, window), recipe="teach_former_hecktor21")
+    return renamed(_published(made, sampling, window), "teach_former_hecktor21")
 
 
-def teach_former_picai22(
-    study: Study,
-    *,
-    teachers: Sequence[str] = (T1, T2, T3),
-    student: str = STUDENT,
-    student_options: Options = None,
-    teacher_options: Options = None,
-    patch: Sequence[int] = (384, 384),
-    teacher_outputs: TeacherOutputs = "auto",
-) -> Experiment:
+@inherits(teach_former, *TAUGHT)
+def teach_former_picai22(study: Study, given: Given, *, patch: Sequence[int] = (384, 384)) -> Experiment:
     """PI-CAI 2022 as published: slices of 384² at 0.5 mm, batches of 16, 100 epochs of Adam at 1e-3.
 
     Needs the public images and the repository of their labels. Networks have the paper's sizes unless options
     say otherwise.
 
-    teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found.
-    student: h_denseformer_light, swin_unetr_light, ux_net or any other network.
-    teacher_options: options of a teacher's network, such as unetr.feature_size=8.
     patch: voxels of a slice, multiples of 16.
-    teacher_outputs: live asks the teachers at every step, recorded once per case, auto takes what asks less.
     """
-    spacing_mm, size = (0.5, 0.5, 3.0), (*(int(n) for n in patch[:2]), 1)
-    fields: dict[str, Any] = {
-        "spacing_mm": spacing_mm,
-        "strides": level_strides(np.array(size, float), spacing_mm, DEFAULT_LEVELS, whole=True),
-        "batch_size": 16,
-    }
-    experiment = teach_former(
-        planned(study, PICAI22, size, **fields),
-        teachers=teachers,
-        student=student,
-        student_options=student_options,
-        teacher_options=teacher_options,
-        teacher_outputs=teacher_outputs,
-    )
+    size = (*(int(n) for n in patch[:2]), 1)
+    fields = {**resampled(size, (0.5, 0.5, 3.0)), "batch_size": 16}
+    made = teach_former(planned(study, PICAI22, size, **fields), **given)
     sampling = Sampling(16, patches_per_case=PICAI22_SLICES, foreground_fraction=0.0, augmentation="picai22")
     window = {"kind": "slices", "axis": 2, "patch": list(size[:2]), "overlap": 0.5, "blend": "gaussian"}
-    return replace(_published(experiment, sampling, window), recipe="teach_former_picai22")
+    return renamed(_published(made, sampling, window), "teach_former_picai22")
 
 
 def _published(experiment: Experiment, sampling: Sampling, inferer: dict[str, Any]) -> Experiment:

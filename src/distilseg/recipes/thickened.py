@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..data.planning.views import VIEWS, view_axis
@@ -21,11 +22,13 @@ from ..data.sampling.slices import slabbed
 from ..errors import UserError, unknown
 from ..training.experiment import Experiment, FeatureShapes, Study
 from .supervised import supervised
+from .variant import Given, inherits, renamed, variant
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
 Options = Mapping[str, Any] | None
+OneView = Literal["axial", "coronal", "sagittal"]
 View = Literal["axial", "coronal", "sagittal", "all"]
 Backbone = Literal["light", "resnet50", "student_tiny", "student_small", "student_base"]
 LEARNING_RATE = 2e-3
@@ -73,87 +76,21 @@ def thickened(
     return made
 
 
-def thickened_plain(
-    study: Study,
-    *,
-    view: Literal["axial", "coronal", "sagittal"] = "axial",
-    thickness: int = 12,
-    backbone: Backbone = "light",
-    network_options: Options = None,
-    cross_entropy: float = 1.0,
-    reduce: Literal["sample", "batch"] = "sample",
-    stride: int = 1,
-) -> Experiment:
-    """The control: a slab's slices as channels of the first convolution, nothing more."""
-    plain = thickened(
-        study,
-        view=view,
-        thickness=thickness,
-        backbone=backbone,
-        head="none",
-        multiplexing=False,
-        network_options=network_options,
-        cross_entropy=cross_entropy,
-        reduce=reduce,
-        stride=stride,
-    )
-    return replace(plain, recipe="thickened_plain", control=None)
+@inherits(thickened, "thickness", "backbone", "network_options", "cross_entropy", "reduce", "stride")
+def thickened_plain(study: Study, given: Given, *, view: OneView = "axial") -> Experiment:
+    """The control: a slab's slices as channels of the first convolution, nothing more.
+
+    view: across which axis slabs are cut.
+    """
+    plain = thickened(study, view=view, head="none", multiplexing=False, **given)
+    return renamed(plain, "thickened_plain")
 
 
-def thickened_esm(
-    study: Study,
-    *,
-    view: View = "axial",
-    thickness: int = 12,
-    backbone: Backbone = "light",
-    network_options: Options = None,
-) -> Experiment:
-    """Ablation: early-stage multiplexing without attention."""
-    return _with_head("thickened_esm", study, view, thickness, backbone, network_options, "none")
+_with_head = partial(variant, thickened, offers=("view", "thickness", "backbone", "network_options"))
 
-
-def thickened_concat(
-    study: Study,
-    *,
-    view: View = "axial",
-    thickness: int = 12,
-    backbone: Backbone = "light",
-    network_options: Options = None,
-) -> Experiment:
-    """Ablation: concatenation in place of attention."""
-    return _with_head("thickened_concat", study, view, thickness, backbone, network_options, "concat")
-
-
-def thickened_dot(
-    study: Study,
-    *,
-    view: View = "axial",
-    thickness: int = 12,
-    backbone: Backbone = "light",
-    network_options: Options = None,
-) -> Experiment:
-    """Ablation: the product of both maps in place of attention."""
-    return _with_head("thickened_dot", study, view, thickness, backbone, network_options, "dot")
-
-
-def _with_head(
-    recipe: str,
-    study: Study,
-    view: View,
-    thickness: int,
-    backbone: Backbone,
-    network_options: Options,
-    head: Literal["none", "concat", "dot"],
-) -> Experiment:
-    made = thickened(
-        study,
-        view=view,
-        thickness=thickness,
-        backbone=backbone,
-        head=head,
-        network_options=network_options,
-    )
-    return replace(made, recipe=recipe, views=tuple(replace(one, recipe=recipe) for one in made.views))
+thickened_esm = _with_head("Ablation: early-stage multiplexing without attention.", head="none")
+thickened_concat = _with_head("Ablation: concatenation in place of attention.", head="concat")
+thickened_dot = _with_head("Ablation: the product of both maps in place of attention.", head="dot")
 
 
 def _of_view(study: Study, view: str, options: Mapping[str, Any]) -> Experiment:
@@ -193,7 +130,7 @@ def _of_view(study: Study, view: str, options: Mapping[str, Any]) -> Experiment:
         method=method,
         optimisation=replace(base.optimisation, learning_rate=LEARNING_RATE),
         inferer=slabs,
-        control=None if plain else thickened_plain(study, view=view, **shared),  # type: ignore[arg-type]
+        control=None if plain else thickened_plain(study, view=view, **shared),
     )
 
 

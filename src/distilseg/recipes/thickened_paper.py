@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..data.planning.plan import Normalisation
 from ..data.planning.views import view_axis
@@ -25,7 +25,8 @@ from ..training.budget import Budget
 from ..training.experiment import Experiment, FeatureShapes, Optimisation, Sampling, Study
 from .published import as_published, of_labels, planned
 from .supervised import supervised
-from .thickened import Backbone, Options, View, thickened
+from .thickened import Options, thickened
+from .variant import Given, inherits, renamed
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
@@ -34,58 +35,37 @@ WINDOW = Normalisation(kind="range", low=-100, high=240)
 STRIDE = (32, 32, 16)  # voxels, of patches of the 3D setting
 
 
+@inherits(
+    thickened, "head", "network_options", "stride", "fuse", view="all", thickness=15, backbone="resnet50"
+)
 def thickened_msd_hepatic_vessel(
-    study: Study,
-    *,
-    view: View = "all",
-    thickness: int = 15,
-    backbone: Backbone = "resnet50",
-    head: Literal["ssa", "none", "concat", "dot"] = "ssa",
-    imagenet: str = "",
-    network_options: Options = None,
-    patch: Sequence[int] = (512, 512, 128),
-    stride: int = 1,
-    fuse: Literal["vote", "mean", "threshold"] = "vote",
+    study: Study, given: Given, *, imagenet: str = "", patch: Sequence[int] = (512, 512, 128)
 ) -> Experiment:
     """MSD hepatic vessels as published: slabs of whole slices, Dice alone, 100 000 steps of 8, three views.
 
     view: across which axis slabs are cut; all trains the three views and fuses them.
     thickness: slices in a slab, a multiple of 3; the paper's choice is 15, its ablations have 12.
     backbone: resnet50 is the paper's, light is for CPUs.
-    head: how what belongs to a group of slices is found in what all share: by attention (ssa), or other ways.
     imagenet: a file with the weights of torchvision's resnet50; the paper begins with them.
-    network_options: further options of the network thickened.
     patch: voxels of a slice along each axis; smaller ones are padded with zeros, larger ones cropped.
-    stride: slices from one window to the next when predicting; above 1 is faster.
-    fuse: how three views become one.
     """
-    made = thickened(
-        planned(_of_vessels(study), WINDOW, _three(patch)),
-        view=view,
-        thickness=thickness,
-        backbone=backbone,
-        head=head,
-        network_options={**({"imagenet": imagenet} if imagenet else {}), **(network_options or {})},
-        cross_entropy=0.0,
-        stride=stride,
-        fuse=fuse,
-    )
+    begun = {"imagenet": imagenet} if imagenet else {}
+    options = {**given, "network_options": {**begun, **(given["network_options"] or {})}}
+    made = thickened(planned(_of_vessels(study), WINDOW, _three(patch)), cross_entropy=0.0, **options)
     settings = {
         "sampling": Sampling(8, patches_per_case=1, foreground_fraction=1.0, pad="zero", augmentation="none"),
         "optimisation": Optimisation("momentum", 0.005, weight_decay=5e-4, schedule="steps", clip=None),
         "budget": Budget(steps=100_000),
     }
-    made = _zero_padded(as_published(made, settings))
-    recipe = "thickened_msd_hepatic_vessel"
-    return replace(made, recipe=recipe, views=tuple(replace(one, recipe=recipe) for one in made.views))
+    return renamed(_zero_padded(as_published(made, settings)), "thickened_msd_hepatic_vessel")
 
 
+@inherits(thickened, thickness=15, backbone="resnet50")
 def thickened_3d_msd_hepatic_vessel(
     study: Study,
+    of_thickened: Given,
     *,
     network: str = "thickened",
-    thickness: int = 15,
-    backbone: Backbone = "resnet50",
     network_options: Options = None,
     patch: Sequence[int] = (128, 128, 64),
 ) -> Experiment:
@@ -106,11 +86,12 @@ def thickened_3d_msd_hepatic_vessel(
     ]
     options = dict(network_options or {})
     if network == "thickened":
+        thickness = of_thickened["thickness"]
         if thickness < 3 or thickness % 3:
             raise UserError(f"slabs of {thickness} slices", "give a multiple of 3, the size of a group")
         axis = view_axis(study.plan.orientation, "axial")
         study = replace(study, plan=slabbed(study.plan, axis, thickness, options.get("output_stride", 16)))
-        options = {"axis": axis, "backbone": backbone, **options}
+        options = {"axis": axis, "backbone": of_thickened["backbone"], **options}
         steps[axis] = 1
     base = supervised(study, network=network, network_options=options)
     return replace(
