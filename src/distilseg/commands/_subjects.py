@@ -34,8 +34,9 @@ def studies_of_sizes(
 ) -> list[tuple[int | None, list[Study]]]:
     """For each of `sizes` the studies (of folds, for instance) with so many training subjects.
 
-    `seed` draws them, with `rest` the others are learned from without their labels; fewer are always among more. Raises UserError for a number below 1 or above what there
-    is, and where two numbers mean the same subjects.
+    `seed` draws them; fewer are always among more. With `rest` the others are learned from without their
+    labels. Raises UserError for a number below 1 or above what there is, and where two numbers mean the same
+    subjects.
     """
     made = [(size, [of_subjects(study, size, seed, rest=rest) for study in studies]) for size in sizes]
     for (one, of_one), (other, of_other) in combinations(made, 2):

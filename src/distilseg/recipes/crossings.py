@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..training.experiment import Experiment, FeatureShapes, MakeMethod, Study
 from .kd_net import TERMS, kd_net, kd_net_teacher
-from .modalities import modality_indices, named_modalities
+from .modalities import modality_indices, named_modalities, seeing
 from .teach_former import TAUGHT, Options, teach_former
 from .thickened import OneView, thickened
 from .variant import Given, inherits, renamed
@@ -106,7 +106,7 @@ def thickened_kd_net(
     alpha: weight of the bottleneck.
     """
     sees = named_modalities(of_kd_net["student_sees"], study) or study.plan.modalities[:1]
-    student = _seeing(thickened(study, view=view, **of_student), sees)
+    student = seeing(thickened(study, view=view, **of_student), sees)
     teacher = kd_net_teacher(study, network=teacher_network, network_options=teacher_network_options)
     student = replace(student, teachers={"teacher": teacher})
     told = {**of_kd_net, "student_sees": list(sees), "teacher_network": teacher_network}
@@ -147,20 +147,3 @@ def _kd_net(student: Experiment, told: Given) -> MakeMethod:
         )
 
     return method
-
-
-def _seeing(experiment: Experiment, sees: Sequence[str]) -> Experiment:
-    """The experiment with a student that is shown these modalities."""
-    shown = replace(experiment.networks["student"], in_channels=len(sees))
-    plain = experiment.method
-    indices = modality_indices(sees, experiment.study)
-
-    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
-        from ..distillation.method import Modalities, Role
-
-        made = plain(shapes)
-        own = made.roles["student"]
-        made.roles = {**made.roles, "student": Role(own.taps, Modalities(indices), own.trained)}
-        return made
-
-    return replace(experiment, networks={"student": shown}, sees=tuple(sees), method=method)

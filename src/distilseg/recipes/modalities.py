@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..errors import unknown
-from ..training.experiment import Study
+from ..training.experiment import Experiment, FeatureShapes, Study
+
+if TYPE_CHECKING:
+    from ..distillation.method import Method
 
 
 def named_modalities(named: Sequence[str], study: Study) -> tuple[str, ...]:
@@ -21,3 +26,20 @@ def named_modalities(named: Sequence[str], study: Study) -> tuple[str, ...]:
 def modality_indices(sees: Sequence[str], study: Study) -> tuple[int, ...]:
     """Where the seen modalities stand in the image; () sees all."""
     return tuple(study.plan.modalities.index(name) for name in sees or study.plan.modalities)
+
+
+def seeing(experiment: Experiment, sees: Sequence[str]) -> Experiment:
+    """The experiment with a student that is shown these modalities."""
+    shown = replace(experiment.networks["student"], in_channels=len(sees))
+    plain = experiment.method
+    indices = modality_indices(sees, experiment.study)
+
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.method import Modalities, Role
+
+        made = plain(shapes)
+        own = made.roles["student"]
+        made.roles = {**made.roles, "student": Role(own.taps, Modalities(indices), own.trained)}
+        return made
+
+    return replace(experiment, networks={"student": shown}, sees=tuple(sees), method=method)

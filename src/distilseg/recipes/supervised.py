@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..runtime.inferers import planned_inferer
@@ -29,7 +30,7 @@ def supervised(
 
         return Supervised()
 
-    plan = study.plan
+    study, plan = replace(study, unlabelled=()), study.plan
     return Experiment(
         recipe="supervised",
         study=study,

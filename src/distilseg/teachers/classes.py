@@ -140,6 +140,17 @@ def read_joined(texts: Iterable[str]) -> tuple[tuple[str, ...], dict[str, str]]:
     return tuple(names), joined
 
 
+def knows(teacher: Teacher, made_of: str) -> bool:
+    """Whether `teacher` has every head that "a + b - c" names."""
+    known = {_plain(head.name) for head in teacher.heads}
+    return _plain(made_of) in known or all(_plain(name) in known for _, name in _signed(made_of))
+
+
+def _signed(text: str) -> list[tuple[str, str]]:
+    """ "a + b - c" as signs and names; a name that has a dash is written with an underscore."""
+    return re.findall(r"([+-]?)([^+-]+)", text)
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[\s_\-]+", "_", name.strip().lower())
 
@@ -149,11 +160,11 @@ def _is_background(teacher: Teacher, head: int) -> bool:
 
 
 def _heads(teacher: Teacher, text: str, known: Mapping[str, int]) -> tuple[tuple[int, int], ...]:
-    """ "a + b - c" as heads and signs; a name that is meant with its dash is written with an underscore."""
+    """ "a + b - c" as heads and signs; the name of one head may hold a dash."""
     if _plain(text) in known:
         return ((known[_plain(text)], 1),)
     heads = []
-    for sign, name in re.findall(r"([+-]?)([^+-]+)", text):
+    for sign, name in _signed(text):
         if _plain(name) not in known:
             raise unknown(f"class of {teacher.name}", name.strip(), [head.name for head in teacher.heads])
         heads.append((known[_plain(name)], -1 if sign == "-" else 1))

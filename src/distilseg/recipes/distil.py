@@ -1,0 +1,162 @@
+"""Distillation from a model that others trained: its answers, on scans with labels and without.
+
+The teacher is recorded once per case; the student may have another architecture, spacing, patch and class
+list. The control is the same student on the labels alone, where there are some. Ablations are the recipe with
+one thing changed: hard answers, answers alone, labelled scans alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import UserError
+from ..teachers.answers import kept_as
+from ..training.experiment import Experiment, FeatureShapes, MakeMethod, Study
+from ..training.foreign import Foreign
+from .crossings import crossed
+from .modalities import named_modalities, seeing
+from .others import Others, options_of
+from .supervised import supervised
+from .variant import Given, inherits, renamed, variant
+
+if TYPE_CHECKING:
+    from ..distillation.method import Method
+
+Options = Mapping[str, Any] | None
+
+
+def distil(
+    study: Study,
+    *,
+    teacher: Sequence[str] = (),
+    network: str = "student_small",
+    network_options: Options = None,
+    student_sees: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    answers: Literal["soft", "hard"] = "soft",
+    temperature: float = 1.0,
+    confidence: float = 0.0,
+    answer_weight: float = 1.0,
+    labels: bool = True,
+    unlabelled_scans: bool = True,
+    teacher_modalities: Sequence[str] = (),
+    teacher_configuration: str | None = None,
+    teacher_folds: Sequence[str] = (),
+    teacher_mirror: bool | None = None,
+    teacher_step: float | None = None,
+    teacher_orientation: str | None = None,
+    teacher_card: str | None = None,
+    trust_teacher: Sequence[str] = (),
+) -> Experiment:
+    """A model that others trained teaches a small student, on scans with labels and without.
+
+    teacher: nnU-Net, TotalSegmentator, MONAI bundle, ONNX, a run or artefact of ours, or a folder of answers;
+    several by comma.
+    network: of the student and its control.
+    student_sees: the modalities of the student, such as CT; default: all.
+    classes: what the student's classes are made of, such as kidney=kidney_left+kidney_right.
+    answers: soft probabilities, or hard labels made of them.
+    temperature: softens the answers of teacher and student.
+    confidence: hard answers below it are left out.
+    answer_weight: of the answers beside the labels.
+    labels: learn from the labels too, where there are some.
+    unlabelled_scans: learn from the scans without labels too.
+    teacher_modalities: of the dataset, in the teacher's order, where names do not say it.
+    teacher_configuration: of an nnU-Net folder that holds several.
+    teacher_folds: of nnU-Net, such as 0,1; default: all that there are.
+    teacher_mirror: average over mirrored scans; default: as the teacher says.
+    teacher_step: of its windows, as a share of the patch; default: the teacher's.
+    teacher_orientation: scans are turned to it before the teacher sees them, such as LPS.
+    teacher_card: JSON that says what an ONNX or TorchScript file does not.
+    trust_teacher: SHA-256 of a TorchScript file that may run.
+    """
+    options = {name: value for name, value in locals().items() if name != "study"}
+    others = Others(
+        classes,
+        teacher_modalities,
+        options_of(
+            configuration=teacher_configuration,
+            folds=teacher_folds,
+            mirror=teacher_mirror,
+            step=teacher_step,
+            orientation=teacher_orientation,
+            card=teacher_card,
+            trust=trust_teacher,
+        ),
+    )
+    if answer_weight <= 0:
+        raise UserError(f"the weight of the answers is {answer_weight}", "give a number above 0")
+    sees = named_modalities(student_sees, study)
+    plain = supervised(study, network=network, network_options=network_options)
+    control = seeing(plain, sees) if sees else plain
+    taught_by = others.opened(teacher, study)
+    learning = study if unlabelled_scans else replace(study, unlabelled=())
+    if not labels:
+        learning = replace(
+            learning,
+            split=replace(study.split, train=()),
+            unlabelled=(*study.split.train, *learning.unlabelled),
+        )
+    if not learning.split.train and not learning.unlabelled:
+        raise UserError("there is no scan to learn from", "name some with --unlabelled")
+    soft = {"soft_labels": answer_weight, "overlap": answer_weight, "hard_labels": 0.0}
+    hard = {"soft_labels": 0.0, "overlap": 0.0, "hard_labels": answer_weight}
+    made = replace(
+        plain,
+        recipe="distil",
+        study=learning,
+        options={
+            **options,
+            "teacher": [one.teacher.name for one in taught_by.values()],
+            "network_options": dict(network_options or {}),
+            "student_sees": list(sees),
+        },
+        teachers=taught_by,
+        teacher_outputs="recorded",
+        method=_objective(
+            taught_by,
+            weights=soft if answers == "soft" else hard,
+            temperature=temperature,
+            confidence=confidence,
+        ),
+        control=control if study.split.train else None,
+    )
+    return seeing(made, sees) if sees else made
+
+
+distil_hard = variant(distil, "Ablation: the teacher's likeliest classes as labels.", answers="hard")
+distil_answers = variant(distil, "Ablation: the answers alone, on all scans; no label is read.", labels=False)
+distil_labelled = variant(
+    distil, "Ablation: labels and answers on the labelled scans alone.", unlabelled_scans=False
+)
+
+
+@inherits(distil)
+def distil_dsd(study: Study, given: Given, *, alpha: float = 1.0, beta: float = 1.0) -> Experiment:
+    """Distillation from answers, and dual self-distillation inside the student, on every scan.
+
+    alpha: weight of the encoder's self-distillation.
+    beta: weight of the decoder's self-distillation.
+    """
+
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.dual_self_distillation import DualSelfDistillation
+
+        weights = {"seg": 0.0, "encoder": alpha, "decoder": beta}
+        sizes = len(study.plan.classes), study.plan.network_patch
+        return DualSelfDistillation(shapes["student"], *sizes, weights=weights)
+
+    made = crossed(distil(study, **given), {"alpha": alpha, "beta": beta}, dsd=method)
+    return renamed(made, "distil_dsd")
+
+
+def _objective(taught_by: Mapping[str, Foreign], **options: Any) -> MakeMethod:
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.distil import Answers, Distil
+
+        answers = {role: Answers(one.classes.groups, kept_as(one.classes)) for role, one in taught_by.items()}
+        return Distil(answers, **options)
+
+    return method
