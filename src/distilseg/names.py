@@ -99,7 +99,7 @@ def check_distinct(named: Iterable[tuple[str, object]], *, kind: str, endings: S
 
 def twins(kind: str, one: tuple[str, object], other: tuple[str, object]) -> UserError:
     """The refusal of two names that are one, each with where it stands."""
-    places = [shown(place) for _, place in (one, other)]
+    places = [printable(place) for _, place in (one, other)]
     if one[0] == other[0]:
         cause = f"the {kind} name {quoted(one[0])} stands twice, for {places[0]} and {places[1]}"
     else:
@@ -113,7 +113,7 @@ def quoted(name: str) -> str:
     return repr(name if len(name) <= _SHOWN else name[: _SHOWN - 3] + "...")
 
 
-def shown(text: object) -> str:
+def printable(text: object) -> str:
     """Text for a terminal: what is no sign, space, line break or tabulator is written out, such as \\x1b."""
     return "".join(
         letter if letter.isprintable() or letter in "\n\t" else repr(letter)[1:-1] for letter in str(text)

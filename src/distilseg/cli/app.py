@@ -17,7 +17,7 @@ import typer
 
 from .. import __version__
 from ..errors import UserError, unknown
-from ..names import shown
+from ..names import printable
 from . import cost, dataset, overview, prototypes, runs, shipping, start, training
 from .text import examples
 
@@ -161,7 +161,7 @@ def _said_better(error: Any, words: Sequence[str]) -> UserError | None:
 def _refused(line: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"error: {shown(' '.join(line.split()))}", file=sys.stderr)
+    print(f"error: {printable(' '.join(line.split()))}", file=sys.stderr)
     return 2
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..names import shown
+from ..names import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +30,7 @@ def console() -> Console:
 
 def say(line: str) -> None:
     """One line; of names in it nothing that a terminal obeys."""
-    print(shown(line), flush=True)
+    print(printable(line), flush=True)
 
 
 @contextlib.contextmanager
@@ -51,9 +51,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
 
     drawn = Table(header_style="bold")
     for name in columns:
-        drawn.add_column(Text(shown(name)), justify="right" if name in right else "left", overflow="fold")
+        drawn.add_column(Text(printable(name)), justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(shown(cell)) for cell in row))
+        drawn.add_row(*(Text(printable(cell)) for cell in row))
     return drawn
 
 
