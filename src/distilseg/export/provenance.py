@@ -80,8 +80,8 @@ def _of(run: Run, about: Mapping[str, Any]) -> dict[str, Any]:
 def _teacher(run: Run, role: str, name: str) -> dict[str, Any]:
     """What a teacher's own run says, where it lies beside the student's or beside another dataset's runs."""
     unknown = {"name": NOT_STATED, "licence": NOT_STATED, "reference": NOT_STATED}
-    name = component(name, kind="teacher")
-    beside = [run.folder.parent / name, *sorted(run.folder.parent.parent.glob(f"*/{glob.escape(name)}"))]
+    beside = [run.folder.parent / component(name, kind="teacher")]
+    beside += sorted(run.folder.parent.parent.glob(f"*/{glob.escape(name)}"))
     for teacher in map(Run, beside):
         if teacher.experiment.is_file():
             about = teacher.read(teacher.experiment)

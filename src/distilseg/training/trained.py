@@ -70,8 +70,8 @@ def trained(
 
     needed = before(experiment, make, machine, cache)
     prepared = prepare(experiment, cache)
-    name = component(experiment.run_name(content_digest(prepared)), kind="run")
-    run = Run(Path(runs) / component(study.dataset.name, kind="dataset") / name)
+    of_dataset = Path(runs) / component(study.dataset.name, kind="dataset")
+    run = Run(of_dataset / component(experiment.run_name(content_digest(prepared)), kind="run"))
     if run.finished:
         announce(f"{run.name}: found, finished")
         return run
