@@ -155,11 +155,49 @@ _OURS = "made of what this package itself defines"
 _DIGEST = "a digest"
 _THERE = "of a file or folder that was found there under this name"
 _USERS = "of a path that the user named"
-KNOWN = {}
+KNOWN = {
+    ("data/check/fix.py", "dataset.folder.name"): _USERS,
+    ("data/fetch.py", "f'{archive.folder}.tar.part'"): _OURS,
+    ("data/fetch.py", "f'{part.name}.validator'"): _OURS,
+    ("data/formats/brats.py", "f'{patient.name}_{part}{ending}'"): _THERE,
+    ("data/formats/folders.py", "f'{id}_{number:04d}{first.name.removeprefix(stem(first))}'"): _THERE,
+    ("data/formats/hecktor.py", "name"): _OURS,
+    ("data/formats/msd.py", "f'{stem(path)}_{number:04d}{ending(path)}'"): _READ,
+    ("data/formats/msd.py", "name.replace('\\\\', '/')"): _READ,
+    ("data/formats/nnunet.py", "f'{id}_{number:04d}{ending}'"): _THERE,
+    ("data/formats/nnunet.py", "f'{id}{ending}'"): _THERE,
+    ("data/formats/nnunet.py", "str(label)"): _READ,
+    ("data/formats/nnunet.py", "str(name)"): _READ,
+    ("data/formats/table.py", "label"): _READ,
+    ("data/phantom/slices.py", "f'phantom_{case:03d}{ending}'"): _OURS,
+    ("data/phantom/volumes.py", "f'{names[case]}.nii.gz'"): _OURS,
+    ("data/phantom/volumes.py", "f'{names[case]}_{channel:04d}.nii.gz'"): _OURS,
+    ("data/preparing/cache.py", "_key(case, plan, known, digests)"): _DIGEST,
+    ("export/artefact.py", "file"): _OURS,
+    ("export/artefact.py", "name"): _CHECKED,
+    ("export/artefact.py", "plan_file"): _OURS,
+    ("export/cost_probe.py", "f'{name}.json'"): _DIGEST,
+    ("export/cost_probe.py", "file"): _OURS,
+    ("export/cost_process.py", "f'labels{ending(next(iter(sources.values())).path)}'"): _OURS,
+    ("export/int8.py", "file.name"): _OURS,
+    ("export/int8.py", "network.name"): _OURS,
+    ("export/provenance.py", "f'*/{glob.escape(name)}'"): _CHECKED,
+    ("export/quantise.py", "name"): _OURS,
+    ("report/contenders.py", "run.metrics.name"): _OURS,
+    ("runtime/claims.py", "f'.{path.name}.claim'"): _CHECKED,
+    ("runtime/claims.py", "self.path.name"): _CHECKED,
+    ("runtime/limits.py", "name"): _OURS,
+    ("training/fitted.py", "f'{hashlib.blake2b(key.encode(), digest_size=6).hexdigest()}.json'"): _DIGEST,
+    ("training/precision.py", "f'{key}.json'"): _DIGEST,
+    ("training/recorded.py", "_key(teacher, case, windows, name)"): _DIGEST,
+    ("training/studies.py", "f'{key}.json'"): _DIGEST,
+    ("views.py", "f'fused-{how}-{digest}'"): _OURS,
+    ("views.py", "place"): _READ,
+}
 
 
 def _joins() -> Iterator[tuple[str, str]]:
-    """(file, expression): every path in the package joined to a text that is put together or called a name."""
+    """(file, expression) of every text joined to a path that is put together or called like a name."""
     root = Path(distilseg.__file__).parent
     for path in sorted(root.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -169,8 +207,8 @@ def _joins() -> Iterator[tuple[str, str]]:
                 joined = node.args * (node.func.attr in _JOINING)
             else:
                 continue
-            if any(map(_is_name, joined)):
-                yield str(path.relative_to(root)), ast.unparse(node)
+            for text in filter(_is_name, joined):
+                yield path.relative_to(root).as_posix(), ast.unparse(text)
 
 
 def _is_name(text: ast.expr) -> bool:
