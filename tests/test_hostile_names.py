@@ -140,16 +140,17 @@ def test_a_case_of_a_dataset_is_refused_by_every_command(
 ) -> None:
     """nnU-Net's description may name each case."""
     images = sorted((world / "data" / "imagesTr").iterdir())
-    entries = {
+    entries: dict[str, Any] = {
         id: {"images": [str(image)] * 2, "label": str(world / "data" / "labelsTr" / image.name)}
         for id, image in zip(["a", "b", "c", "d", name], images, strict=True)
     }
     about = {"channel_names": {"0": "CT", "1": "MR"}, "labels": {"background": 0, "x": 1}, "dataset": entries}
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "dataset.json").write_text(json.dumps(about), encoding="utf-8")
-    for words in (["check"], ["plan"], train(world, tmp_path / "data")):
+    data = tmp_path / "data"
+    for words in (["check", data], ["plan", data], train(world, data)):
         with written_only_in(world):
-            told([*words, tmp_path / "data"] if len(words) == 1 else words, 2)
+            told(words, 2)
         one_line(capsys, "the case name ", "is no name for a file")
 
 
@@ -270,7 +271,11 @@ def test_a_case_that_is_named_twice_is_refused_when_read(world: Path, tmp_path: 
         ("A", "differ by case"),
         ("a.nii", "differ by case or ending"),
     ):
-        rows = [["case", "image:CT", "label"], ["a", scans[0], label], [other, scans[1], label]]
+        rows: list[list[Any]] = [
+            ["case", "image:CT", "label"],
+            ["a", scans[0], label],
+            [other, scans[1], label],
+        ]
         (tmp_path / "t.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
         with pytest.raises(UserError, match=said) as refused:
             read_dataset(tmp_path / "t.csv")
