@@ -43,7 +43,8 @@ def voxel_files(path: Path) -> tuple[Path, ...]:
     names = [found[1]]
     if found[1].startswith(b"LIST"):
         names = [line.strip() for line in header[found.end() :].splitlines() if line.strip()]
-    return tuple(file for name in names if (file := _beside(path, os.fsdecode(name))).exists())
+    beside = [_beside(path, os.fsdecode(name)) for name in names]
+    return tuple(voxels for voxels in beside if voxels.exists())
 
 
 def _beside(path: Path, name: str) -> Path:
