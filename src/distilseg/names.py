@@ -31,13 +31,8 @@ from .errors import UserError
 MOST_BYTES = 200
 _SHOWN = 60  # characters of a name in a message
 _RESERVED = '/\\:*?"<>|'
-_INVISIBLE = (
-    "Cc",
-    "Cf",
-    "Cs",
-    "Zl",
-    "Zp",
-)  # Unicode's categories; Cs: bytes of a file name that are no UTF-8
+# Unicode's categories: controls, marks of format, what in a file's name is no UTF-8, ends of lines.
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
 
 
