@@ -150,6 +150,7 @@ def test_nothing_that_a_terminal_obeys_is_shown() -> None:
 
 _NAMELIKE = re.compile(r"(case|name|id|key|dataset|member|file|label|student|stem|place|title)\b")
 _JOINING = ("joinpath", "with_name", "with_stem", "glob", "rglob")
+_OF_ITSELF = ("component(", "_key(", "len(", "np.")  # _key: a digest, in every cache of ours
 _CHECKED = "checked where it was read"
 _READ = "the path of a scan or of a run as a description tells it: it is read, and never written to"
 _OURS = "made of what this package itself defines"
@@ -173,7 +174,6 @@ KNOWN = {
     ("data/phantom/slices.py", "f'phantom_{case:03d}{ending}'"): _OURS,
     ("data/phantom/volumes.py", "f'{names[case]}.nii.gz'"): _OURS,
     ("data/phantom/volumes.py", "f'{names[case]}_{channel:04d}.nii.gz'"): _OURS,
-    ("data/preparing/cache.py", "_key(case, plan, known, digests)"): _DIGEST,
     ("export/artefact.py", "file"): _OURS,
     ("export/artefact.py", "name"): _CHECKED,
     ("export/artefact.py", "plan_file"): _OURS,
@@ -190,7 +190,6 @@ KNOWN = {
     ("runtime/limits.py", "name"): _OURS,
     ("training/fitted.py", "f'{hashlib.blake2b(key.encode(), digest_size=6).hexdigest()}.json'"): _DIGEST,
     ("training/precision.py", "f'{key}.json'"): _DIGEST,
-    ("training/recorded.py", "_key(teacher, case, windows, name)"): _DIGEST,
     ("training/studies.py", "f'{key}.json'"): _DIGEST,
     ("views.py", "f'fused-{how}-{digest}'"): _OURS,
     ("views.py", "place"): _READ,
@@ -219,7 +218,7 @@ def _is_name(text: ast.expr) -> bool:
     if not isinstance(text, ast.Name | ast.Attribute | ast.Call):
         return False
     written = ast.unparse(text)
-    return bool(_NAMELIKE.search(written)) and not written.startswith(("component(", "len(", "np."))
+    return bool(_NAMELIKE.search(written)) and not written.startswith(_OF_ITSELF)
 
 
 def test_every_join_of_a_name_goes_through_component() -> None:
