@@ -63,7 +63,6 @@ def result_table(comparison: Comparison) -> Table:
 
 def fold_table(comparison: Comparison) -> Table:
     """The mean over structures: every contender's mean ± standard deviation over folds, and each fold."""
-
     table = _table(
         f"Cross-validation, {comparison.overall}: mean ± standard deviation over folds",
         "in brackets: the mean over the cases of each fold; folds share training cases",
@@ -85,7 +84,6 @@ def fold_table(comparison: Comparison) -> Table:
 
 def size_table(comparison: Comparison) -> Table:
     """The mean over structures: a row per number of training subjects, a column per recipe."""
-
     table = _table(
         f"{sizes.title(comparison)}, {comparison.overall}",
         "mean and 95 % bootstrap interval over test cases; under it the difference from the control",
@@ -114,7 +112,6 @@ def size_table(comparison: Comparison) -> Table:
 
 def cost_table(comparison: Comparison) -> Table:
     """Parameters, GFLOPs, seconds a case, peak memory; and the training budget that was spent."""
-
     table = _table(
         "Cost of prediction, and the training budget",
         "GFLOPs: multiply–accumulates of one forward pass / 10⁹, as the field counts",
@@ -197,7 +194,6 @@ def _score(comparison: Comparison, name: str, structure: str, metric: Metric) ->
 
 
 def _change(comparison: Comparison, name: str, structure: str, metric: Metric) -> Text:
-
     difference = comparison.differences.get((name, structure, metric.name))
     if difference is None:
         return _text(words.MISSING)
