@@ -202,7 +202,9 @@ def test_scans_of_one_name_are_told_apart(tmp_path: Path) -> None:
     files = [write(tmp_path / folder / "x.nii.gz", scan()) for folder in "ab"]
     summary = predict_files(predictor(), files, tmp_path / "out")
     assert list(summary.written) == ["x"]
-    assert "two scans are called x" in summary.refused[str(files[1])]
+    assert summary.refused[str(files[1])] == (
+        f"the case name 'x' stands twice, for {files[0]} and {files[1]}; give each a name of its own"
+    )
 
 
 class Second(nn.Module):

@@ -28,6 +28,7 @@ from .evaluation.by_slice import evaluate_slices
 from .evaluation.evaluate import DEFAULT_METRICS, check_by, evaluate_case
 from .export.cost import measure_cost
 from .files import write_json, written_whole
+from .names import component
 from .predict import Segmenter
 from .runs import Run, read_rows, write_rows
 from .views import is_fused, load_segmenter
@@ -213,7 +214,7 @@ def _write_prediction(run: Run, case: Case, labels: NDArray[Any], like: Scan) ->
 
 def _prediction(run: Run, case: Case, like: Scan) -> Path:
     ending = ".nii.gz" if like.path.name.endswith(NIFTI_ENDINGS) else Path(like.path.name).suffix
-    return run.predictions / f"{case.id}{ending}"
+    return run.predictions / component(case.id, ending, kind="case")
 
 
 def _picture(

@@ -29,6 +29,7 @@ from .inference.denormals import denormals_flushed
 from .inference.inferer import Inferer, Network, logits_of
 from .inference.label_export import export_labels
 from .inference.region_export import export_regions
+from .names import component
 from .networks.checkpoint import load_network
 from .networks.modality_encoders import any_subset
 from .runs import open_run
@@ -162,7 +163,7 @@ def load_torch_artefact(
     artefact = path if isinstance(path, Artefact) else open_artefact(path)
     about, where = artefact.about, _device(device)
     with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / about.network
+        weights = Path(folder) / component(about.network, kind="file")
         weights.write_bytes(artefact.read(about.network))
         network, _, _ = load_network(weights, trust=trust)
     inferer = make_inferer(about.inferer)

@@ -16,6 +16,7 @@ from pathlib import Path
 from .data.planning.plan import load_plan
 from .errors import UserError, unknown
 from .files import folder_written_whole, write_json
+from .names import component
 from .networks.checkpoint import load_network
 from .networks.modality_encoders import any_subset
 from .runs import Run
@@ -39,7 +40,7 @@ def given(run: Run, modalities: Sequence[str]) -> Run:
             "train u_hemis or u_hved, or a student that sees these alone (--student-sees)",
         )
     kept = [name for name in known if name in modalities]
-    part = Run(run.folder / f"given-{'+'.join(kept)}")
+    part = Run(run.folder / component(f"given-{'+'.join(kept)}", kind="modality"))
     if not part.experiment.is_file():
         about = run.read(run.experiment)
         about["options"] = {**about["options"], "given": kept}

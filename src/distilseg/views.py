@@ -218,7 +218,10 @@ def is_fused(run: Run) -> bool:
 
 
 def members(run: Run) -> list[Run]:
-    """The runs that a fused one stands for, where they lie now; of any other run itself."""
+    """The runs that a fused one stands for, where they lie now; of any other run itself.
+
+    A fused run names the others by relative paths, upwards too: they are read, and never written to.
+    """
     if not is_fused(run):
         return [run]
     return [open_run(run.folder.parent / place) for place in run.read(run.experiment)["fusion"]["runs"]]

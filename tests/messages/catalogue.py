@@ -63,6 +63,27 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
         OF + "/not_finite",
         [r"phantom_003", r"NaN or infinite", r"distilseg check"],
     ),
+    "a dataset whose name leads elsewhere": (
+        OF + "/name_of_a_path",
+        [r"the dataset name '\.\./elsewhere'", r"holds /", r"letters, digits"],
+    ),
+    "a case whose name leads elsewhere": (
+        "check {w}/case_of_a_path.csv",
+        [r"the case name '\.\./up'", r"holds /", r"give it another"],
+    ),
+    "a case that is listed twice": (
+        OF + "/case_twice.csv",
+        [
+            r"the case name 'phantom_000' stands twice",
+            r"phantom_000\.nii\.gz and .*phantom_001",
+            r"of its own",
+        ],
+    ),
+    "two classes of one name": (
+        "plan {w}/classes_of_one_name",
+        [r"class name 'left' stands twice", r"value 1 and the value 2", r"of its own"],
+    ),
+    "a key that stands twice": ("check {w}/key_twice", [r"names 'name' twice", r"keep one"]),
     "a copy into the dataset": (
         "check {w}/fractional --fix {w}/fractional/copy",
         [r"would lie in the dataset", r"elsewhere"],
@@ -266,6 +287,10 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
         "evaluate {w}/references {w}/smaller",
         [r"case case_1", r"\(20, 20, 20\)", r"\(16, 16, 16\)", r"own grid"],
     ),
+    "label maps that differ by their ending": (
+        "evaluate {w}/references {w}/twins",
+        [r"the file name 'sound' stands twice", r"sound\.nii and .*sound\.nii\.gz", r"of its own"],
+    ),
     "folders that lie apart": (
         "evaluate {w}/references {w}/shifted",
         [r"case case_1", r"5 mm off", r"own grid"],
@@ -329,6 +354,14 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
 
 # `predict` goes on with the other scans: exit 1, and a line for each scan that was refused.
 REFUSED: dict[str, tuple[str, list[str]]] = {
+    "a name longer than a label map's can be": (
+        "predict {w}/run_good {w}/long {w}/out_of_long",
+        [r"the case name 'x+\.\.\.'", r"201 bytes with its ending", r"give it another"],
+    ),
+    "two scans that differ by their ending": (
+        "predict {w}/run_good {w}/twins {w}/out_of_twins",
+        [r"the case name 'sound' stands twice", r"sound\.nii and .*sound\.nii\.gz", r"of its own"],
+    ),
     "a 2D image": (
         "predict {w}/run_good {w}/scans/flat.nii.gz {w}/out",
         [r"case flat", r"single slice \[20, 20, 1\]", r"one 3D scan"],

@@ -76,6 +76,14 @@ def _datasets(folder: Path) -> None:
     _copy(folder, "fractional", lambda d: _relabel(d, lambda label: label * 0.5, np.float32))
     _copy(folder, "other_shape", lambda d: _relabel(d, lambda label: label[:-3]))
     _copy(folder, "not_finite", _with_nan)
+    _copy(folder, "name_of_a_path", lambda d: _edit(d / "dataset.json", name="../elsewhere"))
+    labels = {"0": "background", "1": "left", "2": "left"}
+    _copy(folder, "classes_of_one_name", lambda d: _edit(d / "dataset.json", labels=labels))
+    _copy(folder, "key_twice", lambda d: _write(d / "dataset.json", '{"name": "a", "name": "b"}'))
+    for table, names in {"case_of_a_path": ("../up", "b"), "case_twice": ("phantom_000",) * 2}.items():
+        files = [f"good/{part}/phantom_00{{}}.nii.gz" for part in ("imagesTr", "labelsTr")]
+        lines = [",".join([name, *(file.format(n) for file in files)]) for n, name in enumerate(names)]
+        _write(folder / f"{table}.csv", "\n".join(["case,image:MR,label", *lines]))
 
 
 def _plans(folder: Path) -> None:
@@ -130,6 +138,11 @@ def _scans(folder: Path) -> None:
     _cut(scans / "cut.nii.gz")
     (scans / "text.nii.gz").write_text("this is no image")
     (folder / "a_file").write_text("in the way")
+    for name in ("long", "twins"):
+        (folder / name).mkdir()
+        shutil.copy(scans / "sound.nii.gz", folder / name / "sound.nii.gz")
+    shutil.copy(scans / "sound.nii.gz", folder / "long" / f"{'x' * 194}.nii.gz")
+    nibabel.save(nibabel.load(scans / "sound.nii.gz"), folder / "twins" / "sound.nii")
     for name, values in {"references": 20, "smaller": 16}.items():
         (folder / name).mkdir()
         label = np.ones((values,) * 3, np.uint8)

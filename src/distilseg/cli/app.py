@@ -17,6 +17,7 @@ import typer
 
 from .. import __version__
 from ..errors import UserError, unknown
+from ..names import printable
 from . import cost, dataset, overview, prototypes, runs, shipping, start, training
 from .text import examples
 
@@ -160,7 +161,7 @@ def _said_better(error: Any, words: Sequence[str]) -> UserError | None:
 def _refused(line: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"error: {' '.join(line.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(line.split()))}", file=sys.stderr)
     return 2
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UserError
+from ..names import printable
 from . import show
 from .arguments import AnyDevice, Data, Device, Threads, Trust, Weights
 from .text import examples, pairs, runs_of
@@ -240,7 +241,7 @@ def predict(
     for line in said:
         show.say(line)
     for reason in summary.refused.values():
-        typer.echo(f"refused: {reason}", err=True)
+        typer.echo(f"refused: {printable(reason)}", err=True)
     if summary.ignored:
         show.say(f"no scans, left alone: {', '.join(path.name for path in summary.ignored)}")
     if summary.held:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..names import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -27,8 +29,8 @@ def console() -> Console:
 
 
 def say(line: str) -> None:
-    """One line, as it is."""
-    print(line, flush=True)
+    """One line; of names in it nothing that a terminal obeys."""
+    print(printable(line), flush=True)
 
 
 @contextlib.contextmanager
@@ -49,9 +51,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
 
     drawn = Table(header_style="bold")
     for name in columns:
-        drawn.add_column(Text(name), justify="right" if name in right else "left", overflow="fold")
+        drawn.add_column(Text(printable(name)), justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(str(cell)) for cell in row))
+        drawn.add_row(*(Text(printable(cell)) for cell in row))
     return drawn
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import UserError
+from ..names import component
 from . import show
 from .text import examples
 
@@ -127,7 +128,8 @@ def _ending(runs: Sequence[Run], *, judged: bool) -> None:
         if len(of_recipe) > 1:  # a page of all folds and numbers of subjects lies beside them
             told = [f"{'-'.join(sizes)}-subjects"] if len(sizes) > 1 else []
             told += [f"{len(sizes[_size(run)])}-folds"] if len(sizes[_size(run)]) > 1 else []
-            page = run.folder.parent / f"{run.name.rpartition('-')[0]}-{'-'.join(told)}.html"
+            name = f"{run.name.rpartition('-')[0]}-{'-'.join(told)}"
+            page = run.folder.parent / component(name, ".html", kind="page")
         print_comparison(commands.report(runs, page), show.console())
         show.say(f"report: {page}")
     for size, of_size in sizes.items():

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..data.formats import read_dataset
-from ..data.formats.common import image_files, labels_beside, read_json, unknown_value, value_to_name
+from ..data.formats.common import by_stem, image_files, labels_beside, read_json, unknown_value, value_to_name
 from ..data.scans.reading import read_scan
-from ..data.scans.scan import Scan, stem
+from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..evaluation.evaluate import DEFAULT_METRICS, check_by, evaluate_cases
 from ..judge import judge, judge_slices
+from ..names import check_distinct
 from ..runs import open_run, write_rows
 from ..subsets import given
 from ..views import fused
@@ -133,6 +134,8 @@ def _folders(
     progress: Callable[[int, int], object] | None,
     **options: Any,
 ) -> Evaluation:
+    if isinstance(labels, Mapping):
+        check_distinct(((name, f"the value {value}") for value, name in labels.items()), kind="class")
     named, unknown = (labels, None) if isinstance(labels, Mapping) else _labels(references, labels)
     truth, made = _label_maps(references), _label_maps(predictions)
     wanted = list(truth if cases is None else cases)
@@ -172,7 +175,7 @@ def _label_maps(folder: Path) -> dict[str, Path]:
     files = image_files(folder)
     if not files:
         raise UserError(f"{folder} holds no label map", "looked for NIfTI, NRRD, MetaImage and PNG files")
-    return {stem(file): file for file in files}
+    return by_stem(files)
 
 
 def _labels(references: Path, given: Path | str | None) -> tuple[dict[int, str], int | None]:

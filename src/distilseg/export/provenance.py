@@ -6,6 +6,7 @@ part is kept, and cases are not named.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..names import component
 from ..runs import Run
 
 NOT_STATED = "not stated by the dataset"
@@ -78,7 +80,8 @@ def _of(run: Run, about: Mapping[str, Any]) -> dict[str, Any]:
 def _teacher(run: Run, role: str, name: str) -> dict[str, Any]:
     """What a teacher's own run says, where it lies beside the student's or beside another dataset's runs."""
     unknown = {"name": NOT_STATED, "licence": NOT_STATED, "reference": NOT_STATED}
-    beside = [run.folder.parent / name, *sorted(run.folder.parent.parent.glob(f"*/{name}"))]
+    beside = [run.folder.parent / component(name, kind="teacher")]
+    beside += sorted(run.folder.parent.parent.glob(f"*/{glob.escape(name)}"))
     for teacher in map(Run, beside):
         if teacher.experiment.is_file():
             about = teacher.read(teacher.experiment)

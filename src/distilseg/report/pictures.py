@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from ..files import write_text
+from ..names import component
 from . import curves, figures, overlays
 from .bubbles import bubbles
 from .comparison import Comparison
@@ -40,13 +41,14 @@ def write_pictures(comparison: Comparison, folder: Path | str) -> list[Path]:
         "stages": stage_bars(comparison),
         "quality-and-size": bubbles(comparison),
     }
-    for name in students:
+    for number, name in enumerate(students, start=1):
         title = f"differences-{_slug(name)}" if len(students) > 1 else "differences"
+        title += f"-{number}" * (title in drawn)
         drawn[title] = figures.paired_differences(comparison, name)
     written = []
     for title, svg in drawn.items():
         if svg:
-            path = Path(folder) / f"{title}.svg"
+            path = Path(folder) / component(title, ".svg", kind="figure")
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, standalone(svg))
             written.append(path)

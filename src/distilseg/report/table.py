@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..names import printable
 from ..runs import write_rows
 from . import folds, sizes, words
 from .comparison import Comparison
@@ -22,11 +23,10 @@ STYLES = {"helped": "green", "hurt": "red", "none": ""}
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
     """Cautions, results, costs, and last, where the eye is, the verdict."""
     from rich.console import Console
-    from rich.text import Text
 
     console = console or Console()
     for warning in comparison.warnings:
-        console.print(Text(f"Caution: {warning}", style="yellow"))
+        console.print(_text(f"Caution: {warning}", style="yellow"))
     console.print(result_table(comparison))
     if folds.has_folds(comparison):
         console.print(fold_table(comparison))
@@ -34,12 +34,11 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         console.print(size_table(comparison))
     console.print(cost_table(comparison))
     for sentence in words.verdicts(comparison):
-        console.print(Text(sentence, style="bold"))
+        console.print(_text(sentence, style="bold"))
 
 
 def result_table(comparison: Comparison) -> Table:
     """A block per structure: every contender's mean ± standard deviation, under it the paired difference."""
-    from rich.text import Text
 
     dataset = comparison.dataset.get("name") or "unknown dataset"
     table = _table(
@@ -48,31 +47,29 @@ def result_table(comparison: Comparison) -> Table:
     )
     table.add_column("run", overflow="fold")
     for metric in comparison.metrics:
-        table.add_column(Text(words.heading(metric)), justify="right", no_wrap=True)
+        table.add_column(_text(words.heading(metric)), justify="right", no_wrap=True)
     for structure in comparison.structures:
-        table.add_row(Text(structure, style="bold"))
+        table.add_row(_text(structure, style="bold"))
         for contender in comparison.contenders:
             key = (contender.name, structure)
             scores = [_score(comparison, *key, metric) for metric in comparison.metrics]
-            table.add_row(Text(f"  {contender.name}"), *scores)
+            table.add_row(_text(f"  {contender.name}"), *scores)
             if control := comparison.control_told(contender.name):
                 changes = [_change(comparison, *key, metric) for metric in comparison.metrics]
-                table.add_row(Text(f"  difference from {control}", style="dim"), *changes)
+                table.add_row(_text(f"  difference from {control}", style="dim"), *changes)
         table.add_section()
     return table
 
 
 def fold_table(comparison: Comparison) -> Table:
     """The mean over structures: every contender's mean ± standard deviation over folds, and each fold."""
-    from rich.text import Text
-
     table = _table(
         f"Cross-validation, {comparison.overall}: mean ± standard deviation over folds",
         "in brackets: the mean over the cases of each fold; folds share training cases",
     )
     table.add_column("run", overflow="fold")
     for metric in comparison.metrics:
-        table.add_column(Text(words.heading(metric)), justify="right")
+        table.add_column(_text(words.heading(metric)), justify="right")
     scores = folds.fold_scores(comparison)
     for contender in comparison.contenders:
         found = [scores.get((contender.name, comparison.overall, m.name)) for m in comparison.metrics]
@@ -81,14 +78,12 @@ def fold_table(comparison: Comparison) -> Table:
                 words.fold_score(score, metric) if score else words.MISSING
                 for score, metric in zip(found, comparison.metrics, strict=True)
             ]
-            table.add_row(Text(contender.name), *cells)
+            table.add_row(_text(contender.name), *cells)
     return table
 
 
 def size_table(comparison: Comparison) -> Table:
     """The mean over structures: a row per number of training subjects, a column per recipe."""
-    from rich.text import Text
-
     table = _table(
         f"{sizes.title(comparison)}, {comparison.overall}",
         "mean and 95 % bootstrap interval over test cases; under it the difference from the control",
@@ -96,7 +91,7 @@ def size_table(comparison: Comparison) -> Table:
     found = sizes.families(comparison)
     table.add_column("subjects", justify="right")
     for family in found:
-        table.add_column(Text(family), justify="right")
+        table.add_column(_text(family), justify="right")
     metric = comparison.metrics[0]
     for n in sizes.numbers(found):
         cells = []
@@ -104,12 +99,12 @@ def size_table(comparison: Comparison) -> Table:
             contender = next((c for c in members if c.subjects == n), None)
             key = (contender.name if contender else "", comparison.overall)
             score = comparison.scores.get((*key, metric.name))
-            cell = Text(words.MISSING)
+            cell = _text(words.MISSING)
             if score:
                 told = words.interval(score.interval, metric, sign=False)
-                cell = Text(f"{words.number(score.mean, metric.decimals)} [{told}]")
+                cell = _text(f"{words.number(score.mean, metric.decimals)} [{told}]")
             if comparison.controls.get(key[0]):
-                cell = Text("\n").join([cell, _change(comparison, *key, metric)])
+                cell = _text("\n").join([cell, _change(comparison, *key, metric)])
             cells.append(cell)
         table.add_row(str(n), *cells)
     return table
@@ -117,8 +112,6 @@ def size_table(comparison: Comparison) -> Table:
 
 def cost_table(comparison: Comparison) -> Table:
     """Parameters, GFLOPs, seconds a case, peak memory; and the training budget that was spent."""
-    from rich.text import Text
-
     table = _table(
         "Cost of prediction, and the training budget",
         "GFLOPs: multiply–accumulates of one forward pass / 10⁹, as the field counts",
@@ -128,7 +121,7 @@ def cost_table(comparison: Comparison) -> Table:
     for name in words.COSTS:
         table.add_column(name, justify="right")
     for contender in comparison.contenders:
-        table.add_row(Text(contender.name), *words.costs(contender).values())
+        table.add_row(_text(contender.name), *words.costs(contender).values())
     return table
 
 
@@ -179,11 +172,10 @@ def write_csv(comparison: Comparison, path: Path) -> None:
 
 def _table(title: str, caption: str) -> Table:
     from rich.table import Table
-    from rich.text import Text
 
     return Table(
-        title=Text(title),
-        caption=Text(caption),
+        title=_text(title),
+        caption=_text(caption),
         header_style="bold",
         title_justify="left",
         caption_justify="left",
@@ -202,15 +194,13 @@ def _score(comparison: Comparison, name: str, structure: str, metric: Metric) ->
 
 
 def _change(comparison: Comparison, name: str, structure: str, metric: Metric) -> Text:
-    from rich.text import Text
-
     difference = comparison.differences.get((name, structure, metric.name))
     if difference is None:
-        return Text(words.MISSING)
+        return _text(words.MISSING)
     mean, low, high = (
         words.number(value, metric.decimals, sign=True) for value in (difference.mean, *difference.interval)
     )
-    return Text(
+    return _text(
         f"{mean}\n[{low}, {high}]\np {words.p_value(difference.p_holm)}", style=STYLES[difference.outcome]
     )
 
@@ -225,3 +215,10 @@ def _legend(comparison: Comparison) -> str:
             " corrected (Holm)"
         )
     return legend
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Text as it is, no markup in it, and of names nothing that a terminal obeys."""
+    from rich.text import Text
+
+    return Text(printable(text), style=style)

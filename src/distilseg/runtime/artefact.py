@@ -17,12 +17,13 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from ..data.planning.plan import Plan, plan_of
 from ..errors import UserError
+from ..names import check_distinct, component, quoted
 
 DESCRIPTION, PLAN, CARD = "artefact.json", "plan.json", "README.md"
 _AGAIN = "copy it again, or export the run again"
@@ -30,15 +31,27 @@ _STRANGE = "no export makes that: get it again from whom you trust"
 _MOST_TIMES, _MOST_SMALL = 100, 2**24  # weights hardly shrink in a zip, a small network's text does
 
 
+def _member(name: str) -> str:
+    return component(name, kind="file")
+
+
+def _members(files: dict[str, str]) -> dict[str, str]:
+    check_distinct(((name, DESCRIPTION) for name in files), kind="file")
+    return files
+
+
+Member = Annotated[str, AfterValidator(_member)]  # the name of a file of the artefact
+
+
 class View(BaseModel):
     """One of several networks that answer as one, and what it does not share with the others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    network: str
+    network: Member
     inferer: dict[str, Any]
     answers: Literal["classes", "regions"]
-    plan: str = PLAN
+    plan: Member = PLAN
 
 
 class Description(BaseModel):
@@ -50,7 +63,7 @@ class Description(BaseModel):
     name: str  # the run's
     target: str  # what was asked of `distilseg export --to`
     engine: Literal["onnx", "openvino", "torch"]  # what runs the network
-    network: str  # its file
+    network: Member  # its file
     answers: Literal["classes", "regions"]  # what the logits are of
     inferer: dict[str, Any]  # how a volume is cut and put together, as in experiment.json
     views: tuple[View, ...] = ()  # of several networks: all of them; the three above are the first's
@@ -59,7 +72,7 @@ class Description(BaseModel):
     parity: dict[str, Any] = {}  # how far it is from the run in float, on how many cases
     quantisation: dict[str, Any] = {}  # where int8 was asked for: Dice before and after, what was kept
     cost: dict[str, Any] = {}  # size and seconds a case beside the run's, on the machine that exported
-    files: dict[str, str]  # file -> SHA-256
+    files: Annotated[dict[Member, str], AfterValidator(_members)]  # file -> SHA-256
 
 
 @dataclass(frozen=True)
@@ -133,9 +146,10 @@ def _files_of(path: Path) -> Callable[[str], bytes]:
     if path.is_dir():
 
         def from_folder(name: str) -> bytes:
-            if not (path / name).is_file():
+            file = path / component(name, kind="file")
+            if not file.is_file():
                 raise KeyError(name)
-            return (path / name).read_bytes()
+            return file.read_bytes()
 
         return from_folder
     if not path.is_file():
@@ -145,9 +159,12 @@ def _files_of(path: Path) -> Callable[[str], bytes]:
         try:
             with zipfile.ZipFile(path) as packed:
                 _check_members(path, packed)
-                inside = next((m for m in packed.infolist() if m.filename.rpartition("/")[2] == name), None)
-                if inside is None:
+                found = [m for m in packed.infolist() if m.filename.rpartition("/")[2] == name]
+                if not found:
                     raise KeyError(name)
+                if len(found) > 1:
+                    raise UserError(f"{path} holds {name} {len(found)} times", _STRANGE)
+                (inside,) = found
                 with packed.open(inside) as member:
                     return member.read(inside.file_size)  # read() alone would unpack what is not declared
         except (zipfile.BadZipFile, OSError, EOFError) as error:
@@ -162,7 +179,7 @@ def _check_members(path: Path, packed: zipfile.ZipFile) -> None:
     for member in members:
         inside = PureWindowsPath(member.filename)  # which knows both kinds of slash
         if inside.anchor or ".." in inside.parts:
-            raise UserError(f"{path} holds {member.filename!r}, which leads out of it", _STRANGE)
+            raise UserError(f"{path} holds {quoted(member.filename)}, which leads out of it", _STRANGE)
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
             raise UserError(f"{path} is encrypted, or packed in an unusual way", _STRANGE)
     declared, packed_bytes = sum(member.file_size for member in members), path.stat().st_size

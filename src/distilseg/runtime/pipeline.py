@@ -31,6 +31,7 @@ from ..data.preparing.preprocess import Preprocessed
 from ..data.scans.reading import read_scans, write_label_map
 from ..data.scans.scan import Scan, ending
 from ..errors import UserError
+from ..names import component
 from .limits import check_size
 from .times import StageTimes
 
@@ -126,27 +127,23 @@ def predict_jobs(
 
 
 def place(cases: Sequence[Case], out: Path, refused: dict[str, str]) -> list[Job]:
-    """Where each label map goes: a name of its own, never over a scan."""
+    """Where each label map goes, never over a scan; names are cases' own, as `find_cases` gives them."""
     one_file = bool(ending(out)) and not out.is_dir()
     if one_file and len(cases) + len(refused) > 1:
         raise UserError(
             f"{len(cases) + len(refused)} cases do not fit into the one file {out}", "name a folder"
         )
     scans = {source.path.resolve() for case in cases for source in case.images.values()}
-    jobs: dict[Path, Job] = {}
+    jobs: list[Job] = []
     for case in cases:
         first = next(iter(case.images.values())).path
-        place = out if one_file else out / f"{case.id}{ending(first)}"
+        place = out if one_file else out / component(case.id, ending(first), kind="case")
         if place.resolve() in scans:
             raise UserError(
                 f"the label map of {case.id} would replace the scan {place}", "name another folder"
             )
-        if place in jobs:
-            refusal = UserError(f"two scans are called {case.id}", "predict one of them into another folder")
-            refused[str(first)] = str(refusal)
-        else:
-            jobs[place] = Job(case.id, case.images, place)
-    return list(jobs.values())
+        jobs.append(Job(case.id, case.images, place))
+    return jobs
 
 
 _Stamps = Mapping[Path, tuple[int, int] | None]

@@ -24,6 +24,7 @@ from ..errors import UserError
 from ..inference.build import make_inferer
 from ..inference.denormals import denormals_flushed
 from ..inference.region_export import painted_classes
+from ..names import component
 from ..networks.build import NetworkSpec, build
 from ..networks.checkpoint import load_weights, save_weights
 from ..networks.features import feature_shapes
@@ -69,7 +70,8 @@ def trained(
 
     needed = before(experiment, make, machine, cache)
     prepared = prepare(experiment, cache)
-    run = Run(Path(runs) / study.dataset.name / experiment.run_name(content_digest(prepared)))
+    of_dataset = Path(runs) / component(study.dataset.name, kind="dataset")
+    run = Run(of_dataset / component(experiment.run_name(content_digest(prepared)), kind="run"))
     if run.finished:
         announce(f"{run.name}: found, finished")
         return run

@@ -282,8 +282,8 @@ def test_a_case_listed_twice(tmp_path: Path) -> None:
     write_json(
         folder / "dataset.json", entries | {"training": [*entries["training"], entries["training"][0]]}
     )
-    assert kinds(folder) == [("case_0", "duplicate", "error")]
-    assert "listed 2 times" in str(problems(folder)[0])
+    with pytest.raises(UserError, match=r"the case name 'case_0' stands twice"):
+        kinds(folder)
 
 
 def test_one_image_under_two_ids_of_one_patient_is_only_a_warning(tmp_path: Path) -> None:

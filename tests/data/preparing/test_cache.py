@@ -156,6 +156,23 @@ def test_the_voxels_beside_a_mhd_header_count(tmp_path):
     assert len(entries(tmp_path / "cache")) == 2
 
 
+def test_every_slice_that_a_header_lists_counts(tmp_path):
+    path = tmp_path / "scan.mhd"
+    path.write_text(
+        "NDims = 3\nDimSize = 6 6 6\nElementType = MET_UCHAR\nElementDataFile = LIST\n"
+        + "".join(f"{n}.raw\n" for n in range(6))
+    )
+    case = Case("c", {"MR": Source(path)})
+    dataset = Dataset("d", tmp_path, "none", ("MR",), PLAN.labels, (), (case,))
+    for seed in (0, 1):
+        for n in range(6):
+            values = np.random.default_rng([seed * (n == 5), n]).integers(0, 9, 36).astype(np.uint8)
+            (tmp_path / f"{n}.raw").write_bytes(values.tobytes())
+            os.utime(tmp_path / f"{n}.raw", ns=(seed, seed))
+        cache_cases(dataset, ["c"], PLAN, folder=tmp_path / "cache")
+    assert len(entries(tmp_path / "cache")) == 2
+
+
 FILL = """
 import sys, time
 sys.path.insert(0, sys.argv[1])

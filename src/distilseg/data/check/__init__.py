@@ -14,7 +14,7 @@ make training or evaluation wrong or impossible; a *warning* is worth a look and
     label_value     a value that the dataset does not name, or no whole number
     label_type      whole numbers stored as floats   label_empty  background only
     label_absent    a class that no case holds       unlabelled   an image for training without a label
-    duplicate       one id or one image twice
+    duplicate       one image twice
 """
 
 from .dataset import check_dataset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -42,7 +42,7 @@ def check_dataset(
                 raise RuntimeError(f"checking case {ids[future]} failed: {error}") from error
             progress(ids[future])
     findings = [future.result() for future in futures]
-    between = [*_same_ids(findings), *_same_images(findings), *_unlabelled(dataset)]
+    between = [*_same_images(findings), *_unlabelled(dataset)]
     order = {case.id: number for number, case in reversed(list(enumerate(cases)))}
     problems = [problem for found in findings for problem in found.problems]
     between += _single_among_volumes(findings)
@@ -55,15 +55,6 @@ def check_dataset(
         tolerance_mm=tolerance_mm,
         problems=(*problems, *_absent_classes(dataset, findings), *_without_spacing(dataset)),
     )
-
-
-def _same_ids(findings: Sequence[Findings]) -> list[Problem]:
-    times = Counter(found.case.id for found in findings)
-    return [
-        Problem(id, "duplicate", f"the case is listed {n} times", "list each case once, under its own name")
-        for id, n in times.items()
-        if n > 1
-    ]
 
 
 def _same_images(findings: Sequence[Findings]) -> list[Problem]:

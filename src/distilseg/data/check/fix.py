@@ -12,7 +12,7 @@ from pathlib import Path
 from ...errors import UserError
 from ...files import folder_written_whole
 from ..case import Case, Dataset, Source
-from ..formats import read_dataset
+from ..formats import LAYOUTS
 from ..scans.reading import read_scan, write_array, write_label_map
 from ..scans.scan import Scan
 from .report import CheckReport, Problem
@@ -40,7 +40,7 @@ def fix_dataset(dataset: Dataset, report: CheckReport, out: Path | str) -> list[
     with folder_written_whole(out) as aside:
         shutil.copytree(source, aside, dirs_exist_ok=True, ignore=shutil.ignore_patterns("._*"))
         table = aside if source == dataset.folder else aside / dataset.folder.name
-        _refuse_foreign(read_dataset(table, dataset.layout), aside)
+        _refuse_foreign(LAYOUTS[dataset.layout].read(table), aside)
 
         def repair(path: Path) -> str:
             return _repair(

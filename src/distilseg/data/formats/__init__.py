@@ -10,7 +10,9 @@ from pathlib import Path
 from types import ModuleType
 
 from ...errors import UserError, unknown
+from ...names import check_distinct, component
 from ..case import Dataset
+from ..scans.scan import ENDINGS, ending
 from . import brats, folders, hecktor, msd, nnunet, picai, table
 
 LAYOUTS: dict[str, ModuleType] = {
@@ -33,7 +35,7 @@ def read_dataset(folder: Path | str, layout: str | None = None) -> Dataset:
     """The dataset at `folder` (a CSV table may also be named directly).
 
     `layout` is one of `LAYOUTS`; without it the folder's content decides. Raises `UserError` where no layout
-    fits, a description is damaged, or no case is labelled.
+    fits, a description is damaged, no case is labelled, or a name is none for a file or stands twice.
     """
     folder = Path(folder)
     if folder.name == "dataset.json":
@@ -48,7 +50,23 @@ def read_dataset(folder: Path | str, layout: str | None = None) -> Dataset:
             f"the dataset at {folder} has no labelled case (read as {dataset.layout})",
             "training and evaluation need images with label maps; add them",
         )
+    try:
+        _check_names(dataset)
+    except UserError as error:
+        raise UserError(f"the dataset at {folder}: {error.cause}", error.fix) from None
     return dataset
+
+
+def _check_names(dataset: Dataset) -> None:
+    """What becomes files and folders is one name each, and what is told apart by its name differs in it."""
+    component(dataset.name, kind="dataset")
+    of_cases: list[tuple[str, Path]] = []
+    for case in (*dataset.cases, *dataset.unlabelled):
+        first = next(iter(case.images.values())).path
+        component(case.id, ending(first), kind="case")
+        of_cases.append((case.id, first))
+    check_distinct(of_cases, kind="case", endings=ENDINGS)
+    check_distinct(((name, name) for name in dataset.modalities), kind="modality")
 
 
 def _recognise(folder: Path) -> str:

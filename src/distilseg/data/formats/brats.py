@@ -16,7 +16,7 @@ from pathlib import Path
 from ...errors import UserError
 from ..case import Case, Dataset, Source
 from ..scans.scan import stem
-from .common import image_files
+from .common import check_twins, image_files
 
 MODALITIES = {"T1": "t1", "T2": "t2", "T1ce": "t1ce", "FLAIR": "flair"}  # name -> in the file's name
 LABELS = {0: "background", 1: "NCR/NET", 2: "ED", 4: "ET"}
@@ -32,6 +32,7 @@ def read(folder: Path) -> Dataset:
     """The patients in `folder`; raises `UserError` where there are none, or one stands twice."""
     cases: dict[str, Case] = {}
     for patient in _patients(folder):
+        check_twins(image_files(patient))
         files = _by_part(patient)
         if patient.name in cases:
             raise UserError(f"{folder} holds the patient {patient.name} twice", "keep one of the folders")

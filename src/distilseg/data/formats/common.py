@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
+from ...names import check_distinct, quoted
 from ..scans.reading import read_stored
-from ..scans.scan import UnreadableImage, ending
+from ..scans.scan import ENDINGS, UnreadableImage, ending, stem
 
 _MOST_VALUES = 256  # a label map with more distinct values is taken for an image
 
@@ -21,12 +22,14 @@ _MOST_VALUES = 256  # a label map with more distinct values is taken for an imag
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`; raises `UserError` with the line where it is damaged."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_each_key_once)
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path} is not valid JSON (line {error.lineno}, column {error.colno}: {error.msg})",
             "repair it there",
         ) from None
+    except _Twice as twice:
+        raise UserError(f"{path} names {twice} twice in one object", "keep one of the two") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error})", "restore the file") from None
     if not isinstance(value, dict):
@@ -36,10 +39,34 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+class _Twice(Exception):
+    """A key that stands twice: JSON's readers keep the last and say nothing."""
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise _Twice(quoted(key))
+        values[key] = value
+    return values
+
+
 def description(folder: Path) -> dict[str, Any]:
     """The folder's dataset.json; empty if it has none."""
     path = folder / "dataset.json"
     return read_json(path) if path.is_file() else {}
+
+
+def by_stem(files: Sequence[Path]) -> dict[str, Path]:
+    """Files by name without ending; raises `UserError` if two have one name."""
+    check_twins(files)
+    return {stem(path): path for path in files}
+
+
+def check_twins(files: Sequence[Path]) -> None:
+    """Raises `UserError` for two files that differ by ending, or by case, alone: which is meant?"""
+    check_distinct(((stem(path), path) for path in files), kind="file", endings=ENDINGS)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -88,6 +115,10 @@ def value_to_name(labels: Any, path: Path) -> dict[int, str]:
         raise UserError(
             f"{path} gives one label value to two names: {labels}", "give each class its own value"
         )
+    try:
+        check_distinct(((name, f"the value {value}") for value, name in named.items()), kind="class")
+    except UserError as error:
+        raise UserError(f"{path}: {error.cause}", error.fix) from None
     if min(named) < 0:
         raise UserError(f"{path} names the negative label value {min(named)}", "label values start at 0")
     return named

@@ -13,7 +13,7 @@ from pathlib import Path
 from ...errors import UserError
 from ..case import Case, Dataset, Source
 from ..scans.scan import stem
-from .common import image_files, labels_beside
+from .common import by_stem, image_files, labels_beside
 
 _PAIRS = (("images", "labels"), ("imagesTr", "labelsTr"))
 
@@ -28,8 +28,8 @@ def read(folder: Path) -> Dataset:
     pair = next((pair for pair in _PAIRS if _has(folder, *pair)), None)
     if pair is None:
         raise UserError(f"{folder} has no folders images/ and labels/", "name its folders so")
-    files, labels = image_files(folder / pair[0]), _by_stem(image_files(folder / pair[1]))
-    plain = {id: path for id, path in _by_stem(files).items() if id in labels}
+    files, labels = image_files(folder / pair[0]), by_stem(image_files(folder / pair[1]))
+    plain = {id: path for id, path in by_stem(files).items() if id in labels}
     several = {_unnumbered(path) for path in files if stem(path) not in labels} & set(labels) - set(plain)
     if labels and not plain and not several:
         raise UserError(
@@ -48,7 +48,7 @@ def read(folder: Path) -> Dataset:
 def _single(folder: Path, files: list[Path], labels: dict[str, Path]) -> Dataset:
     """One image per case."""
     unlabelled = [Case(stem(path), {"image": Source(path)}) for path in files if stem(path) not in labels]
-    images = _by_stem(files)
+    images = by_stem(files)
     absent = sorted(set(labels) - set(images))
     if absent:
         raise UserError(f"{labels[absent[0]]} has no image of that name", "add the image or remove the label")
@@ -91,16 +91,6 @@ def _dataset(
 
 def _has(folder: Path, images: str, labels: str) -> bool:
     return (folder / images).is_dir() and (folder / labels).is_dir()
-
-
-def _by_stem(files: list[Path]) -> dict[str, Path]:
-    """Files by name without ending; raises `UserError` if two have one name."""
-    named: dict[str, Path] = {}
-    for path in files:
-        if stem(path) in named:
-            raise UserError(f"{named[stem(path)]} and {path.name} have the same name", "keep one of them")
-        named[stem(path)] = path
-    return named
 
 
 def _unnumbered(path: Path) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from ...errors import UserError
 from ..case import Case, Dataset, Source
 from ..scans.scan import ending, stem
-from .common import image_files
+from .common import check_twins, image_files
 
 PARTS = {"CT": "ct", "PET": "pt"}  # modality -> in the file's name
 LABELS = {0: "background", 1: "GTVt"}
@@ -39,6 +39,8 @@ def recognises(folder: Path) -> bool:
 
 def read(folder: Path) -> Dataset:
     """The patients in `folder`; raises `UserError` where there are none, or a file or a box is missing."""
+    for place in _places(folder):
+        check_twins(image_files(place))
     files = {name: parts for place in _places(folder) for name, parts in _by_patient(place).items()}
     if not files:
         raise UserError(

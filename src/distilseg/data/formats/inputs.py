@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ...errors import UserError, unknown
+from ...names import component, identity, twins
 from ..case import Case, Source
 from ..scans.scan import ENDINGS, ending, stem
 from . import LAYOUTS
@@ -20,7 +21,7 @@ from . import LAYOUTS
 def find_cases(
     inputs: Path | str | Sequence[Path | str], modalities: Sequence[str]
 ) -> tuple[list[Case], dict[str, str]]:
-    """The cases in `inputs`, and why others cannot be one (by case, in one line).
+    """The cases in `inputs`, and why others cannot be one (by case or file, in one line).
 
     Each input is a scan, a folder of scans (not of folders), or a dataset in any layout that `formats` reads:
     a folder or a CSV table, all its cases, labelled or not. Images come in the order of `modalities`. Raises
@@ -33,7 +34,25 @@ def find_cases(
     cases += grouped
     if not cases and not refused:
         raise _nothing(named)
-    return cases, refused
+    return _of_own_names(cases, refused), refused
+
+
+def _of_own_names(cases: Sequence[Case], refused: dict[str, str]) -> list[Case]:
+    """The cases whose name may become a file's; of several that share one the first. Others are refused."""
+    kept: dict[str, tuple[Case, Path]] = {}
+    for case in cases:
+        first = next((source.path for source in case.images.values()), Path(case.id))
+        own = identity(case.id, ENDINGS)
+        try:
+            component(case.id, ending(first), kind="case")
+            if own in kept:
+                other, there = kept[own]
+                raise twins("case", (other.id, there), (case.id, first))
+        except UserError as error:
+            refused[str(first)] = str(error)
+        else:
+            kept[own] = case, first
+    return [case for case, _ in kept.values()]
 
 
 def _paths(inputs: Path | str | Sequence[Path | str]) -> list[Path]:
@@ -122,7 +141,7 @@ def find_cases_with_some(
             found.append(Case(name, {m: Source(group[m]) for m in modalities if m in group}))
     if not found and not refused:
         raise _nothing(named)
-    return found, refused
+    return _of_own_names(found, refused), refused
 
 
 def _present(case: Case, modalities: Sequence[str]) -> Case:
@@ -165,17 +184,19 @@ def _by_modality(case: Case, modalities: Sequence[str], path: Path) -> Case:
 def _grouped(files: Iterable[Path], modalities: Sequence[str]) -> tuple[list[Case], dict[str, str]]:
     """Files that differ only in their suffix are the modalities of one case."""
     groups: dict[tuple[Path, str], dict[int | None, Path]] = {}
+    refused: dict[str, str] = {}
     for file in files:
         match = re.fullmatch(r"(.+)_(\d{4})", stem(file))
         name, number = (match[1], int(match[2])) if match else (stem(file), None)
-        groups.setdefault((file.parent, name), {})[number] = file
+        by_number = groups.setdefault((file.parent, name), {})
+        if (other := by_number.setdefault(number, file)) != file:
+            refused[str(file)] = str(twins("case", (stem(other), other), (stem(file), file)))
     if len(modalities) == 1:  # scan_0001, scan_0002 with no scan_0000: the numbers count cases
         for (folder, name), by_number in list(groups.items()):
             if not {0, None} & set(by_number):
                 del groups[folder, name]
                 groups |= {(folder, stem(file)): {None: file} for file in by_number.values()}
     cases: list[Case] = []
-    refused: dict[str, str] = {}
     for (_, name), by_number in groups.items():
         if set(by_number) == set(range(len(modalities))):
             sources = [Source(by_number[number]) for number in range(len(modalities))]

@@ -33,7 +33,7 @@ def read(folder: Path) -> Dataset:
     labelled = [_case(folder, entry, modalities) for entry in entries]
     listed = [_case(folder, entry, modalities) for entry in _entries(known, "test", path)]
     return Dataset(
-        name=str(known.get("name") or folder.name),
+        name=str(known.get("name") or folder.resolve().name),
         folder=folder,
         layout="msd",
         modalities=modalities,

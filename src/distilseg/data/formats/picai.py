@@ -21,7 +21,7 @@ from pathlib import Path
 from ...errors import UserError
 from ..case import Case, Dataset, Source
 from ..scans.scan import ending, stem
-from .common import image_files
+from .common import by_stem, check_twins, image_files
 
 SEQUENCES = {"T2W": "t2w", "HBV": "hbv", "ADC": "adc"}  # modality -> in the file's name
 LABELS = {0: "background", 1: "csPCa"}
@@ -45,12 +45,13 @@ def read(folder: Path) -> Dataset:
             f"{folder} has no {DRAWN}",
             "put the repository DIAGNijmegen/picai_labels there, or beside the folder",
         )
-    labels = {stem(path): path for path in image_files(drawn)}
-    cases = [
-        _case(patient, study, files, labels.get(study))
-        for patient in _patients(folder)
-        for study, files in _by_study(patient).items()
-    ]
+    labels = by_stem(image_files(drawn))
+    cases = []
+    for patient in _patients(folder):
+        check_twins(image_files(patient))
+        cases += [
+            _case(patient, study, files, labels.get(study)) for study, files in _by_study(patient).items()
+        ]
     if not cases:
         raise UserError(
             f"{folder} holds no study in the layout of PI-CAI",

@@ -17,7 +17,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -34,6 +33,7 @@ from ...files import folder_written_whole, write_json
 from ...types import UNKNOWN
 from ..case import Case, Dataset
 from ..planning.plan import Plan
+from ..scans.detached import voxel_files
 from ..scans.reading import read_label, read_scans
 from .grid import Grid
 from .preprocess import VERSION, preprocess
@@ -215,13 +215,8 @@ def _key(case: Case, plan: Plan, known: Digests, digests: Digests) -> str:
 
 
 def _digest(path: Path, known: Digests, digests: Digests) -> str:
-    """Digest of an image: its file and, where a .mhd header keeps the voxels beside it, that file too."""
-    digest = _file_digest(path, known, digests)
-    if path.suffix.lower() == ".mhd":
-        beside = re.search(r"^ElementDataFile *= *(.+?) *$", path.read_text("latin-1"), re.MULTILINE)
-        if beside and (path.parent / beside[1]).is_file():
-            digest += _file_digest(path.parent / beside[1], known, digests)
-    return digest
+    """Digest of an image: its file and, where a header keeps the voxels beside it, those files too."""
+    return "".join(_file_digest(file, known, digests) for file in (path, *voxel_files(path)))
 
 
 def _file_digest(path: Path, known: Digests, digests: Digests) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from .detached import voxel_files
 from .scan import Scan, Stored, UnreadableImage
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -15,6 +16,7 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 def read(path: Path) -> Stored:
     """The whole file, in one read."""
+    voxel_files(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
@@ -30,6 +32,7 @@ def read(path: Path) -> Stored:
 
 def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
     """Shape and affine [4 4], without the voxels."""
+    voxel_files(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:

@@ -1,0 +1,227 @@
+"""What is let through as a name, what is refused and why; and that no other text is joined to a path."""
+
+from __future__ import annotations
+
+import ast
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import distilseg
+from distilseg.errors import UserError
+from distilseg.names import MOST_BYTES, check_distinct, component, identity, printable, quoted
+
+GOOD = [
+    "a",
+    "case_1",
+    "p-01",
+    "BRATS 2018",
+    "a.b",
+    "a..b",
+    "1.2.840.113619",
+    "Müller",
+    "患者1",
+    "x+y",
+    "(1)",
+    "c#3",
+]
+GOOD += ["console", "nulls", "com", "com10", "a~", "a-", "'q'", "x" * (MOST_BYTES - 7), "é" * 96]
+
+BAD = {
+    "": "it is empty",
+    ".": "it begins with .",
+    "..": "it begins with .",
+    "../up": "it holds /",
+    "/abs": "it holds /",
+    "a/b": "it holds /",
+    "a\\b": "it holds \\",
+    "\\\\server\\share": "it holds \\",
+    "C:": "it holds :",
+    "a:stream": "it holds :",
+    "*": "it holds *",
+    "what?": "it holds ?",
+    'a"b': 'it holds "',
+    "a|b": "it holds |",
+    "<a>": "it holds <",
+    ".hidden": "it begins with .",
+    "~root": "it begins with ~",
+    "-rf": "it begins with -",
+    " a": "it begins or ends with a space",
+    "a ": "it begins or ends with a space",
+    "a\u00a0": "it begins or ends with a space",
+    "a.": "it ends with a dot",
+    "a\0b": "the invisible character U+0000",
+    "a\nb": "the invisible character U+000A",
+    "\x1b[2J": "the invisible character U+001B",
+    "a\x7f": "the invisible character U+007F",
+    "a\x9bm": "the invisible character U+009B",
+    "a\u202eb": "the invisible character U+202E",
+    "a\u2066b": "the invisible character U+2066",
+    "a\u200bb": "the invisible character U+200B",
+    "a\u2028b": "the invisible character U+2028",
+    "a\ufeff": "the invisible character U+FEFF",
+    "caf\udce9": "the invisible character U+DCE9",
+    "NUL": "it is a device of Windows",
+    "con": "it is a device of Windows",
+    "aux.txt": "it is a device of Windows",
+    "Com1.a.b": "it is a device of Windows",
+    "lpt²": "it is a device of Windows",
+    "x" * (MOST_BYTES - 6): "it has 201 bytes with its ending, at most 200 are taken",
+    "é" * 97: "it has 201 bytes with its ending",
+    "x" * 5000: "it has 5007 bytes with its ending",
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_every_file_system_takes_is_let_through(name: str, tmp_path: Path) -> None:
+    made = tmp_path / component(name, ".nii.gz", kind="case")
+    made.touch()
+    assert [path.name for path in tmp_path.iterdir()] == [name + ".nii.gz"]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_leads_elsewhere_or_is_read_otherwise_is_refused(name: str) -> None:
+    with pytest.raises(UserError) as refused:
+        component(name, ".nii.gz", kind="case")
+    line = str(refused.value)
+    assert line.startswith("the case name ")
+    assert BAD[name] in line
+    assert line.isprintable()
+    assert len(line) < 250
+
+
+@given(st.text(max_size=300), st.sampled_from(["", ".nii.gz", ".html"]))
+def test_whatever_is_let_through_is_one_part_of_a_path(name: str, ending: str) -> None:
+    try:
+        made = component(name, ending, kind="case")
+    except UserError:
+        return
+    assert made == name + ending
+    for kind in (PurePosixPath, PureWindowsPath):
+        path = kind("out") / made
+        assert path.parent == kind("out")
+        assert path.name == made
+    assert len(made.encode()) <= MOST_BYTES
+    assert len((made + "\n").splitlines()) == 1
+    assert made.isprintable() or not made.isascii()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("anna", "anna"),
+        ("anna", "Anna"),
+        ("STRASSE", "straße"),
+        ("anna.nii", "anna"),
+        ("anna.NII.GZ", "anna.nii"),
+        (unicodedata.normalize("NFC", "Müller"), unicodedata.normalize("NFD", "Müller")),
+    ],
+)
+def test_names_that_some_reader_takes_for_one_are_one(one: str, other: str) -> None:
+    endings = (".nii.gz", ".nii")
+    assert identity(one, endings) == identity(other, endings)
+    with pytest.raises(UserError) as refused:
+        check_distinct([("b", "0"), (one, "first.csv"), (other, "second.csv")], kind="case", endings=endings)
+    line = str(refused.value)
+    assert "first.csv" in line
+    assert "second.csv" in line
+    assert "give each a name of its own" in line
+    assert ("stands twice" in line) == (one == other)
+
+
+def test_other_names_are_told_apart() -> None:
+    check_distinct([(name, n) for n, name in enumerate(["a", "b", "a.nii", "a b", "ä"])], kind="case")
+    check_distinct([("network.xml", 0), ("network.bin", 1)], kind="file")
+
+
+def test_nothing_that_a_terminal_obeys_is_shown() -> None:
+    assert printable("a\x1b[31mred\r\u202eb\n\tü") == "a\\x1b[31mred\\r\\u202eb\n\tü"
+    assert quoted("a\x07") == "'a\\x07'"
+    assert len(quoted("x" * 1000)) == 62
+
+
+# Nothing else called like a name is joined to a path: it goes through `component`, or stands here with the
+# reason why it need not.
+
+_NAMELIKE = re.compile(r"(case|name|id|key|dataset|member|file|label|student|stem|place|title)\b")
+_JOINING = ("joinpath", "with_name", "with_stem", "glob", "rglob")
+_OF_ITSELF = ("component(", "_key(", "len(", "np.")  # _key: a digest, in every cache of ours
+_CHECKED = "checked where it was read"
+_READ = "the path of a scan or of a run as a description tells it: it is read, and never written to"
+_OURS = "made of what this package itself defines"
+_DIGEST = "a digest"
+_THERE = "of a file or folder that was found there under this name"
+_USERS = "of a path that the user named"
+KNOWN = {
+    ("data/check/fix.py", "dataset.folder.name"): _USERS,
+    ("data/fetch.py", "f'{archive.folder}.tar.part'"): _OURS,
+    ("data/fetch.py", "f'{part.name}.validator'"): _OURS,
+    ("data/formats/brats.py", "f'{patient.name}_{part}{ending}'"): _THERE,
+    ("data/formats/folders.py", "f'{id}_{number:04d}{first.name.removeprefix(stem(first))}'"): _THERE,
+    ("data/formats/hecktor.py", "name"): _OURS,
+    ("data/formats/msd.py", "f'{stem(path)}_{number:04d}{ending(path)}'"): _READ,
+    ("data/formats/msd.py", "name.replace('\\\\', '/')"): _READ,
+    ("data/formats/nnunet.py", "f'{id}_{number:04d}{ending}'"): _THERE,
+    ("data/formats/nnunet.py", "f'{id}{ending}'"): _THERE,
+    ("data/formats/nnunet.py", "str(label)"): _READ,
+    ("data/formats/nnunet.py", "str(name)"): _READ,
+    ("data/formats/table.py", "label"): _READ,
+    ("data/phantom/slices.py", "f'phantom_{case:03d}{ending}'"): _OURS,
+    ("data/phantom/volumes.py", "f'{names[case]}.nii.gz'"): _OURS,
+    ("data/phantom/volumes.py", "f'{names[case]}_{channel:04d}.nii.gz'"): _OURS,
+    ("export/artefact.py", "file"): _OURS,
+    ("export/artefact.py", "name"): _CHECKED,
+    ("export/artefact.py", "plan_file"): _OURS,
+    ("export/cost_probe.py", "f'{name}.json'"): _DIGEST,
+    ("export/cost_probe.py", "file"): _OURS,
+    ("export/cost_process.py", "f'labels{ending(next(iter(sources.values())).path)}'"): _OURS,
+    ("export/int8.py", "file.name"): _OURS,
+    ("export/int8.py", "network.name"): _OURS,
+    ("export/provenance.py", "f'*/{glob.escape(name)}'"): _CHECKED,
+    ("export/quantise.py", "name"): _OURS,
+    ("report/contenders.py", "run.metrics.name"): _OURS,
+    ("claims.py", "f'.{path.name}.claim'"): _CHECKED,
+    ("claims.py", "self.path.name"): _CHECKED,
+    ("runtime/limits.py", "name"): _OURS,
+    ("training/fitted.py", "f'{hashlib.blake2b(key.encode(), digest_size=6).hexdigest()}.json'"): _DIGEST,
+    ("training/precision.py", "f'{key}.json'"): _DIGEST,
+    ("training/studies.py", "f'{key}.json'"): _DIGEST,
+    ("views.py", "f'fused-{how}-{digest}'"): _OURS,
+    ("views.py", "place"): _READ,
+}
+
+
+def _joins() -> Iterator[tuple[str, str]]:
+    """(file, expression) of every text joined to a path that is put together or called like a name."""
+    root = Path(distilseg.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+                joined = [node.right]
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                joined = node.args * (node.func.attr in _JOINING)
+            else:
+                continue
+            for text in filter(_is_name, joined):
+                yield path.relative_to(root).as_posix(), ast.unparse(text)
+
+
+def _is_name(text: ast.expr) -> bool:
+    """Whether a text may come from elsewhere, as far as its expression tells."""
+    if isinstance(text, ast.JoinedStr):
+        return True
+    if not isinstance(text, ast.Name | ast.Attribute | ast.Call):
+        return False
+    written = ast.unparse(text)
+    return bool(_NAMELIKE.search(written)) and not written.startswith(_OF_ITSELF)
+
+
+def test_every_join_of_a_name_goes_through_component() -> None:
+    found = set(_joins())
+    assert sorted(found - set(KNOWN)) == [], "let these go through names.component, or say here why not"
+    assert sorted(set(KNOWN) - found) == [], "these are gone"
