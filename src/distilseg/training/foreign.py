@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +30,21 @@ class Foreign:
     def identity(self) -> dict[str, Any]:
         """All that determines its answers."""
         return {"teacher": self.teacher.digest, "classes": self.classes.plain(), "shown": dict(self.shown)}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What it is, from where, on what terms, and what is learned of it, for records."""
+        teacher = self.teacher
+        return {
+            "name": teacher.name,
+            "digest": teacher.digest,
+            **asdict(teacher.provenance),
+            "shown": dict(self.shown),
+            "learned": {
+                one.name: [f"{'-' * (sign < 0)}{teacher.heads[head].name}" for head, sign in one.heads]
+                for one in self.classes.learned
+            },
+        }
 
     def scans(self, case: Case) -> dict[str, Scan]:
         """What the teacher is shown of a case. Raises `UserError`, naming the case."""

@@ -33,6 +33,7 @@ def write_description(
     """Writes down what this run is, before its first step."""
     study, control = experiment.study, experiment.control
     dataset = study.dataset
+    others = {role: one.told for role, one in needed.foreign.items()}
     save_plan(run.plan, study.plan.seeing(experiment.seen))
     save_split(run.split, study.split)
     about = {
@@ -52,7 +53,7 @@ def write_description(
         "modalities_of_study": list(study.plan.modalities),
         "networks": {role: spec.to_dict() for role, spec in experiment.networks.items()},
         "teachers": {role: teacher.name for role, teacher in needed.teachers.items()},
-        **({"teachers_of_others": _others(needed)} if needed.foreign else {}),
+        **({"teachers_of_others": others} if others else {}),
         **({"unlabelled": list(study.unlabelled)} if study.unlabelled else {}),
         "continues": needed.start and needed.start.name,
         "prototypes": needed.prototypes and needed.prototypes.model_dump(mode="json"),
@@ -83,25 +84,6 @@ def write_description(
         "command": sys.argv,
     }
     write_json(run.experiment, about)
-
-
-def _others(needed: Before) -> dict[str, Any]:
-    """Each teacher of others: what it is, from where, on what terms, and what was learned of it."""
-    return {
-        role: {
-            "name": one.teacher.name,
-            "digest": one.teacher.digest,
-            **asdict(one.teacher.provenance),
-            "shown": dict(one.shown),
-            "learned": {
-                learned.name: [
-                    f"{'-' * (sign < 0)}{one.teacher.heads[head].name}" for head, sign in learned.heads
-                ]
-                for learned in one.classes.learned
-            },
-        }
-        for role, one in needed.foreign.items()
-    }
 
 
 def write_status(experiment: Experiment, run: Run, state: State) -> None:

@@ -1,0 +1,116 @@
+"""A teacher of others judged as its students are: on the same cases, in their classes, in millimetres.
+
+Its folder lies beside their runs and reads like one, so that reports and comparisons find it; it has no
+weights. Classes that the teacher does not know are not scored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from . import __version__
+from .data.planning.plan import save_plan
+from .data.planning.splits import save_split
+from .data.scans.reading import read_label, read_scan, write_label_map
+from .errors import UserError
+from .evaluation.evaluate import evaluate_case
+from .files import write_json
+from .hardware import processor_name
+from .names import component
+from .runs import Run, write_rows
+from .teachers.classes import ClassMap, values_of
+from .training.experiment import Study
+from .training.foreign import Foreign
+
+
+def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> Run:
+    """The folder of the teacher's label maps and metrics on the study's test cases, found or made.
+
+    Raises `UserError` where the study has no test cases, or a case lacks what the teacher is shown.
+    """
+    if not study.split.test:
+        raise UserError(f"{study.dataset.name}: its split holds no test cases", "label some, or give --split")
+    way = {"teacher": foreign.identity, "test": list(study.split.test), "version": __version__}
+    digest = hashlib.blake2b(json.dumps(way, sort_keys=True).encode(), digest_size=4).hexdigest()
+    run = Run(Path(runs) / component(study.dataset.name, kind="dataset") / f"teacher-{digest}")
+    if run.metrics.is_file():
+        return run
+    run.predictions.mkdir(parents=True, exist_ok=True)
+    plan = study.plan
+    learned = {one.name for one in foreign.classes.learned}
+    labels = {value: name for value, name in plan.labels.items() if value and name in learned}
+    rows: list[dict[str, Any]] = []
+    seconds: list[float] = []
+    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
+        for id in bar.track(study.split.test, description=f"judging {foreign.teacher.name}"):
+            case = study.dataset.case(id)
+            reference, place = read_label(case), run.predictions / component(id, ".nii.gz", kind="case")
+            if not place.is_file():
+                scans, start = foreign.scans(case), time.perf_counter()
+                answer = foreign.teacher.answer(scans, case=id)
+                theirs = foreign.teacher.labels(answer, scans)
+                seconds.append(time.perf_counter() - start)
+                write_label_map(place, students_labels(theirs, foreign, study), reference)
+            rows += evaluate_case(
+                reference.array,
+                read_scan(place).array,
+                case=id,
+                labels=labels,
+                spacing_mm=reference.geometry.spacing_mm,
+                unknown_value=plan.unknown,
+            )
+    save_plan(run.plan, plan)
+    save_split(run.split, study.split)
+    write_json(run.experiment, _about(foreign, study))
+    write_json(
+        run.cost, {"seconds_per_case": median(seconds) if seconds else None, "processor": processor_name()}
+    )
+    write_rows(run.metrics, rows)  # last: a folder with metrics is finished
+    return run
+
+
+def students_labels(theirs: NDArray[Any], foreign: Foreign, study: Study) -> NDArray[np.unsignedinteger[Any]]:
+    """The teacher's label values as the student's; what the student does not learn is background."""
+    classes: ClassMap = foreign.classes
+    table = np.zeros(int(theirs.max()) + 1, np.uint16)
+    for one in classes.learned:
+        for value in values_of(foreign.teacher.heads, one):
+            if value < len(table):
+                table[value] = study.plan.label_values[one.channel]
+    found: NDArray[np.unsignedinteger[Any]] = table[theirs]
+    return found
+
+
+def _about(foreign: Foreign, study: Study) -> dict[str, Any]:
+    """What reports ask of a run."""
+    dataset = study.dataset
+    return {
+        "recipe": "teacher",
+        "options": {"name": foreign.teacher.name},
+        "asked": {},
+        "dataset": {
+            "name": dataset.name,
+            "folder": str(dataset.folder.absolute()),
+            "layout": dataset.layout,
+            "licence": dataset.licence,
+            "reference": dataset.reference,
+        },
+        "modalities": list(foreign.shown.values()),
+        "answers": "classes",
+        "networks": {},
+        "teachers": {},
+        "teacher_of_others": foreign.told,
+        "seed": 0,
+        "control": None,
+        "versions": {"distilseg": __version__},
+    }
