@@ -1,10 +1,15 @@
 """nnU-Net v2 models as teachers, run from their files alone: nnU-Net need not be installed.
 
-folder.py        what a user points at           checkpoint.py    weights, read without running anything
-plans.py         what a configuration says       labels.py        what the logits are of
-architecture.py  the network that plans name     resample.py      splines, coarse axes, labels
-prepare.py       from scans to the network       windows.py, predict.py   windows, mirrors, folds
-restore.py       from logits to the scan         model.py         the teacher
+folder.py        what a user points at
+plans.py         what a configuration does to a scan
+labels.py        what its logits are of
+architecture.py  the network that plans name, and whether weights are of it
+resample.py      splines, coarse axes, labels
+prepare.py       from scans to what the network is shown
+windows.py       where windows stand and what they count
+predict.py       windows, mirrors, folds
+restore.py       from logits to the scan
+model.py         the teacher
 """
 
 from __future__ import annotations

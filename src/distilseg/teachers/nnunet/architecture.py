@@ -15,7 +15,7 @@ from ...networks.build import NetworkSpec, build
 from .plans import Configuration
 
 if TYPE_CHECKING:
-    from .checkpoint import Stored
+    from ..checkpoint import Stored
 
 NETWORKS = {"PlainConvUNet": "plain_conv_unet", "ResidualEncoderUNet": "residual_encoder_unet"}
 _CONVOLUTIONS = {"Conv2d": 2, "Conv3d": 3}
@@ -98,7 +98,7 @@ def class_name(spec: NetworkSpec) -> str:
 
 
 def fitted(
-    spec: NetworkSpec, weights: Mapping[str, Stored], file: str, trainer: str, changed: bool = False
+    spec: NetworkSpec, weights: Mapping[str, Stored], file: str, trainer: str
 ) -> NetworkSpec:
     """The network that takes exactly these weights. Raises `UserError`, naming the first that differs.
 

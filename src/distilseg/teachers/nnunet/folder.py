@@ -26,6 +26,7 @@ CHECKPOINT = "checkpoint_final.pth"
 _MOST_TEXT = 2**26  # bytes of plans.json or dataset.json
 _MOST_RATIO = 1000  # of anything in a zip; deflate makes text at most a thousand times smaller
 _PIECE = 2**20
+_DATASET = r"Dataset\d{3}_"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class ModelFolder:
     def dataset(self) -> str:
         """The name of the dataset folder, "" where there is none."""
         above = None if self.place is None else _parent(self.place)
-        return above.name if above is not None and re.match(r"Dataset\d{3}_", above.name) else ""
+        return above.name if above is not None and re.match(_DATASET, above.name) else ""
 
     def json(self, file: str) -> dict[str, Any] | None:
         """A description beside the folds, in the order it is written; None where there is none."""
@@ -80,6 +81,18 @@ def recognises(path: Path) -> bool:
     return path.is_dir() and (_looks_like_model(path) or bool(_models(path)) or _version_1(path))
 
 
+def dataset_names(path: Path) -> list[str]:
+    """The dataset folders that `path` lies in or holds models of."""
+    place: Place = path.absolute()
+    if path.is_file() and path.suffix == ".zip":
+        with contextlib.suppress(zipfile.BadZipFile, OSError):
+            place = zipfile.Path(path)
+    above = [path.absolute(), *path.absolute().parents][:4]
+    held = [_parent(model) for model in _models(place)]
+    found = {one.name for one in (*above, *held) if one is not None}
+    return sorted(name for name in found if re.match(_DATASET, name))
+
+
 def find_model(
     path: Path, configuration: str | None, folds: tuple[str, ...] | None, checkpoint: str
 ) -> ModelFolder:
@@ -91,7 +104,7 @@ def find_model(
             f"{path} is a model of nnU-Net v1, which prepares scans otherwise in every step",
             "predict with nnU-Net v1 itself (--save_npz), and give the folder of its answers as the teacher",
         )
-    place: Place = path
+    place: Place = path.absolute()
     if path.is_file():
         _check_zip(path)
         place = zipfile.Path(path)
@@ -220,7 +233,7 @@ def _models(place: Place) -> list[Place]:
             continue
         if "__" in sub.name and _looks_like_model(sub):
             found.append(sub)
-        elif re.match(r"Dataset\d{3}_", sub.name) or sub.name == "nnUNet_results":
+        elif re.match(_DATASET, sub.name) or sub.name == "nnUNet_results":
             found += _models(sub)
     return sorted(found, key=str)
 

@@ -17,10 +17,10 @@ from ...errors import UserError
 from ...networks.build import NetworkSpec, build
 from ...networks.count import parameters
 from ...networks.nnunet_blocks import without_duplicates
-from ...predict import _device as device_named
+from ...predict import device_named
+from ..checkpoint import Stored, read_pickled
 from ..teacher import Activation, Answer, Head, Labels, Placement, Provenance, TeacherOptions
 from .architecture import class_name, fitted, network_of
-from .checkpoint import Stored, read_pickled
 from .folder import ModelFolder, digest, find_model, opened
 from .labels import Labels as Described
 from .labels import labels_of

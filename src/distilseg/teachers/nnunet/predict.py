@@ -2,8 +2,9 @@
 
     logits(x) = mean over folds of  sum_p w_p(x) network(image[p])(x) / sum_p w_p(x)
 
-Sums are float32 here. nnU-Net's own are float16, which leaves few digits where one window's corner alone
-counts: there it answers whole numbers where this answers fractions.
+Logits are summed in float32. nnU-Net's own sums are float16, which leaves few digits where one window's corner
+alone counts: there it answers whole numbers where this answers fractions. The weights are summed in float16 as
+there: their rounding is the same for every class.
 """
 
 from __future__ import annotations
@@ -42,17 +43,24 @@ def predicted(
     shape = tuple(padded.shape[1:])
     weight_P = torch.from_numpy(weight(patch).astype(np.float32)).to(device)
     sums = torch.zeros((heads, *shape))
-    weights = torch.zeros(shape)
+    count = 0
     with denormals_flushed():
-        for fold in folds:
+        for count, fold in enumerate(folds, 1):  # noqa: B007  used below
             network = fold.eval().to(device)
             for box in boxes(shape, patch, step):
                 sums[:, *box] += _weighted(padded[:, *box], network, weight_P, mirrored)
-                weights[box] += weight_P.reshape(weights[box].shape).cpu()
+    weights = torch.from_numpy(_summed_weights(shape, patch, step)) * count
     for logits_W in sums:  # one class at a time: no second array of all of them
         logits_W /= weights
     inner = tuple(slice(before, size - behind) for size, (before, behind) in zip(shape, around, strict=True))
     return sums[:, *inner].contiguous().numpy()
+
+
+def _summed_weights(shape: Sequence[int], patch: tuple[int, ...], step: float) -> NDArray[np.float32]:
+    total, one = np.zeros(shape, np.float16), weight(patch)
+    for box in boxes(shape, patch, step):
+        total[box] += one.reshape(total[box].shape)
+    return total.astype(np.float32)
 
 
 def _weighted(

@@ -5,8 +5,10 @@ The file is a zip archive: a pickle (`<stem>/data.pkl`) that describes tensors, 
 even those names stand for objects that do nothing. Sizes are checked against the archive before anything is
 read, and a tensor's bytes are read when they are asked for: what a training kept for itself never is.
 
-read_pickled   the value, tensors as `Stored` descriptions
-Stored         one tensor: shape, type, where its bytes lie; `read` gives the numbers
+read_pickled     the value, tensors as `Stored` descriptions
+Stored           one tensor: shape, type, where its bytes lie; `read` gives the numbers
+state_in         the tensors of a state dictionary, or of TorchScript's modules, by name
+is_torchscript   whether a file holds a program; that is never read here, its weights can be
 """
 
 from __future__ import annotations
@@ -16,14 +18,15 @@ import math
 import pickle
 import pickletools
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import UserError
+from ..errors import UserError
 
 Array = NDArray[Any]
 
@@ -78,6 +81,16 @@ class Inert:
         pass
 
 
+class Module:
+    """Stands for a module of TorchScript: its parameters, buffers and inner modules by name."""
+
+    def __init__(self) -> None:
+        self.attributes: Mapping[str, Any] = {}
+
+    def __setstate__(self, state: object) -> None:
+        self.attributes = state if isinstance(state, dict) else {}
+
+
 class _Ordered(dict[Any, Any]):
     """A dictionary without the attributes that a pickle may give it."""
 
@@ -117,19 +130,61 @@ class Stored:
         return view.astype(kind, order="C")
 
 
-def read_pickled(file: IO[bytes], name: str) -> Any:
+def read_pickled(file: IO[bytes], name: str, *, program: bool = False) -> Any:
     """The value in an open file, which must stay open while its tensors are read; `name` is for errors.
+
+    `program`: a TorchScript file is taken too, as the `Module` that its pickle describes.
 
     Raises `UserError` for a file that is cut short or damaged, that is none of torch's, that names anything
     else than tensors and plain values, or whose tensors do not lie in it.
     """
-    archive = _Archive(file, name)
+    archive = _Archive(file, name, program)
     try:
         return archive.value()
     except UserError:
         raise
     except (pickle.UnpicklingError, *_DAMAGE) as error:
         raise archive.damaged(error) from None
+
+
+def is_torchscript(file: IO[bytes] | Path) -> bool:
+    """Whether it holds a program beside its weights: a member <root>/code/."""
+    try:
+        with zipfile.ZipFile(file) as packed:
+            return any(member.partition("/")[2].startswith("code/") for member in packed.namelist())
+    except _DAMAGE:
+        return False
+
+
+def state_in(value: Any, name: str, keys: Sequence[str] = ()) -> dict[str, Stored]:
+    """The tensors of a state dictionary by name: of the value itself, or of what it holds under one of `keys`,
+    "state_dict" or "model"; or of a `Module`, by its attributes. Raises `UserError` where there is none.
+
+    The prefixes of networks that were trained on several GPUs, or compiled, are taken off.
+    """
+    if isinstance(value, Module):
+        state = dict(_attributes(value, "", set()))
+    else:
+        held = (value.get(key) for key in (*keys, "state_dict", "model") if isinstance(value, dict))
+        inner = next((one for one in held if isinstance(one, dict)), value)
+        state = inner if isinstance(inner, dict) else {}
+    if not state or not all(isinstance(one, Stored) for one in state.values()):
+        raise UserError(f"{name} holds no state dictionary", "save `network.state_dict()` alone")
+    for prefix in ("module.", "_orig_mod."):
+        if all(str(key).startswith(prefix) for key in state):
+            state = {str(key).removeprefix(prefix): tensor for key, tensor in state.items()}
+    return {str(key): tensor for key, tensor in state.items()}
+
+
+def _attributes(module: Module, prefix: str, seen: set[int]) -> Iterator[tuple[str, Stored]]:
+    if id(module) in seen:
+        return
+    seen.add(id(module))
+    for name, value in module.attributes.items():
+        if isinstance(value, Stored):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, Module):
+            yield from _attributes(value, f"{prefix}{name}.", seen)
 
 
 # What bytes that were changed make of the readers of pickles and zips.
@@ -143,8 +198,8 @@ _DAMAGE = (
 class _Archive:
     """The zip archive around the pickle."""
 
-    def __init__(self, file: IO[bytes], name: str) -> None:
-        self.name = name
+    def __init__(self, file: IO[bytes], name: str, program: bool = False) -> None:
+        self.name, self.program = name, program
         file.seek(0)
         start = file.read(4)
         try:
@@ -163,10 +218,10 @@ class _Archive:
                 f"{name} is a zip archive, but no checkpoint of PyTorch (it holds no data.pkl)",
                 "give a file that `torch.save` wrote, or unpack the archive",
             )
-        if any(member.startswith(f"{self.root}code/") for member in members):
+        if not program and any(member.startswith(f"{self.root}code/") for member in members):
             raise UserError(
                 f"{name} is a TorchScript program, not a checkpoint: it can only be run",
-                "give the checkpoint (checkpoint_final.pth) that it was made of",
+                "give the weights that it was made of",
             )
         order = self._read(f"{self.root}byteorder", 16) if f"{self.root}byteorder" in members else b"little"
         self.order = ">" if order.strip() == b"big" else "<"
@@ -237,8 +292,8 @@ class _Archive:
         info = self.members[member]
         if member.endswith("data.pkl") and info.file_size > most:
             raise UserError(
-                f"{self.name}: its description of tensors has {info.file_size:,} bytes, at most {most:,} are read",
-                "a checkpoint of nnU-Net has a few megabytes of it: is this one?",
+                f"{self.name}: its description of tensors has {info.file_size:,} bytes, {most:,} are read",
+                "weights have a few megabytes of it: are these weights?",
             )
         if info.compress_type != zipfile.ZIP_STORED and info.file_size > _MOST_RATIO * max(
             info.compress_size, 1000
@@ -263,7 +318,7 @@ class _Archive:
 
     def _refused(self, asked: str) -> UserError:
         return UserError(
-            f"{self.name} asks for {asked}, which no checkpoint of nnU-Net needs; nothing was run",
+            f"{self.name} asks for {asked}, which no weights need; nothing was run",
             "do not load it with other tools either, unless you trust whoever made it",
         )
 
@@ -274,13 +329,13 @@ class _Archive:
     def _no_archive(self, start: bytes) -> UserError:
         if start.startswith(b"PK") or not start:
             return UserError(
-                f"{self.name} is not whole (half a download?): " + ("it is empty" if not start else "its end lacks"),
+                f"{self.name} is not whole (half a download?): {'its end lacks' if start else 'it is empty'}",
                 _AGAIN,
             )
         if start.startswith(b"\x80"):
             return UserError(
-                f"{self.name} is a plain pickle, as PyTorch wrote before 1.6; nnU-Net v2 writes none",
-                "give a checkpoint of nnU-Net v2, or answers of this model as files",
+                f"{self.name} is a plain pickle, as PyTorch wrote before 1.6",
+                "load it with PyTorch and save its state dictionary again, if you trust whoever made it",
             )
         return UserError(f"{self.name} is no checkpoint of PyTorch (no zip archive)", "correct the path")
 
@@ -309,6 +364,10 @@ class _Unpickler(pickle.Unpickler):
         }
         if found in rebuilds:
             return rebuilds[found]
+        if self.archive.program and module.partition(".")[0] == "__torch__":
+            return Module
+        if self.archive.program and module == "torch.jit._pickle":  # marks of types: lists of integers, ...
+            return lambda marked, *others: marked
         raise self.archive.refused_global(module, name)
 
     def persistent_load(self, pid: Any) -> _Storage:
