@@ -66,6 +66,7 @@ def answered(name: str, mirror: bool = False) -> Answer:
     return teacher.answer(scans, case=name)
 
 
+@cache
 def prepared(name: str) -> NDArray[np.float32]:
     """What the network is shown, [M *W]."""
     teacher, scans = opened(name)
@@ -236,7 +237,7 @@ def test_they_sign_the_contract(name: str) -> None:
     told: Mapping[str, Any] = teacher.summary()
     assert json.loads(json.dumps(told)) == told
     if name == "a_plain_3d_2folds":
-        assert told["network"] == "PlainConvUNet, 357,289 parameters"
+        assert told["network"] == "PlainConvUNet, 351,329 parameters"
         assert told["trainer"] == "nnUNetTrainer"
         assert (told["folds"], told["patch"], told["spacing_mm"]) == (["0", "1"], [32, 40, 32], [1.0, 1.0, 1.0])
         assert told["classes"] == {"background": [0], "Anterior": [1], "Posterior": [2]}

@@ -130,14 +130,14 @@ class NnUNetTeacher:
         across = self._coarse_axis(answer.placement, scans)
         how = self.configuration.logits
         return label_map(
-            answer.logits, answer.placement, how, across, self.activation, self.described.paints
+            answer.logits, answer.placement, how, across, answer.activation, self.described.paints
         )
 
     def probabilities(self, answer: Answer, scans: Mapping[str, Scan]) -> NDArray[Any]:
         """What nnU-Net saves with --save_probabilities, [K I J K]."""
         across = self._coarse_axis(answer.placement, scans)
         return probability_map(
-            answer.logits, answer.placement, self.configuration.logits, across, self.activation
+            answer.logits, answer.placement, self.configuration.logits, across, answer.activation
         )
 
     def summary(self) -> dict[str, Any]:
