@@ -143,6 +143,9 @@ def spec_of(
 def with_duplicates(spec: NetworkSpec) -> dict[str, Tensor]:
     """Fresh weights, some of them under a second name too, as nnU-Net saves them."""
     state = build(spec).state_dict()
+    for name, weight in state.items():
+        if name.startswith("decoder.seg_layers") and name.endswith("weight"):
+            weight -= weight.mean(1, keepdim=True)  # so that no class wins everywhere
     again = {f"decoder.{name}": weight for name, weight in state.items() if name.startswith("encoder.")}
     inner = {
         name.replace(".conv.", ".all_modules.0."): weight for name, weight in state.items() if ".conv." in name

@@ -78,7 +78,10 @@ def recognises(path: Path) -> bool:
     """Whether `path` looks like nnU-Net's, of version 1 too, whole or not."""
     if path.is_file():
         return path.suffix in (".pth", ".model") or (path.suffix == ".zip" and _nnunet_zip(path))
-    return path.is_dir() and (_looks_like_model(path) or bool(_models(path)) or _version_1(path))
+    if not path.is_dir():
+        return False
+    fold = _is_fold(path.absolute()) and any(_is_pth(file) for file in _inside(path))
+    return fold or _looks_like_model(path) or bool(_models(path)) or _version_1(path)
 
 
 def dataset_names(path: Path) -> list[str]:
@@ -108,7 +111,7 @@ def find_model(
     if path.is_file():
         _check_zip(path)
         place = zipfile.Path(path)
-    if re.fullmatch(r"fold_(\d+|all)", place.name) and not _looks_like_model(place):
+    if _is_fold(place) and not _looks_like_model(place):
         fold = place.name.removeprefix("fold_")
         return _model(str(path), path.absolute().parent, checkpoint, folds or (fold,))
     if _looks_like_model(place):
@@ -215,7 +218,11 @@ def _checkpoints(place: Place, checkpoint: str) -> dict[str, Place]:
 
 
 def _folds(place: Place) -> list[Place]:
-    return [sub for sub in _inside(place) if re.fullmatch(r"fold_(\d+|all)", sub.name) and sub.is_dir()]
+    return [sub for sub in _inside(place) if _is_fold(sub) and sub.is_dir()]
+
+
+def _is_fold(place: Place) -> bool:
+    return re.fullmatch(r"fold_(\d+|all)", place.name) is not None
 
 
 def _looks_like_model(place: Place) -> bool:

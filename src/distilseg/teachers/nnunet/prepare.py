@@ -93,6 +93,7 @@ def prepare(
     shape = cropped[0].shape
     spacing, goal = view.spacing, working_spacing(configuration, view)
     working = tuple(round(old / new * size) for old, new, size in zip(spacing, goal, shape, strict=True))
+    working = shape if configuration.image.kind == "none" else working
     if 0 in working:
         raise UserError(
             f"case {case}: {list(shape)} voxels of {_mm(spacing)} are too few for a spacing of {_mm(goal)}",

@@ -4,16 +4,17 @@ Voxel i of n new ones is centred at (i + 1/2) old / new - 1/2, borders are repea
 
     spline      of `order` along all axes at once, in float64, clipped to the range of the input
     linear      the same of order 1 in float32, as PyTorch interpolates
-    none        nothing may change
+    none        nothing changes
 
 Where one axis is far coarser than the others, of the array or of its goal, slices across it are resampled one
 by one, and along it the nearest slice is taken (or a spline of `order_across`). Labels are resampled as
-indicators, one label at a time; the largest wins, and where several are equal the nearest voxel decides.
+indicators, one label at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def resampled(array: Array, shape: Shape, how: Resampling, across: int | None) -
         return array
     if how.kind == "none":
         raise UserError(
-            f"these plans resample nothing, yet {list(array.shape)} voxels should become {list(shape)}",
+            f"these plans resample scans, but not what comes back: {list(array.shape)} voxels should become"
+            f" {list(shape)}",
             "give scans of the plans' spacing",
         )
     if across is None:
@@ -63,20 +65,22 @@ def resampled(array: Array, shape: Shape, how: Resampling, across: int | None) -
 
 
 def resampled_labels(labels: Array, shape: Shape, how: Resampling, across: int | None) -> Array:
-    """Label values [*s] -> [*shape]."""
+    """Label values [*s] -> [*shape], 0 where no label has half of a voxel."""
     if labels.shape == shape:
         return labels
-    at = [nearest(old, new) for old, new in zip(labels.shape, shape, strict=True)]
-    decided = labels[np.ix_(*at)]
-    best = np.zeros(shape)
+    if across is not None and how.order_across > 0:
+        within = tuple(labels.shape[a] if a == across else n for a, n in enumerate(shape))
+        return resampled_labels(
+            resampled_labels(labels, within, how, None), shape, replace(how, order=how.order_across), None
+        )
     result = np.zeros(shape, labels.dtype)
-    equal = np.zeros(shape, bool)
+    best = np.zeros(shape)
     for value in np.unique(labels):
         share = resampled((labels == value).astype(np.float64), shape, how, across)
-        equal = np.where(share > best, False, equal | (share == best))
-        result[share > best] = value
+        # The spline of nnU-Net gives a voxel to the last label that has half of it, PyTorch's to the largest.
+        won = share > best if how.kind == "linear" else share >= 0.5
+        result[won] = value
         np.maximum(best, share, out=best)
-    result[equal] = decided[equal]
     return result
 
 
