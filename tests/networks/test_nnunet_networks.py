@@ -1,7 +1,8 @@
-"""nnU-Net's two networks: the counts that its own plans give, the names of its weights, levels and refusals."""
+"""nnU-Net's two networks: the counts that their definitions give, their levels, styles and refusals."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -24,11 +25,11 @@ def test_parameters_of_the_plain_network() -> None:
     widths = [32, 64, 128, 256, 320, 320]
     befores = [1, *widths[:-1]]
     encoder = sum(_block(b, w, 27) + _block(w, w, 27) for b, w in zip(befores, widths, strict=True))
-    up = sum(8 * fine * coarse + fine for fine, coarse in zip(widths[:-1], widths[1:], strict=True))
+    up = sum(8 * fine * coarse + fine for fine, coarse in pairwise(widths))
     decoder = sum(_block(2 * w, w, 27) + _block(w, w, 27) + 3 * (w + 1) for w in widths[:-1])
     with torch.device("meta"):
         network = build(NetworkSpec("plain_conv_unet", 1, 3, PATCH, STRIDES))
-    assert parameters(network) == encoder + up + decoder == 31_195_855
+    assert parameters(network) == encoder + up + decoder
 
 
 def test_parameters_of_the_residual_network() -> None:
@@ -38,7 +39,7 @@ def test_parameters_of_the_residual_network() -> None:
         encoder += _block(before, width, 27) + (2 * count - 1) * _block(width, width, 27)
         encoder += before * width + 2 * width if before != width else 0
         before = width
-    up = sum(8 * fine * coarse + fine for fine, coarse in zip(widths[:-1], widths[1:], strict=True))
+    up = sum(8 * fine * coarse + fine for fine, coarse in pairwise(widths))
     decoder = sum(_block(2 * w, w, 27) + 3 * (w + 1) for w in widths[:-1])
     with torch.device("meta"):
         network = build(NetworkSpec("residual_encoder_unet", 1, 3, PATCH, STRIDES))
@@ -62,11 +63,14 @@ def test_levels(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["plain_conv_unet", "residual_encoder_unet"])
 @pytest.mark.parametrize(
-    "options", [{"norm": "batch"}, {"norm": "none"}, {"nonlinearity": "gelu"}, {"dropout": 0.2, "bias": False}]
+    "options",
+    [{"norm": "batch"}, {"norm": "none"}, {"nonlinearity": "gelu"}, {"dropout": 0.2, "bias": False}],
 )
 def test_other_styles_learn(name: str, options: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    network = build(NetworkSpec(name, 1, 2, (8, 8), {"features": [4, 8], "strides": [1, 2], **options})).train()
+    network = build(
+        NetworkSpec(name, 1, 2, (8, 8), {"features": [4, 8], "strides": [1, 2], **options})
+    ).train()
     network(torch.randn(2, 1, 8, 8)).square().mean().backward()
     used = [weight.grad for n, weight in network.named_parameters() if "seg_layers" not in n]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in used)

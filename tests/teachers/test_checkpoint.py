@@ -225,7 +225,7 @@ def test_other_archives(tmp_path: Path) -> None:
 
 
 def test_bombs(tmp_path: Path) -> None:
-    """Neither a few kilobytes that unpack to gigabytes, nor a pickle that asks for memory it has no bytes for."""
+    """Neither kilobytes that unpack to gigabytes, nor a pickle that asks for memory without bytes for it."""
     _handmade(tmp_path / "a.pth", {"w": Rebuilt(0, (6,), (1,))})
     with zipfile.ZipFile(tmp_path / "b.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         with zipfile.ZipFile(tmp_path / "a.pth") as one:
@@ -257,11 +257,12 @@ def test_damage_anywhere_is_told(tmp_path: Path) -> None:
             lambda name, old, new=bytes(content): new if name.endswith("data.pkl") else old,
             to=tmp_path / "b.pth",
         )
+        said = ""
         try:
             read(tmp_path / "b.pth")
         except UserError as error:
-            assert str(error).count("\n") == 0
-            assert "b.pth" in str(error)
+            said = str(error)
+        assert said == "" or ("b.pth" in said and "\n" not in said), said
 
 
 def test_it_needs_no_torch(tmp_path: Path) -> None:

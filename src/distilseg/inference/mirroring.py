@@ -1,6 +1,6 @@
 """A network's answer averaged over mirrored images: flipped, shown, and flipped back.
 
-    mean over all subsets A of the axes, the empty one included, of flip_A(network(flip_A(x)))
+mean over all subsets A of the axes, the empty one included, of flip_A(network(flip_A(x)))
 """
 
 from __future__ import annotations

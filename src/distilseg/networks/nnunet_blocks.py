@@ -12,7 +12,7 @@ the duplicates in them are dropped (`without_duplicates`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -67,12 +67,12 @@ class Style:
     ) -> nn.Module:
         """With the style's bias, unless it is said."""
         padding = tuple((size - 1) // 2 for size in kernel)
-        kind = nn.Conv2d if self.axes == 2 else nn.Conv3d
+        kind: Callable[..., nn.Module] = nn.Conv2d if self.axes == 2 else nn.Conv3d
         return kind(before, after, kernel, stride, padding, bias=self.bias if bias is None else bias)
 
     def transposed(self, before: int, after: int, stride: Sizes) -> nn.Module:
         """Kernel and stride are one, so nothing overlaps."""
-        kind = nn.ConvTranspose2d if self.axes == 2 else nn.ConvTranspose3d
+        kind: Callable[..., nn.Module] = nn.ConvTranspose2d if self.axes == 2 else nn.ConvTranspose3d
         return kind(before, after, stride, stride, bias=self.bias)
 
     def normed(self, channels: int) -> nn.Module | None:
@@ -130,10 +130,7 @@ class Blocks(nn.Module):
         super().__init__()
         one = (1,) * style.axes
         self.convs = nn.Sequential(
-            *(
-                Block(after if n else before, after, kernel, one if n else stride, style)
-                for n in range(count)
-            )
+            *(Block(after if n else before, after, kernel, one if n else stride, style) for n in range(count))
         )
 
     def forward(self, map_BCs: Tensor) -> Tensor:
@@ -223,7 +220,7 @@ def levels_of(
         steps = level_strides(network, patch, strides, len(features))
     sizes = [3] * len(steps) if kernels is None else kernels
     sizes = [sizes] * len(steps) if isinstance(sizes, int) else list(sizes)[: len(steps)]
-    per_level = [tuple(size) if isinstance(size, (list, tuple)) else (size,) * axes for size in sizes]
+    per_level = [tuple(size) if isinstance(size, Sequence) else (size,) * axes for size in sizes]
     if len(per_level) != len(steps) or not all(
         len(size) == axes and all(isinstance(n, int) and n > 0 and n % 2 for n in size) for size in per_level
     ):

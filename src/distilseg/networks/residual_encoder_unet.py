@@ -8,15 +8,16 @@ Isensee et al., "nnU-Net Revisited: A Call for Rigorous Validation in 3D Medical
     bottleneck  the coarsest of these
     decoder, heads, block: as in the plain U-Net (`plain_conv_unet`)
 
-    residual block   nonlinearity(x' + change x);  change: a block with the stride, then one without nonlinearity
-    with bottleneck  change: a block 1x1x1 to fewer channels, one with the stride, one 1x1x1 without nonlinearity
-    x'               x, averaged over the stride, then brought to C_i by a 1x1x1 convolution without bias and a
-                     norm; each only where there is something to do
+    residual block   nonlinearity(x' + change x)
+    change           a block with the stride, then one without nonlinearity; with a bottleneck: a block 1x1x1
+                     to fewer channels, one with the stride, one 1x1x1 without nonlinearity
+    x'               x averaged over the stride, then brought to C_i by a 1x1x1 convolution without bias and
+                     a norm; each only where there is something to do
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
@@ -201,7 +202,8 @@ class Residual(nn.Module):
             self.conv3 = Block(narrow, after, one, one, style, nonlinear=False, dropout=False)
         skip: list[nn.Module] = []
         if max(stride) > 1:
-            skip.append((nn.AvgPool2d if style.axes == 2 else nn.AvgPool3d)(stride, stride))
+            averaged: Callable[..., nn.Module] = nn.AvgPool2d if style.axes == 2 else nn.AvgPool3d
+            skip.append(averaged(stride, stride))
         if before != after:
             skip.append(Block(before, after, one, one, style, nonlinear=False, dropout=False, bias=False))
         self.skip = nn.Sequential(*skip)
@@ -217,8 +219,9 @@ class Residual(nn.Module):
     def begin_as_identity(self) -> None:
         """The norm before the sum begins at 0."""
         last = self.conv2 if self.conv3 is None else self.conv3
-        if last.norm is not None and last.norm.weight is not None:
-            nn.init.zeros_(last.norm.weight)
+        weight = getattr(last.norm, "weight", None)  # there is none without a norm, or without affine
+        if weight is not None:
+            nn.init.zeros_(weight)
 
 
 @feature_modules.register(ResidualEncoderUNet)

@@ -1,8 +1,8 @@
 """TotalSegmentator's weights: nnU-Net v2 folders, with what TotalSegmentator does around nnU-Net.
 
-Scans are turned to RAS, nothing is mirrored, and for whole-body tasks windows stand 0.8 of a patch apart. Its
-command line also resamples whole scans before nnU-Net sees them; here nnU-Net's own resampling does that once,
-so label maps differ by half a voxel to one at borders.
+Scans are turned to RAS, nothing is mirrored, and for whole-body tasks windows stand 0.8 of a patch apart.
+Its command line also resamples whole scans before nnU-Net sees them; here nnU-Net's own resampling does that
+once, so label maps differ by half a voxel to one at borders.
 
 Wasserthal et al., "TotalSegmentator: Robust Segmentation of 104 Anatomic Structures in CT Images", Radiology:
 Artificial Intelligence 2023. Some of its tasks need a licence: their answers come with a warning.
@@ -21,19 +21,19 @@ from .teacher import Provenance, Teacher, TeacherOptions
 
 # Number of a dataset -> the task that it serves.
 _WHOLE_BODY: Mapping[int, str] = {
-    **{number: "total" for number in (*range(291, 296), 297, 298)},
-    **{number: "total_v3" for number in range(831, 838)},
-    **{number: "total_mr" for number in (850, 851, 852, 853)},
+    **dict.fromkeys((*range(291, 296), 297, 298), "total"),
+    **dict.fromkeys(range(831, 838), "total_v3"),
+    **dict.fromkeys((850, 851, 852, 853), "total_mr"),
 }
 _LICENSED: Mapping[int, str] = {
     301: "heartchambers_highres",
-    **{number: "appendicular_bones" for number in (304, 855)},
-    **{number: "tissue_types" for number in (481, 925)},
+    **dict.fromkeys((304, 855), "appendicular_bones"),
+    **dict.fromkeys((481, 925), "tissue_types"),
     485: "tissue_4_types",
-    **{number: "face" for number in (303, 856)},
+    **dict.fromkeys((303, 856), "face"),
     409: "brain_structures",
     857: "thigh_shoulder_muscles",
-    **{number: "coronary_arteries" for number in (507, 509)},
+    **dict.fromkeys((507, 509), "coronary_arteries"),
     920: "aortic_sinuses",
     710: "renal_arteries",
     713: "aorta_annulus",
@@ -41,11 +41,11 @@ _LICENSED: Mapping[int, str] = {
     514: "pulmonary_artery_landmarks",
 }
 _OTHERS: Mapping[int, str] = {
-    **{number: "body" for number in (299, 300)},
-    **{number: "lung_vessels" for number in (117, 258)},
+    **dict.fromkeys((299, 300), "body"),
+    **dict.fromkeys((117, 258), "lung_vessels"),
     8: "liver_vessels",
     756: "vertebrae_mr",
-    **{number: "head" for number in range(775, 780)},
+    **dict.fromkeys(range(775, 780), "head"),
     113: "teeth",
 }
 _TASKS = {**_WHOLE_BODY, **_LICENSED, **_OTHERS}
@@ -78,7 +78,7 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> Teacher:
     warning = (
         _LICENCE.format(task=task)
         if number in _LICENSED
-        else f"TotalSegmentator's task {task}: cite {_PAPER}; the licence of these weights is not stated in them"
+        else f"TotalSegmentator's task {task}: cite {_PAPER}; these weights do not state their licence"
     )
     provenance = replace(
         _warned(model.provenance, warning),
@@ -90,8 +90,8 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> Teacher:
 
 _PAPER = "Wasserthal et al., Radiology: Artificial Intelligence 2023"
 _LICENCE = (
-    "TotalSegmentator's task {task}, which needs a licence (free for non-commercial use, paid otherwise): do not"
-    " distil it without permission"
+    "TotalSegmentator's task {task}, which needs a licence (free for non-commercial use, paid otherwise):"
+    " do not distil it without permission"
 )
 
 

@@ -148,7 +148,9 @@ def with_duplicates(spec: NetworkSpec) -> dict[str, Tensor]:
             weight -= weight.mean(1, keepdim=True)  # so that no class wins everywhere
     again = {f"decoder.{name}": weight for name, weight in state.items() if name.startswith("encoder.")}
     inner = {
-        name.replace(".conv.", ".all_modules.0."): weight for name, weight in state.items() if ".conv." in name
+        name.replace(".conv.", ".all_modules.0."): weight
+        for name, weight in state.items()
+        if ".conv." in name
     }
     return {**state, **inner, **again}
 

@@ -200,7 +200,7 @@ def _stored_otherwise(scan: Scan, order: Sequence[int], flipped: Sequence[bool])
     ("order", "flipped"), [((2, 0, 1), (False, False, False)), ((0, 2, 1), (True, False, True))]
 )
 def test_orientation(order: tuple[int, ...], flipped: tuple[bool, ...]) -> None:
-    """How a scan is stored changes the answer, as it does nnU-Net's; turned to one orientation it does not."""
+    """How a scan is stored changes the answer, as nnU-Net's; turned to one orientation it does not."""
     teacher, scans = opened("f_ct_pet")
     otherwise = {name: _stored_otherwise(scan, order, flipped) for name, scan in scans.items()}
     plain = teacher.labels(answered("f_ct_pet"), scans)
@@ -222,7 +222,9 @@ def test_orientation(order: tuple[int, ...], flipped: tuple[bool, ...]) -> None:
         old = order[axis]
         assert before.order[working] == old
         n = plain.shape[old]
-        assert start == pytest.approx(n - 1 - before.start[working] if flipped[axis] else before.start[working])
+        assert start == pytest.approx(
+            n - 1 - before.start[working] if flipped[axis] else before.start[working]
+        )
         assert step == pytest.approx(-before.step[working] if flipped[axis] else before.step[working])
     ignored = teacher.answer(otherwise, case="otherwise")
     assert ignored.logits.shape != answer.logits.shape or not np.allclose(
@@ -232,14 +234,18 @@ def test_orientation(order: tuple[int, ...], flipped: tuple[bool, ...]) -> None:
 
 @pytest.mark.parametrize("name", ["a_plain_3d_2folds", "e_regions", "c_plain_2d"])
 def test_they_sign_the_contract(name: str) -> None:
-    teacher, scans = opened(name)
+    teacher, _ = opened(name)
     assert isinstance(teacher, Teacher)
     told: Mapping[str, Any] = teacher.summary()
     assert json.loads(json.dumps(told)) == told
     if name == "a_plain_3d_2folds":
         assert told["network"] == "PlainConvUNet, 351,329 parameters"
         assert told["trainer"] == "nnUNetTrainer"
-        assert (told["folds"], told["patch"], told["spacing_mm"]) == (["0", "1"], [32, 40, 32], [1.0, 1.0, 1.0])
+        assert (told["folds"], told["patch"], told["spacing_mm"]) == (
+            ["0", "1"],
+            [32, 40, 32],
+            [1.0, 1.0, 1.0],
+        )
         assert told["classes"] == {"background": [0], "Anterior": [1], "Posterior": [2]}
         assert set(told["files"]) == {
             *(f"fold_{fold}/checkpoint_final.pth" for fold in (0, 1)),

@@ -1,4 +1,4 @@
-"""What nnU-Net's files can say, model by model: old plans, cascades, regions, other norms, folders and zips."""
+"""What nnU-Net's files can say, model by model: old plans, cascades, regions, norms, folders, zips."""
 
 from __future__ import annotations
 
@@ -402,9 +402,7 @@ def test_scans_it_cannot_take(scans: dict[str, Any], words: str, tmp_path: Path)
 
 def test_scans_that_cannot_be_answered(tmp_path: Path) -> None:
     dataset = {**DATASET, "channel_names": {"0": "CT", "1": "PET"}}
-    plans = plans_with(
-        a=plain(normalization_schemes=["ZScoreNormalization", "RGBTo01Normalization"])
-    )
+    plans = plans_with(a=plain(normalization_schemes=["ZScoreNormalization", "RGBTo01Normalization"]))
     teacher = opened(write_model(tmp_path, "a", plans=plans, dataset=dataset))
     with pytest.raises(UserError, match=r"case a: .* 12 x 11 x 9 voxels, .* 12 x 11 x 10"):
         teacher.answer({"CT": scan_of(), "PET": scan_of((12, 11, 9), name="b_0001.nii.gz")}, case="a")

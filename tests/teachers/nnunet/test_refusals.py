@@ -16,7 +16,7 @@ from distilseg.errors import UserError
 from distilseg.teachers.nnunet import open_as_teacher, recognises
 from distilseg.teachers.teacher import TeacherOptions
 
-from .small import DATASET, changed, plain, plans_with, with_duplicates, spec_of, write_model
+from .small import DATASET, changed, plain, plans_with, spec_of, with_duplicates, write_model
 from .test_model import cascade
 
 
@@ -42,7 +42,7 @@ PLANS: dict[str, tuple[str, Any, str]] = {
     "unknown normalisation": (
         f"{ENTRY}/normalization_schemes",
         ["MyNormalization"],
-        r"unknown normalisation in .*plans\.json: configuration 3d_fullres 'MyNormalization'; .*ZScore.*answers",
+        r"unknown normalisation in .*plans\.json: configuration 3d_fullres 'MyNormalization'; .*ZScore.*answer",
     ),
     "no normalisation": (f"{ENTRY}/normalization_schemes", ..., r"names no normalization_schemes"),
     "unknown resampling": (
@@ -119,8 +119,8 @@ PLANS: dict[str, tuple[str, Any, str]] = {
     "another network": (
         f"{NETWORK}/arch_kwargs/features_per_stage",
         [4, 6],
-        r"was trained with nnUNetTrainer, whose network is not the plans' PlainConvUNet: the first weight that"
-        r" differs is encoder\.stages\.1\.0\.convs\.0\.conv\.weight, 8 x 4 x 3 x 3 x 3 in the file and"
+        r"was trained with nnUNetTrainer, whose network is not the plans' PlainConvUNet: the first"
+        r" weight that differs is encoder\.stages\.1\.0\.convs\.0\.conv\.weight, 8 x 4 x 3 x 3 x 3 in the file and"
         r" 6 x 4 x 3 x 3 x 3 by the plans; give the plans and the checkpoint of one training",
     ),
 }
@@ -170,21 +170,25 @@ def test_a_network_of_somebodys_own(tmp_path: Path) -> None:
     )
     refused(
         folder,
-        r"trained with nnUNetTrainerUMambaBot, whose network is not the plans' PlainConvUNet: .* mamba\.A_log, 3 in"
-        r" the file and none by the plans",
+        r"trained with nnUNetTrainerUMambaBot, whose network is not the plans' PlainConvUNet: .* mamba\.A_log, 3"
+        r" in the file and none by the plans",
     )
 
 
 def test_a_second_fold_of_another_training(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "a", folds=("0", "1"))
-    plans = changed(plans_with(a=plain()), "configurations/a/architecture/arch_kwargs/features_per_stage", [4, 6])
+    plans = changed(
+        plans_with(a=plain()), "configurations/a/architecture/arch_kwargs/features_per_stage", [4, 6]
+    )
     other = write_model(tmp_path / "b", "a", plans=plans, folds=("1",))
     for file, words in (
         (other, "is of the configuration a, fold 0 of 3d_fullres"),
         (None, "the first weight that differs"),
     ):
         if file is None:
-            plans = changed(plans_with(**{"3d_fullres": plain()}), f"{NETWORK}/arch_kwargs/features_per_stage", [4, 6])
+            plans = changed(
+                plans_with(**{"3d_fullres": plain()}), f"{NETWORK}/arch_kwargs/features_per_stage", [4, 6]
+            )
             file = write_model(tmp_path / "c", plans=plans, folds=("1",))
         shutil.copy(file / "fold_1" / "checkpoint_final.pth", folder / "fold_1" / "checkpoint_final.pth")
         refused(folder, f"fold_1.checkpoint_final.* {words}")

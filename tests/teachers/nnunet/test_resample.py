@@ -1,4 +1,4 @@
-"""Resampling as nnU-Net's: against SciPy's and PyTorch's own, and small cases whose answer is known by hand."""
+"""Resampling as nnU-Net's: against SciPy's and PyTorch's own, and small cases known by hand."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def test_as_pytorch() -> None:
     across = torch.nn.functional.interpolate(
         torch.from_numpy(image.transpose(1, 0, 2))[None], (NEW[0], NEW[2]), mode="bilinear"
     )[0]
-    across = torch.nn.functional.interpolate(
-        across.permute(1, 0, 2)[None, None], NEW, mode="nearest-exact"
-    )[0, 0]
+    across = torch.nn.functional.interpolate(across.permute(1, 0, 2)[None, None], NEW, mode="nearest-exact")[
+        0, 0
+    ]
     assert np.allclose(resampled(image, NEW, TORCH, 1), across, atol=1e-5)
 
 

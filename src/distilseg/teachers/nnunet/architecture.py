@@ -50,7 +50,9 @@ _OTHER = "only nnU-Net's own two networks can be rebuilt; give answers of this m
 def network_of(configuration: Configuration, inputs: int, heads: int, source: str) -> NetworkSpec:
     """The network of ours that computes what the plans' does; `source` is the plans' name, for errors."""
     kind, values = _named(configuration.architecture, source)
-    strange = [key for key in values if key not in _KEYS | _OWN_KEYS[kind] and values[key] not in (None, False)]
+    strange = [
+        key for key in values if key not in _KEYS | _OWN_KEYS[kind] and values[key] not in (None, False)
+    ]
     if strange:
         raise UserError(f"{source}: {kind} has the option {strange[0]!r}, which is not known", _OTHER)
     axes = len(configuration.patch)
@@ -97,9 +99,7 @@ def class_name(spec: NetworkSpec) -> str:
     return next(theirs for theirs, ours in NETWORKS.items() if ours == spec.name)
 
 
-def fitted(
-    spec: NetworkSpec, weights: Mapping[str, Stored], file: str, trainer: str
-) -> NetworkSpec:
+def fitted(spec: NetworkSpec, weights: Mapping[str, Stored], file: str, trainer: str) -> NetworkSpec:
     """The network that takes exactly these weights. Raises `UserError`, naming the first that differs.
 
     nnU-Net's trainer with batch norm leaves the plans at instance norm: the weights tell.
@@ -116,11 +116,14 @@ def fitted(
     different = next(
         name for name in [*expected, *there] if there.get(name, "none") != expected.get(name, "none")
     )
-    shapes = (" x ".join(map(str, found[different])) if different in found else "none" for found in (there, expected))
+    shapes = (
+        " x ".join(map(str, found[different])) if different in found else "none"
+        for found in (there, expected)
+    )
     raise UserError(
         f"{file} was trained with {trainer}, whose network is not the plans' {class_name(spec)}: the first"
         " weight that differs is {}, {} in the file and {} by the plans".format(different, *shapes),
-        "give the plans and the checkpoint of one training; of a network of somebody's own, give answers as files",
+        "give the plans and the checkpoint of one training; of somebody's own network, give answers as files",
     )
 
 
@@ -224,5 +227,7 @@ def _positive(value: Any) -> bool:
 
 def _whole(value: Any, key: str, source: str) -> int:
     if type(value) is not int or not 1 <= value <= 100_000:
-        raise UserError(f"{source}: {key} is {value!r}, a whole number above 0 was expected", "copy plans.json again")
+        raise UserError(
+            f"{source}: {key} is {value!r}, a whole number above 0 was expected", "copy plans.json again"
+        )
     return value

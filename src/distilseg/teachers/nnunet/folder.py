@@ -61,7 +61,7 @@ class ModelFolder:
         if above is None or len(trained) != 3:
             raise UserError(
                 f"{self.path} is the second stage of a cascade; its first, {configuration}, is not beside it",
-                "give the model folder within its dataset folder, with the first stage's folder as its sibling",
+                "give the model folder within its dataset folder, with the first stage's folder beside it",
             )
         place = above / "__".join([*trained[:2], configuration])
         if not place.is_dir():
@@ -120,9 +120,7 @@ def find_model(
     if configuration is not None:
         chosen = [m for m in models if configuration in (m.name, m.name.split("__")[-1])]
         if not chosen and models:
-            raise UserError(
-                f"{path} holds no configuration {configuration!r}", f"there are {_named(models)}"
-            )
+            raise UserError(f"{path} holds no configuration {configuration!r}", f"there are {_named(models)}")
         models = chosen
     if not models:
         raise UserError(

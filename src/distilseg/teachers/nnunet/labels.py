@@ -36,13 +36,17 @@ def labels_of(description: Mapping[str, Any], source: str) -> Labels:
     """What `description` (a dataset.json) says; `source` is the file's name, for errors."""
     named = description.get("labels")
     if not isinstance(named, dict) or not named:
-        raise UserError(f"{source} names no labels", 'it needs "labels", such as {"background": 0, "liver": 1}')
+        raise UserError(
+            f"{source} names no labels", 'it needs "labels", such as {"background": 0, "liver": 1}'
+        )
     values = {str(name): _values(name, value, source) for name, value in named.items()}
     if values.get("background") != (0,):
         raise UserError(f"{source}: the labels have no background of value 0", 'add "background": 0')
     ignore = values.get("ignore")
     if ignore is not None and len(ignore) != 1:
-        raise UserError(f"{source}: the label ignore has the values {list(ignore)}", "it has one, the highest")
+        raise UserError(
+            f"{source}: the label ignore has the values {list(ignore)}", "it has one, the highest"
+        )
     classes = {name: found for name, found in values.items() if name != "ignore"}
     single = sorted({value for found in classes.values() for value in found})
     regions = any(len(found) > 1 for found in values.values())
@@ -93,7 +97,8 @@ def _values(name: object, value: Any, source: str) -> tuple[int, ...]:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
         raise UserError(
-            f"{source}: the label {name} has the value {value!r}", "a label is a whole number, or a list of them"
+            f"{source}: the label {name} has the value {value!r}",
+            "a label is a whole number, or a list of them",
         ) from None
     return numbers
 
@@ -102,7 +107,7 @@ def _modalities(description: Mapping[str, Any], source: str) -> tuple[str, ...]:
     """The channels' names in their order; names that occur twice get their number."""
     channels = description.get("channel_names", description.get("modality"))
     try:
-        found = {int(index): str(name) for index, name in channels.items()}  # type: ignore[union-attr]
+        found = {int(index): str(name) for index, name in channels.items()}
     except (AttributeError, ValueError):
         found = {}
     if not found or sorted(found) != list(range(len(found))):

@@ -207,13 +207,15 @@ def open_model(folder: ModelFolder, options: TeacherOptions) -> NnUNetTeacher:
     Raises `UserError` where something is missing, unknown or of another training.
     """
     if options.step is not None and not 0 < options.step <= 1:
-        raise UserError(f"windows cannot stand {options.step} of a patch apart", "give a share above 0, up to 1")
+        raise UserError(
+            f"windows cannot stand {options.step} of a patch apart", "give a share above 0, up to 1"
+        )
     if options.orientation is not None:
         axis_order(options.orientation)
     first_fold, first_place = next(iter(folder.checkpoints.items()))
     with opened(first_place) as file:
         checkpoint, weights = _read(file, str(first_place))
-    plans = folder.json("plans.json")
+    plans: Mapping[str, Any] | None = folder.json("plans.json")
     description = folder.json("dataset.json")
     source = str(first_place) if plans is None else f"{folder.place}/plans.json"
     plans = checkpoint.plans if plans is None else plans
@@ -250,7 +252,9 @@ def open_model(folder: ModelFolder, options: TeacherOptions) -> NnUNetTeacher:
         fitted(network, others, str(place), other.trainer)
     mirrored = checkpoint.mirrored if options.mirror in (None, True) else ()
     if any(axis >= len(configuration.patch) for axis in mirrored):
-        raise UserError(f"{first_place} mirrors axes {list(mirrored)} of {len(configuration.patch)}", _TOGETHER)
+        raise UserError(
+            f"{first_place} mirrors axes {list(mirrored)} of {len(configuration.patch)}", _TOGETHER
+        )
     return NnUNetTeacher(
         folder,
         configuration,
@@ -309,8 +313,8 @@ def _check_options(configuration: Configuration, options: TeacherOptions, folder
         )
     if configuration.reader not in READERS and options.orientation is None:
         raise UserError(
-            f"its scans were read by {configuration.reader}, which is not nnU-Net's own: how it turned them is"
-            " unknown",
+            f"its scans were read by {configuration.reader}, which is not nnU-Net's own: nobody knows how it"
+            " turned them",
             "say it: --teacher-orientation RAS, or another",
         )
 
@@ -320,9 +324,9 @@ def _check_ends(weights: Mapping[str, Stored], inputs: int, described: Described
     heads = [w for name, w in weights.items() if name.startswith("decoder.seg_layers.") and w.shape]
     stems = [w for name, w in weights.items() if name.startswith("encoder.") and len(w.shape) > 2]
     if heads and heads[-1].shape[0] != len(described.heads):
+        kind = "classes" if described.activation == "softmax" else "regions"
         raise UserError(
-            f"{file} answers {heads[-1].shape[0]} {'classes' if described.activation == 'softmax' else 'regions'},"
-            f" dataset.json names {len(described.heads)}",
+            f"{file} answers {heads[-1].shape[0]} {kind}, dataset.json names {len(described.heads)}",
             _TOGETHER,
         )
     if stems and stems[0].shape[1] != inputs:

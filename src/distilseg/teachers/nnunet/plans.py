@@ -90,9 +90,7 @@ class Configuration:
 def configuration_of(plans: Mapping[str, Any], name: str, source: str) -> Configuration:
     """The configuration `name` of `plans`; `source` is the file's name, for errors."""
     if "configurations" not in plans:
-        raise UserError(
-            f"{source} holds no configurations", "give the plans.json of an nnU-Net v2 model"
-        )
+        raise UserError(f"{source} holds no configurations", "give the plans.json of an nnU-Net v2 model")
     entry = _resolved(plans["configurations"], name, source)
     where = f"{source}: configuration {name}"
     manager = plans.get("label_manager", "LabelManager")
@@ -108,7 +106,9 @@ def configuration_of(plans: Mapping[str, Any], name: str, source: str) -> Config
             f"{where} has the patch {list(patch)} and the spacing {list(spacing)}",
             "an nnU-Net configuration has two or three of both, above 0",
         )
-    transpose = _numbers(plans, "transpose_forward", source, int) if "transpose_forward" in plans else (0, 1, 2)
+    transpose = (
+        _numbers(plans, "transpose_forward", source, int) if "transpose_forward" in plans else (0, 1, 2)
+    )
     if sorted(transpose) != [0, 1, 2]:
         raise UserError(f"{source}: transpose_forward {list(transpose)} is no order of three axes", _COPY)
     previous = entry.get("previous_stage")
@@ -130,7 +130,9 @@ def configuration_of(plans: Mapping[str, Any], name: str, source: str) -> Config
 
 
 _COPY = "copy the file again from the model"
-_ANSWERS = "predict with nnU-Net itself (--save_probabilities), and give the folder of its answers as the teacher"
+_ANSWERS = (
+    "predict with nnU-Net itself (--save_probabilities), and give the folder of its answers as the teacher"
+)
 
 
 def _resolved(configurations: Any, name: str, source: str) -> dict[str, Any]:
@@ -141,7 +143,8 @@ def _resolved(configurations: Any, name: str, source: str) -> dict[str, Any]:
     while wanted is not None:
         if wanted in chain:
             raise UserError(
-                f"{source}: configurations inherit from one another in a circle: {' -> '.join([*chain, wanted])}",
+                f"{source}: configurations inherit from one another in a circle: "
+                + " -> ".join([*chain, wanted]),
                 _COPY,
             )
         if not isinstance(configurations, dict) or not isinstance(configurations.get(wanted), dict):

@@ -2,9 +2,9 @@
 
     logits(x) = mean over folds of  sum_p w_p(x) network(image[p])(x) / sum_p w_p(x)
 
-Logits are summed in float32. nnU-Net's own sums are float16, which leaves few digits where one window's corner
-alone counts: there it answers whole numbers where this answers fractions. The weights are summed in float16 as
-there: their rounding is the same for every class.
+Logits are summed in float32. nnU-Net's own sums are float16, which leaves few digits where one window's
+corner alone counts: there it answers whole numbers where this answers fractions. The weights are summed in
+float16 as there: their rounding is the same for every class.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ Shape = tuple[int, ...]
 def coarse_axis(how: Resampling, spacing: Sequence[float], new_spacing: Sequence[float]) -> int | None:
     """The axis that is treated separately, or None.
 
-    The one of the largest spacing, before or else after, if that is more than `ratio` times the smallest; none
-    where several axes are as coarse.
+    The one of the largest spacing, before or else after, if that is more than `ratio` times the smallest;
+    none where several axes are as coarse.
     """
     if how.separate is not None:
         chosen = spacing if how.separate else None
@@ -87,7 +87,8 @@ def resampled_labels(labels: Array, shape: Shape, how: Resampling, across: int |
 def nearest(old: int, new: int) -> NDArray[np.int64]:
     """For each of `new` voxels the nearest of `old` ones, the upper of two as near."""
     x = (np.arange(new) + 0.5) * (old / new) - 0.5
-    return np.floor(x + 0.5).astype(np.int64).clip(0, old - 1)
+    index: NDArray[np.int64] = np.floor(x + 0.5).astype(np.int64)
+    return index.clip(0, old - 1)
 
 
 def _slices(array: Array, shape: Shape, how: Resampling, across: int) -> Array:

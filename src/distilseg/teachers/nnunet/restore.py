@@ -66,7 +66,8 @@ def probability_map(
 def _winners(logits: Volume, shape: tuple[int, ...], how: Resampling, across: int | None) -> Array:
     """Index of the largest resampled logit [*shape], the first of equal ones."""
     if logits.shape[1:] == shape:
-        return logits.argmax(0)
+        index: Array = logits.argmax(0)
+        return index
     linear = how.kind == "linear" or (how.kind == "spline" and how.order == 1)
     if linear and across is None:
         return export_labels(torch.from_numpy(logits), shape).numpy()

@@ -56,5 +56,7 @@ def weight(patch: tuple[int, ...]) -> NDArray[np.float16]:
 
 def padding(shape: Sequence[int], patch: Sequence[int]) -> list[tuple[int, int]]:
     """Voxels before and behind, along each axis of a volume, that make it as large as the patch."""
-    lacking = [max(0, length - size) for size, length in zip(shape[len(shape) - len(patch) :], patch, strict=True)]
+    lacking = [
+        max(0, length - size) for size, length in zip(shape[len(shape) - len(patch) :], patch, strict=True)
+    ]
     return [(0, 0)] * (len(shape) - len(patch)) + [(n // 2, n - n // 2) for n in lacking]
