@@ -41,8 +41,8 @@ NETWORK = f"{ENTRY}/architecture"
 PLANS: dict[str, tuple[str, Any, str]] = {
     "unknown normalisation": (
         f"{ENTRY}/normalization_schemes",
-        ["MyNormalization"],
-        r"unknown normalisation in .*plans\.json: configuration 3d_fullres 'MyNormalization'; .*ZScore.*answer",
+        ["MyNorm"],
+        r"unknown normalisation in .*plans\.json: configuration 3d_fullres 'MyNorm'; .*ZScore.*answer",
     ),
     "no normalisation": (f"{ENTRY}/normalization_schemes", ..., r"names no normalization_schemes"),
     "unknown resampling": (
@@ -120,8 +120,8 @@ PLANS: dict[str, tuple[str, Any, str]] = {
         f"{NETWORK}/arch_kwargs/features_per_stage",
         [4, 6],
         r"was trained with nnUNetTrainer, whose network is not the plans' PlainConvUNet: the first"
-        r" weight that differs is encoder\.stages\.1\.0\.convs\.0\.conv\.weight, 8 x 4 x 3 x 3 x 3 in the file and"
-        r" 6 x 4 x 3 x 3 x 3 by the plans; give the plans and the checkpoint of one training",
+        r" weight that differs is encoder\.stages\.1\.0\.convs\.0\.conv\.weight, 8 x 4 x 3 x 3 x 3 in the"
+        r" file and 6 x 4 x 3 x 3 x 3 by the plans; give the plans and the checkpoint of one training",
     ),
 }
 
@@ -170,7 +170,7 @@ def test_a_network_of_somebodys_own(tmp_path: Path) -> None:
     )
     refused(
         folder,
-        r"trained with nnUNetTrainerUMambaBot, whose network is not the plans' PlainConvUNet: .* mamba\.A_log, 3"
+        r"nnUNetTrainerUMambaBot, whose network is not the plans' PlainConvUNet: .* mamba\.A_log, 3"
         r" in the file and none by the plans",
     )
 
@@ -331,3 +331,35 @@ def test_duplicates_alone_are_no_network(tmp_path: Path) -> None:
     spec = spec_of(plans_with(a=plain()), "a", DATASET)
     only = {n: w for n, w in with_duplicates(spec).items() if n.startswith("decoder.encoder.")}
     refused(write_model(tmp_path, change=lambda weights: only), r"none in the file")
+
+
+STRANGE = (None, [], {}, "x", -1, 0, 10**12, float("nan"), [[]], [None], ["x", {}], True)
+
+
+def _paths(value: Any, above: str = "") -> list[str]:
+    found = []
+    for key, inner in value.items():
+        found.append(above + key)
+        if isinstance(inner, dict):
+            found += _paths(inner, f"{above}{key}/")
+    return found
+
+
+@pytest.mark.parametrize("file", ["plans.json", "dataset.json"])
+def test_descriptions_of_any_kind_of_nonsense(file: str, tmp_path: Path) -> None:
+    """Every entry replaced by strange values: opened all the same, or refused in one line."""
+    folder = write_model(tmp_path)
+    content = json.loads((folder / file).read_text())
+    refusals = 0
+    for path in _paths(content):
+        for value in STRANGE:
+            (folder / file).write_text(json.dumps(changed(content, path, value)))
+            try:
+                open_as_teacher(folder, TeacherOptions(device="cpu"))
+            except UserError as error:
+                refusals += 1
+                said = str(error)
+            else:
+                said = ""
+            assert "\n" not in said, (path, value, said)
+    assert refusals > 100 if file == "plans.json" else refusals > 20

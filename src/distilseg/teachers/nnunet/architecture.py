@@ -60,7 +60,7 @@ def network_of(configuration: Configuration, inputs: int, heads: int, source: st
         raise UserError(
             f"{source}: the network has {values['conv_op']}, the patch {axes} axes", "copy plans.json again"
         )
-    levels = _whole(values.get("n_stages"), "n_stages", source)
+    levels = _whole(values.get("n_stages"), "n_stages", source, most=20)
     norm = values.get("norm_op_kwargs") or {}
     nonlinear = values.get("nonlin_kwargs") or {}
     options: dict[str, Any] = {
@@ -204,9 +204,10 @@ def _looked_up(name: object, table: Mapping[str, Any], kind: str, source: str) -
 
 
 def _each(value: Any, levels: int, key: str, source: str) -> list[Any]:
-    """A value per level; a single one stands for all."""
+    """A value per level; a single one stands for all. Counts of blocks are of a size that can be built."""
     each = [value] * levels if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(each, list) or len(each) != levels or not all(_positive(n) for n in each):
+    most = 200 if key.startswith("n_") else 100_000
+    if not isinstance(each, list) or len(each) != levels or not all(_positive(n, most) for n in each):
         raise UserError(
             f"{source}: {key} is {value!r}, a number above 0 for each of {levels} levels was expected",
             "copy plans.json again from the model",
@@ -220,13 +221,13 @@ def _strides(value: Any, levels: int, source: str) -> list[Any]:
     return _each([1, *[value] * (levels - 1)] if one else value, levels, "strides", source)
 
 
-def _positive(value: Any) -> bool:
+def _positive(value: Any, most: int) -> bool:
     numbers = value if isinstance(value, list) and value else [value]
-    return all(type(n) is int and n > 0 for n in numbers)
+    return all(type(n) is int and 0 < n <= most for n in numbers)
 
 
-def _whole(value: Any, key: str, source: str) -> int:
-    if type(value) is not int or not 1 <= value <= 100_000:
+def _whole(value: Any, key: str, source: str, most: int = 100_000) -> int:
+    if type(value) is not int or not 1 <= value <= most:
         raise UserError(
             f"{source}: {key} is {value!r}, a whole number above 0 was expected", "copy plans.json again"
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -123,6 +125,11 @@ class NnUNetTeacher:
             step=self.step,
             device=self.device,
         )
+        if not all(np.isfinite(logits_W).all() for logits_W in logits):
+            raise UserError(
+                f"case {case}: the teacher {self.name} answers with NaN or infinite logits",
+                "its training diverged, or its plans are of another model",
+            )
         return Answer(logits, prepared.placement, self.activation)
 
     def labels(self, answer: Answer, scans: Mapping[str, Scan]) -> Labels:
@@ -156,6 +163,11 @@ class NnUNetTeacher:
             },
             "modalities": list(self.modalities),
             "normalisation": [channel.scheme for channel in of.channels],
+            "intensities": {  # between which 99 of 100 voxels of the structures lay in training
+                name: [channel.low, channel.high]
+                for name, channel in zip(self.modalities, of.channels, strict=True)
+                if channel.low != channel.high
+            },
             "spacing_mm": _along_scan(of, of.spacing),
             "patch": _along_scan(of, of.patch),
             "folds": list(self.folds),
@@ -219,11 +231,11 @@ def open_model(folder: ModelFolder, options: TeacherOptions) -> NnUNetTeacher:
     description = folder.json("dataset.json")
     source = str(first_place) if plans is None else f"{folder.place}/plans.json"
     plans = checkpoint.plans if plans is None else plans
-    configuration = configuration_of(plans, checkpoint.configuration, source)
-    described = labels_of(
-        checkpoint.dataset if description is None else description,
-        str(first_place) if description is None else f"{folder.place}/dataset.json",
-    )
+    with _making_sense(source):
+        configuration = configuration_of(plans, checkpoint.configuration, source)
+    where = str(first_place) if description is None else f"{folder.place}/dataset.json"
+    with _making_sense(where):
+        described = labels_of(checkpoint.dataset if description is None else description, where)
     _check_options(configuration, options, folder)
     previous = None
     if configuration.previous is not None:
@@ -237,7 +249,8 @@ def open_model(folder: ModelFolder, options: TeacherOptions) -> NnUNetTeacher:
             f" {len(described.modalities)} ({', '.join(described.modalities)})",
             _TOGETHER,
         )
-    network = network_of(configuration, inputs, len(described.heads), source)
+    with _making_sense(source):
+        network = network_of(configuration, inputs, len(described.heads), source)
     _check_ends(weights, inputs, described, str(first_place))
     network = fitted(network, weights, str(first_place), checkpoint.trainer)
     for place in list(folder.checkpoints.values())[1:]:
@@ -270,6 +283,18 @@ def open_model(folder: ModelFolder, options: TeacherOptions) -> NnUNetTeacher:
 
 
 _TOGETHER = "plans.json, dataset.json and checkpoints of one training belong together: copy them again"
+
+
+@contextlib.contextmanager
+def _making_sense(source: str) -> Iterator[None]:
+    """Values of another kind than nnU-Net's, wherever they stand in a description, are told as such."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{source} makes no sense ({reason})", "copy it again from the model") from None
 
 
 def _read(file: Any, name: str) -> tuple[Checkpoint, dict[str, Stored]]:

@@ -9,6 +9,7 @@ Plans of nnU-Net 2.0 to 2.2 (no `architecture`) and of today.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -32,6 +33,8 @@ READERS: Mapping[str, str | None] = {
     "SimpleITKIOWithReorient": "RAS",
     "NibabelIOWithReorient": "RAS",
 }
+
+_MOST_VOXELS = 2**28  # of a patch; large ones of nnU-Net have 2**23
 
 _SPLINE, _TORCH, _NOTHING = (
     "resample_data_or_seg_to_shape",
@@ -106,6 +109,8 @@ def configuration_of(plans: Mapping[str, Any], name: str, source: str) -> Config
             f"{where} has the patch {list(patch)} and the spacing {list(spacing)}",
             "an nnU-Net configuration has two or three of both, above 0",
         )
+    if math.prod(patch) > _MOST_VOXELS:
+        raise UserError(f"{where} has a patch of {list(patch)} voxels, which no memory holds", _COPY)
     transpose = (
         _numbers(plans, "transpose_forward", source, int) if "transpose_forward" in plans else (0, 1, 2)
     )
@@ -209,7 +214,8 @@ def _numbers(values: Mapping[str, Any], key: str, where: str, kind: type) -> tup
     """A list of numbers of one kind."""
     found = values.get(key)
     if not isinstance(found, list) or not all(
-        isinstance(n, int | float) and not isinstance(n, bool) and n == kind(n) for n in found
+        isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) and n == kind(n)
+        for n in found
     ):
         raise UserError(f"{where}: {key} is {found!r}, a list of numbers was expected", _COPY)
     return tuple(kind(n) for n in found)

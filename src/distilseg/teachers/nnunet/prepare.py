@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.preparing.preprocess import Grid, same_grid
+from ...data.preparing.grid import Grid
+from ...data.preparing.preprocess import same_grid
 from ...data.scans.scan import Scan, axis_order
 from ...errors import UserError
 from ..teacher import Placement
