@@ -46,6 +46,11 @@ def test_what_a_user_may_point_at(tmp_path: Path) -> None:
         assert np.array_equal(teacher.answer(CASE, case="a").logits, both), path
         assert teacher.digest == opened(folder).digest
         assert teacher.name == f"Dataset701_Small/{folder.name}"
+    renamed = tmp_path / "renamed.zip"
+    with zipfile.ZipFile(renamed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, Path("mine") / file.relative_to(folder))
+    assert opened(renamed).digest == opened(folder).digest
     one = opened(folder, folds=("1",)).answer(CASE, case="a").logits
     for path in (folder / "fold_1", folder / "fold_1" / "checkpoint_final.pth"):
         assert np.array_equal(opened(path).answer(CASE, case="a").logits, one), path

@@ -231,12 +231,12 @@ def _looks_like_model(place: Place) -> bool:
 
 
 def _models(place: Place) -> list[Place]:
-    """Model folders in a dataset folder, or in a folder of those, by name."""
+    """Model folders in a dataset folder, or in a folder of those, by name; in a zip whatever their name."""
     found: list[Place] = []
     for sub in _inside(place):
         if not sub.is_dir() or sub.name.startswith("."):
             continue
-        if "__" in sub.name and _looks_like_model(sub):
+        if ("__" in sub.name or isinstance(sub, zipfile.Path)) and _looks_like_model(sub):
             found.append(sub)
         elif re.match(_DATASET, sub.name) or sub.name == "nnUNet_results":
             found += _models(sub)

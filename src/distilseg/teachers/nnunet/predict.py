@@ -31,7 +31,7 @@ def predicted(
     *,
     mirrored: Sequence[int] = (),
     step: float = 0.5,
-    device: torch.device | None = None,
+    device: torch.device = torch.device("cpu"),  # noqa: B008  a constant
 ) -> NDArray[np.float32]:
     """Image [M *W] -> logits [K *W], the mean over `folds`: networks in turn, of which one is used at a time.
 
