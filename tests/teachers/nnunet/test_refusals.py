@@ -287,6 +287,17 @@ def test_what_is_no_model_at_all(tmp_path: Path) -> None:
         open_as_teacher(tmp_path, TeacherOptions())
 
 
+def test_answers_of_nnunet_are_no_model(tmp_path: Path) -> None:
+    """Beside the label maps that it predicts, nnU-Net writes the plans too."""
+    for file in ("plans.json", "dataset.json", "case.nii.gz", "predict_from_raw_data_args.json"):
+        (tmp_path / file).write_text("{}")
+    assert not recognises(tmp_path)
+    (tmp_path / "case.nii.gz").unlink()
+    assert not recognises(tmp_path)
+    (tmp_path / "predict_from_raw_data_args.json").unlink()
+    refused(tmp_path, "holds no checkpoint_final.pth in any fold")
+
+
 def _zip(path: Path, write: Callable[[zipfile.ZipFile], None]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         write(archive)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from ...data.scans.scan import ending
 from ...errors import UserError
 
 Place = Path | zipfile.Path  # of a file or folder; both are asked in the same words
@@ -224,10 +225,14 @@ def _is_fold(place: Place) -> bool:
 
 
 def _looks_like_model(place: Place) -> bool:
-    """plans.json, or a fold with a checkpoint in it."""
-    if (place / "plans.json").is_file():
+    """A fold with a checkpoint, or plans.json; nnU-Net puts that beside label maps that it predicts too."""
+    if (place / "plans.json").is_file() and not any(_is_answer(file.name) for file in _inside(place)):
         return True
     return any(_is_pth(file) for fold in _folds(place) for file in _inside(fold))
+
+
+def _is_answer(file: str) -> bool:
+    return file == "predict_from_raw_data_args.json" or file.endswith(".npz") or ending(file) != ""
 
 
 def _models(place: Place) -> list[Place]:
