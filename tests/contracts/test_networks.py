@@ -22,6 +22,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "mdvit": {"features": [8, 8, 16, 16], "peer": True},
     "missformer": {"features": 4, "size": 0},
     "missu": {"filters": [4, 8, 8, 8], "hidden": 16, "mlp": 24, "layers": 1, "heads": 4},
+    "plain_conv_unet": {"features": [4, 8, 8, 8]},
+    "residual_encoder_unet": {"features": [4, 8, 8, 8], "blocks": [1, 2, 2, 2]},
     "segresnet": {},
     "student_base": {},
     "student_small": {},

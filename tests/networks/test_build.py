@@ -46,7 +46,8 @@ def test_names() -> None:
         " swin_unetr_light swin_unetr_truncated thickened u_hemis u_hved unest ux_net"
     )
     for_cpus = "student_base student_small student_tiny"
-    assert names() == sorted(f"{of_monai} {of_papers} {for_cpus}".split())
+    of_nnunet = "plain_conv_unet residual_encoder_unet"
+    assert names() == sorted(f"{of_monai} {of_papers} {for_cpus} {of_nnunet}".split())
 
 
 @pytest.mark.parametrize("name", names())

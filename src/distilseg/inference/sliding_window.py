@@ -27,7 +27,8 @@ from torch.nn import functional as F
 from ..errors import UserError, unknown
 from ..functional.windows import AxisWindow, axis_windows, window_steps
 from .averaging import Activation, Average, check_averaging, logits_of_mean, to_average
-from .inferer import Network, logits_of
+from .inferer import Network
+from .mirroring import mean_over_flips
 
 Blend = Literal["gaussian", "constant"]
 
@@ -96,12 +97,12 @@ class SlidingWindow:
         ]
         places = [(case, place) for case in range(len(image)) for place in itertools.product(*axes)]
         if len(places) == len(image):
-            return self._predicted(padded, network).float()[inner]
+            return mean_over_flips(padded, network, self.mirrored_axes).float()[inner]
         whole: Tensor | None = None
         for first in range(0, len(places), self.batch):
             here = places[first : first + self.batch]
             patches = [padded[case][_box(place)] for case, place in here]
-            answers = self._predicted(torch.stack(patches), network)
+            answers = mean_over_flips(torch.stack(patches), network, self.mirrored_axes)
             logits = to_average(answers, self.average, self.activation)
             if whole is None:
                 size = (len(image), logits.shape[1], *padded.shape[2:])
@@ -110,26 +111,6 @@ class SlidingWindow:
                 whole[case][_box(place)].addcmul_(part, _weight_P(place).to(part.device))
         assert whole is not None
         return logits_of_mean(whole, self.average, self.activation)[inner]
-
-    def _predicted(self, patches: Tensor, network: Network) -> Tensor:
-        """Logits [N K *P], the mean over all flips of the mirrored axes."""
-        flips = [
-            [2 + axis for axis in chosen]
-            for n in range(len(self.mirrored_axes) + 1)
-            for chosen in itertools.combinations(self.mirrored_axes, n)
-        ]
-        total: Tensor | None = None
-        for flip in flips:
-            logits = logits_of(network(patches.flip(flip) if flip else patches))
-            if logits.shape[2:] != patches.shape[2:] or len(logits) != len(patches):
-                raise ValueError(
-                    f"the network answered patches {list(patches.shape)} with logits {list(logits.shape)};"
-                    " the sizes in space must agree"
-                )
-            logits = logits.flip(flip) if flip else logits
-            total = logits if total is None else total + logits
-        assert total is not None
-        return total / len(flips) if len(flips) > 1 else total
 
 
 def _box(place: Sequence[AxisWindow]) -> tuple[slice, ...]:
