@@ -46,7 +46,7 @@ def preprocess(scans: Mapping[str, Scan], label: Scan | None, plan: Plan, *, cas
             f"the plan needs {', '.join(plan.modalities)}",
         )
     images = {name: scans[name] for name in plan.modalities}
-    _same_grid({**images, **({} if label is None else {"label": label})}, case)
+    same_grid({**images, **({} if label is None else {"label": label})}, case)
     grid = make_grid(list(images.values()), plan, case=case)
     # Cropped first, cast second: a scan is never held as float32 beyond its box.
     image = np.stack(
@@ -115,7 +115,7 @@ def _guess(strange: Array, label_values: tuple[int, ...]) -> str:
     return "name them in the dataset's labels or remap them"
 
 
-def _same_grid(scans: Mapping[str, Scan], case: str) -> None:
+def same_grid(scans: Mapping[str, Scan], case: str) -> None:
     """All scans must have one shape, and agree within a voxel on where their voxels are."""
     (first, reference), *others = scans.items()
     shape = tuple(reference.geometry.shape)
