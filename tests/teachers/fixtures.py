@@ -1,6 +1,6 @@
 """Models that others made, with their own answers: read in place, never copied.
 
-They lie at `DISTILSEG_FIXTURES`, or `../shared/fixtures` beside the project; tests skip where they are absent.
+They lie at `DISTILSEG_FIXTURES`, or `../shared/fixtures` beside the project; tests skip where they do not.
 """
 
 from __future__ import annotations

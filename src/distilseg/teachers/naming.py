@@ -1,8 +1,8 @@
 """What the labels of a description mean: classes of which one holds, or regions that may overlap.
 
-As nnU-Net writes them, `labels` maps a name to a value, or to the list of values that a region unites; a value
-named "ignore" stands for voxels that nobody judged and has no head. Decathlon's form, value to name, is read
-too, and `regions` beside plain labels, as plans of ours have them.
+As nnU-Net writes them, `labels` maps a name to a value, or to the list of values that a region unites; a
+value named "ignore" stands for voxels that nobody judged and has no head. Decathlon's form, value to name, is
+read too, and `regions` beside plain labels, as plans of ours have them.
 """
 
 from __future__ import annotations

@@ -21,9 +21,8 @@ def activated(logits: NDArray[np.float32], activation: Activation) -> NDArray[np
     """Probabilities [K *S] of logits [K *S]."""
     if activation == "sigmoid":
         with np.errstate(over="ignore"):
-            p: NDArray[np.float32] = 1 / (1 + np.exp(-logits))
-        return p
-    p = np.exp(logits - logits.max(0, keepdims=True))
+            return np.float32(1) / (1 + np.exp(-logits))
+    p: NDArray[np.float32] = np.exp(logits - logits.max(0, keepdims=True))
     p /= p.sum(0, keepdims=True)
     return p
 
@@ -31,11 +30,8 @@ def activated(logits: NDArray[np.float32], activation: Activation) -> NDArray[np
 def logits_of(probabilities: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
     """Logits [K *S] whose probabilities are these, but for the certain, which are off by `SURE`:
     log p for classes, log p / (1 - p) for regions."""
-    p = np.clip(probabilities, SURE, 1 - SURE, dtype=np.float64)
-    if activation == "softmax":
-        logits = np.log(p)
-    else:
-        logits = np.log(p) - np.log1p(-p)
+    p = probabilities.astype(np.float64).clip(SURE, 1 - SURE)
+    logits = np.log(p) if activation == "softmax" else np.log(p) - np.log1p(-p)
     return logits.astype(np.float32)
 
 
