@@ -133,7 +133,7 @@ def load_predictor(
             f"{run.folder} has no {path.name}, so it has no trained weights yet",
             "repeat its `distilseg train` command, it resumes",
         )
-    where = _device(device)
+    where = device_named(device)
     about = run.read(run.experiment)
     plan, inferer, answers = (
         load_plan(run.plan),
@@ -161,7 +161,7 @@ def load_torch_artefact(
 ) -> Predictor:
     """The predictor of an artefact that was exported for torch; see `runtime.predictor` for the others."""
     artefact = path if isinstance(path, Artefact) else open_artefact(path)
-    about, where = artefact.about, _device(device)
+    about, where = artefact.about, device_named(device)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / component(about.network, kind="file")
         weights.write_bytes(artefact.read(about.network))
@@ -170,7 +170,8 @@ def load_torch_artefact(
     return Predictor(network.to(where), artefact.plan, inferer, where, about.answers, skip_empty)
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """The device that one of `DEVICES` means here; raises `UserError` where this machine has none such."""
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
