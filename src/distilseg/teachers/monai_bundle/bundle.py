@@ -1,11 +1,11 @@
 """A MONAI bundle as a teacher: read as data from a folder or its zip, run as its configuration says.
 
-    configs/inference.json|yaml    network, preprocessing, inferer, postprocessing
-    configs/metadata.json          modalities, names of the classes
-    models/model.pt                weights; else those within models/model.ts, whose program is not run
-    LICENSE                        terms of use
-    large_files.yml                where weights are to be had that are not here
-    scripts/                       Python of the bundle's own: never looked at, and refused where it is needed
+configs/inference.json|yaml    network, preprocessing, inferer, postprocessing
+configs/metadata.json          modalities, names of the classes
+models/model.pt                weights; else those within models/model.ts, whose program is not run
+LICENSE                        terms of use
+large_files.yml                where weights are to be had that are not here
+scripts/                       Python of the bundle's own: never looked at, and refused where it is needed
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -42,7 +41,15 @@ _TERMS = re.compile(r"non[- ]?commercial|CC[- ]BY[- ]NC", re.IGNORECASE)
 _WAY_OUT = "let MONAI run it, and give its answers as files"
 _LOADED = re.compile(r"\$@bundle_root \+ '/([\w\-./]+)'")
 _SLIDING = ("roi_size", "overlap", "mode", "sigma_scale", "padding_mode", "cval", "sw_batch_size")
-_ELSEWHERE = ("sw_device", "device", "progress", "cache_roi_weight_map", "cpu_thresh", "buffer_steps", "buffer_dim")
+_ELSEWHERE = (
+    "sw_device",
+    "device",
+    "progress",
+    "cache_roi_weight_map",
+    "cpu_thresh",
+    "buffer_steps",
+    "buffer_dim",
+)
 _MOST_VOXELS = 2**28  # of a window
 
 
@@ -180,7 +187,9 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> BundleTeacher:
     _refuse_wrapped(config, path)
     network_entry = _entry(config, ("network_def", "network", "net"), "network")
     image_key = _image_key(config)
-    transforms = transforms_of(_entry(config, ("preprocessing", "pre_transforms"), "preprocessing"), image_key)
+    transforms = transforms_of(
+        _entry(config, ("preprocessing", "pre_transforms"), "preprocessing"), image_key
+    )
     windows = _windows(_entry(config, ("inferer",), "inferer"), options.step)
     skipped = tuple(name.strip() for name in options.extra.get("skip", "").split(",") if name.strip())
     post = post_of(_optional(config, ("postprocessing", "post_transforms")), skipped)
@@ -189,7 +198,9 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> BundleTeacher:
     weights, state = read_weights(files, _load_path(config), keys)
     network, described = build_network(network_entry, state, f"{path}: {weights}")
     device = device_named(options.device)
-    digests = {name: content_digest(files.read(name)) for name in (config_name, "configs/metadata.json", weights)}
+    digests = {
+        name: content_digest(files.read(name)) for name in (config_name, "configs/metadata.json", weights)
+    }
     licences = [n for n in files.names if PurePosixPath(n).name.lower().startswith(("license", "licence"))]
     digests |= {name: content_digest(files.read(name)) for name in licences}
     terms = [files.read(name).decode("utf-8", "replace") for name in licences]
@@ -248,7 +259,9 @@ def _chosen(files: Files, wanted: str | None) -> str:
     stems = {PurePosixPath(n).stem: n for n in reversed(configs) if n.count("/") == 1}
     if wanted is not None:
         if PurePosixPath(wanted).stem not in stems:
-            raise UserError(f"{files.path} has no configuration {wanted!r}", f"known: {', '.join(sorted(stems))}")
+            raise UserError(
+                f"{files.path} has no configuration {wanted!r}", f"known: {', '.join(sorted(stems))}"
+            )
         return stems[PurePosixPath(wanted).stem]
     if "inference" in stems:
         return stems["inference"]
@@ -264,7 +277,9 @@ def _chosen(files: Files, wanted: str | None) -> str:
 def _entry(config: Config, names: tuple[str, ...], what: str) -> Entry:
     found = _optional(config, names)
     if found is None:
-        raise UserError(f"{config.name} has no {what} ({' or '.join(names)})", "is it a bundle that predicts?")
+        raise UserError(
+            f"{config.name} has no {what} ({' or '.join(names)})", "is it a bundle that predicts?"
+        )
     return found
 
 
@@ -311,10 +326,12 @@ def _windows(entry: Entry, step: float | None) -> Windows:
 def _check_windows(options: dict[str, Any], entry: Entry) -> None:
     roi = options.get("roi_size")
     sizes = roi if isinstance(roi, list) else [roi] * 3
-    if not all(isinstance(n, int) and not isinstance(n, bool) and 0 < n for n in sizes) or len(sizes) > 3:
+    if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes) or len(sizes) > 3:
         raise UserError(f"{entry.where}: roi_size {roi!r} is no window", "give voxels from 1, axis by axis")
     if np.prod([float(n) for n in sizes]) > _MOST_VOXELS:
-        raise UserError(f"{entry.where}: a window of {roi} voxels is larger than any scan", "repair the bundle")
+        raise UserError(
+            f"{entry.where}: a window of {roi} voxels is larger than any scan", "repair the bundle"
+        )
     overlap = options.get("overlap", 0.25)
     for share in overlap if isinstance(overlap, list) else [overlap]:
         if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
@@ -331,9 +348,15 @@ def _channels(metadata: Mapping[str, Any], way: str) -> Mapping[str, Any]:
     found: Any = metadata.get("network_data_format")
     for key in (way, "image" if way == "inputs" else "pred"):
         inner = found.get(key) if isinstance(found, Mapping) else None
-        found = next(iter(found.values()), None) if inner is None and isinstance(found, Mapping) and found else inner
+        found = (
+            next(iter(found.values()), None)
+            if inner is None and isinstance(found, Mapping) and found
+            else inner
+        )
     if not isinstance(found, Mapping):
-        raise UserError(f"configs/metadata.json does not describe its {way} (network_data_format)", "repair it")
+        raise UserError(
+            f"configs/metadata.json does not describe its {way} (network_data_format)", "repair it"
+        )
     return found
 
 

@@ -89,7 +89,9 @@ class Entry:
             target = (*self.path[:-up], *target)
         name = "::".join(target)
         if name in seen or len(seen) > _MOST_LEVELS:
-            raise UserError(f"{self.where} refers to itself, by {' -> '.join((*seen[:4], name))}", "repair it")
+            raise UserError(
+                f"{self.where} refers to itself, by {' -> '.join((*seen[:4], name))}", "repair it"
+            )
         return self.config.at(target, (*seen, name)).followed((*seen, name))
 
     def plain(self, level: int = 0) -> Any:
@@ -100,7 +102,9 @@ class Entry:
         if isinstance(found.raw, Mapping):
             if "_target_" in found.raw:
                 raise UserError(f"{self.where} is a {found.target}, a literal was expected", _WAY_OUT)
-            return {str(key): found.child(str(key), value).plain(level + 1) for key, value in found.raw.items()}
+            return {
+                str(key): found.child(str(key), value).plain(level + 1) for key, value in found.raw.items()
+            }
         if isinstance(found.raw, list):
             return [found.child(str(n), value).plain(level + 1) for n, value in enumerate(found.raw)]
         return found.raw
@@ -154,7 +158,8 @@ class Entry:
             if name in used or name in without_effect or name in _EVERYWHERE or raw is None:
                 continue
             raise UserError(
-                f"{self.where}: {self.target} has the argument {str(name)!r}, which is not known here", _WAY_OUT
+                f"{self.where}: {self.target} has the argument {str(name)!r}, which is not known here",
+                _WAY_OUT,
             )
 
     def _count(self) -> None:

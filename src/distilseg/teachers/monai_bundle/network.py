@@ -82,7 +82,9 @@ def read_weights(files: Files, chosen: str | None, keys: tuple[str, ...]) -> tup
     name = candidates[0]
     content, where = io.BytesIO(files.read(name)), f"{files.path}: {name}"
     if content.getvalue().startswith(b"version https://git-lfs"):
-        raise UserError(f"{where} is a pointer of Git LFS, not the weights", "download the weights themselves")
+        raise UserError(
+            f"{where} is a pointer of Git LFS, not the weights", "download the weights themselves"
+        )
     state = state_in(read_pickled(content, where, program=is_torchscript(content)), where, keys)
     return name, state
 
@@ -93,7 +95,9 @@ def fill(network: nn.Module, state: Mapping[str, Stored], where: str) -> None:
     expected = network.state_dict()
     for name, tensor in expected.items():
         if name not in state:
-            raise UserError(f"{where} lacks {name} of {_named(network)}", "are they weights of another network?")
+            raise UserError(
+                f"{where} lacks {name} of {_named(network)}", "are they weights of another network?"
+            )
         if tuple(tensor.shape) != state[name].shape:
             raise UserError(
                 f"{where}: {name} is {list(state[name].shape)}, {_named(network)} has {list(tensor.shape)}",
@@ -101,7 +105,8 @@ def fill(network: nn.Module, state: Mapping[str, Stored], where: str) -> None:
             )
     if surplus := [name for name in state if name not in expected]:
         raise UserError(
-            f"{where} has {surplus[0]}, which {_named(network)} has not", "are they weights of another network?"
+            f"{where} has {surplus[0]}, which {_named(network)} has not",
+            "are they weights of another network?",
         )
     weights = {name: torch.from_numpy(np.array(state[name].read())) for name in expected}
     network.load_state_dict(weights)
@@ -163,7 +168,9 @@ def _made(name: str, arguments: dict[str, Any], entry: Entry, numbers: int, tens
         ) from None
     except Exception as error:  # whatever a stranger's arguments make of the class
         told = " ".join(str(error).split())[:200]
-        raise UserError(f"{entry.where}: {name} cannot be made of these arguments ({told})", _WAY_OUT) from None
+        raise UserError(
+            f"{entry.where}: {name} cannot be made of these arguments ({told})", _WAY_OUT
+        ) from None
     return network
 
 

@@ -1,10 +1,10 @@
 """What a bundle makes of its network's answers: probabilities, then labels on the grid of the scans.
 
-    Activationsd                        softmax: classes of which one holds; sigmoid: regions that may overlap
-    Invertd                             back to the scans, by the interpolation of the way there or the nearest
-    AsDiscreted                         argmax, or where a threshold is reached
-    KeepLargestConnectedComponentd      the largest parts of each label, or of all together
-    SaveImaged, EnsureTyped, ...        nothing
+Activationsd                        softmax: classes of which one holds; sigmoid: regions that may overlap
+Invertd                             back to the scans, by the interpolation of the way there or the nearest
+AsDiscreted                         argmax, or where a threshold is reached
+KeepLargestConnectedComponentd      the largest parts of each label, or of all together
+SaveImaged, EnsureTyped, ...        nothing
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ class Post:
         kinds = [step.kind for step in self.steps]
         inverting = next((step for step in self.steps if step.kind == "invert"), None)
         decided = min((kinds.index(k) for k in ("argmax", "threshold") if k in kinds), default=len(kinds))
-        nearest = (
-            inverting is not None and inverting.options["nearest"] and kinds.index("invert") < decided
-        )
+        nearest = inverting is not None and inverting.options["nearest"] and kinds.index("invert") < decided
         return shown.undone(activated(logits, self.activation), nearest=nearest)
 
     def labels(self, logits: NDArray[np.float32], shown: Shown, heads: Sequence[Head]) -> Labels:
@@ -131,7 +129,11 @@ def _activation(component: Entry, place: int) -> Activation:
 def _invert(component: Entry, place: int) -> list[PostStep]:
     component.only(
         ("nearest_interp", "post_func"),
-        (*("transform", "orig_keys", "meta_keys", "orig_meta_keys", "meta_key_postfix"), "to_tensor", "device"),
+        (
+            *("transform", "orig_keys", "meta_keys", "orig_meta_keys", "meta_key_postfix"),
+            "to_tensor",
+            "device",
+        ),
     )
     if of_key(component, "post_func", place, None) is not None:
         raise UserError(f"{component.where}: Invertd with a post_func is not read here", _WAY_OUT)
@@ -157,7 +159,11 @@ def _keep_largest(component: Entry, place: int) -> list[PostStep]:
     component.only(names)
     labels = component.argument("applied_labels")
     labels = labels if labels is None or isinstance(labels, list) else [labels]
-    numbers = [*(labels or []), component.argument("connectivity", 1), component.argument("num_components", 1)]
+    numbers = [
+        *(labels or []),
+        component.argument("connectivity", 1),
+        component.argument("num_components", 1),
+    ]
     if not all(isinstance(n, int) and 0 <= n < 2**16 for n in numbers):
         raise UserError(f"{component.where}: {numbers} are no labels and numbers", "repair the bundle")
     return [

@@ -71,7 +71,10 @@ class Cropped:
     def undone(self, values: Volume, nearest: bool) -> Volume:
         whole = np.zeros((len(values), *self.before), values.dtype)
         stops = [first + n for first, n in zip(self.start, values.shape[1:], strict=True)]
-        kept = [(max(first, 0), min(stop, n)) for first, stop, n in zip(self.start, stops, self.before, strict=True)]
+        kept = [
+            (max(first, 0), min(stop, n))
+            for first, stop, n in zip(self.start, stops, self.before, strict=True)
+        ]
         inside = tuple(slice(a, b) for a, b in kept)
         here = tuple(slice(a - first, b - first) for (a, b), first in zip(kept, self.start, strict=True))
         whole[(slice(None), *inside)] = values[(slice(None), *here)]
@@ -209,14 +212,20 @@ def resampled(values: Volume, matrix: Affine, shape: Sequence[int], mode: str | 
 
         how = "nearest" if border == "border" else "constant"
         whole = [
-            affine_transform(v.astype(np.float64), matrix[:3, :3], matrix[:3, 3], tuple(shape), None, mode, how)
+            affine_transform(
+                v.astype(np.float64), matrix[:3, :3], matrix[:3, 3], tuple(shape), None, mode, how
+            )
             for v in values
         ]
         return np.stack(whole).astype(np.float32)
-    move = AffineTransform(normalized=False, mode=mode, padding_mode=border, align_corners=False, reverse_indexing=True)
+    move = AffineTransform(
+        normalized=False, mode=mode, padding_mode=border, align_corners=False, reverse_indexing=True
+    )
     theta, parts = torch.from_numpy(np.ascontiguousarray(matrix)), []
     for value in values:  # one by one: they are in float64 meanwhile
-        moved = move(torch.from_numpy(np.ascontiguousarray(value, np.float64))[None, None], theta, tuple(shape))
+        moved = move(
+            torch.from_numpy(np.ascontiguousarray(value, np.float64))[None, None], theta, tuple(shape)
+        )
         parts.append(moved[0, 0].numpy().astype(np.float32))
     return np.stack(parts)
 
@@ -266,7 +275,9 @@ def _spacing(component: Entry, place: int) -> list[Transform]:
             raise UserError(f"case {case}: the scan is oblique, and the bundle straightens it", _WAY_OUT)
         shape = tuple(int(n) for n in np.round((np.array(state.shape) - 1) * old / new + 1))
         if max(shape) > 16_384 or np.prod(shape, dtype=np.float64) > 2**33:
-            raise UserError(f"case {case}: at {list(pixdim)} mm it would have {list(shape)} voxels", "is that meant?")
+            raise UserError(
+                f"case {case}: at {list(pixdim)} mm it would have {list(shape)} voxels", "is that meant?"
+            )
         affine = state.affine @ np.diag([*(new / old), 1.0])
         if shape == state.shape and np.allclose(affine, state.affine, atol=_TOLERANCE):
             return state
@@ -289,7 +300,9 @@ def _crop_foreground(component: Entry, place: int) -> list[Transform]:
         if component.argument(name) not in expected:
             raise UserError(f"{component.where}: CropForegroundd with {name} is not read here", _WAY_OUT)
     margin = [int(n) for n in _numbers(component, "margin", component.argument("margin", 0), 3)]
-    multiple = [max(1, int(n)) for n in _numbers(component, "k_divisible", component.argument("k_divisible", 1), 3)]
+    multiple = [
+        max(1, int(n)) for n in _numbers(component, "k_divisible", component.argument("k_divisible", 1), 3)
+    ]
     smaller = bool(component.argument("allow_smaller", False))
     indices = component.argument("channel_indices")
     chosen = None if indices is None else [int(n) for n in _numbers(component, "channel_indices", indices)]
@@ -297,7 +310,9 @@ def _crop_foreground(component: Entry, place: int) -> list[Transform]:
     def cropped(state: Shown, case: str) -> Shown:
         inside = ((state.image if chosen is None else state.image[chosen]) > 0).any(0)
         if not inside.any():
-            raise UserError(f"case {case}: no voxel is above 0, the bundle crops to those", "is the scan empty?")
+            raise UserError(
+                f"case {case}: no voxel is above 0, the bundle crops to those", "is the scan empty?"
+            )
         starts, stops = [], []
         for axis, n in enumerate(state.shape):
             others = tuple(other for other in range(3) if other != axis)
@@ -392,7 +407,9 @@ def _scale(component: Entry, place: int) -> list[Transform]:
     component.only(("minv", "maxv", "factor", "channel_wise"), _META)
     if component.argument("factor") is not None:
         raise UserError(f"{component.where}: ScaleIntensityd with a factor is not read here", _WAY_OUT)
-    low, high = (_numbers(component, n, component.argument(n, d))[0] for n, d in (("minv", 0.0), ("maxv", 1.0)))
+    low, high = (
+        _numbers(component, n, component.argument(n, d))[0] for n, d in (("minv", 0.0), ("maxv", 1.0))
+    )
     by_channel = bool(component.argument("channel_wise", False))
 
     def scaled(state: Shown, case: str) -> Shown:
