@@ -116,7 +116,7 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> RunTeacher:
 def _of_run(path: Path, options: TeacherOptions) -> RunTeacher:
     run = open_run(path)
     about = run.read(run.experiment)
-    if "fusion" in about or "runs" in about:
+    if "fusion" in about:
         raise UserError(f"{path} is of several runs", "name its runs as teachers, one by one")
     trust = next((name for name in options.trust if ".py:" in name), None)
     predictor = load_predictor(path, device=options.device, trust=trust)

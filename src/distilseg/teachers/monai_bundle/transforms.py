@@ -2,7 +2,8 @@
 
     Orientationd               axes turned and flipped
     Spacingd                   size = round((n - 1) old / new + 1), voxel i at i new / old: the first voxel's
-                               centre stays where it is, unlike in our grids, whose outer edges do
+                               centre stays where it is, unlike in our grids, whose outer edges do; where the
+                               axes of a scan are not quite at right angles, its middle does
     CropForegroundd            the box of voxels above 0
     ScaleIntensityRanged       (x - a_min) / (a_max - a_min) (b_max - b_min) + b_min, clipped to b where asked
     NormalizeIntensityd        (x - mean) / std, of voxels other than 0, by channel, where asked
@@ -30,6 +31,7 @@ Volume = NDArray[np.float32]  # [M *S], or [K *S]
 Affine = NDArray[np.float64]  # [4 4] voxel index -> RAS+ mm
 
 _WAY_OUT = "let MONAI run it, and give its answers as files"
+_LONGEST, _MOST_VOXELS = 16_384, 2**33  # of a working grid
 _TOLERANCE = 1e-3  # MONAI's, between affines and spacings that count as the same
 _META = ("meta_keys", "meta_key_postfix", "lazy", "dtype", "device")
 _LETTERS = [["L", "R"], ["P", "A"], ["I", "S"]]
@@ -268,20 +270,25 @@ def _spacing(component: Entry, place: int) -> list[Transform]:
     diagonal = bool(component.argument("diagonal", False))
 
     def spaced(state: Shown, case: str) -> Shown:
+        from monai.data.utils import compute_shape_offset, zoom_affine
+
         old = np.linalg.norm(state.affine[:3, :3], axis=0)
         wanted = np.array([mm if mm > 0 else own for mm, own in zip(pixdim, old, strict=True)])
         new = np.where(np.abs(wanted - old) <= _TOLERANCE, old, wanted)
-        if diagonal and np.abs(state.affine[:3, :3] - np.diag(old)).max() > _TOLERANCE:
-            raise UserError(f"case {case}: the scan is oblique, and the bundle straightens it", _WAY_OUT)
-        shape = tuple(int(n) for n in np.round((np.array(state.shape) - 1) * old / new + 1))
-        if max(shape) > 16_384 or np.prod(shape, dtype=np.float64) > 2**33:
+        voxels = np.round((np.array(state.shape) - 1) * old / new + 1)
+        if voxels.max() > _LONGEST or np.prod(voxels) > _MOST_VOXELS:
             raise UserError(
-                f"case {case}: at {list(pixdim)} mm it would have {list(shape)} voxels", "is that meant?"
+                f"case {case}: at {list(pixdim)} mm it would have {voxels.tolist()} voxels", "is that meant?"
             )
-        affine = state.affine @ np.diag([*(new / old), 1.0])
-        if shape == state.shape and np.allclose(affine, state.affine, atol=_TOLERANCE):
+        affine = zoom_affine(state.affine, new, diagonal=diagonal)
+        size, origin = compute_shape_offset(state.shape, state.affine, affine)
+        affine[:3, 3] = origin[:3]
+        shape, matrix = tuple(map(int, size)), np.linalg.solve(state.affine, affine)
+        same = any(
+            np.allclose(a, b, atol=_TOLERANCE) for a, b in ((state.affine, affine), (matrix, np.eye(4)))
+        )
+        if shape == state.shape and same:
             return state
-        matrix = np.linalg.solve(state.affine, affine)
         image = resampled(state.image, matrix, shape, mode, border)
         steps = (*state.steps, Resampled(matrix, state.shape, mode, border))
         return replace(state, image=image, affine=affine, steps=steps)
