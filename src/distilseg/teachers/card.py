@@ -70,9 +70,9 @@ class Card(BaseModel):
     def _whole(self) -> Card:
         if self.labels is None and self.classes is None:
             raise ValueError("the field labels is missing (or classes)")
-        if isinstance(self.normalisation, dict):
-            if missing := set(self.modalities) - set(self.normalisation):
-                raise ValueError(f"normalisation names no {', '.join(sorted(missing))}")
+        how = self.normalisation
+        if isinstance(how, dict) and (missing := set(self.modalities) - set(how)):
+            raise ValueError(f"normalisation names no {', '.join(sorted(missing))}")
         return self
 
     def naming(self, path: Path) -> Naming:

@@ -1,9 +1,9 @@
 """A file that `torch.save` wrote, read as data: nothing in it is called, and torch is not needed.
 
 The file is a zip archive: a pickle (`<stem>/data.pkl`) that describes tensors, and their bytes
-(`<stem>/data/<key>`). A pickle is a program; here it may name what the table below holds and nothing else, and
-even those names stand for objects that do nothing. Sizes are checked against the archive before anything is
-read, and a tensor's bytes are read when they are asked for: what a training kept for itself never is.
+(`<stem>/data/<key>`). A pickle is a program; here it may name what the table below holds and nothing else,
+and even those names stand for objects that do nothing. Sizes are checked against the archive before anything
+is read, and a tensor's bytes are read when they are asked for: what a training kept for itself never is.
 
 read_pickled     the value, tensors as `Stored` descriptions
 Stored           one tensor: shape, type, where its bytes lie; `read` gives the numbers
@@ -157,8 +157,9 @@ def is_torchscript(file: IO[bytes] | Path) -> bool:
 
 
 def state_in(value: Any, name: str, keys: Sequence[str] = ()) -> dict[str, Stored]:
-    """The tensors of a state dictionary by name: of the value itself, or of what it holds under one of `keys`,
-    "state_dict" or "model"; or of a `Module`, by its attributes. Raises `UserError` where there is none.
+    """The tensors of a state dictionary by name: of the value itself, or of what it holds under one of
+    `keys`, "state_dict" or "model"; or of a `Module`, by its attributes. Raises `UserError` where there is
+    none.
 
     The prefixes of networks that were trained on several GPUs, or compiled, are taken off.
     """

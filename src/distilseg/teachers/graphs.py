@@ -1,8 +1,8 @@
 """A network as a graph, ONNX or TorchScript, with a card that says the rest (`card.py`).
 
-ONNX holds operators and numbers, no program; ONNX Runtime runs it. TorchScript is a program: loading it may do
-what any program may, so it is loaded only for a user who trusts that very file. Scans are prepared as by a plan
-of ours, windows are cut and blended as by ours.
+ONNX holds operators and numbers, no program; ONNX Runtime runs it. TorchScript is a program: loading it may
+do what any program may, so it is loaded only for a user who trusts that very file. Scans are prepared as by a
+plan of ours, windows are cut and blended as by ours.
 """
 
 from __future__ import annotations

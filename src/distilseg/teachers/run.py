@@ -147,7 +147,7 @@ def _of_artefact(path: Path, options: TeacherOptions) -> RunTeacher:
     about = artefact.about
     if about.fusion.get("how") == "vote":
         raise UserError(
-            f"{path} is of several networks whose label maps vote", "export its runs, and name them one by one"
+            f"{path} is of several networks whose label maps vote", "export its runs and name them one by one"
         )
     made = about.made
     views = made.get("views") or [made]

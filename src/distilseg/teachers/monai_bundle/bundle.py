@@ -165,7 +165,7 @@ class BundleTeacher:
 
 
 def recognises(path: Path) -> bool:
-    """Whether `path` is a bundle: a folder or zip with configs/metadata.json and an inference or train file."""
+    """Whether `path` is a bundle: a folder, or a zip of one, with a configs/metadata.json."""
     if path.is_dir():
         return _top([p.relative_to(path).as_posix() for p in _shallow(path)]) is not None
     if path.suffix.lower() != ".zip":

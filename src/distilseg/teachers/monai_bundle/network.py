@@ -49,8 +49,8 @@ _COARSEST_FIRST = ("BasicUNetPlusPlus",)  # of several answers the last is the n
 def build_network(entry: Entry, state: Mapping[str, Stored], where: str) -> tuple[nn.Module, str]:
     """The network that `entry` describes with the weights of `state`, in evaluation mode, and its name.
 
-    `where` is what errors call the weights. Raises `UserError` for a class that is not in the table, arguments
-    that it has not, and weights that are not its own, naming the first that differs.
+    `where` is what errors call the weights. Raises `UserError` for a class that is not in the table,
+    arguments that it has not, and weights that are not its own, naming the first that differs.
     """
     entry = entry.followed()
     if not entry.is_component:

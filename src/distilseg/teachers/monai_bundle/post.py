@@ -55,7 +55,7 @@ class Post:
         return shown.undone(activated(logits, self.activation), nearest=nearest)
 
     def labels(self, logits: NDArray[np.float32], shown: Shown, heads: Sequence[Head]) -> Labels:
-        """Label values [I J K] on the grid of the scans. Of regions that overlap the larger is painted first."""
+        """Label values [I J K] on the grid of the scans; of overlapping regions the larger is painted first."""
         values, inverted, decided = activated(logits, self.activation), False, False
         for step in self.steps:
             options = step.options

@@ -10,8 +10,8 @@
     ScaleIntensityd            min ... max of the whole, or by channel, to minv ... maxv
     LoadImaged, EnsureChannelFirstd, EnsureTyped, CastToTyped      nothing
 
-Everything else is refused by name. Resampling and moments are done with MONAI's own arithmetic (float64 grids,
-float32 moments), for `nonzero` asks whether an interpolated voxel is exactly 0.
+Everything else is refused by name. Resampling and moments are done with MONAI's own arithmetic (float64
+grids, float32 moments), for `nonzero` asks whether an interpolated voxel is exactly 0.
 """
 
 from __future__ import annotations
@@ -388,7 +388,7 @@ def _normalise(component: Entry, place: int) -> list[Transform]:
         for numbers in (subtrahend, divisor):
             if numbers is not None and len(numbers) != len(parts):
                 raise UserError(
-                    f"{component.where}: NormalizeIntensityd has {len(numbers)} values for {len(parts)} channels",
+                    f"{component.where}: NormalizeIntensityd has {len(numbers)} values, not {len(parts)}",
                     "repair the bundle",
                 )
         for n, x in enumerate(parts):
