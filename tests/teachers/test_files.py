@@ -73,6 +73,10 @@ def test_labels_are_certain_but_finite(tmp_path: Path) -> None:
         ("label_7", (7,)),
     ]
     answer = teacher.answer({"CT": SCAN}, case="a")
+    assert np.asarray(answer.logits).shape == answer.logits.shape == (4, *SHAPE)
+    np.testing.assert_array_equal(
+        answer.logits.transpose(0, 3, 1, 2)[:], np.asarray(answer.logits).transpose(0, 3, 1, 2)
+    )
     np.testing.assert_allclose(answer.logits[:, 1, 0, 0], [np.log(SURE)] * 3 + [0], atol=2e-7)
     np.testing.assert_array_equal(teacher.labels(answer, {"CT": SCAN}), labels(1, 7))
     assert summary(teacher)["cases"] == 2
@@ -96,6 +100,7 @@ def test_nothing_is_known_of_ignored_voxels(tmp_path: Path) -> None:
     answer = teacher.answer({"CT": SCAN}, case="a")
     assert (answer.logits[:, 1] == 0).all()
     assert (answer.logits[:, 0] != 0).any()
+    assert not teacher.labels(answer, {"CT": SCAN})[1].any()
     assert teacher.provenance.licence == "CC BY 4.0"
 
 
@@ -138,7 +143,7 @@ def test_bad_answers_are_refused_in_one_line(tmp_path: Path) -> None:
     write(path / "scan.nii.gz", labels(1, 2) - np.float32(0.5), OBLIQUE)
     teacher = opened(path)
     for case, told in {
-        "b": r"unknown case in .*all 'b'; .*known: .*moved",
+        "thiner": r"all has no answer for case thiner; did you mean thinner\? add thiner\.nii\.gz or \.npz",
         "sums": r"case sums: the probabilities in sums\.npz do not sum to 1; if they are of regions",
         "nan": r"case nan: nan\.npz holds values that are no probabilities .*; are they logits",
         "shape": r"case shape: shape\.npz has probabilities of shape \[3, 2, 4, 5\].* ask for \[3, 3, 4, 5\]",
@@ -184,3 +189,17 @@ def test_label_maps_of_nothing_are_refused(tmp_path: Path) -> None:
 def test_a_folder_of_other_things_is_none(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     assert not files.recognises(tmp_path)
+
+
+def test_cases_without_an_answer_are_named(tmp_path: Path) -> None:
+    teacher = opened(folder(tmp_path, a=labels(1), b=labels(1)))
+    teacher.require(["a", "b"])
+    with pytest.raises(
+        UserError, match=r"no answers for 2 of 3 cases: x, y; predict them .*; it has a, b"
+    ):
+        teacher.require(["a", "x", "y"])
+
+
+def test_a_folder_of_scans_is_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds c_0000\.nii\.gz, which is how nnU-Net names scans; give the"):
+        opened(folder(tmp_path, c_0000=labels(1)))

@@ -40,7 +40,7 @@ def runs(folder: Path) -> dict[str, Run]:
     values = study.plan.label_values[1:]
     regions = {"outer": values[:2], "inner": values[1:2]}
     of_regions = replace(study, plan=study.plan.model_copy(update={"regions": regions}))
-    made = find("kd_net_teacher")(of_regions, network_options=NETWORK)
+    made = find("kd_net_teacher")(of_regions, network_options=NETWORK, activation="sigmoid")
     experiments = {
         "classes": small_experiment(study, "supervised"),
         "regions": made.with_settings(Budget(steps=2), validations=1),

@@ -21,7 +21,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -225,7 +225,7 @@ class _Archive:
                 "give the weights that it was made of",
             )
         order = self._read(f"{self.root}byteorder", 16) if f"{self.root}byteorder" in members else b"little"
-        self.order = ">" if order.strip() == b"big" else "<"
+        self.order: Literal["<", ">"] = ">" if order.strip() == b"big" else "<"
 
     def value(self) -> Any:
         """The unpickled value."""

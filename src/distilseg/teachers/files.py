@@ -11,12 +11,14 @@ for the others, so that logits stay finite. Voxels of the value "ignore" have eq
 
 from __future__ import annotations
 
+import difflib
+import re
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,8 @@ from ..data.formats.common import image_files, read_json
 from ..data.preparing.preprocess import same_grid
 from ..data.scans.reading import read_scan
 from ..data.scans.scan import Scan, stem
-from ..errors import UserError, unknown
+from ..errors import UserError
+from .certain import TableLogits
 from .identity import digest_of, file_digest, only
 from .naming import Naming, naming_of
 from .restoring import SURE, label_values, logits_of, probabilities_of
@@ -34,7 +37,7 @@ from .teacher import Activation, Answer, Head, Labels, Placement, Provenance, Te
 
 KEY = "probabilities"
 DESCRIPTIONS = ("card.json", "dataset.json")  # the first that is there
-_MOST_VALUES = 1024  # a label map with more distinct values is taken for a scan
+_MOST_VALUES = 256  # a label map with more distinct values is taken for a scan
 _SUM_TOLERANCE = 1e-2  # float16 probabilities of many classes
 _AGAIN = "predict the case again, or leave its answer out"
 
@@ -86,22 +89,45 @@ class FilesTeacher:
         soft = sum(path.suffix.lower() == ".npz" for path in self.cases.values())
         return {"cases": len(self.cases), "with_probabilities": soft}
 
+    def require(self, cases: Iterable[str]) -> None:
+        """Raises `UserError`, naming them, where cases have no answer."""
+        asked = list(cases)
+        missing = [case for case in asked if case not in self.cases]
+        if len(missing) == 1:
+            close = difflib.get_close_matches(missing[0], self.cases, n=1)
+            guess = f"did you mean {close[0]}? " if close else ""
+            raise UserError(
+                f"{self.folder} has no answer for case {missing[0]}",
+                f"{guess}add {missing[0]}.nii.gz or .npz, or leave the case out",
+            )
+        if missing:
+            raise UserError(
+                f"{self.folder} has no answers for {len(missing)} of {len(asked)} cases: {_some(missing)}",
+                f"predict them too, or leave them out; it has {_some(self.cases)}",
+            )
+
     def answer(self, scans: Mapping[str, Scan], *, case: str) -> Answer:
-        """Its logits [K I J K] on the grid of `scans`, of which any one is enough."""
-        if case not in self.cases:
-            raise unknown(f"case in {self.folder}", case, self.cases)
+        """Its logits [K I J K] on the grid of `scans`, of which any one is enough.
+
+        Of a label map they are made where they are looked at (`TableLogits`).
+        """
+        self.require([case])
         like, path = any_scan(scans, case=case), self.cases[case]
         if path.suffix.lower() == ".npz":
             logits = logits_of(self._soft(path, like, case), self.activation)
         else:
             logits = self._hard(path, like, case)
-        shape = like.geometry.shape
-        whole = tuple((0, n) for n in shape)
-        placement = Placement(shape, (0, 1, 2), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), shape, whole)
-        return Answer(logits, placement, self.activation)
+        return Answer(logits, _as_stored(like.geometry.shape), self.activation)
 
     def labels(self, answer: Answer, scans: Mapping[str, Scan]) -> Labels:
         """The likeliest class, or the painted regions, [I J K]."""
+        logits: Any = answer.logits
+        if isinstance(logits, TableLogits):
+            table, index = logits.table, logits.index
+            placement = _as_stored((table.shape[1], 1, 1))  # as if each value were a voxel of its own
+            by_value = probabilities_of(replace(answer, logits=table[..., None, None], placement=placement))
+            found = label_values(by_value, self.heads, self.naming.paints).ravel()[index]
+            return cast(Labels, found)
         return label_values(self.probabilities(answer, scans), self.heads, self.naming.paints)
 
     def probabilities(self, answer: Answer, scans: Mapping[str, Scan]) -> NDArray[np.float32]:
@@ -140,11 +166,23 @@ class FilesTeacher:
                 f" {', '.join(str(value) for value in sorted(v for v in known if v is not None))}",
                 "name it in the dataset.json beside it, or predict the case again",
             )
-        p = np.stack([np.isin(scan.array, head.values) for head in self.heads]).astype(np.float32)
-        logits = logits_of(p, self.activation)
-        if self.naming.ignore is not None:
-            logits[:, scan.array == self.naming.ignore] = 0
-        return logits
+        holds_KV = np.array([[float(value in head.values) for value in values] for head in self.heads])
+        table_KV = logits_of(holds_KV.astype(np.float32), self.activation)
+        table_KV[:, [value == self.naming.ignore for value in values]] = 0
+        index = np.searchsorted(values, scan.array).astype(np.min_scalar_type(len(values)))
+        # Whoever reads an answer slices its logits, or turns them: that they can.
+        return cast(NDArray[np.float32], TableLogits(table_KV, index))
+
+
+def _as_stored(shape: tuple[int, ...]) -> Placement:
+    """The grid of a scan of `shape` itself."""
+    whole = tuple((0, n) for n in shape)
+    return Placement(shape, (0, 1, 2), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), shape, whole)
+
+
+def _some(cases: Iterable[str], most: int = 5) -> str:
+    names = list(cases)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def recognises(path: Path) -> bool:
@@ -183,6 +221,11 @@ def _of_probabilities(path: Path) -> Naming:
 
 
 def _of_label_maps(folder: Path, cases: Mapping[str, Path]) -> Naming:
+    if all(re.search(r"_0000$", case) for case in cases):
+        raise UserError(
+            f"{folder} holds {_some(path.name for path in cases.values())}, which is how nnU-Net names scans",
+            "give the folder of the answers, not that of the scans",
+        )
     found = sorted({0}.union(*(map(int, _label_values(read_scan(path))) for path in cases.values())))
     if len(found) == 1:
         raise UserError(f"the label maps in {folder} hold nothing but 0", "give a folder of answers")

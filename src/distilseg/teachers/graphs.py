@@ -19,18 +19,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.planning.plan import Plan, times
-from ..data.preparing.preprocess import preprocess
+from ..data.planning.levels import times
+from ..data.planning.plan import Plan
+from ..data.preparing.preprocess import make_grid, preprocess
 from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..runtime.engine import network_thread
 from ..runtime.inferers import Inferer, make_inferer, planned_inferer
+from ..runtime.label_export import export_labels, export_regions
 from .card import Card, card_for
 from .checkpoint import is_torchscript
 from .identity import content_digest, digest_of, file_digest, only
 from .naming import Naming
 from .onnx_file import check_onnx
-from .restoring import label_values, logits_of, probabilities_of
+from .restoring import logits_of, probabilities_of
 from .showing import in_order
 from .teacher import Activation, Answer, Head, Labels, Placement, Provenance, TeacherOptions
 
@@ -110,7 +112,14 @@ class GraphTeacher:
 
     def labels(self, answer: Answer, scans: Mapping[str, Scan]) -> Labels:
         """The likeliest class, or the painted regions, of interpolated logits [I J K]."""
-        return label_values(self.probabilities(answer, scans), self.heads, self.naming.paints)
+        grid = make_grid(in_order(scans, self.modalities, case=self.name), self.plan, case=self.name)
+        if self.activation == "sigmoid":
+            painted: Labels = export_regions(answer.logits, grid.cropped_shape, self.naming.paints)
+            return grid.restore(painted)
+        values = np.array([head.values[0] for head in self.heads])
+        classes = grid.restore(export_labels(answer.logits, grid.cropped_shape))
+        labels: Labels = values.astype(np.min_scalar_type(values.max()))[classes]
+        return labels
 
     def probabilities(self, answer: Answer, scans: Mapping[str, Scan]) -> NDArray[np.float32]:
         """Of interpolated logits [K I J K]."""
@@ -360,7 +369,8 @@ def _torchscript(content: bytes, path: Path, options: TeacherOptions) -> Graph:
     device = device_named(options.device)
     try:
         with warnings.catch_warnings(action="ignore"):  # torch.jit is deprecated, and loads still
-            module = torch.jit.load(io.BytesIO(content), map_location=device).eval()
+            load: Any = torch.jit.load
+            module = load(io.BytesIO(content), map_location=device).eval()
     except Exception as error:  # whatever a damaged file makes of torch
         told = " ".join(str(error).split())[:300]
         raise UserError(f"{path} cannot be loaded ({told})", "export it again with torch.jit.save") from None

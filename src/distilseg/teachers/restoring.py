@@ -21,7 +21,7 @@ def activated(logits: NDArray[np.float32], activation: Activation) -> NDArray[np
     """Probabilities [K *S] of logits [K *S]."""
     if activation == "sigmoid":
         with np.errstate(over="ignore"):
-            return np.float32(1) / (1 + np.exp(-logits))
+            return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
     p: NDArray[np.float32] = np.exp(logits - logits.max(0, keepdims=True))
     p /= p.sum(0, keepdims=True)
     return p
@@ -32,7 +32,7 @@ def logits_of(probabilities: NDArray[np.float32], activation: Activation) -> NDA
     log p for classes, log p / (1 - p) for regions."""
     p = probabilities.astype(np.float64).clip(SURE, 1 - SURE)
     logits = np.log(p) if activation == "softmax" else np.log(p) - np.log1p(-p)
-    return logits.astype(np.float32)
+    return np.asarray(logits, np.float32)
 
 
 def on_scan(values: NDArray[np.float32], placement: Placement) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ scripts/                       Python of the bundle's own: never looked at, and 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -184,7 +185,7 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> BundleTeacher:
     config_name = _chosen(files, options.configuration)
     config = read_config(files.read(config_name), config_name)
     metadata = read_config(files.read("configs/metadata.json"), "configs/metadata.json").values
-    _refuse_wrapped(config, path)
+    _refuse_wrapped(config, files)
     network_entry = _entry(config, ("network_def", "network", "net"), "network")
     image_key = _image_key(config)
     transforms = transforms_of(
@@ -287,11 +288,12 @@ def _optional(config: Config, names: tuple[str, ...]) -> Entry | None:
     return next((config[name].followed() for name in names if name in config), None)
 
 
-def _refuse_wrapped(config: Config, path: Path) -> None:
-    if "ModelnnUNetWrapper" in repr(config.values):
-        raise UserError(
-            f"{path} wraps a model of nnU-Net", "give the nnU-Net folder within it, which is read as such"
-        )
+def _refuse_wrapped(config: Config, files: Files) -> None:
+    if "ModelnnUNetWrapper" not in repr(config.values):
+        return
+    inside = next((PurePosixPath(n).parent for n in files.names if n.endswith("/plans.json")), None)
+    where = "the nnU-Net folder within it" if inside is None else str(files.path / inside)
+    raise UserError(f"{files.path} wraps a model of nnU-Net", f"give {where}, which is read as such")
 
 
 def _image_key(config: Config) -> str:
@@ -328,7 +330,7 @@ def _check_windows(options: dict[str, Any], entry: Entry) -> None:
     sizes = roi if isinstance(roi, list) else [roi] * 3
     if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes) or len(sizes) > 3:
         raise UserError(f"{entry.where}: roi_size {roi!r} is no window", "give voxels from 1, axis by axis")
-    if np.prod([float(n) for n in sizes]) > _MOST_VOXELS:
+    if math.prod(map(int, sizes)) > _MOST_VOXELS:
         raise UserError(
             f"{entry.where}: a window of {roi} voxels is larger than any scan", "repair the bundle"
         )

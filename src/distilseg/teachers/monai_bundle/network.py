@@ -178,11 +178,11 @@ class _TooLarge(Exception):
     pass
 
 
-class _Bounded(TorchDispatchMode):
+class _Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses more new tensors, or numbers in them, than it was told."""
 
     def __init__(self, numbers: int, tensors: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.numbers, self.tensors = numbers, tensors
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

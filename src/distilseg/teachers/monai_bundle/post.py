@@ -55,26 +55,27 @@ class Post:
         return shown.undone(activated(logits, self.activation), nearest=nearest)
 
     def labels(self, logits: NDArray[np.float32], shown: Shown, heads: Sequence[Head]) -> Labels:
-        """Label values [I J K] on the grid of the scans; of overlapping regions the larger is painted first."""
+        """Label values [I J K] on the scans' grid; of regions that overlap the larger is painted first."""
         values, inverted, decided = activated(logits, self.activation), False, False
-        for step in self.steps:
+        for n, step in enumerate(self.steps):
             options = step.options
-            if step.kind == "invert":
+            if step.kind == "invert" and [after.kind for after in self.steps[n + 1 : n + 2]] == ["argmax"]:
+                values, inverted, decided = _winners(values, shown, options["nearest"]), True, True
+            elif step.kind == "invert":
                 values, inverted = shown.undone(values, nearest=options["nearest"]), True
-            elif step.kind == "argmax":
+            elif step.kind == "argmax" and not decided:
                 values, decided = values.argmax(0)[None].astype(np.float32), True
             elif step.kind == "threshold":
                 values, decided = (values >= options["at"]).astype(np.float32), True
             elif step.kind == "largest":
                 values = _largest(values, options)
+        if not inverted and not decided and self.activation == "softmax":
+            values, inverted, decided = _winners(values, shown, False), True, True
         if not inverted:
             values = shown.undone(values, nearest=decided)
         if not decided:
-            values = (
-                values.argmax(0)[None].astype(np.float32)
-                if self.activation == "softmax"
-                else (values > 0.5).astype(np.float32)
-            )
+            winners = values.argmax(0)[None] if self.activation == "softmax" else values > 0.5
+            values = winners.astype(np.float32)
         return _painted(values, heads, self.activation)
 
 
@@ -186,6 +187,18 @@ _TABLE: Mapping[str, Any] = {
     "AsDiscreted": _discrete,
     "KeepLargestConnectedComponentd": _keep_largest,
 }
+
+
+def _winners(values: NDArray[np.float32], shown: Shown, nearest: bool) -> NDArray[np.float32]:
+    """The index of the highest of `values` [K *S] once they are brought back, [1 I J K]; one by one, for all
+    at once need far more memory than the scan."""
+    best = shown.undone(values[:1], nearest=nearest)
+    winner = np.zeros(best.shape, np.float32)
+    for k in range(1, len(values)):
+        value = shown.undone(values[k : k + 1], nearest=nearest)
+        winner[value > best] = k
+        np.maximum(best, value, out=best)
+    return winner
 
 
 def _largest(values: NDArray[np.float32], options: Mapping[str, Any]) -> NDArray[np.float32]:

@@ -60,7 +60,9 @@ class Resampled:
 
     def undone(self, values: Volume, nearest: bool) -> Volume:
         mode = "nearest" if nearest else self.mode
-        return resampled(values, np.linalg.inv(self.matrix), self.before, mode, self.border)
+        return resampled(
+            values, np.linalg.inv(self.matrix).astype(np.float64), self.before, mode, self.border
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,7 +317,8 @@ def _crop_foreground(component: Entry, place: int) -> list[Transform]:
     chosen = None if indices is None else [int(n) for n in _numbers(component, "channel_indices", indices)]
 
     def cropped(state: Shown, case: str) -> Shown:
-        inside = ((state.image if chosen is None else state.image[chosen]) > 0).any(0)
+        seen = state.image if chosen is None else state.image[chosen]
+        inside: NDArray[np.bool_] = np.any(seen > 0, axis=0)
         if not inside.any():
             raise UserError(
                 f"case {case}: no voxel is above 0, the bundle crops to those", "is the scan empty?"
@@ -394,7 +397,8 @@ def _normalise(component: Entry, place: int) -> list[Transform]:
         for n, x in enumerate(parts):
             inside = x != 0 if nonzero else np.ones(x.shape, bool)
             if inside.any():
-                x[inside] = _standardised(x[inside], subtrahend and subtrahend[n], divisor and divisor[n])
+                mean, std = (None if given is None else given[n] for given in (subtrahend, divisor))
+                x[inside] = _standardised(x[inside], mean, std)
         return replace(state, image=image)
 
     return [normalised]
