@@ -13,7 +13,6 @@ from distilseg.data.scans.reading import read_scan
 from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.errors import UserError
 from distilseg.teachers import files
-from distilseg.teachers.identity import summary
 from distilseg.teachers.restoring import SURE
 from distilseg.teachers.teacher import Teacher, TeacherOptions
 from tests.data.small_datasets import OBLIQUE, write, write_json
@@ -79,8 +78,8 @@ def test_labels_are_certain_but_finite(tmp_path: Path) -> None:
     )
     np.testing.assert_allclose(answer.logits[:, 1, 0, 0], [np.log(SURE)] * 3 + [0], atol=2e-7)
     np.testing.assert_array_equal(teacher.labels(answer, {"CT": SCAN}), labels(1, 7))
-    assert summary(teacher)["cases"] == 2
-    assert set(json.loads(json.dumps(summary(teacher)))["files"]) == {"a.nii.gz", "b.nii.gz"}
+    assert teacher.summary()["cases"] == 2
+    assert set(json.loads(json.dumps(teacher.summary()))["files"]) == {"a.nii.gz", "b.nii.gz"}
 
 
 def test_regions_overlap_and_are_painted_in_their_order(tmp_path: Path) -> None:
@@ -194,9 +193,7 @@ def test_a_folder_of_other_things_is_none(tmp_path: Path) -> None:
 def test_cases_without_an_answer_are_named(tmp_path: Path) -> None:
     teacher = opened(folder(tmp_path, a=labels(1), b=labels(1)))
     teacher.require(["a", "b"])
-    with pytest.raises(
-        UserError, match=r"no answers for 2 of 3 cases: x, y; predict them .*; it has a, b"
-    ):
+    with pytest.raises(UserError, match=r"no answers for 2 of 3 cases: x, y; predict them .*; it has a, b"):
         teacher.require(["a", "x", "y"])
 
 

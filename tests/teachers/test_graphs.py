@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.errors import UserError
 from distilseg.teachers import graphs
-from distilseg.teachers.identity import content_digest, summary
+from distilseg.teachers.identity import content_digest
 from distilseg.teachers.teacher import Teacher, TeacherOptions
 from tests.teachers.fixtures import teachers
 
@@ -101,7 +101,7 @@ def test_its_logits_lie_where_the_scan_s_voxels_do(tmp_path: Path) -> None:
     np.testing.assert_array_equal(teacher.labels(answer, scans), x > 0.5)
     p = teacher.probabilities(answer, scans)
     np.testing.assert_allclose(p[1], 1 / (1 + np.exp(1 - 2 * x)), atol=1e-6)
-    told = json.loads(json.dumps(summary(teacher)))
+    told = json.loads(json.dumps(teacher.summary()))
     assert (told["kind"], told["patch"], told["licence"]) == ("ONNX", [8, 8, 8], "not stated")
 
 

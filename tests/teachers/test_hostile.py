@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 
+from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.errors import UserError
 from distilseg.teachers import monai_bundle
 from distilseg.teachers.archive import open_files
@@ -444,3 +445,27 @@ def test_several_configurations_are_asked_for(tmp_path: Path) -> None:
     assert _opened(path, configuration="inference_b").name == "bundle"
     with pytest.raises(UserError, match=r"no configuration 'c'; known: inference_a, inference_b, metadata"):
         _opened(path, configuration="c")
+
+
+def test_no_evaluator_is_ever_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither Python's nor MONAI's, from opening a bundle to its label map; nor is its folder searched for
+    modules."""
+    import builtins
+
+    from monai.bundle import ConfigParser
+
+    path = bundle(tmp_path / "bundle", inference(run=[RUN], device=RUN))
+    array = np.random.default_rng(0).random((9, 8, 7)).astype(np.float32)
+    scans = {"MR": Scan(array, Geometry(array.shape, np.eye(4)), Path("scan.nii.gz"))}
+    teacher = _opened(path)
+    expected = teacher.labels(teacher.answer(scans, case="a"), scans)  # all of MONAI's modules are here now
+
+    def never(*arguments: Any, **options: Any) -> Any:
+        raise AssertionError(f"evaluated {arguments}")
+
+    for where, name in ((builtins, "eval"), (builtins, "exec"), (ConfigParser, "parse"), (pickle, "load")):
+        monkeypatch.setattr(where, name, never)
+    monkeypatch.setattr(torch, "load", never)
+    teacher = _opened(path)
+    np.testing.assert_array_equal(teacher.labels(teacher.answer(scans, case="a"), scans), expected)
+    assert str(path) not in sys.path

@@ -14,7 +14,6 @@ from distilseg.data.scans.reading import read_scan
 from distilseg.data.scans.scan import Scan
 from distilseg.errors import UserError
 from distilseg.teachers import monai_bundle
-from distilseg.teachers.identity import summary
 from distilseg.teachers.monai_bundle.transforms import shown
 from distilseg.teachers.restoring import probabilities_of
 from distilseg.teachers.teacher import Teacher, TeacherOptions
@@ -68,9 +67,9 @@ def test_the_bundle_of_the_zoo_s_form_answers_as_monai_does() -> None:
     np.testing.assert_allclose(teacher.probabilities(answer, scans), answers["probabilities"], atol=1e-5)
     stored = np.asarray(nib.load(of / "monai_answers" / "hippocampus_203.nii.gz").dataobj)
     np.testing.assert_array_equal(teacher.labels(answer, scans), stored)
-    told = json.loads(json.dumps(summary(teacher)))
+    told = json.loads(json.dumps(teacher.summary()))
     assert told["licence"] == "Apache License 2.0 (fixture with random weights)"
-    assert [head["name"] for head in told["heads"]] == ["background", "Anterior", "Posterior"]
+    assert told["classes"] == {"background": [0], "Anterior": [1], "Posterior": [2]}
     assert (told["network"], told["patch"]) == ("UNet, 72,064 parameters", [24, 32, 16])
 
 

@@ -16,7 +16,6 @@ from distilseg.predict import load_predictor
 from distilseg.recipes import find
 from distilseg.runs import Run
 from distilseg.teachers import run as of_ours
-from distilseg.teachers.identity import summary
 from distilseg.teachers.teacher import Teacher, TeacherOptions
 from distilseg.training.budget import Budget
 from distilseg.training.machine import Machine
@@ -72,7 +71,7 @@ def test_a_run_answers_as_it_predicts(kind: str, runs: dict[str, Run], folder: P
     else:
         assert [head.name for head in teacher.heads] == ["outer", "inner"]
         assert ((p > 0.5).any(0) != (expected > 0)).mean() < 1e-3
-    told = json.loads(json.dumps(summary(teacher)))
+    told = json.loads(json.dumps(teacher.summary()))
     assert told["kind"] == "run of distilseg"
     assert told["spacing_mm"] == [1.3, 1.0, 1.6]
     assert set(told["files"]) == {"best.safetensors", "plan.json"}

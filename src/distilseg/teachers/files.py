@@ -29,7 +29,7 @@ from ..data.scans.reading import read_scan
 from ..data.scans.scan import Scan, stem
 from ..errors import UserError
 from .certain import TableLogits
-from .identity import digest_of, file_digest, only
+from .identity import digest_of, file_digest, only, summary
 from .naming import Naming, naming_of
 from .restoring import SURE, label_values, logits_of, probabilities_of
 from .showing import any_scan
@@ -87,7 +87,7 @@ class FilesTeacher:
     def summary(self) -> dict[str, Any]:
         """What it is, in plain values."""
         soft = sum(path.suffix.lower() == ".npz" for path in self.cases.values())
-        return {"cases": len(self.cases), "with_probabilities": soft}
+        return summary(self, cases=len(self.cases), with_probabilities=soft)
 
     def require(self, cases: Iterable[str]) -> None:
         """Raises `UserError`, naming them, where cases have no answer."""

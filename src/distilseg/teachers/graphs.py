@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from ..data.planning.levels import times
 from ..data.planning.plan import Plan
-from ..data.preparing.preprocess import make_grid, preprocess
+from ..data.preparing.grid import make_grid
+from ..data.preparing.preprocess import preprocess
 from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..runtime.engine import network_thread
@@ -29,7 +30,7 @@ from ..runtime.inferers import Inferer, make_inferer, planned_inferer
 from ..runtime.label_export import export_labels, export_regions
 from .card import Card, card_for
 from .checkpoint import is_torchscript
-from .identity import content_digest, digest_of, file_digest, only
+from .identity import content_digest, digest_of, file_digest, only, preparation, summary
 from .naming import Naming
 from .onnx_file import check_onnx
 from .restoring import logits_of, probabilities_of
@@ -87,15 +88,7 @@ class GraphTeacher:
 
     def summary(self) -> dict[str, Any]:
         """What it is, in plain values."""
-        plan = self.plan
-        return {
-            "spacing_mm": list(plan.spacing_mm),
-            "orientation": plan.orientation,
-            "normalisation": {n: how.model_dump(exclude_none=True) for n, how in plan.normalisation.items()},
-            "patch": list(plan.patch),
-            "inferer": dict(self.window),
-            "gives": self.gives,
-        }
+        return summary(self, **preparation(self.plan), inferer=dict(self.window), gives=self.gives)
 
     def answer(self, scans: Mapping[str, Scan], *, case: str) -> Answer:
         """Its logits [K *W]; of probabilities their logarithms (regions: log p / (1 - p))."""

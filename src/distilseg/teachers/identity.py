@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from ..data.planning.plan import Plan
 from ..errors import UserError
 from .teacher import Teacher, TeacherOptions
 
@@ -44,23 +45,35 @@ def only(options: TeacherOptions, kind: str, known: Collection[str]) -> None:
         )
 
 
-def summary(teacher: Teacher) -> dict[str, Any]:
-    """What a teacher is, in plain values: what all have, then what its own `summary()` adds."""
+def summary(teacher: Teacher, **own: Any) -> dict[str, Any]:
+    """What a teacher is, in plain values: what all have to say, around what its kind adds."""
     about = teacher.provenance
-    own = getattr(teacher, "summary", None)
+    of = "classes" if teacher.activation == "softmax" else "regions"
     return {
-        "name": teacher.name,
         "kind": about.kind,
-        "network": about.network,
-        "modalities": list(teacher.modalities),
-        "activation": teacher.activation,
-        "heads": [{"name": head.name, "values": list(head.values)} for head in teacher.heads],
-        **(own() if own is not None else {}),
-        "trainer": about.trainer,
+        "name": teacher.name,
         "dataset": about.dataset,
+        "trainer": about.trainer,
+        "network": about.network,
+        "activation": teacher.activation,
+        of: {head.name: list(head.values) for head in teacher.heads},
+        "modalities": list(teacher.modalities),
+        **own,
         "licence": about.licence or "not stated",
-        "reference": about.reference,
-        "warnings": list(about.warnings),
+        "reference": about.reference or "not stated",
         "files": dict(about.files),
         "digest": teacher.digest,
+        "warnings": list(about.warnings),
+    }
+
+
+def preparation(plan: Plan) -> dict[str, Any]:
+    """How a plan of ours prepares scans, for a summary."""
+    return {
+        "normalisation": {
+            name: how.model_dump(exclude_none=True) for name, how in plan.normalisation.items()
+        },
+        "spacing_mm": list(plan.spacing_mm),
+        "orientation": plan.orientation,
+        "patch": list(plan.patch),
     }

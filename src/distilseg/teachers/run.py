@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.planning.plan import Plan
-from ..data.preparing.preprocess import Grid, make_grid
+from ..data.preparing.grid import Grid, make_grid
 from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..predict import Predictor, load_predictor, load_torch_artefact
@@ -20,7 +20,7 @@ from ..runs import Run, open_run
 from ..runtime.artefact import DESCRIPTION, Artefact, is_artefact, open_artefact
 from ..runtime.predictor import ArtefactPredictor
 from ..runtime.views import ArtefactViews, load_shipped
-from .identity import digest_of, file_digest, only
+from .identity import digest_of, file_digest, only, preparation, summary
 from .restoring import probabilities_of
 from .showing import in_order
 from .teacher import Activation, Answer, Head, Labels, Placement, Provenance, TeacherOptions
@@ -58,14 +58,7 @@ class RunTeacher:
 
     def summary(self) -> dict[str, Any]:
         """What it is, in plain values."""
-        plan = self.plan
-        return {
-            "spacing_mm": list(plan.spacing_mm),
-            "orientation": plan.orientation,
-            "normalisation": {n: how.model_dump(exclude_none=True) for n, how in plan.normalisation.items()},
-            "patch": list(plan.patch),
-            **self.described,
-        }
+        return summary(self, **preparation(self.plan), **self.described)
 
     def answer(self, scans: Mapping[str, Scan], *, case: str) -> Answer:
         """Its logits [K *W] on the plan's grid."""

@@ -130,6 +130,10 @@ class Teacher(Protocol):
     def probabilities(self, answer: Answer, scans: Mapping[str, Scan]) -> NDArray[np.float32]:
         """Probabilities [K I J K] on the grid of `scans`, as its makers do it."""
 
+    def summary(self) -> dict[str, Any]:
+        """What it is, in plain values: kind, network, classes or regions, modalities, spacing_mm, patch,
+        licence, files and their digests, warnings, and what its kind adds."""
+
 
 @dataclass(frozen=True)
 class TeacherOptions:

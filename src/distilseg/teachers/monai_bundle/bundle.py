@@ -28,7 +28,7 @@ from ...errors import UserError
 from ...inference.denormals import denormals_flushed
 from ...predict import device_named
 from ..archive import Files, open_files
-from ..identity import content_digest, digest_of, only
+from ..identity import content_digest, digest_of, only, summary
 from ..showing import in_order
 from ..teacher import Activation, Answer, Head, Labels, Provenance, TeacherOptions
 from .config import Config, Entry, read_config
@@ -98,7 +98,7 @@ class BundleTeacher:
 
     def summary(self) -> dict[str, Any]:
         """What it is, in plain values."""
-        return dict(self.described)
+        return summary(self, **self.described)
 
     def prepare(self, scans: Mapping[str, Scan], *, case: str) -> Shown:
         """What the network is shown of a case. Raises `UserError`, naming it."""
@@ -381,8 +381,9 @@ def _channel_names(described: Mapping[str, Any], way: str) -> list[str]:
 def _inputs(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     described = _channels(metadata, "inputs")
     names = _channel_names(described, "inputs")
-    if len(names) == 1 and described.get("modality"):
-        return (str(described["modality"]),)
+    modality = str(described.get("modality") or "")
+    if len(names) == 1 and modality.lower() not in ("", "n/a", "none", "unknown"):
+        return (modality,)
     if len(set(names)) < len(names):
         raise UserError(f"configs/metadata.json names its images {names}", "name each differently")
     return tuple(names)

@@ -140,9 +140,8 @@ def _arguments(entry: Entry, name: str) -> dict[str, Any]:
             )
         given[key] = entry.child(str(key), raw).plain()
         _check_sizes(given[key], f"{entry.where}::{key}")
-    if "pretrained" in known:
-        given["pretrained"] = False  # it would download what the weights replace
-    return given
+    # The one would download what the weights replace, the other saves memory of training.
+    return given | {switch: False for switch in ("pretrained", "use_checkpoint") if switch in known}
 
 
 def _check_sizes(value: Any, where: str) -> None:
