@@ -154,10 +154,10 @@ class TeacherOptions:
 
 def kinds() -> tuple[ModuleType, ...]:
     """The modules that open teachers, each with `recognises(path)` and `open_as_teacher(path, options)`;
-    the first that recognises a path opens it."""
+    the first that recognises a path opens it. Beside its answers nnU-Net leaves copies of a model's plans."""
     from . import files, graphs, monai_bundle, nnunet, run, totalsegmentator
 
-    return run, totalsegmentator, nnunet, monai_bundle, graphs, files
+    return run, files, totalsegmentator, nnunet, monai_bundle, graphs
 
 
 def open_teacher(path: Path | str, options: TeacherOptions | None = None) -> Teacher:
