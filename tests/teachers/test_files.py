@@ -9,10 +9,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from distilseg.data.planning.plan import Normalisation, Plan
+from distilseg.data.preparing.grid import make_grid
 from distilseg.data.scans.reading import read_scan
 from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.errors import UserError
 from distilseg.teachers import files
+from distilseg.teachers.answers import blocks
+from distilseg.teachers.classes import match_classes
 from distilseg.teachers.restoring import SURE
 from distilseg.teachers.teacher import Teacher, TeacherOptions
 from tests.data.small_datasets import OBLIQUE, write, write_json
@@ -200,3 +204,25 @@ def test_cases_without_an_answer_are_named(tmp_path: Path) -> None:
 def test_a_folder_of_scans_is_told_apart(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds c_0000\.nii\.gz, which is how nnU-Net names scans; give the"):
         opened(folder(tmp_path, c_0000=labels(1)))
+
+
+def test_a_label_map_reaches_the_student_s_grid(tmp_path: Path) -> None:
+    """Block by block, without all logits ever being there."""
+    teacher = opened(folder(tmp_path, a=labels(1, 7)))
+    plan = Plan(
+        dataset="x",
+        modalities=("CT",),
+        labels={0: "background", 1: "label_1", 2: "label_7"},
+        spacing_mm=Geometry(SHAPE, OBLIQUE).spacing_mm,
+        orientation=Geometry(SHAPE, OBLIQUE).orientation,
+        normalisation={"CT": Normalisation(kind="none")},
+        patch=(4, 4, 4),
+        strides=((1, 1, 1), (2, 2, 2)),
+    )
+    grid = make_grid([SCAN], plan, case="a")
+    classes = match_classes(teacher, ("background", "label_1", "label_7"))
+    whole = np.zeros((3, *SHAPE), np.float32)
+    for block in blocks(teacher.answer({"CT": SCAN}, case="a"), grid, classes):
+        whole[(slice(None), *block.box)] = block.probabilities.numpy()
+    np.testing.assert_array_equal(np.array([0, 1, 7])[whole.argmax(0)], labels(1, 7))
+    assert whole.max(0).min() > 0.999

@@ -19,14 +19,17 @@ class TableLogits:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Heads, then voxels."""
         return (len(self.table), *self.index.shape)
 
     @property
     def ndim(self) -> int:
+        """Axes."""
         return 1 + self.index.ndim
 
     @property
     def dtype(self) -> np.dtype[np.float32]:
+        """Of a logit."""
         return self.table.dtype
 
     def __len__(self) -> int:

@@ -30,10 +30,10 @@ from ..data.scans.scan import Scan, stem
 from ..errors import UserError
 from .certain import TableLogits
 from .identity import digest_of, file_digest, only, summary
-from .naming import Naming, naming_of
+from .naming import Named, Naming, naming_of
 from .restoring import SURE, label_values, logits_of, probabilities_of
 from .showing import any_scan
-from .teacher import Activation, Answer, Head, Labels, Placement, Provenance, TeacherOptions
+from .teacher import Answer, Head, Labels, Placement, Provenance, TeacherOptions
 
 KEY = "probabilities"
 DESCRIPTIONS = ("card.json", "dataset.json")  # the first that is there
@@ -43,7 +43,7 @@ _AGAIN = "predict the case again, or leave its answer out"
 
 
 @dataclass(frozen=True, eq=False)
-class FilesTeacher:
+class FilesTeacher(Named):
     """Answers that lie in a folder, one file a case."""
 
     folder: Path
@@ -54,18 +54,12 @@ class FilesTeacher:
 
     @property
     def name(self) -> str:
+        """The folder's name."""
         return self.folder.resolve().name
-
-    @property
-    def heads(self) -> tuple[Head, ...]:
-        return self.naming.heads
-
-    @property
-    def activation(self) -> Activation:
-        return self.naming.activation
 
     @cached_property
     def provenance(self) -> Provenance:
+        """What the description beside the answers says, and a digest of every file."""
         about = self.about
         return Provenance(
             kind="answers in files",
@@ -79,6 +73,7 @@ class FilesTeacher:
 
     @cached_property
     def digest(self) -> str:
+        """Of every file, and of what its values mean."""
         heads = [[head.name, list(head.values)] for head in self.heads]
         return digest_of(
             "files", dict(self.provenance.files), heads, self.activation, self.naming.ignore, SURE

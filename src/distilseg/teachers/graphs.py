@@ -31,11 +31,11 @@ from ..runtime.label_export import export_labels, export_regions
 from .card import Card, card_for
 from .checkpoint import is_torchscript
 from .identity import content_digest, digest_of, file_digest, only, preparation, summary
-from .naming import Naming
+from .naming import Named, Naming
 from .onnx_file import check_onnx
 from .restoring import logits_of, probabilities_of
 from .showing import in_order
-from .teacher import Activation, Answer, Head, Labels, Placement, Provenance, TeacherOptions
+from .teacher import Answer, Labels, Placement, Provenance, TeacherOptions
 
 Arrays = NDArray[np.float32]
 Outputs = Callable[[Arrays], Mapping[str, Arrays]]  # windows [N M *P] -> every output by its name
@@ -61,7 +61,7 @@ class Graph:
 
 
 @dataclass(frozen=True, eq=False)
-class GraphTeacher:
+class GraphTeacher(Named):
     """A graph with its card."""
 
     name: str
@@ -76,15 +76,8 @@ class GraphTeacher:
 
     @property
     def modalities(self) -> tuple[str, ...]:
+        """What it is shown, in its order."""
         return self.plan.modalities
-
-    @property
-    def heads(self) -> tuple[Head, ...]:
-        return self.naming.heads
-
-    @property
-    def activation(self) -> Activation:
-        return self.naming.activation
 
     def summary(self) -> dict[str, Any]:
         """What it is, in plain values."""

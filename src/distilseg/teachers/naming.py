@@ -29,6 +29,22 @@ class Naming:
     ignore: int | None = None  # the value of voxels that nobody judged
 
 
+class Named:
+    """A teacher whose heads have their names from a description."""
+
+    naming: Naming
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """Classes, the background first, or regions."""
+        return self.naming.heads
+
+    @property
+    def activation(self) -> Activation:
+        """Of classes softmax, of regions sigmoid."""
+        return self.naming.activation
+
+
 def naming_of(known: Mapping[str, Any], path: Path) -> Naming:
     """The naming in a dataset.json or card; raises `UserError`, naming `path`, where it makes no sense."""
     labels = known.get("labels")

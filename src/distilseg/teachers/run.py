@@ -44,16 +44,19 @@ class RunTeacher:
 
     @property
     def modalities(self) -> tuple[str, ...]:
+        """What it is shown, in its order."""
         return self.plan.modalities
 
     @property
     def heads(self) -> tuple[Head, ...]:
+        """Classes, the background first, or regions."""
         if self.answers == "regions":
             return tuple(Head(name, values) for name, values in self.plan.regions.items())
         return tuple(Head(self.plan.labels[value], (value,)) for value in self.plan.label_values)
 
     @property
     def activation(self) -> Activation:
+        """Of classes softmax, of regions sigmoid."""
         return "sigmoid" if self.answers == "regions" else "softmax"
 
     def summary(self) -> dict[str, Any]:

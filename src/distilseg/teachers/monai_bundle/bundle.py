@@ -94,6 +94,7 @@ class BundleTeacher:
 
     @property
     def activation(self) -> Activation:
+        """Of classes softmax, of regions sigmoid."""
         return self.post.activation
 
     def summary(self) -> dict[str, Any]:

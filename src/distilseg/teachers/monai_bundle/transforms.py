@@ -101,6 +101,7 @@ class Shown:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Voxels [M *W]."""
         return self.image.shape[1:]
 
     def placement(self, case: str) -> Placement:
