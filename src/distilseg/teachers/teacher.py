@@ -100,7 +100,7 @@ class Teacher(Protocol):
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What it is shown, in its order."""
+        """What it is shown, in its order; (): nothing, any scan of a case will do for its grid."""
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -123,9 +123,6 @@ class Teacher(Protocol):
 
     def labels(self, answer: Answer, scans: Mapping[str, Scan]) -> Labels:
         """Label values [I J K] in the teacher's own numbers, on the grid of `scans`, as its makers do it."""
-
-    def summary(self) -> dict[str, Any]:
-        """What one wants to know of it before it is used, as plain values."""
 
     def probabilities(self, answer: Answer, scans: Mapping[str, Scan]) -> NDArray[np.float32]:
         """Probabilities [K I J K] on the grid of `scans`, as its makers do it."""
