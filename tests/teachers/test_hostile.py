@@ -415,6 +415,11 @@ def test_weights_that_are_not_here(tmp_path: Path) -> None:
         UserError, match=r"large_files\.yml says where they are; download them: https://zoo/mod"
     ):
         _opened(path)
+    (path / "configs" / "metadata.json").rename(path / "metadata.json")
+    assert monai_bundle.recognises(path)
+    with pytest.raises(UserError, match=r"has no configs/metadata\.json, which names images and classes"):
+        _opened(path)
+    (path / "metadata.json").rename(path / "configs" / "metadata.json")
     for name in ("a.pt", "b.pt"):
         (path / "models" / name).write_bytes(b"")
     with pytest.raises(UserError, match=r"holds several weights: models/a\.pt, models/b\.pt; keep one"):
@@ -426,6 +431,14 @@ def test_weights_that_are_not_here(tmp_path: Path) -> None:
     [
         ({"name": "x"}, r"does not describe its inputs \(network_data_format\)"),
         (metadata(names=("background",)), r"names a single class under a softmax"),
+        (
+            metadata(names=("background", "a")),
+            r"has 3 out_channels, configs/metadata\.json names background, a;",
+        ),
+        (
+            metadata(images=("T1", "T2")),
+            r"has 1 in_channels, configs/metadata\.json names T1, T2; do they",
+        ),
         (metadata(images=("T1", "T1")), r"names its images \['T1', 'T1'\]; name each differently"),
     ],
 )

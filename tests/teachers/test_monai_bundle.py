@@ -126,6 +126,10 @@ PIPELINES: dict[str, dict[str, Any]] = {
         "network": UNET | {"strides": [1]},
         "inferer": {"_target_": "SimpleInferer"},
     },
+    "windows of the whole along an axis": {
+        "inferer": {"_target_": "SlidingWindowInferer", "roi_size": [16, -1, 12], "overlap": [0.5, 0, 0.25]},
+        "network": UNET | {"strides": [1]},
+    },
     "slices": {
         "network": UNET | {"spatial_dims": 2},
         "inferer": {"_target_": "SliceInferer", "roi_size": [16, 16], "spatial_dim": 2, "overlap": 0.25},

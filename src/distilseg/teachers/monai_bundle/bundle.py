@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -41,6 +41,7 @@ NON_COMMERCIAL = ("vista2d", "vista3d", "maisi", "multi_organ_segmentation")
 _TERMS = re.compile(r"non[- ]?commercial|CC[- ]BY[- ]NC", re.IGNORECASE)
 _WAY_OUT = "let MONAI run it, and give its answers as files"
 _LOADED = re.compile(r"\$@bundle_root \+ '/([\w\-./]+)'")
+_DESCRIPTION = re.compile(r"((?:[^/]+/)?)configs/(?:metadata\.json|inference\.(?:json|ya?ml))")
 _SLIDING = ("roi_size", "overlap", "mode", "sigma_scale", "padding_mode", "cval", "sw_batch_size")
 _ELSEWHERE = (
     "sw_device",
@@ -52,6 +53,7 @@ _ELSEWHERE = (
     "buffer_dim",
 )
 _MOST_VOXELS = 2**28  # of a window
+_METADATA = "configs/metadata.json"
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ class BundleTeacher:
 
 
 def recognises(path: Path) -> bool:
-    """Whether `path` is a bundle: a folder, or a zip of one, with a configs/metadata.json."""
+    """Whether `path` is a bundle: a folder, or a zip of one, with its configs."""
     if path.is_dir():
         return _top([p.relative_to(path).as_posix() for p in _shallow(path)]) is not None
     if path.suffix.lower() != ".zip":
@@ -185,7 +187,11 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> BundleTeacher:
     files = whole.below(_top(whole.names) or "")
     config_name = _chosen(files, options.configuration)
     config = read_config(files.read(config_name), config_name)
-    metadata = read_config(files.read("configs/metadata.json"), "configs/metadata.json").values
+    if _METADATA not in files:
+        raise UserError(
+            f"{path} has no {_METADATA}, which names images and classes", "download the whole bundle"
+        )
+    metadata = read_config(files.read(_METADATA), _METADATA).values
     _refuse_wrapped(config, files)
     network_entry = _entry(config, ("network_def", "network", "net"), "network")
     image_key = _image_key(config)
@@ -196,13 +202,12 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> BundleTeacher:
     skipped = tuple(name.strip() for name in options.extra.get("skip", "").split(",") if name.strip())
     post = post_of(_optional(config, ("postprocessing", "post_transforms")), skipped)
     modalities, heads = _inputs(metadata), _outputs(metadata, post.activation)
+    _check_channels(network_entry, modalities, heads)
     keys = _load_keys(config)
     weights, state = read_weights(files, _load_path(config), keys)
     network, described = build_network(network_entry, state, f"{path}: {weights}")
     device = device_named(options.device)
-    digests = {
-        name: content_digest(files.read(name)) for name in (config_name, "configs/metadata.json", weights)
-    }
+    digests = {name: content_digest(files.read(name)) for name in (config_name, _METADATA, weights)}
     licences = [n for n in files.names if PurePosixPath(n).name.lower().startswith(("license", "licence"))]
     digests |= {name: content_digest(files.read(name)) for name in licences}
     terms = [files.read(name).decode("utf-8", "replace") for name in licences]
@@ -223,7 +228,7 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> BundleTeacher:
         modalities=modalities,
         heads=heads,
         provenance=provenance,
-        digest=digest_of(KIND, [digests[n] for n in (config_name, "configs/metadata.json", weights)], asked),
+        digest=digest_of(KIND, [digests[n] for n in (config_name, _METADATA, weights)], asked),
         network=network.to(device),
         transforms=tuple(transforms),
         windows=windows,
@@ -247,10 +252,9 @@ def _shallow(path: Path) -> list[Path]:
     return [p for pattern in ("configs/*", "*/configs/*") for p in path.glob(pattern)]
 
 
-def _top(names: Any) -> str | None:
+def _top(names: Iterable[str]) -> str | None:
     """The folder within a bundle's files that holds its configs, with / at its end."""
-    tops = [n.removesuffix("configs/metadata.json") for n in names if n.endswith("configs/metadata.json")]
-    tops = [top for top in tops if top.count("/") <= 1 and (not top or top.endswith("/"))]
+    tops = {match[1] for name in names if (match := _DESCRIPTION.fullmatch(name))}
     return min(tops, key=len) if tops else None
 
 
@@ -328,10 +332,11 @@ def _windows(entry: Entry, step: float | None) -> Windows:
 
 def _check_windows(options: dict[str, Any], entry: Entry) -> None:
     roi = options.get("roi_size")
-    sizes = roi if isinstance(roi, list) else [roi] * 3
-    if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes) or len(sizes) > 3:
+    whole = (None, -1)  # the image's own size
+    sizes: list[Any] = roi if isinstance(roi, list) else [roi] * 3
+    if not all(n in whole or (type(n) is int and n > 0) for n in sizes) or len(sizes) > 3 or roi is None:
         raise UserError(f"{entry.where}: roi_size {roi!r} is no window", "give voxels from 1, axis by axis")
-    if math.prod(map(int, sizes)) > _MOST_VOXELS:
+    if math.prod(n for n in sizes if n not in whole) > _MOST_VOXELS:
         raise UserError(
             f"{entry.where}: a window of {roi} voxels is larger than any scan", "repair the bundle"
         )
@@ -399,6 +404,19 @@ def _outputs(metadata: Mapping[str, Any], activation: Activation) -> tuple[Head,
     if len(names) > 1 and names[0].lower() == "background":
         return tuple(Head(name, (k,)) for k, name in enumerate(names))
     return tuple(Head(name, (k + 1,)) for k, name in enumerate(names))
+
+
+def _check_channels(network: Entry, modalities: tuple[str, ...], heads: tuple[Head, ...]) -> None:
+    """The network must have as many channels as the metadata names."""
+    if not network.is_component:
+        return
+    for argument, names in (("in_channels", modalities), ("out_channels", [head.name for head in heads])):
+        count = network.argument(argument)
+        if count is not None and count != len(names):
+            raise UserError(
+                f"{network.where} has {count!r} {argument}, {_METADATA} names {', '.join(names)}",
+                "do they belong to one bundle?",
+            )
 
 
 def _load_path(config: Config) -> str | None:
