@@ -40,7 +40,7 @@ from .teacher import Answer, Labels, Placement, Provenance, TeacherOptions
 Arrays = NDArray[np.float32]
 Outputs = Callable[[Arrays], Mapping[str, Arrays]]  # windows [N M *P] -> every output by its name
 
-ENDINGS = (".onnx", ".ts")
+ENDINGS = (".onnx", ".ts", ".pt")
 _MOST_VOXELS = 2**28  # of a window
 _SUM_TOLERANCE = 1e-3
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
@@ -113,7 +113,7 @@ class GraphTeacher(Named):
 
 
 def recognises(path: Path) -> bool:
-    """Whether `path` is an ONNX file, or TorchScript by what is in it."""
+    """Whether `path` is ONNX or TorchScript, by its name or by what is in it."""
     return path.is_file() and (path.suffix.lower() in ENDINGS or is_torchscript(path))
 
 
@@ -174,7 +174,10 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> GraphTeacher:
 
 def _check_trust(path: Path, digest: str, options: TeacherOptions) -> None:
     if not is_torchscript(path):
-        raise UserError(f"{path} is no TorchScript (no code/ in it)", "export it again with torch.jit.save")
+        raise UserError(
+            f"{path} is no TorchScript (no code/ in it): weights alone do not say what network they are of",
+            "give the bundle or the model folder that they belong to",
+        )
     if not {digest, path.name, str(path)} & set(options.trust):
         raise UserError(
             f"{path} is TorchScript, a program that loading would run; its SHA-256 is {digest}",
