@@ -39,6 +39,9 @@ class Numbers:
     def probabilities(self, answer: Answer, scans: Mapping[str, Scan]) -> Any:
         raise NotImplementedError
 
+    def summary(self) -> Any:
+        raise NotImplementedError
+
 
 class Knowing:
     """A teacher that knows the label maps of a dataset, and says them with certainty."""

@@ -158,7 +158,7 @@ def _files_of(path: Path) -> Callable[[str], bytes]:
     def from_zip(name: str) -> bytes:
         try:
             with zipfile.ZipFile(path) as packed:
-                _check_members(path, packed)
+                check_members(path, packed)
                 found = [m for m in packed.infolist() if m.filename.rpartition("/")[2] == name]
                 if not found:
                     raise KeyError(name)
@@ -173,20 +173,20 @@ def _files_of(path: Path) -> Callable[[str], bytes]:
     return from_zip
 
 
-def _check_members(path: Path, packed: zipfile.ZipFile) -> None:
+def check_members(path: Path, packed: zipfile.ZipFile, fix: str = _STRANGE) -> None:
     """Raises UserError for a zip that no export makes: nothing in it is unpacked then."""
     members = packed.infolist()
     for member in members:
         inside = PureWindowsPath(member.filename)  # which knows both kinds of slash
         if inside.anchor or ".." in inside.parts:
-            raise UserError(f"{path} holds {quoted(member.filename)}, which leads out of it", _STRANGE)
+            raise UserError(f"{path} holds {quoted(member.filename)}, which leads out of it", fix)
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
-            raise UserError(f"{path} is encrypted, or packed in an unusual way", _STRANGE)
+            raise UserError(f"{path} is encrypted, or packed in an unusual way", fix)
     declared, packed_bytes = sum(member.file_size for member in members), path.stat().st_size
     if declared > _MOST_TIMES * packed_bytes + _MOST_SMALL:
         raise UserError(
             f"{path} says it holds {declared / 1e6:,.0f} MB in a file of {packed_bytes / 1e6:,.1f} MB",
-            _STRANGE,
+            fix,
         )
 
 

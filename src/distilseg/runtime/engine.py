@@ -42,13 +42,14 @@ def load_engine(
             f"an artefact for {engine} has no device {device!r}", f"known: {', '.join(DEVICES[engine])}"
         )
     load = {"onnx": _onnx, "openvino": _openvino}[engine]
-    own = _own_thread()
+    own = network_thread()
     run = own.submit(_loaded, load, read, network, threads, device, lend).result()
     return lambda windows: own.submit(run, np.ascontiguousarray(windows, np.float32)).result()
 
 
 @cache
-def _own_thread() -> ThreadPoolExecutor:
+def network_thread() -> ThreadPoolExecutor:
+    """The one thread that engines run in, all of them."""
     return ThreadPoolExecutor(1, thread_name_prefix="network")
 
 

@@ -100,7 +100,7 @@ class Teacher(Protocol):
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What it is shown, in its order."""
+        """What it is shown, in its order; (): nothing, any scan of a case will do for its grid."""
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -124,11 +124,12 @@ class Teacher(Protocol):
     def labels(self, answer: Answer, scans: Mapping[str, Scan]) -> Labels:
         """Label values [I J K] in the teacher's own numbers, on the grid of `scans`, as its makers do it."""
 
-    def summary(self) -> dict[str, Any]:
-        """What one wants to know of it before it is used, as plain values."""
-
     def probabilities(self, answer: Answer, scans: Mapping[str, Scan]) -> NDArray[np.float32]:
         """Probabilities [K I J K] on the grid of `scans`, as its makers do it."""
+
+    def summary(self) -> dict[str, Any]:
+        """What it is, in plain values: kind, network, classes or regions, modalities, spacing_mm, patch,
+        licence, files and their digests, warnings, and what its kind adds."""
 
 
 @dataclass(frozen=True)
@@ -150,10 +151,10 @@ class TeacherOptions:
 
 def kinds() -> tuple[ModuleType, ...]:
     """The modules that open teachers, each with `recognises(path)` and `open_as_teacher(path, options)`;
-    the first that recognises a path opens it."""
+    the first that recognises a path opens it. Beside its answers nnU-Net leaves copies of a model's plans."""
     from . import files, graphs, monai_bundle, nnunet, run, totalsegmentator
 
-    return run, totalsegmentator, nnunet, monai_bundle, graphs, files
+    return run, files, totalsegmentator, nnunet, monai_bundle, graphs
 
 
 def open_teacher(path: Path | str, options: TeacherOptions | None = None) -> Teacher:

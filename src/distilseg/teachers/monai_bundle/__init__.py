@@ -1,0 +1,5 @@
+"""MONAI bundles: a configuration that describes a network and its pipeline, read as data."""
+
+from .bundle import BundleTeacher, open_as_teacher, recognises
+
+__all__ = ["BundleTeacher", "open_as_teacher", "recognises"]
