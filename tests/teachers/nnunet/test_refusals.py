@@ -336,6 +336,9 @@ def test_options(tmp_path: Path) -> None:
     folder = write_model(tmp_path)
     refused(folder, r"windows cannot stand 0\.0 of a patch apart", step=0.0)
     refused(folder, r"orientation 'RAX' names no three axes", orientation="RAX")
+    refused(
+        folder, r"nnU-Net models have no option 'card'; leave it out; known: ", card=tmp_path / "card.json"
+    )
 
 
 def test_duplicates_alone_are_no_network(tmp_path: Path) -> None:

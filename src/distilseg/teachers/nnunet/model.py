@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +19,7 @@ from ...networks.count import parameters
 from ...networks.nnunet_blocks import without_duplicates
 from ...predict import device_named
 from ..checkpoint import Stored, read_pickled
+from ..identity import digest_of, only, summary
 from ..teacher import Activation, Answer, Head, Labels, Placement, Provenance, TeacherOptions
 from .architecture import class_name, fitted, network_of
 from .folder import ModelFolder, digest, find_model, opened
@@ -90,17 +89,16 @@ class NnUNetTeacher:
     @property
     def digest(self) -> str:
         """Of weights, plans and options, those of a stage before included."""
-        determining = [
+        return digest_of(
             _VERSION,
-            sorted(self.provenance.files.items()),
+            dict(self.provenance.files),
             self.configuration.name,
             self.folds,
             self.mirrored,
             self.step,
             self.orientation,
             self.previous.digest if self.previous else "",
-        ]
-        return hashlib.sha256(json.dumps(determining).encode()).hexdigest()
+        )
 
     def answer(self, scans: Mapping[str, Scan], *, case: str) -> Answer:
         """Logits on nnU-Net's working grid, the mean of the folds."""
@@ -150,18 +148,8 @@ class NnUNetTeacher:
     def summary(self) -> dict[str, Any]:
         """What one wants to know of it, as plain values; sizes along the scan's axes as it sees them."""
         of = self.configuration
-        told: dict[str, Any] = {
-            "kind": self.provenance.kind,
-            "name": self.name,
-            "dataset": self.provenance.dataset,
+        own: dict[str, Any] = {
             "configuration": of.name,
-            "trainer": self.provenance.trainer,
-            "network": self.provenance.network,
-            "activation": self.activation,
-            "classes" if self.activation == "softmax" else "regions": {
-                head.name: list(head.values) for head in self.heads
-            },
-            "modalities": list(self.modalities),
             "normalisation": [channel.scheme for channel in of.channels],
             "intensities": {  # between which 99 of 100 voxels of the structures lay in training
                 name: [channel.low, channel.high]
@@ -174,19 +162,14 @@ class NnUNetTeacher:
             "mirrored_axes": [_scan_axis(of, axis) for axis in self.mirrored],
             "window_step": self.step,
             "orientation": self.orientation or "as stored",
-            "licence": self.provenance.licence or "not stated",
-            "reference": self.provenance.reference or "not stated",
-            "files": dict(self.provenance.files),
-            "digest": self.digest,
-            "warnings": list(self.provenance.warnings),
         }
         if self.activation == "sigmoid":
-            told["regions_class_order"] = list(self.described.paints)
+            own["regions_class_order"] = list(self.described.paints)
         if self.described.ignore is not None:
-            told["ignore_label"] = self.described.ignore
+            own["ignore_label"] = self.described.ignore
         if self.previous is not None:
-            told["previous_stage"] = self.previous.summary()
-        return told
+            own["previous_stage"] = self.previous.summary()
+        return summary(self, **own)
 
     def _coarse_axis(self, placement: Placement, scans: Mapping[str, Scan]) -> int | None:
         scan = scans[self.modalities[0]]
@@ -218,6 +201,7 @@ def open_model(folder: ModelFolder, options: TeacherOptions) -> NnUNetTeacher:
 
     Raises `UserError` where something is missing, unknown or of another training.
     """
+    only(options, "nnU-Net models", ("configuration", "folds", "mirror", "step", "orientation"))
     if options.step is not None and not 0 < options.step <= 1:
         raise UserError(
             f"windows cannot stand {options.step} of a patch apart", "give a share above 0, up to 1"
