@@ -18,7 +18,7 @@ import typer
 from .. import __version__
 from ..errors import UserError, unknown
 from ..names import printable
-from . import cost, dataset, overview, prototypes, runs, shipping, start, training
+from . import cost, dataset, overview, prototypes, runs, shipping, start, teachers, training
 from .text import examples
 
 # What the system refuses because of a path, a right or a full disk: the user's to mend, not ours.
@@ -112,6 +112,7 @@ def _app(words: Sequence[str]) -> typer.Typer:
         ("First steps", start),
         ("Datasets", dataset),
         ("Training", training),
+        ("Training", teachers),
         ("Training", prototypes),
         ("Runs", runs),
         ("Runs", shipping),
@@ -166,7 +167,7 @@ def _refused(line: str, debug: bool) -> int:
 
 
 def _interrupted(words: Sequence[str]) -> int:
-    resumes = {"train", "demo", "fetch", "predict"} & set(words)
+    resumes = {"train", "distil", "demo", "fetch", "predict"} & set(words)
     print(f"interrupted{'; the same command goes on where it stopped' * bool(resumes)}", file=sys.stderr)
     return 130
 

@@ -28,3 +28,30 @@ AnyDevice = Annotated[
     str, typer.Option(help=f"{one_of(DEVICES, end=';')} of an artefact cuda for ONNX, gpu for OpenVINO.")
 ]
 Threads = Annotated[int, typer.Option(min=0, help="0: what suits the machine.")]
+
+# A model that others trained.
+Configuration = Annotated[
+    str | None, typer.Option("--configuration", help="Of an nnU-Net folder that holds several.")
+]
+Folds = Annotated[
+    str | None, typer.Option("--folds", help="Of nnU-Net, such as 0,1 or all; else all numbered.")
+]
+Mirror = Annotated[
+    bool | None,
+    typer.Option("--mirror/--no-mirror", help="Average over mirrored scans; else as the model says."),
+]
+Step = Annotated[
+    float | None, typer.Option("--step", min=0.05, max=1, help="Of its windows, as a share of the patch.")
+]
+Orientation = Annotated[
+    str | None,
+    typer.Option(
+        "--teacher-orientation", help="Scans are turned to it before the model sees them, such as LPS."
+    ),
+]
+Card = Annotated[
+    Path | None, typer.Option("--card", help="JSON that says what an ONNX or TorchScript file does not.")
+]
+TrustModel = Annotated[
+    str | None, typer.Option("--trust-model", help="SHA-256 of a TorchScript file that may run its code.")
+]

@@ -12,7 +12,22 @@ import typer
 from ..errors import UserError
 from ..names import printable
 from . import show
-from .arguments import AnyDevice, Data, Device, Threads, Trust, Weights
+from .arguments import (
+    AnyDevice,
+    Card,
+    Configuration,
+    Data,
+    Device,
+    Folds,
+    Mirror,
+    Orientation,
+    Step,
+    Threads,
+    Trust,
+    TrustModel,
+    Weights,
+)
+from .teachers import options_of_teacher
 from .text import examples, pairs, runs_of
 from .text import words as listed
 
@@ -46,6 +61,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg predict student.zip FOLDER_OF_SCANS predictions --threads 4  # needs no torch",
         "distilseg predict axial.zip,coronal.zip,sagittal.zip FOLDER_OF_SCANS predictions --fuse vote",
         "distilseg predict student.zip FOLDER_OF_SCANS predictions --times --skip-empty",
+        "distilseg predict nnUNet_results/DATASET/MODEL FOLDER_OF_SCANS predictions --probabilities",
     )
     of_report = examples(
         "distilseg report runs/DATASET --out report.html",
@@ -190,8 +206,8 @@ def predict(
     run: Annotated[
         Path,
         typer.Argument(
-            help="An artefact (folder or zip) or a run folder; several by comma, as one; or a folder of"
-            " runs: each case gets the best of it."
+            help="An artefact (folder or zip) or a run folder; several by comma, as one; a folder of runs:"
+            " each case gets the best of it; or a model that others trained."
         ),
     ],
     inputs: Annotated[
@@ -211,6 +227,16 @@ def predict(
     ] = False,
     times: Annotated[bool, typer.Option("--times", help="Say how long each stage took.")] = False,
     trust: Trust = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Others' models: also CASE.npz, as nnU-Net saves them.")
+    ] = False,
+    configuration: Configuration = None,
+    folds: Folds = None,
+    mirror: Mirror = None,
+    step: Step = None,
+    orientation: Orientation = None,
+    card: Card = None,
+    trust_model: TrustModel = None,
 ) -> None:
     """Label maps of new scans, in each scan's own space; exit 1 if some were refused."""
     from .. import commands
@@ -235,6 +261,16 @@ def predict(
             threads=threads,
             skip_empty=skip_empty,
             trust=trust,
+            probabilities=probabilities,
+            teacher=options_of_teacher(
+                configuration=configuration,
+                folds=folds,
+                mirror=mirror,
+                step=step,
+                orientation=orientation,
+                card=card,
+                trust=trust_model,
+            ),
             progress=progress,
             say=said.append,
         )

@@ -4,6 +4,7 @@
     check, plan                     a dataset: is it sound, how will it be prepared
     recipes, networks               what there is
     train, evaluate, compare        runs, judged and compared
+    teacher, distil                 a model that others trained, and a small student of it
     prototypes                      class prototypes of a 3D network, for students of single slices
     predict, report                 label maps of new scans; the page of figures
     export                          a run as one folder that predicts without torch
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ._compare import compare as compare
     from ._cost import cost as cost
     from ._demo import demo as demo
+    from ._distil import distil as distil
     from ._evaluate import evaluate as evaluate
     from ._export import export as export
     from ._fetch import fetch as fetch
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from ._prototypes import prototypes as prototypes
     from ._recipes import recipes as recipes
     from ._report import report as report
+    from ._teacher import teacher as teacher
     from ._train import train as train
 
 __all__ = [
@@ -38,6 +41,7 @@ __all__ = [
     "compare",
     "cost",
     "demo",
+    "distil",
     "evaluate",
     "export",
     "fetch",
@@ -47,6 +51,7 @@ __all__ = [
     "prototypes",
     "recipes",
     "report",
+    "teacher",
     "train",
 ]
 

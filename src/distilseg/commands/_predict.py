@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..runs import Run
 from ..runtime.artefact import is_artefact, open_artefact
 from ..runtime.pipeline import PredictSummary, Segmenter, predict_files
 from ..runtime.views import load_artefact_views, load_shipped
+
+if TYPE_CHECKING:
+    from ..teachers.teacher import TeacherOptions
 
 
 def predict(
@@ -30,6 +33,8 @@ def predict(
     threads: int = 0,
     skip_empty: bool = False,
     trust: str | None = None,
+    probabilities: bool = False,
+    teacher: TeacherOptions | None = None,
     progress: Callable[[int, int], object] | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> PredictSummary:
@@ -43,6 +48,8 @@ def predict(
     default, "mean", "threshold", "organs"; see `inference.fusion`), with `threshold` where there is one.
     `skip_empty`: windows of one value are shown to the network once (see `functional.empty_windows`).
     `trust` names the network of a file of one's own ("my_file.py:function") that the run may execute.
+    `run` may be a model that others trained (see `teachers.teacher`): then it answers itself, in its own
+    label values, with `probabilities` too, opened as `teacher` says.
     """
     named = named_runs(run, fuse)
     if artefacts := [path for path in named if is_artefact(path)]:
@@ -64,6 +71,25 @@ def predict(
             else _artefact(named[0], threads, device, trust, skip_empty)
         )
         return predict_files(predictor, inputs, out, overwrite=overwrite, progress=progress)
+    if len(named) == 1 and named[0].exists() and not _is_run(named[0]):
+        from ..teachers.teacher import open_teacher, recognised
+
+        if recognised(named[0]):
+            from ..teachers.predicting import predict_with_teacher
+
+            return predict_with_teacher(
+                open_teacher(named[0], teacher),
+                inputs,
+                out,
+                probabilities=probabilities,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    if probabilities:
+        raise UserError(
+            f"{named[0]} is no model of others, whose probabilities can be written",
+            "leave out --probabilities",
+        )
     if absent := [path for path in named if not path.exists()]:
         raise UserError(
             f"there is no {absent[0]}", "give a run folder, or an artefact that `distilseg export` made"
@@ -100,6 +126,11 @@ def predict(
     for case, choice in choices.items():
         say(f"{case}: {choice.student.run.name}; {choice.reason}")
     return summary
+
+
+def _is_run(path: Path) -> bool:
+    """A run folder, or a folder of runs."""
+    return Run(path).experiment.is_file() or any(path.glob("*/experiment.json"))
 
 
 def _artefact(path: Path, threads: int, device: str, trust: str | None, skip_empty: bool) -> Segmenter:

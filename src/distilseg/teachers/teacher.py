@@ -157,6 +157,11 @@ def kinds() -> tuple[ModuleType, ...]:
     return run, files, totalsegmentator, nnunet, monai_bundle, graphs
 
 
+def recognised(path: Path) -> bool:
+    """Whether `path` looks like a teacher of some kind; it may still be refused when it is opened."""
+    return any(kind.recognises(path) for kind in kinds())
+
+
 def open_teacher(path: Path | str, options: TeacherOptions | None = None) -> Teacher:
     """The teacher at `path`. Raises `UserError` where it is none, or cannot be rebuilt."""
     path = Path(path)

@@ -97,11 +97,11 @@ def test_which_axis_is_coarse(
 def test_labels_by_hand() -> None:
     labels = np.array([[[0, 0, 2, 2]]])
     assert resampled_labels(labels, (1, 1, 8), LINEAR, None).tolist() == [[[0, 0, 0, 0, 2, 2, 2, 2]]]
-    # Halfway between two labels both have half of the voxel: the last one has it.
+    # Halfway between two labels both have half of the voxel: the upper of two as near has it.
     assert resampled_labels(np.array([[[1, 2]]]), (1, 1, 1), LINEAR, None).tolist() == [[[2]]]
     assert resampled_labels(np.array([[[1, 2]]]), (1, 1, 1), TORCH, None).tolist() == [[[1]]]
-    # Of four different ones nobody has half.
-    assert resampled_labels(np.array([[[1, 2], [3, 4]]]), (1, 1, 1), LINEAR, None).tolist() == [[[0]]]
+    # Of four with a quarter each, too.
+    assert resampled_labels(np.array([[[1, 2], [3, 4]]]), (1, 1, 1), LINEAR, None).tolist() == [[[4]]]
 
 
 def test_labels_across_a_coarse_axis() -> None:

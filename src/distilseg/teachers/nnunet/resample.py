@@ -24,6 +24,8 @@ from ...data.preparing.resample import resample_linear
 from ...errors import UserError
 from .plans import Resampling
 
+ROUNDING = 1e-9  # of shares: closer ones are equal
+
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 
@@ -65,7 +67,7 @@ def resampled(array: Array, shape: Shape, how: Resampling, across: int | None) -
 
 
 def resampled_labels(labels: Array, shape: Shape, how: Resampling, across: int | None) -> Array:
-    """Label values [*s] -> [*shape], 0 where no label has half of a voxel."""
+    """Label values [*s] -> [*shape]: the label with the largest share, of equal ones the nearest."""
     if labels.shape == shape:
         return labels
     if across is not None and how.order_across > 0:
@@ -73,14 +75,17 @@ def resampled_labels(labels: Array, shape: Shape, how: Resampling, across: int |
         return resampled_labels(
             resampled_labels(labels, within, how, None), shape, replace(how, order=how.order_across), None
         )
-    result = np.zeros(shape, labels.dtype)
-    best = np.zeros(shape)
+    result, tied = np.zeros(shape, labels.dtype), np.zeros(shape, bool)
+    best = np.full(shape, -1.0)
     for value in np.unique(labels):
         share = resampled((labels == value).astype(np.float64), shape, how, across)
-        # The spline of nnU-Net gives a voxel to the last label that has half of it, PyTorch's to the largest.
-        won = share > best if how.kind == "linear" else share >= 0.5
+        won = share > best + ROUNDING
+        tied = (tied & ~won) | (np.abs(share - best) <= ROUNDING)
         result[won] = value
         np.maximum(best, share, out=best)
+    if how.kind == "spline" and tied.any():
+        places = (nearest(old, new) for old, new in zip(labels.shape, shape, strict=True))
+        result[tied] = labels[np.ix_(*places)][tied]
     return result
 
 

@@ -1,0 +1,203 @@
+"""`distilseg distil`: a model that others trained, scans, and a small student that predicts in its place."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.case import Dataset
+from ..data.formats import read_dataset
+from ..data.planning.plan import Plan
+from ..data.planning.splits import Split
+from ..errors import unknown
+from ..judged_teacher import judge_teacher
+from ..recipes import find
+from ..runs import Run
+from ..teachers.answers import channels_of
+from ..teachers.classes import read_joined
+from ..training.answers import answer_bytes, record_answers
+from ..training.budget import Budget
+from ..training.cases import prepare
+from ..training.experiment import Experiment, Study
+from ..training.foreign import Foreign
+from ..training.machine import Machine, is_main_process
+from ..training.studies import OWN, make_study
+from ._train import train
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """What came of it: run folders to compare and to predict with."""
+
+    student: Run
+    control: Run | None  # the same student on the labels alone, where there are some
+    teachers: tuple[Run, ...]  # judged on the same cases
+
+    @property
+    def runs(self) -> list[Run]:
+        """All of them, the student last."""
+        return [*self.teachers, *([self.control] if self.control else []), self.student]
+
+
+def distil(
+    teacher: Path | str | Sequence[Path | str],
+    data: Path | str | Dataset,
+    *,
+    unlabelled: Sequence[Path | str] = (),
+    student: str = "student_small",
+    classes: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    recipe: str = "distil",
+    modalities: Sequence[str] | None = None,
+    plan: Path | Plan | None = None,
+    split: Path | Split | None = None,
+    seed: int = 0,
+    split_seed: int = 0,
+    steps: int | None = None,
+    epochs: float | None = None,
+    minutes: float | None = None,
+    runs: Path | str = "runs",
+    cache: Path | None = None,
+    control: bool = True,
+    machine: Machine | None = None,
+    say: Callable[[str], object] = lambda line: None,
+    **settings: Any,
+) -> Distilled:
+    """Records what `teacher` (one or several models) answers, trains the control and the student, judges all.
+
+    `data` is a dataset, labelled in part or whole; its scans without labels are learned from, and those in
+    `unlabelled`. `classes` are the student's, by name: those of the labels, each alone or made of the
+    teacher's, as kidney=kidney_left+kidney_right; default: all of the dataset's labels. `say` is told, before
+    anything is trained, what the teacher is, what is learned of it, from how many scans, how long it takes
+    and how much disk. `options` are those of the recipe, the others as of `train`. Raises UserError for what
+    can be mended, before anything is trained.
+    """
+    named = [teacher] if isinstance(teacher, str | Path) else list(teacher)
+    dataset = _learned(data if isinstance(data, Dataset) else read_dataset(data), classes)
+    more: list[Path | str] = [*([OWN] if dataset.unlabelled else []), *unlabelled]
+    asked: dict[str, Any] = {
+        "teacher": [str(one) for one in named],
+        "network": student,
+        "classes": tuple(part for text in classes for part in text.split(",") if "=" in part),
+        **(options or {}),
+    }
+    study = make_study(
+        dataset,
+        modalities=modalities,
+        plan=plan,
+        split=split,
+        seed=seed,
+        split_seed=split_seed,
+        unlabelled=more,
+    )
+    budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
+    given: dict[str, Any] = {name: value for name, value in budget.items() if value is not None}
+    experiment = find(recipe)(study, **asked).with_settings(
+        Budget(**given) if given else None,
+        **settings,
+    )
+    foreign = {role: one for role, one in experiment.teachers.items() if isinstance(one, Foreign)}
+    for line in _told(foreign, experiment, study):
+        say(line)
+    for line in _cost(foreign, experiment, cache, control):
+        say(line)
+    made = train(
+        recipe,
+        dataset,
+        options=asked,
+        modalities=modalities,
+        plan=study.plan,
+        split=split,
+        seed=seed,
+        split_seed=split_seed,
+        unlabelled=more,
+        runs=runs,
+        cache=cache,
+        control=control,
+        machine=machine,
+        **given,
+        **settings,
+    )
+    judged: tuple[Run, ...] = ()
+    if is_main_process() and study.split.test:
+        judged = tuple(judge_teacher(one, study, runs) for one in foreign.values())
+    return Distilled(made[-1], made[-2] if len(made) > 1 else None, judged)
+
+
+def _learned(dataset: Dataset, classes: Sequence[str]) -> Dataset:
+    """The dataset with the classes that are named; UserError for one that its labels do not know."""
+    names, _ = read_joined(classes) if classes else ((), {})
+    by_name = {name: value for value, name in dataset.labels.items()}
+    for name in names:
+        if name not in by_name:
+            raise unknown(
+                f"class of {dataset.name}'s labels", name, [n for v, n in dataset.labels.items() if v]
+            )
+    return dataset.of_labels([by_name[name] for name in names]) if names else dataset
+
+
+def _told(foreign: Mapping[str, Foreign], experiment: Experiment, study: Study) -> list[str]:
+    """Who teaches what to whom."""
+    lines = []
+    for role, one in foreign.items():
+        about = one.teacher.provenance
+        learned = [
+            one_class.name
+            if len(one_class.heads) == 1
+            else f"{one_class.name} ({' '.join(_signed(one, one_class.heads))})"
+            for one_class in one.classes.learned
+        ]
+        lines += [
+            f"{role}: {one.teacher.name}, {about.kind}, {about.network}",
+            f"  licence: {about.licence or 'not stated'}",
+            f"  it teaches {', '.join(learned)}",
+            *(f"  mind: {warning}" for warning in about.warnings),
+        ]
+        known = {one_class.channel for one_class in one.classes.learned}
+        if alone := [name for k, name in enumerate(study.plan.classes) if k and k not in known]:
+            lines.append(f"  the labels alone teach {', '.join(alone)}")
+    own, split = experiment.study, study.split
+    lines.append(
+        f"student: {experiment.networks['student'].name} on {len(own.split.train)} labelled and"
+        f" {len(own.unlabelled)} unlabelled scans; {len(split.validation)} choose its weights,"
+        f" {len(split.test)} judge it"
+    )
+    if experiment.control is not None:
+        lines.append(f"control: the same on the {len(split.train)} labelled scans alone")
+    return lines
+
+
+def _signed(one: Foreign, heads: Sequence[tuple[int, int]]) -> list[str]:
+    parts = [f"{'-' if sign < 0 else '+'} {one.teacher.heads[head].name}" for head, sign in heads]
+    return [parts[0].removeprefix("+ "), *parts[1:]]
+
+
+def _cost(
+    foreign: Mapping[str, Foreign], experiment: Experiment, cache: Path | None, control: bool
+) -> list[str]:
+    """How long it takes and how much disk: the teachers answer for one case, which is kept."""
+    prepared = prepare(experiment, cache)
+    ids = [*experiment.study.split.train, *experiment.study.unlabelled]
+    lines, seconds, size = [], 0.0, 0
+    for role, one in foreign.items():
+        start = time.monotonic()
+        record_answers(role, one, experiment.study.dataset, {ids[0]: prepared[ids[0]]}, cache)
+        seconds += (time.monotonic() - start) * (len(ids) - 1)
+        size += answer_bytes(one.classes, [prepared[id] for id in ids])
+    per_voxel = sum(channels_of(one.classes) for one in foreign.values())
+    lines.append(
+        f"answers: about {_duration(seconds)} for {len(ids)} scans, unless they are there already;"
+        f" {size / 1e6:,.0f} MB ({per_voxel} bytes a voxel)"
+    )
+    trained = 1 + (control and experiment.control is not None)
+    if experiment.budget.minutes is not None:
+        lines.append(f"training: {trained} x {experiment.budget.minutes:g} minutes")
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    return f"{math.ceil(seconds)} s" if seconds < 90 else f"{math.ceil(seconds / 60)} minutes"
