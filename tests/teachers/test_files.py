@@ -17,8 +17,10 @@ from distilseg.errors import UserError
 from distilseg.teachers import files
 from distilseg.teachers.answers import blocks
 from distilseg.teachers.classes import match_classes
+from distilseg.teachers.predicting import predict_with_teacher
 from distilseg.teachers.restoring import SURE
-from distilseg.teachers.teacher import Teacher, TeacherOptions
+from distilseg.teachers.teacher import Teacher, TeacherOptions, open_teacher
+from distilseg.training.foreign import shown_modalities
 from tests.data.small_datasets import OBLIQUE, write, write_json
 from tests.teachers.fixtures import teachers
 
@@ -226,3 +228,21 @@ def test_a_label_map_reaches_the_student_s_grid(tmp_path: Path) -> None:
         whole[(slice(None), *block.box)] = block.probabilities.numpy()
     np.testing.assert_array_equal(np.array([0, 1, 7])[whole.argmax(0)], labels(1, 7))
     assert whole.max(0).min() > 0.999
+
+
+def test_scans_give_its_answers_their_grid_alone(tmp_path: Path) -> None:
+    (tmp_path / "answers").mkdir()
+    teacher = opened(folder(tmp_path / "answers", case=labels(1, 7)))
+    assert shown_modalities(teacher, ("CT", "PET")) == {"CT": "CT"}
+    write(tmp_path / "scans" / "case_0000.nii.gz", np.zeros(SHAPE, np.int16), OBLIQUE)
+    predict_with_teacher(teacher, tmp_path / "scans", tmp_path / "out")
+    np.testing.assert_array_equal(read_scan(tmp_path / "out" / "case.nii.gz").array, labels(1, 7))
+
+
+def test_what_lies_beside_answers_does_not_make_them_a_model(tmp_path: Path) -> None:
+    """nnU-Net copies a model's plans and description to its answers."""
+    path = folder(
+        tmp_path, {"labels": {"background": 0, "organ": 1}, "channel_names": {"0": "CT"}}, a=labels(1)
+    )
+    write_json(path / "plans.json", {"configurations": {}, "plans_name": "nnUNetPlans"})
+    assert open_teacher(path).provenance.kind == "answers in files"

@@ -36,7 +36,7 @@ def predict_with_teacher(
 
     Options and errors as of `runtime.pipeline.predict_files`.
     """
-    cases, refused = find_cases(inputs, teacher.modalities)
+    cases, refused = find_cases(inputs, teacher.modalities or ("scan",))
     summary = PredictSummary(refused=refused, ignored=no_scans(inputs))
     jobs = place(cases, Path(out), refused)
     for done, job in enumerate(jobs, start=1):

@@ -43,6 +43,7 @@ from ..teachers.answers import (
     likeliest,
 )
 from ..teachers.classes import ClassMap
+from ..teachers.files import FilesTeacher
 from .experiment import Experiment
 from .foreign import Foreign
 from .objective import map_name
@@ -75,6 +76,8 @@ def record_answers(
     entries = {id: folder / _key(foreign, case) for id, case in cases.items()}
     missing = [id for id, entry in entries.items() if not entry.is_dir()]
     if missing:
+        if isinstance(foreign.teacher, FilesTeacher):
+            foreign.teacher.require(missing)
         folder.mkdir(parents=True, exist_ok=True)
         _check_disk(foreign, [cases[id] for id in missing], folder)
         start = time.monotonic()

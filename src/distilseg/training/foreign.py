@@ -70,6 +70,8 @@ def shown_modalities(
     teacher that is shown CT as PET answers without an error.
     """
     theirs = teacher.modalities
+    if not theirs:  # answers in files: a scan gives them their grid, whichever it is
+        return {dataset[0]: dataset[0]}
     told = f"{teacher.name} is shown {', '.join(theirs)}; the dataset has {', '.join(dataset)}"
     fix = "say which they are, in the teacher's order, as in --teacher-modalities CT,PET"
     if given is not None:
