@@ -143,7 +143,11 @@ def in_float64() -> Iterator[None]:
 
 def first_losses(recipe: Recipe, study: Study, folder: Path, steps: int = STEPS) -> Rows:
     """What the first `steps` steps of `recipe` minimise; runs and prepared cases are kept in `folder`."""
-    experiment = smoke_experiment(recipe, study, steps)
+    return losses_of(smoke_experiment(recipe, study, steps), folder)
+
+
+def losses_of(experiment: Experiment, folder: Path) -> Rows:
+    """What each step of `experiment` minimises, its teachers trained before."""
     with in_float64():
         run = trained(experiment, runs=folder / "runs", machine=CPU, cache=folder / "cache")
     return [{name: value for name, value in row.items() if value != ""} for row in read_rows(run.losses)]

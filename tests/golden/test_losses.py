@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +16,7 @@ from distilseg.recipes import recipes
 from distilseg.runs import read_rows
 from distilseg.training.experiment import Study
 
-from .record_losses import RECORDED, STEPS, first_losses, smoke_study
+from .record_losses import RECORDED, STEPS, first_losses, losses_of, smoke_experiment, smoke_study
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "compare_losses.py"
@@ -65,6 +66,32 @@ def test_the_first_losses_are_those_recorded(
     assert len(now) == len(recorded) == STEPS
     difference = script.first_difference(recorded, now, TOLERANCE)
     assert difference is None, f"{difference}; {AGAIN}"
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "term"),
+    [
+        ("dual_self_distillation", "temperature", "encoder"),
+        ("kd_net", "temperature", "soft_labels"),
+        ("kd_net", "alpha", "total"),
+        ("prototype_distillation", "beta", "total"),
+        ("teach_former", "gamma", "seg"),
+        ("teach_former", "attention", "total"),
+    ],
+)
+def test_a_term_that_is_a_little_wrong_is_seen_at_the_first_step(
+    name: str, option: str, term: str, study: Study, folder: Path, script: ModuleType
+) -> None:
+    """Of recipes whose teachers are trained before, too: one number of the objective, a hundredth off."""
+    recipe = recipes()[name]
+    right = smoke_experiment(recipe, study)
+    options = {**right.options, option: 1.01 * right.options[option]}
+    wrong = replace(right, method=recipe(right.study, **options).method, options=options)
+    difference = script.first_difference(
+        read_rows(RECORDED / f"{name}.csv"), losses_of(wrong, folder), TOLERANCE
+    )
+    assert difference is not None
+    assert (difference.step, difference.term) == (1, term)
 
 
 def test_recipes_differ_at_the_first_step_by_more_than_the_tolerance(script: ModuleType) -> None:
