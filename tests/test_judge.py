@@ -22,6 +22,11 @@ from distilseg.training.trained import trained
 from .training.small import small_experiment, small_study
 
 
+@pytest.fixture(scope="module", autouse=True)
+def judged_costs_are_measured_here() -> None:
+    """In a fresh process, as for users."""
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return small_study(tmp_path_factory.mktemp("phantom") / "scans")
