@@ -187,6 +187,14 @@ def test_a_commit_against_a_changed_working_tree(tmp_path: Path) -> None:
     assert len(listed.stdout.splitlines()) == 1
 
 
+def test_one_way_of_recording_on_both_sides(script: ModuleType, tmp_path: Path) -> None:
+    old = tmp_path / script.SMOKE
+    old.parent.mkdir(parents=True)
+    old.write_text("how it was recorded before\n", encoding="utf-8")
+    script.give_smoke([tmp_path, ROOT, tmp_path / "commit without smoke recipes"])
+    assert old.read_bytes() == (ROOT / script.SMOKE).read_bytes()
+
+
 def test_what_is_no_commit_is_said_in_a_line(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("no git checkout")
