@@ -33,7 +33,7 @@ def real_data() -> Path:
 def judged_costs_are_measured_here() -> Iterator[None]:
     """A judged run's cost, in this process: a fresh one takes four seconds to import what is here already.
 
-    Modules whose subject is the fresh process have a fixture of this name that leaves it as it is.
+    Tests of the fresh process itself put `measure_cost` back.
     """
     with mock.patch("distilseg.judge.measure_cost", _measured_here):
         yield
