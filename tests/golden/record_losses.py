@@ -61,6 +61,8 @@ def smoke_experiment(recipe: Recipe, study: Study, steps: int = STEPS) -> Experi
     own = recipe.options.keys()
     if "data_3d" in own or recipe.name.startswith("prototype_"):
         experiment = _of_volumes(recipe, study)
+    elif recipe.name.startswith("distil"):
+        experiment = _of_answers(recipe, study)
     elif {"thickness", "student_options"} & own:
         study = of_tokens(study) if {"student_options", "teacher_options"} & own else study
         smaller: dict[str, Any] = {
@@ -102,6 +104,15 @@ def _of_volumes(recipe: Recipe, study: Study) -> Experiment:
     if "size" in own:  # of the published students, the one that can be made small
         smaller |= {"network": "missformer", "network_options": {"features": 8, "size": 64}}
     return recipe(study, **{name: value for name, value in smaller.items() if name in own})
+
+
+def _of_answers(recipe: Recipe, study: Study) -> Experiment:
+    """A recipe whose teacher is anyone's model: here a run of another seed, trained beside the scans."""
+    folder, other = study.dataset.folder.parent, replace(study, seed=1)
+    teacher = find("supervised")(other, network_options=NETWORK).with_settings(Budget(steps=STEPS))
+    with in_float64():
+        run = trained(teacher, runs=folder / "teachers", machine=CPU, cache=folder / "cache")
+    return recipe(study, teacher=[str(run.folder)], network="dynunet", network_options=NETWORK)
 
 
 def _shrunk(published: Experiment, study: Study) -> Experiment:
