@@ -31,6 +31,12 @@ changes step 1 by 6e-4.
 """
 
 
+def _tolerance(name: str) -> float:
+    """Answers of anyone's models are computed in float32 and kept in eight bits: some round the other
+    way on another processor, 9e-5 of a term was seen after five steps."""
+    return 5e-4 if name.startswith("distil") else TOLERANCE
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shared, so that cases are prepared once and recipes that are the same run train once."""
@@ -64,7 +70,7 @@ def test_the_first_losses_are_those_recorded(
 ) -> None:
     recorded, now = read_rows(RECORDED / f"{name}.csv"), first_losses(recipes()[name], study, folder)
     assert len(now) == len(recorded) == STEPS
-    difference = script.first_difference(recorded, now, TOLERANCE)
+    difference = script.first_difference(recorded, now, _tolerance(name))
     assert difference is None, f"{difference}; {AGAIN}"
 
 
@@ -88,7 +94,7 @@ def test_a_term_that_is_a_little_wrong_is_seen_at_the_first_step(
     options = {**right.options, option: 1.01 * right.options[option]}
     wrong = replace(right, method=recipe(right.study, **options).method, options=options)
     difference = script.first_difference(
-        read_rows(RECORDED / f"{name}.csv"), losses_of(wrong, folder), TOLERANCE
+        read_rows(RECORDED / f"{name}.csv"), losses_of(wrong, folder), _tolerance(name)
     )
     assert difference is not None
     assert (difference.step, difference.term) == (1, term)
