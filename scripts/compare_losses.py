@@ -3,15 +3,16 @@
     python scripts/compare_losses.py main                     # a commit against the working tree
     python scripts/compare_losses.py v0.1.0 HEAD              # two commits
     python scripts/compare_losses.py main --recipes supervised dsd_t4 --steps 20
+    python scripts/compare_losses.py main --same-smoke        # where how losses are recorded changed, too
 
 A refactoring shows that every recipe is "equal for 5 steps". A change of method shows the first step and term
 that differ, and its commit says why; then the recorded tables are made anew (tests/golden/record_losses.py).
-`learning_rate` is compared like a term. A difference in the last digits at step 1 is another order of sums;
-`--rtol 1e-5` looks past it, but later steps amplify what the first one rounds.
+`learning_rate` is compared like a term. What learns computes in float64, so a difference in the last digits
+is another order of sums; `--rtol 1e-5` looks past it.
 
 Each commit is checked out into a temporary git worktree and trains its own smoke recipes, or this tree's if
-it has none, on one thread of this machine (about 15 seconds). A recipe that only one side has is named, and
-is no difference. Exit code: 0 equal, 1 different, 2 could not be compared.
+it has none or `--same-smoke` asks for it, on one thread of this machine (about a minute). A recipe that only
+one side has is named, and is no difference. Exit code: 0 equal, 1 different, 2 could not be compared.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import argparse
 import contextlib
 import csv
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -102,6 +104,13 @@ def tree_of(commit: str | None, aside: Path) -> Iterator[Path]:
         _git("worktree", "remove", "--force", str(aside))
 
 
+def give_smoke(trees: Sequence[Path]) -> None:
+    """Puts this tree's way of recording losses in the place of the others' own."""
+    for tree in trees:
+        if tree != ROOT and (tree / SMOKE).is_file():
+            shutil.copy(ROOT / SMOKE, tree / SMOKE)
+
+
 def losses_of(tree: Path, name: str, to: Path, steps: int, recipes: Sequence[str]) -> dict[str, Rows]:
     """Trains the smoke recipes with the code in `tree`, in a process of its own; tables by recipe.
 
@@ -144,6 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--rtol", type=float, default=0.0, help="relative difference that still counts as equal"
     )
+    parser.add_argument(
+        "--same-smoke", action="store_true", help=f"train this tree's {SMOKE.name} on both sides"
+    )
     given = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
@@ -152,8 +164,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 stack.enter_context(tree_of(commit, aside / side))
                 for side, commit in (("a", given.a), ("b", given.b))
             ]
+            if given.same_smoke:
+                give_smoke(trees)
             if len({(tree / SMOKE).read_bytes() for tree in trees if (tree / SMOKE).is_file()}) > 1:
-                print(f"note: {SMOKE} is not the same on both sides")
+                print(f"note: {SMOKE} is not the same on both sides; --same-smoke trains this tree's")
             names, to = (given.a, given.b or WORKING_TREE), (aside / "losses of a", aside / "losses of b")
             with ThreadPoolExecutor(2) as pool:
                 sides = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from distilseg.data.formats import read_dataset
 from distilseg.data.scans.reading import read_scan
 from distilseg.errors import UserError
 from distilseg.evaluation import evaluate_case
+from distilseg.export.cost import measure_cost
 from distilseg.judge import judge, judge_slices
 from distilseg.networks.build import NetworkSpec, build
 from distilseg.networks.count import parameters
@@ -33,7 +35,8 @@ def judged(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Run:
     experiment = small_experiment(study, "supervised", steps=150)
     machine = Machine(device="cpu", precision="32-true")
     run = trained(experiment, runs=folder / "runs", machine=machine, cache=folder / "cache")
-    judge(run, study.dataset, device="cpu")
+    with mock.patch("distilseg.judge.measure_cost", measure_cost):  # in a fresh process, as for users
+        judge(run, study.dataset, device="cpu")
     return run
 
 

@@ -29,7 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "student_small": {},
     "student_tiny": {},
     "swin_unet": {"features": 6, "size": 0},
-    "swin_unetr": {"merging": "2022"},
+    "swin_unetr": {"feature_size": 12, "merging": "2022"},
     "swin_unetr_light": {"feature_size": 12, "unused_stage": False},
     "swin_unetr_truncated": {"feature_size": 12, "unused_stage": False},
     "thickened": {"backbone": "light"},

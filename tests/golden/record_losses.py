@@ -1,22 +1,30 @@
 """Records the first losses of every recipe: `python -m tests.golden.record_losses` in the project's folder.
 
 Each recipe trains for five steps on phantoms of 20 voxels, with a network of a few thousand weights, on one
-thread of a CPU, in float32, through all that a real run goes through: preparing, sampling, augmenting,
-initialising, stepping. A changed number means that a recipe learns otherwise than it did: record anew only
-when that is wanted, and say in the commit what changed it (`scripts/compare_losses.py` finds where).
+thread of a CPU, through all that a real run goes through: preparing, sampling, augmenting, initialising,
+stepping, its teachers first. A changed number means that a recipe learns otherwise than it did: record anew
+only when that is wanted, and say in the commit what changed it (`scripts/compare_losses.py` finds where).
+
+What learns computes in float64. In float32 the tables would belong to one kind of processor: Adam divides
+gradients by their size, so one that is nothing but rounding moves its weight by a full step either way, and
+teachers that take a few such steps teach something else (4e-2 of a term between AVX2 and AVX-512). In float64
+such a gradient is far below Adam's epsilon, and moves nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
+from torch import Tensor, nn
 
 import distilseg
 from distilseg.recipes import Recipe, find, recipes
@@ -24,6 +32,7 @@ from distilseg.runs import read_rows, write_rows
 from distilseg.training.budget import Budget
 from distilseg.training.experiment import Experiment, Study
 from distilseg.training.machine import Machine
+from distilseg.training.objective import Objective
 from distilseg.training.trained import trained
 
 from ..training.small import STUDENT, TEACHERS, of_tokens, other_volumes, small_study
@@ -52,6 +61,8 @@ def smoke_experiment(recipe: Recipe, study: Study, steps: int = STEPS) -> Experi
     own = recipe.options.keys()
     if "data_3d" in own or recipe.name.startswith("prototype_"):
         experiment = _of_volumes(recipe, study)
+    elif recipe.name.startswith("distil"):
+        experiment = _of_answers(recipe, study)
     elif {"thickness", "student_options"} & own:
         study = of_tokens(study) if {"student_options", "teacher_options"} & own else study
         smaller: dict[str, Any] = {
@@ -68,7 +79,9 @@ def smoke_experiment(recipe: Recipe, study: Study, steps: int = STEPS) -> Experi
     else:
         experiment = _shrunk(recipe(study), study)
     share = experiment.continues.budget_share if experiment.continues else 1.0
-    return experiment.with_settings(Budget(steps=math.ceil(steps / share)), validations=1)
+    # The published ones have up to 24 slices a batch, and validate after each of our steps.
+    smaller = {"batch_size": min(experiment.sampling.batch_size, 4), "each_epoch": False, "validations": 1}
+    return experiment.with_settings(Budget(steps=math.ceil(steps / share)), **smaller)
 
 
 def _of_volumes(recipe: Recipe, study: Study) -> Experiment:
@@ -88,9 +101,18 @@ def _of_volumes(recipe: Recipe, study: Study) -> Experiment:
         "size": 32,
         "patch_3d": (32, 32, 32),
     }
-    if "size" in own:  # of the published students, which have no smaller form
-        del smaller["network"], smaller["network_options"]
+    if "size" in own:  # of the published students, the one that can be made small
+        smaller |= {"network": "missformer", "network_options": {"features": 8, "size": 64}}
     return recipe(study, **{name: value for name, value in smaller.items() if name in own})
+
+
+def _of_answers(recipe: Recipe, study: Study) -> Experiment:
+    """A recipe whose teacher is anyone's model: here a run of another seed, trained beside the scans."""
+    folder, other = study.dataset.folder.parent, replace(study, seed=1)
+    teacher = find("supervised")(other, network_options=NETWORK).with_settings(Budget(steps=STEPS))
+    with in_float64():
+        run = trained(teacher, runs=folder / "teachers", machine=CPU, cache=folder / "cache")
+    return recipe(study, teacher=[str(run.folder)], network="dynunet", network_options=NETWORK)
 
 
 def _shrunk(published: Experiment, study: Study) -> Experiment:
@@ -102,11 +124,43 @@ def _shrunk(published: Experiment, study: Study) -> Experiment:
     return replace(experiment, sampling=published.sampling, optimisation=published.optimisation)
 
 
+class _Float64(Objective):
+    """An objective whose networks and method compute, and are stepped, in float64."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.double()
+
+
+def _as_its_weights(module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a module is given, in float64 where its own weights are."""
+    if all(weight.dtype != torch.float64 for weight in module.parameters(recurse=False)):
+        return given
+    return tuple(x.double() if isinstance(x, Tensor) and x.is_floating_point() else x for x in given)
+
+
+@contextlib.contextmanager
+def in_float64() -> Iterator[None]:
+    """Whatever is trained meanwhile. Scans, augmentation and first weights stay float32, which is a rounding
+    that later steps do not amplify. (Fabric's "64-true" would also turn the noise that a thread draws ahead.)
+    """
+    hook = nn.modules.module.register_module_forward_pre_hook(_as_its_weights)
+    try:
+        with mock.patch("distilseg.training.trained.Objective", _Float64):
+            yield
+    finally:
+        hook.remove()
+
+
 def first_losses(recipe: Recipe, study: Study, folder: Path, steps: int = STEPS) -> Rows:
     """What the first `steps` steps of `recipe` minimise; runs and prepared cases are kept in `folder`."""
-    run = trained(
-        smoke_experiment(recipe, study, steps), runs=folder / "runs", machine=CPU, cache=folder / "cache"
-    )
+    return losses_of(smoke_experiment(recipe, study, steps), folder)
+
+
+def losses_of(experiment: Experiment, folder: Path) -> Rows:
+    """What each step of `experiment` minimises, its teachers trained before."""
+    with in_float64():
+        run = trained(experiment, runs=folder / "runs", machine=CPU, cache=folder / "cache")
     return [{name: value for name, value in row.items() if value != ""} for row in read_rows(run.losses)]
 
 
