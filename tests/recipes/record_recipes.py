@@ -124,7 +124,10 @@ def _measured(recipe: Recipe, study: Study, sources: Options) -> dict[str, Any]:
     needed = sources["data_3d"] if "data_3d" in recipe.options else {}
     hints = typing.get_type_hints(recipe.make)
     parameters = inspect.signature(recipe.make).parameters
-    usual = recipe(study, **needed)
+    try:
+        runs = _runs(recipe(study, **needed))
+    except UserError as refused:  # without a model that others trained
+        runs = {"refused": refused.cause}
     names = [parameter.name for parameter in parameters.values() if parameter.kind is parameter.KEYWORD_ONLY]
     assert [*parameters] == ["study", *names]
     assert hints["return"] is Experiment
@@ -138,7 +141,7 @@ def _measured(recipe: Recipe, study: Study, sources: Options) -> dict[str, Any]:
     return {
         "summary": recipe.summary,
         "options": {name: _text(hints[name], parameters[name].default) for name in names},
-        "runs": _runs(usual),
+        "runs": runs,
         "runs with another": changed,
     }
 
@@ -161,6 +164,8 @@ def _changed(parameter: inspect.Parameter, hint: Any, sources: Options, recipe: 
         return {name: next(value for value in reversed(typing.get_args(hint)) if value != usual)}
     if isinstance(usual, str):
         return {name: "unetr"}
+    if usual == () or usual is None:  # of teachers of others: the recipe is refused before it is looked at
+        return {name: ("other",)}
     if isinstance(usual, bool):
         return {name: not usual}
     return {name: 2 * usual if isinstance(usual, int) else usual / 2 or 0.25}

@@ -17,9 +17,10 @@ from distilseg.errors import UserError
 from distilseg.teachers import files
 from distilseg.teachers.answers import blocks
 from distilseg.teachers.classes import match_classes
+from distilseg.teachers.opening import open_teacher
 from distilseg.teachers.predicting import predict_with_teacher
 from distilseg.teachers.restoring import SURE
-from distilseg.teachers.teacher import Teacher, TeacherOptions, open_teacher
+from distilseg.teachers.teacher import Teacher, TeacherOptions
 from distilseg.training.foreign import shown_modalities
 from tests.data.small_datasets import OBLIQUE, write, write_json
 from tests.teachers.fixtures import teachers

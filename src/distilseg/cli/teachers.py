@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from . import show
-from .arguments import Cache, Card, Configuration, Folds, Mirror, Modalities, Orientation, Step, TrustModel
+from .arguments import Card, Configuration, Folds, Mirror, Orientation, Step, TrustModel
 from .text import examples
 from .text import words as listed
 
-_BUDGET = "Budget: at least one, the first that ends counts"
-_TEACHER = "The teacher"
-_STUDENT = "The student"
+if TYPE_CHECKING:
+    from ..recipes import Recipe
+
+_ONE_RUN = ("folds", "fold", "subjects", "one_slice_per_subject", "slice_view", "evaluate")  # not here
 _SHOWN = ("classes", "regions", "files")  # at length, after the others
 
 
@@ -33,7 +36,9 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg distil MODEL_1,MODEL_2 --data DATASET --answers hard --minutes 60",
     )
     app.command(rich_help_panel=panel, epilog=of_teacher)(teacher)
-    app.command(rich_help_panel=panel, epilog=of_distil)(distil)
+    # Its options are found only where they are asked for, as that takes a moment.
+    command = _distil() if "distil" in words else _nothing
+    app.command("distil", rich_help_panel=panel, epilog=of_distil)(command)
 
 
 def teacher(
@@ -108,93 +113,72 @@ def options_of_teacher(
     )
 
 
-def distil(
-    teacher: Annotated[str, typer.Argument(metavar="MODEL[,MODEL...]", help="Models that others trained.")],
-    data: Annotated[Path, typer.Option(help="A dataset, labelled in part or whole.", rich_help_panel="Data")],
-    unlabelled: Annotated[
-        str | None,
-        typer.Option(help="More scans, without labels: folders by comma.", rich_help_panel="Data"),
-    ] = None,
-    modalities: Modalities = None,
-    plan: Annotated[Path | None, typer.Option(help="Of `distilseg plan`.", rich_help_panel="Data")] = None,
-    split: Annotated[
-        Path | None, typer.Option(help="JSON lists train, validation, test.", rich_help_panel="Data")
-    ] = None,
-    split_seed: Annotated[int, typer.Option(min=0, help="Draws the split.", rich_help_panel="Data")] = 0,
-    student: Annotated[
-        str, typer.Option(help="A network: student_tiny, student_small, ...", rich_help_panel=_STUDENT)
-    ] = "student_small",
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            help="That it learns, of the labels': kidney=kidney_left+kidney_right,liver; else all.",
-            rich_help_panel=_STUDENT,
-        ),
-    ] = None,
-    answers: Annotated[str, typer.Option(help="soft or hard.", rich_help_panel=_STUDENT)] = "soft",
-    temperature: Annotated[
-        float | None, typer.Option(help="Softens the answers.", rich_help_panel=_STUDENT)
-    ] = None,
-    recipe: Annotated[
-        str, typer.Option(help="distil, distil_dsd or an ablation.", rich_help_panel=_STUDENT)
-    ] = "distil",
-    teacher_modalities: Annotated[
-        str | None,
-        typer.Option(help="Of the dataset, in the teacher's order.", rich_help_panel=_TEACHER),
-    ] = None,
-    configuration: Configuration = None,
-    folds: Folds = None,
-    mirror: Mirror = None,
-    step: Step = None,
-    orientation: Orientation = None,
-    card: Card = None,
-    trust_model: TrustModel = None,
-    steps: Annotated[int | None, typer.Option(min=1, rich_help_panel=_BUDGET)] = None,
-    epochs: Annotated[float | None, typer.Option(rich_help_panel=_BUDGET)] = None,
-    minutes: Annotated[float | None, typer.Option(help="Of each training.", rich_help_panel=_BUDGET)] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and augmentation.")] = 0,
-    runs: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
-    cache: Cache = None,
-    control: Annotated[bool, typer.Option(help="Also the undistilled control.")] = True,
-) -> None:
+def _nothing() -> None:
     """A small student of a model that others trained, beside its control; judged, and ready to export."""
+
+
+def _distil() -> Callable[..., None]:
+    """The command, whose options are those of the recipe and of every training."""
+    from ..recipes import find
+    from .options import parameters_of
+    from .settings import parameters_of_training
+
+    recipe = find("distil")
+    own = [p for p in parameters_of(recipe, "Options of the recipe") if p.name != "teacher"]
+    parameters = [
+        *inspect.signature(_named, eval_str=True).parameters.values(),
+        *(_student(p) if p.name == "network" else p for p in own),
+        *(p for p in parameters_of_training(recipe) if p.name not in _ONE_RUN),
+    ]
+
+    def command(**given: Any) -> None:
+        _run_distil(recipe, given)
+
+    command.__doc__ = _nothing.__doc__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _named(
+    *,
+    model: Annotated[str, typer.Argument(metavar="MODEL[,MODEL...]", help="Models that others trained.")],
+    recipe: Annotated[
+        str, typer.Option(help="Another way: distil_dsd, or an ablation such as distil_hard.")
+    ] = "distil",
+) -> None:
+    """What this command has beside the recipe's options and training's."""
+
+
+def _student(network: inspect.Parameter) -> inspect.Parameter:
+    """`--network`, also as `--student`."""
+    kind, option = get_args(network.annotation)
+    option = copy(option)
+    option.param_decls = ("--student", "--network")
+    return network.replace(annotation=Annotated[kind, option])
+
+
+def _run_distil(recipe: Recipe, given: Mapping[str, Any]) -> None:
     from .. import commands
     from ..report import print_comparison
+    from .options import values_of
+    from .settings import parameters_of_training, values_of_training
 
-    options: dict[str, Any] = {
-        "answers": answers,
-        "temperature": temperature,
-        "teacher_modalities": listed(teacher_modalities),
-        "teacher_configuration": configuration,
-        "teacher_folds": listed(folds),
-        "teacher_mirror": mirror,
-        "teacher_step": step,
-        "teacher_orientation": orientation,
-        "teacher_card": card and str(card),
-        "trust_teacher": listed(trust_model),
-    }
-    if recipe != "distil":
-        del options["answers"]
+    usual = {p.name: p.default for p in parameters_of_training(recipe)}
+    shared = usual | {name: value for name, value in given.items() if name not in recipe.options}
+    model, way = shared.pop("model"), shared.pop("recipe")
+    options = values_of(recipe, given)
+    classes = options.pop("classes", ())
+    training = {name: value for name, value in values_of_training(shared).items() if name not in _ONE_RUN}
     made = commands.distil(
-        listed(teacher) or [],
-        data,
-        unlabelled=listed(unlabelled) or (),
-        student=student,
-        classes=listed(classes) or (),
-        options={name: value for name, value in options.items() if value is not None},
-        recipe=recipe,
-        modalities=listed(modalities),
-        plan=plan,
-        split=split,
-        split_seed=split_seed,
-        seed=seed,
-        steps=steps,
-        epochs=epochs,
-        minutes=minutes,
-        runs=runs,
-        cache=cache,
-        control=control,
+        listed(model) or [],
+        training.pop("data"),
+        unlabelled=training.pop("unlabelled"),
+        classes=classes,
+        options=options,
+        recipe=way,
         say=show.say,
+        **training,
     )
     page = made.student.folder / "report.html"
     if made.student.metrics.is_file():

@@ -11,8 +11,6 @@ from typing import Any
 
 from ..data.case import Dataset
 from ..data.formats import read_dataset
-from ..data.planning.plan import Plan
-from ..data.planning.splits import Split
 from ..errors import unknown
 from ..judged_teacher import judge_teacher
 from ..recipes import find
@@ -20,11 +18,10 @@ from ..runs import Run
 from ..teachers.answers import channels_of
 from ..teachers.classes import read_joined
 from ..training.answers import answer_bytes, record_answers
-from ..training.budget import Budget
 from ..training.cases import prepare
 from ..training.experiment import Experiment, Study
 from ..training.foreign import Foreign
-from ..training.machine import Machine, is_main_process
+from ..training.machine import is_main_process
 from ..training.studies import OWN, make_study
 from ._train import train
 
@@ -48,24 +45,11 @@ def distil(
     data: Path | str | Dataset,
     *,
     unlabelled: Sequence[Path | str] = (),
-    student: str = "student_small",
     classes: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
     recipe: str = "distil",
-    modalities: Sequence[str] | None = None,
-    plan: Path | Plan | None = None,
-    split: Path | Split | None = None,
-    seed: int = 0,
-    split_seed: int = 0,
-    steps: int | None = None,
-    epochs: float | None = None,
-    minutes: float | None = None,
-    runs: Path | str = "runs",
-    cache: Path | None = None,
-    control: bool = True,
-    machine: Machine | None = None,
     say: Callable[[str], object] = lambda line: None,
-    **settings: Any,
+    **training: Any,
 ) -> Distilled:
     """Records what `teacher` (one or several models) answers, trains the control and the student, judges all.
 
@@ -73,57 +57,33 @@ def distil(
     `unlabelled`. `classes` are the student's, by name: those of the labels, each alone or made of the
     teacher's, as kidney=kidney_left+kidney_right; default: all of the dataset's labels. `say` is told, before
     anything is trained, what the teacher is, what is learned of it, from how many scans, how long it takes
-    and how much disk. `options` are those of the recipe, the others as of `train`. Raises UserError for what
-    can be mended, before anything is trained.
+    and how much disk. `options` are those of the recipe (network="student_small"), `training` what `train`
+    takes (minutes=60, seed=1, batch_size=4). Raises UserError for what can be mended, before anything is
+    trained.
     """
     named = [teacher] if isinstance(teacher, str | Path) else list(teacher)
-    dataset = _learned(data if isinstance(data, Dataset) else read_dataset(data), classes)
+    dataset = data if isinstance(data, Dataset) else read_dataset(data, training.get("layout"))
+    dataset = _learned(dataset, classes)
     more: list[Path | str] = [*([OWN] if dataset.unlabelled else []), *unlabelled]
     asked: dict[str, Any] = {
-        "teacher": [str(one) for one in named],
-        "network": student,
-        "classes": tuple(part for text in classes for part in text.split(",") if "=" in part),
         **(options or {}),
+        "teacher": [str(one) for one in named],
+        "classes": tuple(part for text in classes for part in text.split(",") if "=" in part),
     }
+    of_study = ("modalities", "plan", "split", "seed", "split_seed")
     study = make_study(
-        dataset,
-        modalities=modalities,
-        plan=plan,
-        split=split,
-        seed=seed,
-        split_seed=split_seed,
-        unlabelled=more,
+        dataset, unlabelled=more, **{name: training[name] for name in of_study if name in training}
     )
-    budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
-    given: dict[str, Any] = {name: value for name, value in budget.items() if value is not None}
-    experiment = find(recipe)(study, **asked).with_settings(
-        Budget(**given) if given else None,
-        **settings,
-    )
+    experiment = find(recipe)(study, **asked)
     foreign = {role: one for role, one in experiment.teachers.items() if isinstance(one, Foreign)}
-    for line in _told(foreign, experiment, study):
-        say(line)
-    for line in _cost(foreign, experiment, cache, control):
+    for line in (*_told(foreign, experiment, study), *_cost(foreign, experiment, training)):
         say(line)
     made = train(
-        recipe,
-        dataset,
-        options=asked,
-        modalities=modalities,
-        plan=study.plan,
-        split=split,
-        seed=seed,
-        split_seed=split_seed,
-        unlabelled=more,
-        runs=runs,
-        cache=cache,
-        control=control,
-        machine=machine,
-        **given,
-        **settings,
+        recipe, dataset, options=asked, unlabelled=more, **{**training, "plan": study.plan, "layout": None}
     )
     judged: tuple[Run, ...] = ()
     if is_main_process() and study.split.test:
+        runs = training.get("runs", "runs")
         judged = tuple(judge_teacher(one, study, runs) for one in foreign.values())
     return Distilled(made[-1], made[-2] if len(made) > 1 else None, judged)
 
@@ -176,10 +136,9 @@ def _signed(one: Foreign, heads: Sequence[tuple[int, int]]) -> list[str]:
     return [parts[0].removeprefix("+ "), *parts[1:]]
 
 
-def _cost(
-    foreign: Mapping[str, Foreign], experiment: Experiment, cache: Path | None, control: bool
-) -> list[str]:
+def _cost(foreign: Mapping[str, Foreign], experiment: Experiment, training: Mapping[str, Any]) -> list[str]:
     """How long it takes and how much disk: the teachers answer for one case, which is kept."""
+    cache = training.get("cache")
     prepared = prepare(experiment, cache)
     ids = [*experiment.study.split.train, *experiment.study.unlabelled]
     lines, seconds, size = [], 0.0, 0
@@ -193,9 +152,9 @@ def _cost(
         f"answers: about {_duration(seconds)} for {len(ids)} scans, unless they are there already;"
         f" {size / 1e6:,.0f} MB ({per_voxel} bytes a voxel)"
     )
-    trained = 1 + (control and experiment.control is not None)
-    if experiment.budget.minutes is not None:
-        lines.append(f"training: {trained} x {experiment.budget.minutes:g} minutes")
+    if training.get("minutes") is not None:
+        trained = 1 + (training.get("control", True) and experiment.control is not None)
+        lines.append(f"training: {trained} x {training['minutes']:g} minutes")
     return lines
 
 

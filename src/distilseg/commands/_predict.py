@@ -72,7 +72,7 @@ def predict(
         )
         return predict_files(predictor, inputs, out, overwrite=overwrite, progress=progress)
     if len(named) == 1 and named[0].exists() and not _is_run(named[0]):
-        from ..teachers.teacher import open_teacher, recognised
+        from ..teachers.opening import open_teacher, recognised
 
         if recognised(named[0]):
             from ..teachers.predicting import predict_with_teacher

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..teachers.teacher import TeacherOptions, open_teacher
+from ..teachers.opening import open_teacher
+from ..teachers.teacher import TeacherOptions
 
 
 def teacher(path: Path | str, options: TeacherOptions | None = None) -> dict[str, Any]:

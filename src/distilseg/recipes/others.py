@@ -9,7 +9,8 @@ from typing import Any
 
 from ..errors import UserError
 from ..teachers.classes import StudentAnswers, knows, match_classes, read_joined
-from ..teachers.teacher import Teacher, TeacherOptions, open_teacher
+from ..teachers.opening import open_teacher
+from ..teachers.teacher import Teacher, TeacherOptions
 from ..training.experiment import Study
 from ..training.foreign import Foreign, shown_modalities
 

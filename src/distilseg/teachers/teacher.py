@@ -3,7 +3,6 @@
 A teacher prepares scans in its own way (spacing, order of steps, windows) and knows where the voxels of its
 answer lie in the scan. It never gets a `Plan` of ours, and is never asked live: its answers are recorded.
 
-open_teacher     which kind of teacher a path is, and the teacher itself; nothing in it is executed
 Teacher          the contract, which every kind beside this file signs
 Answer           logits on the teacher's working grid, with the `Placement` of that grid in the scan
 Head, Provenance what a logit is of, and where the model comes from
@@ -14,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -22,7 +20,6 @@ from numpy.typing import NDArray
 
 from ..data.preparing.grid import Grid
 from ..data.scans.scan import Scan
-from ..errors import UserError
 
 Activation = Literal["softmax", "sigmoid"]
 Labels = NDArray[np.unsignedinteger[Any]]
@@ -147,32 +144,3 @@ class TeacherOptions:
     device: str = "auto"
     threads: int | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
-
-
-def kinds() -> tuple[ModuleType, ...]:
-    """The modules that open teachers, each with `recognises(path)` and `open_as_teacher(path, options)`;
-    the first that recognises a path opens it. Beside its answers nnU-Net leaves copies of a model's plans."""
-    from . import files, graphs, monai_bundle, nnunet, run, totalsegmentator
-
-    return run, files, totalsegmentator, nnunet, monai_bundle, graphs
-
-
-def recognised(path: Path) -> bool:
-    """Whether `path` looks like a teacher of some kind; it may still be refused when it is opened."""
-    return any(kind.recognises(path) for kind in kinds())
-
-
-def open_teacher(path: Path | str, options: TeacherOptions | None = None) -> Teacher:
-    """The teacher at `path`. Raises `UserError` where it is none, or cannot be rebuilt."""
-    path = Path(path)
-    if not path.exists():
-        raise UserError(f"there is no teacher at {path}", "correct the path")
-    for kind in kinds():
-        if kind.recognises(path):
-            teacher: Teacher = kind.open_as_teacher(path, options or TeacherOptions())
-            return teacher
-    raise UserError(
-        f"{path} is no teacher that can be read",
-        "give an nnU-Net v2 folder, .pth or zip, TotalSegmentator's weights, a MONAI bundle, an ONNX file, a"
-        " run or artefact of ours, or a folder of answers (.nii.gz labels or .npz probabilities)",
-    )
