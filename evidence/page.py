@@ -60,6 +60,7 @@ def render(study: str, found: Any, template: str = "page.md") -> str:
         keep_trailing_newline=True,
     )
     told = environment.get_template(template).render(**_names(study, found))
+    told = re.sub(r" +$", "", told, flags=re.MULTILINE)
     if template != "page.md":
         return told
     source = f"evidence/{study.replace('-', '_')}/page.md"

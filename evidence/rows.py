@@ -7,6 +7,7 @@ cannot contradict the file.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,13 +60,8 @@ class Told:
         return {"helped": "helped", "hurt": "hurt", "none": "no difference shown"}[self.outcome]
 
     @property
-    def did(self) -> str:
-        """The first DID the second some good: a verb with an object."""
-        return {"helped": "helped", "hurt": "hurt", "none": "was not shown to help or to hurt"}[self.outcome]
-
-    @property
     def compares(self) -> str:
-        """The first COMPARES the second, where neither is the other's control."""
+        """What stands between the names of the first and the second."""
         told = {"helped": "was better than", "hurt": "was worse than", "none": "was not shown to differ from"}
         return told[self.outcome]
 
@@ -109,19 +105,20 @@ class Evidence:
         """The mean with its interval."""
         return interval_of(self.score(row, metric, structure), METRICS[metric])
 
-    def by_seed(self, row: str) -> dict[int, float]:
-        """Mean Dice of each run over cases and structures."""
-        if row not in self._done:
+    def by_seed(self, row: str, structure: str | None = None) -> dict[int, float]:
+        """Mean Dice over cases of each run; of one structure, or of the mean over those that a case has."""
+        key = ("by seed", row, structure)
+        if key not in self._done:
             means = {}
             for run, seed in zip(self.rows[row].runs, self.rows[row].seeds, strict=True):
-                (alone,) = contenders([run])
                 of_case: dict[str, list[float]] = {}
-                for (_, metric), values in alone.values.items():
-                    for case, value in values.items() if metric == "dice" else ():
-                        of_case.setdefault(case, []).append(value)
-                means[seed] = statistics.fmean(map(statistics.fmean, of_case.values()))
-            self._done[row] = means
-        return self._done[row]
+                for (name, metric), values in contenders([run])[0].values.items():
+                    for case, value in values.items():
+                        if metric == "dice" and structure in (None, self.comparison.overall, name):
+                            of_case.setdefault(case, []).extend([value] * math.isfinite(value))
+                means[seed] = statistics.fmean(statistics.fmean(own) for own in of_case.values() if own)
+            self._done[key] = means
+        return self._done[key]
 
     def noise(self) -> str:
         """Standard deviation of a row's mean Dice over seeds, pooled over rows."""

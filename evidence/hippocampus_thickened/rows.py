@@ -1,0 +1,97 @@
+"""Slabs by thickness, stride, part, wiring and view, their vote, and the 3D rivals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from distilseg.report import words
+from distilseg.runs import Run, find_runs
+
+from ..rows import Evidence
+from ..rows import read as read_rows
+from .jobs import RIVALS, STRIDES, THICKNESS, THICKNESSES, VIEWS, WIDE
+
+SSA = f"k{THICKNESS}"  # slice-sensitive attention on axial slabs: the row that most others are compared with
+SWEEP = tuple(f"k{thickness}" for thickness in THICKNESSES)
+VIEW_ROWS = (SSA, *VIEWS[1:])
+STRIDED = tuple(f"stride{stride}" for stride in STRIDES)
+PARTS = {  # what the figure calls them
+    "plain": "channels",
+    "esm": "multiplexing",
+    "concat": "concat",
+    "dot": "product",
+}
+LABELS = {
+    **{f"k{k}": f"axial, {k} slice{'s' * (k > 1)}" for k in THICKNESSES},
+    **{f"groupk{k}": f"axial, {k} slices, queries of each group" for k in THICKNESSES[1:]},
+    **{f"group{view}": f"{view}, {THICKNESS} slices, queries of each group" for view in VIEWS[1:]},
+    **{f"stride{s}": f"axial, {THICKNESS} slices, windows {s} apart" for s in STRIDES},
+    "plain": f"axial, {THICKNESS} slices as channels",
+    "esm": "axial, multiplexing alone",
+    "concat": "axial, multiplexing and concatenation",
+    "dot": "axial, multiplexing and product",
+    **{view: f"{view}, {THICKNESS} slices" for view in VIEWS[1:]},
+    "fused": "three views, by vote",
+    "dynunet_steps": "3D DynUNet: cost of a view, as many steps",
+    "dynunet_time": "3D DynUNet: cost of a view, time of a view",
+    "dynunet_fused": "3D DynUNet: cost and time of three views",
+}
+QUESTIONS = {
+    "thickness": [(row, "k1") for row in SWEEP[1:]],
+    "wiring": [(row, f"group{row}") for row in (*SWEEP[1:], *VIEWS[1:])],
+    "strides": [(row, SSA) for row in STRIDED],
+    "parts": [("esm", "plain"), (SSA, "esm"), (SSA, "plain"), (SSA, "concat"), (SSA, "dot")],
+    "views": [("fused", view) for view in VIEW_ROWS],
+    "3D": [(SSA, "dynunet_steps"), (SSA, "dynunet_time"), ("fused", "dynunet_fused")],
+}
+# Dice of the superior mesenteric artery in percent, three views fused.
+PAPER_SWEEP = {3: 72.61, 6: 73.21, 9: 74.05, 12: 74.17, 15: 74.55, 18: 73.61, 21: 74.17, 24: 73.78}
+PAPER_PARTS = {"plain": 71.07, "esm": 73.63, "concat": 73.07, "dot": 73.74, SSA: 74.17}
+
+
+def steps_of(runs: Iterable[Run]) -> int:
+    """Of most rows, however long the study was."""
+    return max(int(run.read(run.experiment)["budget"]["steps"]) for run in runs)
+
+
+def row_of(about: Mapping[str, Any], steps: int) -> str:
+    recipe, options = str(about["recipe"]), about["options"]
+    if "fusion" in about:
+        return "fused"
+    if recipe == "supervised":
+        if options["network_options"]["filters"] == WIDE:
+            return "dynunet_fused"
+        return "dynunet_steps" if about["budget"]["steps"] == steps else "dynunet_time"
+    if recipe != "thickened":
+        return recipe.removeprefix("thickened_")
+    if (stride := about["inferer"]["stride"]) > 1:
+        return f"stride{stride}"
+    asks = about["networks"]["student"]["options"].get("query", "group")
+    single = options["thickness"] == 1  # of single slices the one group asks
+    slab = f"k{options['thickness']}" if options["view"] == "axial" else str(options["view"])
+    return f"group{slab}" if asks == "group" and not single else slab
+
+
+def read(results: Path) -> Evidence:
+    steps = steps_of(find_runs(results))
+    metrics = ("dice", "hd95", "slice_similarity")
+    return read_rows(results, partial(row_of, steps=steps), LABELS, QUESTIONS, metrics=metrics)
+
+
+def names(found: Evidence) -> dict[str, Any]:
+    """Groups of rows, the paper's numbers, and the runs that were trained; the others share their weights."""
+    trained = [row for row in found.rows if row != "fused" and row not in STRIDED]
+    return {
+        "ssa": SSA,
+        "sweep": SWEEP,
+        "views": VIEW_ROWS,
+        "rivals": RIVALS,
+        "paper": {f"k{k}": value for k, value in PAPER_SWEEP.items() if f"k{k}" in LABELS} | PAPER_PARTS,
+        "trained": trained,
+        "trained_runs": sum(len(found.rows[row].runs) for row in trained),
+        "per_case": lambda row: words.giga(found.rows[row].cost["multiply_accumulates_per_case"]),
+        "undefined": sum(found.score(row, m.name).excluded for row in found.rows for m in found.comparison.metrics),
+    }
