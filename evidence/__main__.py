@@ -1,8 +1,8 @@
 """`python -m evidence STUDY run|collect|page`: trains what a study needs, keeps what is data, writes its page.
 
-    run       hours; repeat it after an interruption, it resumes
-    collect   finished runs -> results/STUDY; some studies time what they ship: leave the machine alone
-    page      results/STUDY -> docs/evidence/STUDY.md, its figures, its part of the README
+run       hours; repeat it after an interruption, it resumes
+collect   finished runs -> results/STUDY; some studies time what they ship: leave the machine alone
+page      results/STUDY -> docs/evidence/STUDY.md, its figures, its part of the README
 """
 
 from __future__ import annotations

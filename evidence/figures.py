@@ -71,7 +71,9 @@ def against(
     """
 
     def draw(figure: Figure) -> None:
-        for axes, (title, points) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True):
+        for axes, (title, points) in zip(
+            figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
+        ):
             _panel(axes, found, points, front)
             _across(axes, [point.x for point in points], ticks)
             axes.set_xlabel(title)
@@ -93,7 +95,9 @@ def _panel(axes: Axes, found: Evidence, points: Sequence[Point], front: bool) ->
         score = found.score(point.row)
         axes.plot([point.x] * 2, score.interval, color=point.colour, linewidth=0.9, alpha=0.4, zorder=1)
         face = point.colour if point.filled else "white"
-        axes.plot([point.x], [score.mean], point.marker, color=point.colour, markerfacecolor=face, markersize=6.5)
+        axes.plot(
+            [point.x], [score.mean], point.marker, color=point.colour, markerfacecolor=face, markersize=6.5
+        )
     if front:
         best: list[tuple[float, float]] = []
         for x, mean in sorted((p.x, found.score(p.row).mean) for p in points):

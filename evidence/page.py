@@ -79,7 +79,9 @@ def refilled(text: str) -> str:
 def _filled(paragraph: str) -> str:
     items = re.split(r"\n(?=- )", paragraph.strip("\n"))
     fill = partial(textwrap.fill, width=110, break_long_words=False, break_on_hyphens=False)
-    told = "\n".join(fill(" ".join(item.split()), subsequent_indent="  " * item.startswith("- ")) for item in items)
+    told = "\n".join(
+        fill(" ".join(item.split()), subsequent_indent="  " * item.startswith("- ")) for item in items
+    )
     return told + "\n" * paragraph.endswith("\n")
 
 

@@ -167,9 +167,7 @@ class Evidence:
             self._done[key] = differences(values, METRICS[metric])
         return {pair: d for (pair, s), d in self._done[key].items() if s == (structure or overall)}
 
-    def less(
-        self, question: str, first: str, second: str | None = None, metric: str = "dice"
-    ) -> Told:
+    def less(self, question: str, first: str, second: str | None = None, metric: str = "dice") -> Told:
         """One pair of a question, by its first row, and its second where several begin so."""
         found = [
             Told(difference, METRICS[metric])
@@ -245,7 +243,9 @@ def corrected(p: float, p_holm: float) -> str:
 
 def interval_of(score: Any, metric: Metric) -> str:
     """A mean with its interval."""
-    return f"{words.number(score.mean, metric.decimals)} ({words.interval(score.interval, metric, sign=False)})"
+    return (
+        f"{words.number(score.mean, metric.decimals)} ({words.interval(score.interval, metric, sign=False)})"
+    )
 
 
 def listed(names: Iterable[str]) -> str:

@@ -27,7 +27,13 @@ def by_structure(found: Evidence, question: str) -> str:
             if row in controls:
                 pair = (row, controls[row])
                 tests = [found.tests(question, metric.name, structure)[pair] for metric in metrics]
-                lines.append(["", "*difference*", *(f"*{difference(Told(d, m))}*" for d, m in zip(tests, metrics, strict=True))])
+                lines.append(
+                    [
+                        "",
+                        "*difference*",
+                        *(f"*{difference(Told(d, m))}*" for d, m in zip(tests, metrics, strict=True)),
+                    ]
+                )
     return table(["run", "structure", *map(words.heading, metrics)], lines)
 
 

@@ -87,7 +87,9 @@ class Twice(Told):
 
     @property
     def brief(self) -> str:
-        return {"helped": "shown to be higher", "hurt": "shown to be lower", "none": "inside the noise"}[self.outcome]
+        return {"helped": "shown to be higher", "hurt": "shown to be lower", "none": "inside the noise"}[
+            self.outcome
+        ]
 
     @property
     def whole(self) -> str:
@@ -108,7 +110,9 @@ class Twice(Told):
         """Of a table: slices, subjects, how many gain, the effect in Cohen's words, seed by seed."""
         values = list(self.subjects.values.values())
         effect = self.subjects.mean / statistics.stdev(values) if statistics.stdev(values) else 0.0
-        size = ("negligible", "small", "medium", "large")[sum(abs(effect) >= bound for bound in (0.2, 0.5, 0.8))]
+        size = ("negligible", "small", "medium", "large")[
+            sum(abs(effect) >= bound for bound in (0.2, 0.5, 0.8))
+        ]
         over = Told(self.subjects, DICE)
         gain = sum(value > 0 for value in values)
         return [
@@ -129,12 +133,16 @@ class Prototypes(Evidence):
         cases: dict[Run, list[str]] = {run: sorted(sum(run.read(run.split).values(), [])) for run in runs}
         everyone = max(cases.values(), key=len)
         of = {name: [round(share * len(everyone)) for share in part] for name, part in TEACHERS.items()}
-        return {n: contenders([run])[0] for n, (a, b) in of.items() for run in runs if cases[run] == everyone[a:b]}
+        return {
+            n: contenders([run])[0] for n, (a, b) in of.items() for run in runs if cases[run] == everyone[a:b]
+        }
 
     @property
     def prototypes(self) -> dict[str, list[float]]:
         """A teacher's prototypes, class after class."""
-        told = {name: self.about(f"{LIGHT} {EVERYONE} {name}")["prototypes"]["prototypes"] for name in TEACHERS}
+        told = {
+            name: self.about(f"{LIGHT} {EVERYONE} {name}")["prototypes"]["prototypes"] for name in TEACHERS
+        }
         return {name: [value for own in classes.values() for value in own] for name, classes in told.items()}
 
     def score(self, row: str, metric: str = "dice", structure: str | None = None) -> Score:
@@ -145,22 +153,32 @@ class Prototypes(Evidence):
         key = ("score", row, metric, structure)
         if key not in self._done:
             whole = super().score(row, metric, structure)
-            single = [structure] if structure not in (None, self.comparison.overall) else self.comparison.structures[:-1]
+            single = (
+                [structure]
+                if structure not in (None, self.comparison.overall)
+                else self.comparison.structures[:-1]
+            )
             held = [Evidence.score(self, row, metric, one).values for one in single]
-            order = dict.fromkeys(case for values in held for case, value in values.items() if math.isfinite(value))
+            order = dict.fromkeys(
+                case for values in held for case, value in values.items() if math.isfinite(value)
+            )
             values = {case: whole.values[case] for case in order}
             summary = summarise(list(values.values()))
             self._done[key] = replace(whole, values=values, mean=summary.mean, interval=summary.interval)
         return self._done[key]
 
-    def twice(self, question: str, first: str, second: str | None = None, structure: str | None = None) -> Twice:
+    def twice(
+        self, question: str, first: str, second: str | None = None, structure: str | None = None
+    ) -> Twice:
         slices = self.tests(question, structure=structure)
         pair = next(p for p in slices if p[0] == first and second in (None, p[1]))
         subjects = self._subjects(question, structure)[pair]
         seeds = [self.by_seed(row, structure) for row in pair]
         by_seed = tuple(seeds[0][seed] - seeds[1][seed] for seed in seeds[0])
         several = len(by_seed) > 1
-        spread = statistics.fmean(statistics.variance(s.values()) for s in seeds) ** 0.5 if several else math.nan
+        spread = (
+            statistics.fmean(statistics.variance(s.values()) for s in seeds) ** 0.5 if several else math.nan
+        )
         return Twice(slices[pair], DICE, subjects, by_seed, spread)
 
     def _subjects(self, question: str, structure: str | None) -> dict[Pair, Difference]:
@@ -218,9 +236,13 @@ def names(found: Prototypes) -> dict[str, Any]:
         "called": {f"{network} {EVERYONE} A": label for network, label in NETWORKS.items()},
         "longer": {f"{network} {EVERYONE} control": label for network, label in NETWORKS.items()},
         "taught": taught,
-        "taught_on": {name: len(one.runs[0].read(one.runs[0].split)["train"]) for name, one in taught.items()},
+        "taught_on": {
+            name: len(one.runs[0].read(one.runs[0].split)["train"]) for name, one in taught.items()
+        },
         "on_volumes": {name: _on_volumes(teacher) for name, teacher in taught.items()},
-        "alike": lambda a, b: "" if a == b else words.number(statistics.correlation(entries[a], entries[b]), 3),
+        "alike": lambda a, b: (
+            "" if a == b else words.number(statistics.correlation(entries[a], entries[b]), 3)
+        ),
         "judges": len({slice.rpartition("-")[0] for slice in split["test"]}),
         "runs": sum(len(contender.runs) for contender in every),
         "all_hours": sum(run.read(run.status)["seconds"] for one in every for run in one.runs) / 3600,
@@ -241,7 +263,9 @@ def names(found: Prototypes) -> dict[str, Any]:
             for a, b in QUESTIONS[question]
             if (one := found.twice(question, a, b)).difference.p_holm < ALPHA <= one.subjects.p_holm
         ],
-        "least_alike": min(statistics.correlation(entries[a], entries[b]) for a, b in combinations(TEACHERS, 2)),
+        "least_alike": min(
+            statistics.correlation(entries[a], entries[b]) for a, b in combinations(TEACHERS, 2)
+        ),
         "commands": [_command(found, network) for network in NETWORKS],
     }
 

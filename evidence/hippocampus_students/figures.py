@@ -26,5 +26,8 @@ def draw(found: Evidence) -> dict[str, str]:
     legend = {NETWORKS[n]: {"marker": m, "color": INK, "linestyle": ""} for n, m in MARKERS.items()}
     legend |= {WAYS[way]: {"marker": "o", "color": c, "linestyle": ""} for way, c in COLOURS.items()}
     hollow = {"marker": "o", "color": INK, "markerfacecolor": "white", "linestyle": ""}
-    legend |= {"int8 (filled: float)": hollow, "nothing cheaper is better": {"color": FAINT, "linestyle": "--"}}
+    legend |= {
+        "int8 (filled: float)": hollow,
+        "nothing cheaper is better": {"color": FAINT, "linestyle": "--"},
+    }
     return {"": against(found, panels, legend, height=5.2, ticks=(1, 2, 5), front=True)}

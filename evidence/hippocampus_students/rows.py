@@ -60,7 +60,9 @@ def names(found: Evidence) -> dict[str, Any]:
     trained = [run for run in find_runs(folder) if "shipped" not in run.read(run.experiment)["options"]]
     pairs = QUESTIONS["int8"]
     return {
-        "parts": lambda row: [names[part] for names, part in zip((NETWORKS, WAYS, NUMBERS), row.split(), strict=True)],
+        "parts": lambda row: [
+            names[part] for names, part in zip((NETWORKS, WAYS, NUMBERS), row.split(), strict=True)
+        ],
         "cost": lambda row: _cost(found.rows[row].cost),
         "plain": {f"{student} supervised {FLOAT}": NETWORKS[student] for student in STUDENTS},
         "deep": {f"{student} dsd_ds {FLOAT}": NETWORKS[student] for student in STUDENTS},

@@ -76,13 +76,17 @@ def collect(runs: str, results: Path) -> None:
 
     from .rows import VIEW_ROWS, steps_of, row_of
 
-    finished = [run for run in find_runs(runs) if run.finished and run.metrics.is_file() and not is_fused(run)]
+    finished = [
+        run for run in find_runs(runs) if run.finished and run.metrics.is_file() and not is_fused(run)
+    ]
     about = {run: run.read(run.experiment) for run in finished}
     rows = {run: row_of(about[run], steps_of(finished)) for run in finished}
     for seed in SEEDS:
         views = {rows[run]: run for run in finished if about[run]["seed"] == seed and rows[run] in VIEW_ROWS}
         if len(views) == len(VIEW_ROWS):
-            _judged(fused([views[row].folder for row in VIEW_ROWS], "vote"))  # the first one's settings are told
+            _judged(
+                fused([views[row].folder for row in VIEW_ROWS], "vote")
+            )  # the first one's settings are told
     for run in finished:
         if rows[run] == VIEW_ROWS[0]:
             for stride in STRIDES:

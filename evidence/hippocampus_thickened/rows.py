@@ -93,5 +93,7 @@ def names(found: Evidence) -> dict[str, Any]:
         "trained": trained,
         "trained_runs": sum(len(found.rows[row].runs) for row in trained),
         "per_case": lambda row: words.giga(found.rows[row].cost["multiply_accumulates_per_case"]),
-        "undefined": sum(found.score(row, m.name).excluded for row in found.rows for m in found.comparison.metrics),
+        "undefined": sum(
+            found.score(row, m.name).excluded for row in found.rows for m in found.comparison.metrics
+        ),
     }
