@@ -1,4 +1,4 @@
-"""`python -m evidence STUDY run|collect|page`: trains what a study needs, keeps what is data, writes its page.
+"""`python -m evidence STUDY run|collect|page`: trains what a study needs, keeps the data, writes its page.
 
 run       hours; repeat it after an interruption, it resumes
 collect   finished runs -> results/STUDY; some studies time what they ship: leave the machine alone

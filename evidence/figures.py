@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distilseg.report.drawing import FAINT, HELPED, HURT, INK, PALETTE, WIDTH, svg
-from distilseg.report.labels import Box, least_covering
 
-from .rows import Evidence
+from .rows import VERDICTS, Evidence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TINTS = {"helped": HELPED, "hurt": HURT, "none": PALETTE[0]}
-CHARACTER, LINE, MARGIN = 0.085, 0.17, 0.07  # inches of a label, and from its point
 
 
 def gains(found: Evidence, question: str) -> str:
     """Each pair of a question, its mean difference and interval; the colour is the verdict."""
-    told = {found.label(a): found.less(question, a, b) for a, b in found.questions[question]}
+    told = {found.labels[a]: found.less(question, a, b) for a, b in found.questions[question]}
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -36,8 +34,8 @@ def gains(found: Evidence, question: str) -> str:
         axes.grid(False, axis="y")
         axes.invert_yaxis()
         axes.set_xlabel("Dice less the control's, 95 % interval over cases")
-        for name, tint in (("helped", HELPED), ("hurt", HURT), ("no difference shown", PALETTE[0])):
-            axes.plot([], [], "o-", color=tint, label=name)
+        for outcome, tint in TINTS.items():
+            axes.plot([], [], "o-", color=tint, label=VERDICTS[outcome])
         figure.legend(loc="outside upper left", ncols=3, fontsize=9)
 
     return svg(WIDTH, 0.32 * len(told) + 1.1, draw, salt=f"gains {question}")
@@ -45,12 +43,13 @@ def gains(found: Evidence, question: str) -> str:
 
 @dataclass(frozen=True)
 class Point:
-    """A row at its cost; `label` beside it; `style` as Matplotlib's `plot` takes it."""
+    """A row at its cost, and what stands beside it, right of it unless `aside` (in points) says otherwise."""
 
     row: str
     x: float
     colour: str
     label: str = ""
+    aside: tuple[int, int] = (7, 0)
     marker: str = "o"
     filled: bool = True
 
@@ -60,91 +59,57 @@ def against(
     panels: Mapping[str, Sequence[Point]],
     legend: Mapping[str, Mapping[str, Any]],
     *,
-    height: float,
-    ticks: Sequence[float] | None = None,
+    ticks: Sequence[float] = (),
     front: bool = False,
 ) -> str:
-    """Mean Dice with its interval against what each panel's title says, on a logarithmic axis.
+    """Mean Dice with its interval against what each panel's title says.
 
-    ticks: places within a decade; None draws a linear axis with a tick at every point. front: a line through
-    the rows that nothing cheaper beats. legend: name -> style.
+    ticks: places within a decade of a logarithmic axis; without them a linear one with a tick at every point.
+    front: a line through the rows that nothing cheaper beats. legend: name -> style.
     """
 
     def draw(figure: Figure) -> None:
-        for axes, (title, points) in zip(
-            figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
-        ):
-            _panel(axes, found, points, front)
-            _across(axes, [point.x for point in points], ticks)
-            axes.set_xlabel(title)
-        first, *_ = figure.axes
-        first.set_ylabel(f"Dice, {found.comparison.overall}")
+        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for one, (title, points) in zip(axes, panels.items(), strict=True):
+            _panel(one, found, sorted(points, key=lambda p: (p.x, -found.score(p.row).mean)), front)
+            _across(one, [point.x for point in points], ticks)
+            one.set_xlabel(title)
+        axes[0].set_ylabel(f"Dice, {found.comparison.overall}")
         for name, style in legend.items():
-            first.plot([], [], label=name, **style)
+            axes[0].plot([], [], **{"marker": "o", "color": INK, "linestyle": "", "label": name, **style})
         if legend:
             figure.legend(loc="outside upper left", ncols=4, fontsize=8.5)
-        figure.canvas.draw()  # only now is known where everything stands
-        for axes, points in zip(figure.axes, panels.values(), strict=True):
-            _name(axes, found, points)
 
-    return svg(WIDTH, height, draw, salt=" ".join(panels))
+    return svg(WIDTH, 5.0, draw, salt=" ".join(panels))
 
 
 def _panel(axes: Axes, found: Evidence, points: Sequence[Point], front: bool) -> None:
+    best: list[tuple[float, float]] = []
     for point in points:
-        score = found.score(point.row)
-        axes.plot([point.x] * 2, score.interval, color=point.colour, linewidth=0.9, alpha=0.4, zorder=1)
-        face = point.colour if point.filled else "white"
-        axes.plot(
-            [point.x], [score.mean], point.marker, color=point.colour, markerfacecolor=face, markersize=6.5
-        )
+        mean, face = found.score(point.row).mean, point.colour if point.filled else "white"
+        interval = found.score(point.row).interval
+        axes.plot([point.x] * 2, interval, color=point.colour, linewidth=0.9, alpha=0.4, zorder=1)
+        axes.plot(point.x, mean, point.marker, color=point.colour, markerfacecolor=face, markersize=6.5)
+        beside = {
+            "textcoords": "offset points",
+            "va": "center",
+            "ha": "left" if point.aside[0] > 0 else "right",
+        }
+        axes.annotate(point.label, (point.x, mean), point.aside, fontsize=8.5, color=FAINT, **beside)
+        if not best or mean > best[-1][1]:
+            best.append((point.x, mean))
     if front:
-        best: list[tuple[float, float]] = []
-        for x, mean in sorted((p.x, found.score(p.row).mean) for p in points):
-            if not best or mean > best[-1][1]:
-                best.append((x, mean))
         axes.plot(*zip(*best, strict=True), color=FAINT, linewidth=0.9, linestyle="--", zorder=1)
 
 
-def _across(axes: Axes, places: Sequence[float], ticks: Sequence[float] | None) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+def _across(axes: Axes, places: Sequence[float], ticks: Sequence[float]) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-    if ticks is None:
+    if not ticks:
         axes.set_xticks(places)
         return
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=ticks))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(x=0.12)
-
-
-def _name(axes: Axes, found: Evidence, points: Sequence[Point]) -> None:
-    """A label beside each point that has one, left or right of it, where it covers least."""
-    inches = axes.figure.dpi_scale_trans.inverted()
-    places = inches.transform(axes.transData.transform([(p.x, found.score(p.row).mean) for p in points]))
-    frame = axes.get_window_extent().transformed(inches)
-    room = Box(frame.x0, frame.y0, frame.x1, frame.y1)
-    taken = [Box(x - 0.05, y - 0.05, x + 0.05, y + 0.05) for x, y in places]
-    for point, (x, y) in zip(points, places, strict=True):
-        if not point.label:
-            continue
-        width = CHARACTER * len(point.label)
-        right = Box(x + MARGIN, y - LINE / 2, x + MARGIN + width, y + LINE / 2)
-        left = right.moved(right=-2 * MARGIN - width)
-        shifts = sorted((0.06 * n for n in range(-12, 13)), key=abs)
-        (box,) = least_covering([[right], [left]], taken, room, shifts=shifts)
-        taken.append(box)
-        side = "right" if box.right < x else "left"
-        axes.annotate(
-            point.label,
-            xy=(x, y),
-            xycoords=axes.figure.dpi_scale_trans,
-            xytext=(box.right if side == "right" else box.left, box.middle),
-            textcoords=axes.figure.dpi_scale_trans,
-            ha=side,
-            va="center",
-            fontsize=8.5,
-            color=FAINT,
-            arrowprops={"arrowstyle": "-", "color": point.colour, "linewidth": 0.5},
-        )

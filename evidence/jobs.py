@@ -58,7 +58,7 @@ def run_all(stages: Sequence[Sequence[Job]], command: Sequence[str], processes: 
     for stage in stages:
         numbered = list(enumerate(stage, start=first))
         with ThreadPoolExecutor(processes) as pool:
-            if not all(list(pool.map(lambda one: _done(*one, command), numbered))):
+            if not all(list(pool.map(lambda one: _done(one[0], one[1], command), numbered))):
                 sys.exit("some runs failed; repeat the command, it resumes")
         first += len(stage)
 

@@ -1,11 +1,9 @@
 """Rendering: results -> figures, the page, and the study's part of the README, from those files alone.
 
-A template (`page.md` of a study) is prose that a person wrote. It may use every method and table of the study's
-evidence by name, what the study's `names` adds, and:
-
-    number(value, decimals, sign=False), words.giga(...), ...    as distilseg.report.words writes numbers
-    since(premise)                                                nothing; or an error, where prose that was
-                                                                  written because of the data no longer holds
+A template, `page.md` of a study, is prose that a person wrote. It may use by name: all of the study's
+evidence (rows.py), the tables of tables.py (`seeds_table()`), the constants of the study's rows in lower
+case, and what its `names` adds. `words.giga(...)` and `number(...)` write numbers as reports do.
+`since(premise)` gives nothing, or an error where prose that was written because of the data no longer holds.
 """
 
 from __future__ import annotations
@@ -13,10 +11,8 @@ from __future__ import annotations
 import importlib
 import re
 import textwrap
-from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jinja2
@@ -27,10 +23,11 @@ from distilseg.report.pictures import standalone
 
 from . import tables
 from .jobs import ROOT
-from .rows import Evidence, listed, numeral
+from .rows import Evidence, listed, numeral, p_of
 
 DOCS, RESULTS, README = ROOT / "docs" / "evidence", ROOT / "results", ROOT / "README.md"
 HERE = Path(__file__).parent
+TABLES = ("by_structure", "short", "comparisons", "structures", "seeds", "folds", "costs")
 
 
 def studies() -> list[str]:
@@ -38,22 +35,25 @@ def studies() -> list[str]:
     return sorted(path.parent.name.replace("_", "-") for path in HERE.glob("*/page.md"))
 
 
-def part(study: str, name: str) -> ModuleType | None:
+def folder(study: str) -> Path:
+    return HERE / study.replace("-", "_")
+
+
+def part(study: str, name: str) -> Any:
     """A module of a study; None where it has none."""
-    folder = study.replace("-", "_")
-    there = (HERE / folder / f"{name}.py").is_file()
-    return importlib.import_module(f"evidence.{folder}.{name}") if there else None
+    there = (folder(study) / f"{name}.py").is_file()
+    return importlib.import_module(f"evidence.{folder(study).name}.{name}") if there else None
 
 
 def read(study: str, results: Path | None = None) -> Any:
     """What the study's rows make of its results."""
-    return part(study, "rows").read(results or RESULTS / study)  # type: ignore[union-attr]
+    return part(study, "rows").read(results or RESULTS / study)
 
 
 def render(study: str, found: Any, template: str = "page.md") -> str:
-    """A template of the study, with the names that it may use."""
+    """A template of the study."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([HERE / study.replace("-", "_"), HERE]),
+        loader=jinja2.FileSystemLoader([folder(study), HERE]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -63,11 +63,34 @@ def render(study: str, found: Any, template: str = "page.md") -> str:
     told = re.sub(r" +$", "", told, flags=re.MULTILINE)
     if template != "page.md":
         return told
-    source = f"evidence/{study.replace('-', '_')}/page.md"
-    return f"<!-- python -m evidence {study} page; its words: {source} -->\n\n{refilled(told)}"
+    source = (folder(study) / template).relative_to(ROOT).as_posix()
+    return f"<!-- python -m evidence {study} page; its words: {source} -->\n\n{_refilled(told)}"
 
 
-def refilled(text: str) -> str:
+def _names(study: str, found: Any) -> dict[str, Any]:
+    rows = part(study, "rows")
+    names = {
+        "study": study,
+        "words": words,
+        "number": words.number,
+        "numeral": numeral,
+        "listed": listed,
+        "p_of": p_of,
+    }
+    names |= {"since": since} | {name.lower(): value for name, value in vars(rows).items() if name.isupper()}
+    if isinstance(found, Evidence):
+        names |= {name: getattr(found, name) for name in dir(found) if not name.startswith("_")}
+        names |= {f"{name}_table": partial(getattr(tables, name), found) for name in TABLES}
+    return names | (rows.names(found) if hasattr(rows, "names") else {})
+
+
+def since(premise: bool) -> str:
+    if not premise:
+        raise ValueError("a sentence of this page says what the data no longer show: write it anew")
+    return ""
+
+
+def _refilled(text: str) -> str:
     """Paragraphs and bullets filled anew, as numbers are longer or shorter than their names."""
     blocks = re.split(r"(^```.*?^```$)", re.sub(r"\n{3,}", "\n\n", text), flags=re.DOTALL | re.MULTILINE)
     for n in range(0, len(blocks), 2):
@@ -77,30 +100,10 @@ def refilled(text: str) -> str:
 
 
 def _filled(paragraph: str) -> str:
-    items = re.split(r"\n(?=- )", paragraph.strip("\n"))
+    items = [" ".join(item.split()) for item in re.split(r"\n(?=- )", paragraph)]
     fill = partial(textwrap.fill, width=110, break_long_words=False, break_on_hyphens=False)
-    told = "\n".join(
-        fill(" ".join(item.split()), subsequent_indent="  " * item.startswith("- ")) for item in items
-    )
+    told = "\n".join(fill(item, subsequent_indent="  " * item.startswith("- ")) for item in items)
     return told + "\n" * paragraph.endswith("\n")
-
-
-def _names(study: str, found: Any) -> Mapping[str, Any]:
-    names: dict[str, Any] = {"study": study, "words": words, "number": words.number, "since": since}
-    names |= {"numeral": numeral, "listed": listed}
-    if isinstance(found, Evidence):
-        names |= {name: getattr(found, name) for name in dir(found) if not name.startswith("_")}
-        own = [tables.by_structure, tables.short, tables.comparisons, tables.structures]
-        own += [tables.seeds, tables.folds, tables.costs]
-        names |= {f"{table.__name__}_table": partial(table, found) for table in own}
-    more: Callable[[Any], Mapping[str, Any]] | None = getattr(part(study, "rows"), "names", None)
-    return names | dict(more(found) if more else {})
-
-
-def since(premise: bool) -> str:
-    if not premise:
-        raise ValueError("a sentence of this page says what the data no longer show: write it anew")
-    return ""
 
 
 def figures(study: str, found: Any) -> dict[str, str]:
@@ -112,7 +115,7 @@ def figures(study: str, found: Any) -> dict[str, str]:
 
 def readme_with(study: str, found: Any, readme: str) -> str:
     """The README with the study's part made anew, where it has one."""
-    if not (HERE / study.replace("-", "_") / "readme.md").is_file():
+    if not (folder(study) / "readme.md").is_file():
         return readme
     between = re.compile(rf"(<!-- {study}:begin -->\n).*?(<!-- {study}:end -->)", re.DOTALL)
     told = render(study, found, "readme.md")
@@ -120,7 +123,7 @@ def readme_with(study: str, found: Any, readme: str) -> str:
 
 
 def write(study: str, results: Path | None = None, out: Path | None = None) -> None:
-    """Everything that is made of the study's results; with `out`, a trial in that folder, the README untouched."""
+    """All that is made of the study's results; with `out`, a trial in that folder, the README untouched."""
     found = read(study, results)
     for name, picture in figures(study, found).items():
         write_text((out or DOCS) / name, picture)

@@ -1,4 +1,4 @@
-"""The claims of each machine, and the parts of a step of dual self-distillation, as `make bench` left them."""
+"""Each machine's claims, and the parts of a step of dual self-distillation, as `make bench` left them."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ WHY = {
 
 
 def jobs() -> list[list[Job]]:
+    orders: list[tuple[str, str, int, dict[str, bool]]]
     orders = [(n, r, s, {}) for n in NETWORKS for s in range(NETWORKS[n][3]) for r in WAYS.values()]
     orders += [("dynunet-8", recipe, 0, options) for recipe, options in WHY.values()]
     return [[_job(*order) for order in orders]]

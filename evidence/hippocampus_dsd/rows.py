@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..rows import Evidence
+from ..rows import Evidence, status_of
 from ..rows import read as read_rows
 from .jobs import WAYS, WHY
 
@@ -31,6 +31,7 @@ LABELS = {
     if way in WAYS or network == "dynunet-8"
 }
 QUESTIONS = {"control": [(row, f"{row.split()[0]} plain") for row in LABELS if not row.endswith(" plain")]}
+DSD = {f"{network} dsd": label for network, label in NETWORKS.items()}
 
 
 def row_of(about: Mapping[str, Any]) -> str:
@@ -47,21 +48,13 @@ def read(results: Path) -> Evidence:
 
 
 def names(found: Evidence) -> dict[str, Any]:
-    """What the page calls the networks with DSD; runs with their best validation; seed by seed, and by term."""
-    runs = [
-        (found.label(row), seed, found.by_seed(row)[seed], run.read(run.status))
-        for row, contender in found.rows.items()
-        for run, seed in zip(contender.runs, contender.seeds, strict=True)
-    ]
+    """How runs ended; and of the light DynUNet what each seed and each term gained in mean Dice."""
     plain, dsd = (found.by_seed(f"dynunet-8 {way}") for way in ("plain", "dsd"))
-    terms = {SAID[way]: found.by_seed(f"dynunet-8 {way}")[0] - plain[0] for way in SAID if way != "plain"}
+    terms = {said: found.by_seed(f"dynunet-8 {way}")[0] - plain[0] for way, said in SAID.items()}
     return {
-        "scores": {row: found.score(row).mean for row in found.rows},
-        "dsd": {f"{network} dsd": label for network, label in NETWORKS.items()},
-        "runs": runs,
+        "ends": {row: [status_of(run) for run in contender.runs] for row, contender in found.rows.items()},
         "by_seed_less": [dsd[seed] - plain[seed] for seed in plain],
         "spread": max(plain.values()) - min(plain.values()),
-        "above": [term for term, gain in terms.items() if gain > 0],
-        "below": [term for term, gain in terms.items() if gain < 0],
-        "vnet": found.rows["vnet plain"].runs[0].read(found.rows["vnet plain"].runs[0].status),
+        "above": [said for said, gain in terms.items() if gain > 0],
+        "below": [said for said, gain in terms.items() if gain < 0],
     }

@@ -1,9 +1,9 @@
-"""Unpaired prototype distillation: volumes of one half of the subjects, slices of the other; an hour of four cores.
+"""Unpaired prototypes: volumes of one half of the subjects, slices of the other; an hour of four cores.
 
-A 3D teacher learns on the volumes of 100 subjects, two more on those of 50 each. Students learn on one sagittal slice
-(most show both structures) of each of 64 other subjects; other slices of 30 more judge them, up to five of each. A
-structure counts where the slice holds it. Each student learns alone first; then it goes on from its best weights with
-each teacher's prototypes, and without (the control).
+A 3D teacher learns on the volumes of 100 subjects, two more on those of 50 each. Students learn on one
+sagittal slice (most show both structures) of each of 64 other subjects; other slices of 30 more judge them,
+up to five of each. A structure counts where the slice holds it. Each student learns alone first; then it goes
+on from its best weights with each teacher's prototypes, and without (the control).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ STUDENTS = (
 
 
 def jobs(share: float = 1.0) -> list[list[Job]]:
-    """Teachers; then students, the whole table's first seed first, the low-data curve last. share: of their steps."""
+    """Teachers; then students, the first seed first, the low-data curve last. share: of students' steps."""
 
     def of(student: Student, seed: int, subjects: int | None) -> Job:
         settings = {

@@ -1,8 +1,8 @@
-"""Students made for CPUs, plain and distilled, float and int8, beside a large DynUNet: two hours of four cores.
+"""Students made for CPUs: plain and distilled, float and int8, beside a large DynUNet; two hours.
 
-Each student is trained on the labels alone, with deep supervision (dsd_ds, what helped most on these scans), and by
-the large network's soft labels (teach_former_pwd, what helped most of what has teachers) beside the control of that
-recipe's own objective. Every seed has a large network of its own. What is shipped is judged.
+Each student is trained on the labels alone, with deep supervision (dsd_ds, what helped most on these scans),
+and by the large network's soft labels (teach_former_pwd, what helped most of what has teachers) beside the
+control of that recipe's own objective. Every seed has a large network of its own. What is shipped is judged.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def jobs(steps: int = 1200) -> list[list[Job]]:
 
 
 def train_one(job: Job, data: str, runs: str) -> None:
-    """Trains and judges a run, then what is shipped of it; its teacher is looked up among the finished ones."""
+    """Trains and judges a run, then what is shipped of it; its teacher is one of the finished runs."""
     options = dict(job.options)
     if "teachers" in options:
         options["teachers"] = [str(_large(runs, job.settings["seed"]))]
@@ -106,7 +106,7 @@ def _test_cases(run: Run, folder: Path) -> tuple[Path, Path]:
 
 
 def collect(runs: str, results: Path) -> None:
-    """Data, and what the first seed's artefacts cost, one by one; seeds are one row, whichever run taught them."""
+    """Data, and what artefacts cost, one by one; seeds are one row, whichever run taught them."""
 
     def tidy(about: collecting.Experiment) -> None:
         if "teachers" in about["options"]:
@@ -116,7 +116,7 @@ def collect(runs: str, results: Path) -> None:
 
 
 def _cost(run: Run) -> dict[str, Any] | None:
-    """Of an artefact, once: parity, what int8 left in float, and of the first seed size, memory and seconds."""
+    """Of an artefact, once: parity, what int8 left in float; of the first seed size, memory and seconds."""
     from distilseg.data.case import Source
     from distilseg.export.cost import measure_cost
     from distilseg.runtime.artefact import open_artefact

@@ -9,7 +9,7 @@ from typing import Any
 from distilseg.report import words
 from distilseg.runs import find_runs
 
-from ..rows import Evidence
+from ..rows import Evidence, budget_of
 from ..rows import read as read_rows
 
 NETWORKS = {
@@ -35,9 +35,19 @@ LABELS = {
     for way in (WAYS if network in STUDENTS else ("supervised",))
     for numbers in NUMBERS
 }
+PLAIN, DEEP, SOFT = (
+    {f"{student} {way} {FLOAT}": NETWORKS[student] for student in STUDENTS}
+    for way in ("supervised", *CONTROLS)
+)
+COSTS = (  # name, unit, decimals
+    ("bytes_on_disk", 2**20, 1),
+    ("end_to_end_s", 1, 2),
+    ("seconds_per_case", 1e-3, 1),
+    ("peak_memory_bytes", 2**20, 0),
+)
 QUESTIONS = {  # int8 is only compared with float, everything else in float
     "taught": [(f"{s} {w} {FLOAT}", f"{s} {c} {FLOAT}") for s in STUDENTS for w, c in CONTROLS.items()],
-    "large": [(f"{s} {way} {FLOAT}", LARGE) for s in STUDENTS for way in ("supervised", *CONTROLS)],
+    "large": [(f"{s} {w} {FLOAT}", LARGE) for s in STUDENTS for w in ("supervised", *CONTROLS)],
     "int8": [(row, row.removesuffix("-int8")) for row in LABELS if row.endswith(INT8)],
 }
 
@@ -53,39 +63,20 @@ def read(results: Path) -> Evidence:
 
 
 def names(found: Evidence) -> dict[str, Any]:
-    """Parts of a row's name, its cost, parity and int8 over all seeds, and the runs that were trained."""
+    """Parts of a row's name, what artefacts cost, parity and int8 over all seeds, and what was trained."""
     costs = {row: [run.read(run.cost) for run in c.runs] for row, c in found.rows.items()}
-    parities = [cost["parity"] for of_row in costs.values() for cost in of_row]
-    folder = found.rows[LARGE].runs[0].folder.parent
-    trained = [run for run in find_runs(folder) if "shipped" not in run.read(run.experiment)["options"]]
+    every = find_runs(found.rows[LARGE].runs[0].folder.parent)
     pairs = QUESTIONS["int8"]
     return {
         "parts": lambda row: [
-            names[part] for names, part in zip((NETWORKS, WAYS, NUMBERS), row.split(), strict=True)
+            of[part] for of, part in zip((NETWORKS, WAYS, NUMBERS), row.split(), strict=True)
         ],
-        "cost": lambda row: _cost(found.rows[row].cost),
-        "plain": {f"{student} supervised {FLOAT}": NETWORKS[student] for student in STUDENTS},
-        "deep": {f"{student} dsd_ds {FLOAT}": NETWORKS[student] for student in STUDENTS},
-        "soft": {f"{student} teach_former_pwd {FLOAT}": NETWORKS[student] for student in STUDENTS},
-        "large": LARGE,
-        "exports": len(parities),
-        "parity_cases": parities[0]["cases"],
-        "largest": max(parity["largest_logit_difference"] for parity in parities),
-        "least": min(parity["least_dice"] for parity in parities),
+        "cost": lambda row: [words.number(found.rows[row].cost[n] / unit, d) for n, unit, d in COSTS],
+        "floats": [row for row in LABELS if row.endswith(FLOAT)],
+        "parities": [cost["parity"] for of_row in costs.values() for cost in of_row],
         "quantised": {row: [cost["quantisation"] for cost in costs[row]] for row, _ in pairs},
-        "int8_changes": [found.less("int8", row).difference.mean for row, _ in pairs],
-        "int8_sizes": [1 / found.times(*pair, "bytes_on_disk") for pair in pairs],
-        "int8_times": [1 / found.times(*pair, "seconds_per_case") for pair in pairs],
-        "trained": len(trained),
-        "trained_hours": sum(run.read(run.status)["seconds"] for run in trained) / 3600,
+        "int8_changes": [abs(found.less("int8", row).difference.mean) for row, _ in pairs],
+        "int8_sizes": [found.times(b, a, "bytes_on_disk") for a, b in pairs],
+        "int8_times": [found.times(b, a, "seconds_per_case") for a, b in pairs],
+        "trained": budget_of(run for run in every if "shipped" not in run.read(run.experiment)["options"]),
     }
-
-
-def _cost(cost: Mapping[str, Any]) -> list[str]:
-    units = {
-        "bytes_on_disk": (2**20, 1),
-        "end_to_end_s": (1, 2),
-        "seconds_per_case": (1e-3, 1),
-        "peak_memory_bytes": (2**20, 0),
-    }
-    return [words.number(cost[name] / unit, decimals) for name, (unit, decimals) in units.items()]

@@ -1,8 +1,8 @@
-"""Thickened 2D networks: how thick, which parts, which view, which stride, against 3D; an hour and a half of four cores.
+"""Thickened 2D networks: how thick, which parts, view and stride, against 3D; six hours of a core.
 
-Two seeds of every row, one of the other wiring of attention, on the split of the other hippocampus evidence. A 3D
-DynUNet is the rival at equal cost (multiply-accumulates of a case, not of a patch: windows overlap) and at equal
-training time. `collect` times all runs one after another: leave the machine alone for its ten minutes.
+Two seeds of every row, one of the other wiring of attention, on the split of the other hippocampus evidence.
+A 3D DynUNet is the rival at equal cost (multiply-accumulates of a case, not of a patch: windows overlap) and
+at equal training time. `collect` times all runs one after another: leave the machine alone for ten minutes.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ def _judged(run: Run) -> None:
 
 
 def collect(runs: str, results: Path) -> None:
-    """Fuses each seed's views, steps further with the same weights, and measures what a case costs, run by run."""
+    """Fuses each seed's views, steps further with the same weights, and measures what a case costs."""
     from distilseg.views import fused, is_fused
 
-    from .rows import VIEW_ROWS, steps_of, row_of
+    from .rows import VIEW_ROWS, row_of, steps_of
 
     finished = [
         run for run in find_runs(runs) if run.finished and run.metrics.is_file() and not is_fused(run)

@@ -17,13 +17,8 @@ from .jobs import RIVALS, STRIDES, THICKNESS, THICKNESSES, VIEWS, WIDE
 SSA = f"k{THICKNESS}"  # slice-sensitive attention on axial slabs: the row that most others are compared with
 SWEEP = tuple(f"k{thickness}" for thickness in THICKNESSES)
 VIEW_ROWS = (SSA, *VIEWS[1:])
+IN_README = ("k1", "plain", "esm", *VIEW_ROWS, "fused", *RIVALS)
 STRIDED = tuple(f"stride{stride}" for stride in STRIDES)
-PARTS = {  # what the figure calls them
-    "plain": "channels",
-    "esm": "multiplexing",
-    "concat": "concat",
-    "dot": "product",
-}
 LABELS = {
     **{f"k{k}": f"axial, {k} slice{'s' * (k > 1)}" for k in THICKNESSES},
     **{f"groupk{k}": f"axial, {k} slices, queries of each group" for k in THICKNESSES[1:]},
@@ -82,18 +77,13 @@ def read(results: Path) -> Evidence:
 
 
 def names(found: Evidence) -> dict[str, Any]:
-    """Groups of rows, the paper's numbers, and the runs that were trained; the others share their weights."""
-    trained = [row for row in found.rows if row != "fused" and row not in STRIDED]
+    """The paper's numbers, the rows that were trained, the work of a case, values that means leave out."""
+    metrics = [metric.name for metric in found.comparison.metrics]
     return {
-        "ssa": SSA,
-        "sweep": SWEEP,
-        "views": VIEW_ROWS,
-        "rivals": RIVALS,
-        "paper": {f"k{k}": value for k, value in PAPER_SWEEP.items() if f"k{k}" in LABELS} | PAPER_PARTS,
-        "trained": trained,
-        "trained_runs": sum(len(found.rows[row].runs) for row in trained),
+        "paper": {f"k{k}": dice for k, dice in PAPER_SWEEP.items() if k in THICKNESSES} | PAPER_PARTS,
+        "trained": [
+            row for row in LABELS if row != "fused" and row not in STRIDED
+        ],  # the others share weights
         "per_case": lambda row: words.giga(found.rows[row].cost["multiply_accumulates_per_case"]),
-        "undefined": sum(
-            found.score(row, m.name).excluded for row in found.rows for m in found.comparison.metrics
-        ),
+        "undefined": sum(found.score(row, metric).excluded for row in LABELS for metric in metrics),
     }

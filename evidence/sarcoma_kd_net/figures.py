@@ -26,7 +26,7 @@ def draw(found: Evidence) -> dict[str, str]:
 
 
 def write_slices(runs: str, students: Sequence[str]) -> None:
-    """For each student: the reference, the control and the full method on slices of the first fold's cases."""
+    """For each student: reference, control and full method on slices of the first fold's cases."""
     from .rows import row_of
 
     drawn = [run for run in find_runs(runs) if run.overlays.is_file()]

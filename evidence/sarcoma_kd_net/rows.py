@@ -14,31 +14,23 @@ from ..rows import Evidence
 from ..rows import read as read_rows
 from .jobs import STUDENTS
 
-TEACHER = "teacher"
-WAYS = {
-    "control": "control",
-    "gt_kd": "GT+KD",
-    "gt_kl": "GT+KL",
-    "full": "full method",
-    "alpha1": "full method, alpha 1",
-}
-LABELS = {TEACHER: "teacher, all three scans"} | {
-    f"{student} {way}": f"{STUDENTS[student]}, {said}"
-    for student in STUDENTS
-    for way, said in WAYS.items()
-    if way != "alpha1" or student == "CT"
-}
-STUDENT_ROWS = [row for row in LABELS if row != TEACHER]
+WAYS = {"control": "control", "gt_kd": "GT+KD", "gt_kl": "GT+KL", "full": "full method"}
+LABELS = {"teacher": "teacher, all three scans"}
+LABELS |= {f"CT {way}": f"CT, {said}" for way, said in WAYS.items()}
+LABELS |= {"CT alpha1": "CT, full method, alpha 1"}
+LABELS |= {f"MR_T1 {way}": f"MR, {said}" for way, said in WAYS.items()}
+PUPILS = [row for row in LABELS if row != "teacher"]
 QUESTIONS = {
-    "control": [(row, f"{row.split()[0]} control") for row in STUDENT_ROWS if not row.endswith("control")],
-    "teacher": [(row, TEACHER) for row in STUDENT_ROWS],
+    "control": [(row, f"{row.split()[0]} control") for row in PUPILS if not row.endswith("control")],
+    "teacher": [(row, "teacher") for row in PUPILS],
 }
+FULL = {f"{student} full": f"the student of {called}" for student, called in STUDENTS.items()}
 
 
 def row_of(about: Mapping[str, Any]) -> str:
-    way = about["recipe"].removeprefix("kd_net_")
-    if way == TEACHER:
-        return TEACHER
+    way = str(about["recipe"]).removeprefix("kd_net_")
+    if way == "teacher":
+        return way
     if way == "kd_net":
         way = "alpha1" if about["options"]["alpha"] == 1 else "full"
     return f"{about['options']['student_sees'][0]} {way}"
@@ -49,16 +41,11 @@ def read(results: Path) -> Evidence:
 
 
 def names(found: Evidence) -> dict[str, Any]:
-    """What the page calls the full method; volumes; the students below their control; both weights of the bottleneck; the folds of the full method."""
-    gains = {row: found.less("control", row).difference.mean for row, _ in QUESTIONS["control"]}
-    folds = [found.by_fold(f"{student} full", f"{student} control") for student in STUDENTS]
+    """Volumes, what each student gained, and the full method fold by fold."""
     return {
-        "full": {f"{student} full": f"the student of {STUDENTS[student]}" for student in STUDENTS},
-        "volumes": [(found.label(row), *_volumes(found, row)) for row in found.rows],
-        "worse": [row for row, gain in gains.items() if gain < 0],
-        "alpha1": gains["CT alpha1"],
-        "alpha10": gains["CT full"],
-        "folds_below": all(gain < 0 for fold in folds for gain in fold),
+        "volumes": {label: _volumes(found, row) for row, label in LABELS.items()},
+        "gains": {row: found.less("control", row).difference.mean for row, _ in QUESTIONS["control"]},
+        "gains_by_fold": [gain for row in FULL for gain in found.by_fold(row, f"{row.split()[0]} control")],
     }
 
 

@@ -8,5 +8,5 @@ from ..rows import Evidence
 
 
 def draw(found: Evidence) -> dict[str, str]:
-    names = {contender.name: found.label(row) for row, contender in found.rows.items()}
+    names = {contender.name: found.labels[row] for row, contender in found.rows.items()}
     return {"-bubbles": bubbles(found.comparison, names)}

@@ -13,7 +13,7 @@ FOLDS = 3
 MODALITIES = ("CT", "PET")
 PATCH = (48, 48, 48)
 TEACHERS = ("h_denseformer", "swin_unetr", "unetr")
-# What a processor trains in two hours. The paper's networks are these with 32 filters, windows of 7, 768/3072.
+# What a processor trains in two hours. The paper has 32 filters, windows of 7, 768/3072.
 SMALLER = {
     "h_denseformer.filters": 16,
     "swin_unetr.window": 4,
@@ -21,11 +21,12 @@ SMALLER = {
     "unetr.mlp": 1536,
     "unetr.heads": 6,
 }
-DISTILLED = ("teach_former", *(f"teach_former_{of}" for of in "t1 t12 afs pwd t2 t3 t13 t23".split()))
+SUBSETS = ("t1", "t12", "afs", "pwd", "t2", "t3", "t13", "t23")
+DISTILLED = ("teach_former", *(f"teach_former_{subset}" for subset in SUBSETS))
 
 
 def jobs(steps: int = 500, published_sizes: bool = False) -> list[list[Job]]:
-    """Teachers, which a fold's students share and whose answers are recorded once; controls; what the paper compares."""
+    """Teachers, which a fold's students share and whose answers are recorded once; then the students."""
     sizes: dict[str, Any] = {} if published_sizes else SMALLER
 
     def job(recipe: str, fold: int, **options: Any) -> Job:

@@ -1,4 +1,4 @@
-"""Teachers, the light student without one, and with every subset of them and each term; beside the paper's table."""
+"""Teachers, the light student without one, with every subset of them, with each term; the paper's table."""
 
 from __future__ import annotations
 
@@ -54,26 +54,20 @@ def read(results: Path) -> Evidence:
 
 
 def names(found: Evidence) -> dict[str, Any]:
-    """The paper's numbers, and how the students' order, number of teachers and recordings turned out."""
+    """What students gained, also by number of teachers; how teachers and students rank; what was recorded."""
     gains = {row: test.mean for (row, _), test in found.tests("control").items()}
     runs = [run for row in STUDENTS for run in found.rows[row].runs]
     recorded = [run.read(run.experiment)["machine"]["teacher_outputs"] for run in runs]
-    ranked = [sorted(rows, key=gains_of, reverse=True) for rows, gains_of in (
-        (TEACHERS, lambda row: found.score(row).mean), (TEACHERS, lambda row: gains[row.lower()]),
-    )]  # fmt: skip
+    tests = found.tests("ablations").items()
     return {
-        "teachers": TEACHERS,
-        "students": STUDENTS,
-        "subsets": SUBSETS,
-        "paper": PAPER,
-        "paper_cost": PAPER_COST,
         "points": lambda value: words.number(value, 2, sign=True),
         "gains": gains,
-        "by_number": [
-            statistics.fmean(gains[row] for row in SUBSETS if len(row) == n + 1) for n in (1, 2, 3)
+        "by_number": [statistics.fmean(gains[r] for r in SUBSETS if len(r) == n + 1) for n in (1, 2, 3)],
+        "ranks": [
+            sorted(TEACHERS, key=lambda row: found.score(row).mean),
+            sorted(TEACHERS, key=lambda row: gains[row.lower()]),
         ],
-        "same_order": ranked[0] == ranked[1],
-        "surpassed": [LABELS[b] for (_, b), t in found.tests("ablations").items() if t.outcome == "helped"],
+        "surpassed": [LABELS[other] for (_, other), test in tests if test.outcome == "helped"],
         "recorded": sum(bool(told["recorded"]) for told in recorded),
         "passes": sorted({told["why"] for told in recorded}),
     }
