@@ -85,5 +85,6 @@ def names(found: Evidence) -> dict[str, Any]:
             row for row in LABELS if row != "fused" and row not in STRIDED
         ],  # the others share weights
         "per_case": lambda row: words.giga(found.rows[row].cost["multiply_accumulates_per_case"]),
+        "rivals": RIVALS,
         "undefined": sum(found.score(row, metric).excluded for row in LABELS for metric in metrics),
     }
