@@ -141,7 +141,7 @@ def changed(study: str, tmp_path: Path, gains: dict[str, float]) -> Any:
 
 
 def test_a_verdict_follows_the_data(tmp_path: Path) -> None:
-    assert "DSD helped V-Net and hurt none" in " ".join(rendered("hippocampus-dsd").split())
+    assert "to rise for V-Net and to fall for none" in " ".join(rendered("hippocampus-dsd").split())
     other = changed("hippocampus-dsd", tmp_path, {"unetr dsd": 0.05, "dynunet-16 dsd": -0.05})
     told = " ".join(page.render("hippocampus-dsd", other).split())
     assert (
