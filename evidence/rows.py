@@ -134,7 +134,8 @@ class Evidence:
     def made_with(self) -> str:
         """Versions, number format and threads of the runs."""
         machine, versions = self.about()["machine"], self.about()["versions"]
-        told = ", ".join(f"{name} {versions[key]}" for key, name in SOFTWARE.items())
+        software = {"distilseg": "distilseg", "PyTorch": "torch", "Python": "python"}
+        told = ", ".join(f"{name} {versions[key]}" for name, key in software.items())
         return f"{told}; {machine['precision']}, {machine['threads']} thread a run"
 
     def tests(
@@ -193,9 +194,6 @@ class Evidence:
     def count(self, question: str, outcome: str) -> str:
         """How many, as a word."""
         return numeral(len(self.which(question, outcome)))
-
-
-SOFTWARE = {"distilseg": "distilseg", "torch": "PyTorch", "python": "Python"}
 
 
 def read(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import chain, combinations
@@ -79,15 +79,13 @@ class Twice(Told):
         tests = {"slices": self.difference, "subjects": self.subjects}
         wide = [name for name, one in tests.items() if not one.interval[0] * one.interval[1] > 0]
         large = [name for name, one in tests.items() if not one.p_holm < ALPHA]
-        return [
-            *([f"the interval over {' and over '.join(wide)} includes 0"] if wide else []),
-            *([f"corrected p over {' and over '.join(large)} is not below {ALPHA:g}"] if large else []),
-            *([f"it is no more than the spread over seeds ({self.spread:.3f})"] if self.small else []),
-        ]
-
-    @property
-    def small(self) -> bool:
-        return abs(self.difference.mean) <= self.spread
+        doubts = {
+            f"the interval over {' and over '.join(wide)} includes 0": wide,
+            f"corrected p over {' and over '.join(large)} is not below {ALPHA:g}": large,
+            f"it is no more than the spread over seeds ({self.spread:.3f})": abs(self.difference.mean)
+            <= self.spread,
+        }
+        return [doubt for doubt, holds in doubts.items() if holds]
 
     @property
     def outcome(self) -> str:
@@ -112,15 +110,9 @@ class Twice(Told):
         size = ("negligible", "small", "medium", "large")[sum(abs(effect) >= d for d in (0.2, 0.5, 0.8))]
         gain = f"{sum(value > 0 for value in values)} of {len(values)}"
         told = f"{words.number(effect, 2, sign=True)}, {size}"
-        return [
-            f"{self.gain} ({self.interval})",
-            self.p,
-            over.interval,
-            over.p,
-            gain,
-            told,
-            signed(self.by_seed),
-        ]
+        slices = f"{self.gain} ({self.interval})"
+        seeds = ", ".join(words.number(value, 3, sign=True) for value in self.by_seed)
+        return [slices, self.p, over.interval, over.p, gain, told, seeds]
 
 
 class Prototypes(Evidence):
@@ -242,7 +234,3 @@ def _command(found: Prototypes, network: str) -> str:
         "budget": {"steps": round(found.rows[alone].steps or 0)},
     }
     return words.train_command(found.rows[row], told)
-
-
-def signed(values: Iterable[float]) -> str:
-    return ", ".join(words.number(value, 3, sign=True) for value in values)
