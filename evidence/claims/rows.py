@@ -17,10 +17,7 @@ def read(results: Path) -> Mapping[str, Any]:
     parts: dict[str, dict[str, float]] = {}
     for row in read_rows(folder / "profile-dsd-step.csv"):
         parts.setdefault(row["part"], {})[row["network"]] = float(row["of_plain_step"])
-    return {
-        "machines": [read_rows(path) for path in sorted(folder.glob("benchmarks-*.csv"))],
-        "parts": parts,
-    }
+    return {"machines": [read_rows(path) for path in sorted(folder.glob("benchmarks-*.csv"))], "parts": parts}
 
 
 def names(found: Mapping[str, Any]) -> Mapping[str, Any]:

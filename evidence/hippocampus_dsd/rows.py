@@ -10,12 +10,7 @@ from ..rows import Evidence, status_of
 from ..rows import read as read_rows
 from .jobs import WAYS, WHY
 
-NETWORKS = {
-    "dynunet-8": "DynUNet 8…128",
-    "dynunet-16": "DynUNet 16…256",
-    "unetr": "UNETR",
-    "vnet": "V-Net",
-}
+NETWORKS = {"dynunet-8": "DynUNet 8…128", "dynunet-16": "DynUNet 16…256", "unetr": "UNETR", "vnet": "V-Net"}
 SAID = {
     "plain": "plain",
     "ds": "deep supervision",
