@@ -17,20 +17,11 @@ from distilseg.runs import Run, find_runs
 
 from .. import collecting
 from ..jobs import Job, train_and_judge
+from .rows import RIVALS, STRIDES, THICKNESS, THICKNESSES, VIEW_ROWS, VIEWS, row_of, steps_of
 
 DATA = "Task04_Hippocampus"
 SEEDS = (0, 1)
-THICKNESSES = (1, 3, 6, 9, 12, 15)
-THICKNESS = 12  # of all rows that do not vary it, as in the paper's ablations
-STRIDES = (3, 6, 12)  # slices from one window to the next, beside 1 of all other rows
-VIEWS = ("axial", "coronal", "sagittal")
 ABLATIONS = ("thickened_plain", "thickened_esm", "thickened_concat", "thickened_dot")
-
-# DynUNets: filters, and what part of the steps. A step holds as many voxels as one of the thickened networks.
-# An axial test case costs 3.8 GMAC at thickness 12, all views 13.3; DynUNets of these widths 3.8 and 13.0.
-# Seconds of a step, one thread: axial 0.046, all views 0.160; these DynUNets 0.156 and 0.284.
-NARROW, WIDE = [7, 14, 28, 56, 112], [13, 26, 52, 104, 208]
-RIVALS = {"dynunet_steps": (NARROW, 1.0), "dynunet_time": (NARROW, 0.30), "dynunet_fused": (WIDE, 0.56)}
 
 
 def jobs(steps: int = 3000) -> list[list[Job]]:
@@ -73,8 +64,6 @@ def _judged(run: Run) -> None:
 def collect(runs: str, results: Path) -> None:
     """Fuses each seed's views, steps further with the same weights, and measures what a case costs."""
     from distilseg.views import fused, is_fused
-
-    from .rows import VIEW_ROWS, row_of, steps_of
 
     finished = [
         run for run in find_runs(runs) if run.finished and run.metrics.is_file() and not is_fused(run)

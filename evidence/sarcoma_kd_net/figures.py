@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from distilseg.files import write_text
 from distilseg.report import compare_runs
 from distilseg.report.figures import paired_differences
@@ -14,6 +12,7 @@ from distilseg.runs import find_runs
 from ..figures import gains
 from ..jobs import ROOT
 from ..rows import Evidence
+from .rows import STUDENTS, row_of
 
 
 def draw(found: Evidence) -> dict[str, str]:
@@ -25,13 +24,11 @@ def draw(found: Evidence) -> dict[str, str]:
     return {"-gains": gains(found, "control"), **cases}
 
 
-def write_slices(runs: str, students: Sequence[str]) -> None:
+def write_slices(runs: str) -> None:
     """For each student: reference, control and full method on slices of the first fold's cases."""
-    from .rows import row_of
-
     drawn = [run for run in find_runs(runs) if run.overlays.is_file()]
     of_run = {run: row_of(run.read(run.experiment)) for run in drawn}
-    for student in students:
+    for student in STUDENTS:
         shown = [run for run in drawn if of_run[run] in (f"{student} control", f"{student} full")]
         picture = overlays(compare_runs(sorted(shown, key=lambda run: run.name, reverse=True)))
         name = f"sarcoma-kd-net-slices-{student.lower()}.svg"

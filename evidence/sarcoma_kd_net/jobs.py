@@ -9,10 +9,10 @@ from typing import Any
 from .. import collecting
 from ..jobs import Job
 from .figures import write_slices
+from .rows import STUDENTS
 
 DATA = "Dataset090_SoftTissueSarcoma"
 FOLDS = 3
-STUDENTS = {"CT": "CT", "MR_T1": "MR"}  # what it sees -> what the page calls it
 DISTILLED = ("kd_net", "kd_net_gt_kd", "kd_net_gt_kl")
 
 
@@ -37,4 +37,4 @@ def jobs(steps: int = 500, filters: Sequence[int] = (8, 16, 32, 64, 128)) -> lis
 def collect(runs: str, results: Path) -> None:
     """Data, and pictures of slices, which need the runs themselves."""
     collecting.collect(runs, results)
-    write_slices(runs, tuple(STUDENTS))
+    write_slices(runs)

@@ -12,8 +12,8 @@ from distilseg.runs import read_rows as read_table
 
 from ..rows import Evidence
 from ..rows import read as read_rows
-from .jobs import STUDENTS
 
+STUDENTS = {"CT": "CT", "MR_T1": "MR"}  # what it sees -> what the page calls it
 WAYS = {"control": "control", "gt_kd": "GT+KD", "gt_kl": "GT+KL", "full": "full method"}
 LABELS = {"teacher": "teacher, all three scans"}
 LABELS |= {f"CT {way}": f"CT, {said}" for way, said in WAYS.items()}
