@@ -16,8 +16,8 @@ demo: $(VENV)/.installed
 test: lint types layers docs pytest
 
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check src tests scripts benchmarks docs
-	$(BIN)/ruff format --check src tests scripts benchmarks docs
+	$(BIN)/ruff check src tests evidence scripts benchmarks docs
+	$(BIN)/ruff format --check src tests evidence scripts benchmarks docs
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy

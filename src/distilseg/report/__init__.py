@@ -11,7 +11,7 @@ Reads run folders only and never imports torch; Matplotlib is imported where som
 
 from __future__ import annotations
 
-from .comparison import Comparison, Difference, compare_runs
+from .comparison import Comparison, Difference, compare_runs, differences
 from .html import render, write_report
 from .pictures import write_pictures
 from .score import Score
@@ -24,6 +24,7 @@ __all__ = [
     "Score",
     "compare_runs",
     "csv_rows",
+    "differences",
     "print_comparison",
     "render",
     "verdict",

@@ -20,10 +20,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ..errors import unknown
-from ..evaluation.significance import holm, paired
+from ..evaluation.significance import Paired, holm, paired
 from ..runs import Run
 from .cautions import cautions
 from .contenders import METRICS, Contender, Metric, Values, contenders
@@ -32,6 +32,7 @@ from .score import Score
 MEAN = "mean over structures"
 ALPHA = 0.05
 Outcome = Literal["helped", "hurt", "none"]
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -200,41 +201,50 @@ def _differences(
     structures: Sequence[str],
     metrics: Sequence[Metric],
 ) -> dict[Key, Difference]:
-    differences: dict[Key, Difference] = {}
+    found: dict[Key, Difference] = {}
     for metric in metrics:
-        tested = {}
-        for name, control in controls.items():
-            for structure in structures:
-                if control is None:
-                    continue
-                own = values[name, structure, metric.name]
-                other = values[control, structure, metric.name]
-                shared = [
-                    case
-                    for case in own
-                    if math.isfinite(own[case]) and math.isfinite(other.get(case, math.nan))
-                ]
-                if shared:
-                    outcome = paired([own[case] for case in shared], [other[case] for case in shared])
-                    by_case = {case: own[case] - other[case] for case in shared}
-                    tested[name, structure, metric.name] = (by_case, outcome)
-        for family in ([k for k in tested if k[1] != MEAN], [k for k in tested if k[1] == MEAN]):
-            corrected = holm([tested[key][1].p_wilcoxon for key in family])
-            corrected_t = holm([tested[key][1].p_t for key in family])
-            for key, p_holm, p_t_holm in zip(family, corrected, corrected_t, strict=True):
-                by_case, test = tested[key]
-                differences[key] = Difference(
-                    values=by_case,
-                    mean=test.mean_difference,
-                    interval=test.interval,
-                    n=test.n,
-                    p=test.p_wilcoxon,
-                    p_holm=p_holm,
-                    p_t=test.p_t,
-                    p_t_holm=p_t_holm,
-                    outcome=outcome_of(test.interval, p_holm, metric),
-                )
-    return differences
+        pairs = {
+            (name, structure, metric.name): (
+                values[name, structure, metric.name],
+                values[control, structure, metric.name],
+            )
+            for name, control in controls.items()
+            for structure in structures
+            if control is not None
+        }
+        for mean in (False, True):
+            family = {key: pair for key, pair in pairs.items() if (key[1] == MEAN) == mean}
+            found |= differences(family, metric)
+    return found
+
+
+def differences(pairs: Mapping[K, tuple[Values, Values]], metric: Metric) -> dict[K, Difference]:
+    """Each pair's first less its second, by case; p is corrected for the number of pairs.
+
+    A pair without a case that has a value in both is left out.
+    """
+    tested: dict[K, tuple[Values, Paired]] = {}
+    for key, (own, other) in pairs.items():
+        by_case = {case: own[case] - other[case] for case in own if case in other}
+        by_case = {case: value for case, value in by_case.items() if math.isfinite(value)}
+        if by_case:
+            tested[key] = (by_case, paired([own[n] for n in by_case], [other[n] for n in by_case]))
+    p_holm = holm([test.p_wilcoxon for _, test in tested.values()])
+    p_t_holm = holm([test.p_t for _, test in tested.values()])
+    return {
+        key: Difference(
+            values=by_case,
+            mean=test.mean_difference,
+            interval=test.interval,
+            n=test.n,
+            p=test.p_wilcoxon,
+            p_holm=p,
+            p_t=test.p_t,
+            p_t_holm=p_t,
+            outcome=outcome_of(test.interval, p, metric),
+        )
+        for (key, (by_case, test)), p, p_t in zip(tested.items(), p_holm, p_t_holm, strict=True)
+    }
 
 
 def outcome_of(interval: tuple[float, float], p_holm: float, metric: Metric) -> Outcome:

@@ -1,0 +1,132 @@
+"""Rendering: results -> figures, the page, and the study's part of the README, from those files alone.
+
+A template, `page.md` of a study, is prose that a person wrote. It may use by name: all of the study's
+evidence (rows.py), the tables of tables.py (`seeds_table()`), the constants of the study's rows in lower
+case, and what its `names` adds. `words.giga(...)` and `number(...)` write numbers as reports do.
+`since(premise)` gives nothing, or an error where prose that was written because of the data no longer holds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import textwrap
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from distilseg.files import write_text
+from distilseg.report import words
+from distilseg.report.pictures import standalone
+
+from . import tables
+from .jobs import ROOT
+from .rows import Evidence, listed, numeral, p_of
+
+DOCS, RESULTS, README = ROOT / "docs" / "evidence", ROOT / "results", ROOT / "README.md"
+HERE = Path(__file__).parent
+TABLES = ("by_structure", "short", "comparisons", "structures", "seeds", "folds", "costs")
+
+
+def studies() -> list[str]:
+    """Every folder with a page, by the name that its results and its page have too."""
+    return sorted(path.parent.name.replace("_", "-") for path in HERE.glob("*/page.md"))
+
+
+def folder(study: str) -> Path:
+    return HERE / study.replace("-", "_")
+
+
+def part(study: str, name: str) -> Any:
+    """A module of a study; None where it has none."""
+    there = (folder(study) / f"{name}.py").is_file()
+    return importlib.import_module(f"evidence.{folder(study).name}.{name}") if there else None
+
+
+def read(study: str, results: Path | None = None) -> Any:
+    """What the study's rows make of its results."""
+    return part(study, "rows").read(results or RESULTS / study)
+
+
+def render(study: str, found: Any, template: str = "page.md") -> str:
+    """A template of the study."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder(study), HERE]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    told = environment.get_template(template).render(**_names(study, found))
+    told = re.sub(r" +$", "", told, flags=re.MULTILINE)
+    if template != "page.md":
+        return told
+    source = (folder(study) / template).relative_to(ROOT).as_posix()
+    return f"<!-- python -m evidence {study} page; its words: {source} -->\n\n{_refilled(told)}"
+
+
+def _names(study: str, found: Any) -> dict[str, Any]:
+    rows = part(study, "rows")
+    names = {
+        "study": study,
+        "words": words,
+        "number": words.number,
+        "numeral": numeral,
+        "listed": listed,
+        "p_of": p_of,
+    }
+    names |= {"since": since} | {name.lower(): value for name, value in vars(rows).items() if name.isupper()}
+    if isinstance(found, Evidence):
+        names |= {name: getattr(found, name) for name in dir(found) if not name.startswith("_")}
+        names |= {f"{name}_table": partial(getattr(tables, name), found) for name in TABLES}
+    return names | (rows.names(found) if hasattr(rows, "names") else {})
+
+
+def since(premise: bool) -> str:
+    if not premise:
+        raise ValueError("a sentence of this page says what the data no longer show: write it anew")
+    return ""
+
+
+def _refilled(text: str) -> str:
+    """Paragraphs and bullets filled anew, as numbers are longer or shorter than their names."""
+    blocks = re.split(r"(^```.*?^```$)", re.sub(r"\n{3,}", "\n\n", text), flags=re.DOTALL | re.MULTILINE)
+    for n in range(0, len(blocks), 2):
+        paragraphs = blocks[n].split("\n\n")
+        blocks[n] = "\n\n".join(p if re.match(r"\s*([|#<!]|$)", p) else _filled(p) for p in paragraphs)
+    return "".join(blocks).lstrip()
+
+
+def _filled(paragraph: str) -> str:
+    items = [" ".join(item.split()) for item in re.split(r"\n(?=- )", paragraph)]
+    fill = partial(textwrap.fill, width=110, break_long_words=False, break_on_hyphens=False)
+    told = "\n".join(fill(item, subsequent_indent="  " * item.startswith("- ")) for item in items)
+    return told + "\n" * paragraph.endswith("\n")
+
+
+def figures(study: str, found: Any) -> dict[str, str]:
+    """File name -> SVG."""
+    drawn = part(study, "figures")
+    pictures = drawn.draw(found) if drawn else {}
+    return {f"{study}{suffix}.svg": standalone(picture) for suffix, picture in pictures.items()}
+
+
+def readme_with(study: str, found: Any, readme: str) -> str:
+    """The README with the study's part made anew, where it has one."""
+    if not (folder(study) / "readme.md").is_file():
+        return readme
+    between = re.compile(rf"(<!-- {study}:begin -->\n).*?(<!-- {study}:end -->)", re.DOTALL)
+    told = render(study, found, "readme.md")
+    return between.sub(lambda match: match[1] + told + match[2], readme)
+
+
+def write(study: str, results: Path | None = None, out: Path | None = None) -> None:
+    """All that is made of the study's results; with `out`, a trial in that folder, the README untouched."""
+    found = read(study, results)
+    for name, picture in figures(study, found).items():
+        write_text((out or DOCS) / name, picture)
+    write_text((out or DOCS) / f"{study}.md", render(study, found))
+    if out is None:
+        write_text(README, readme_with(study, found, README.read_text(encoding="utf-8")))

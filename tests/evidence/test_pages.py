@@ -1,0 +1,180 @@
+"""The committed pages say what `results/` says: every number and verdict; and none of yesterday's is lost."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evidence.jobs import ROOT
+
+from distilseg.runs import find_runs, read_rows, write_rows
+from evidence import page
+
+STUDIES = page.studies()
+# Cell by cell what the pages' and the README's tables held when prose was assembled by conditionals.
+RECORDED = json.loads((Path(__file__).parent / "recorded_tables.json").read_text(encoding="utf-8"))
+# Rows that were called by their recipe then.
+WAYS = {
+    "supervised": "plain",
+    "dsd_ds": "deep supervision",
+    "dsd_sdd": "decoder's divergence",
+    "dsd_sde": "encoder's divergence",
+    "dual_self_distillation": "DSD",
+}
+NETWORKS = {"dynunet (filters=8…128)": "DynUNet 8…128", "dynunet (filters=16…256)": "DynUNet 16…256"}
+NETWORKS |= {"dynunet": "DynUNet 8…128", "unetr": "UNETR", "vnet": "V-Net"}
+KD = {
+    "kd_net_control (student_sees=CT)": "CT, control",
+    "kd_net_gt_kd (student_sees=CT)": "CT, GT+KD",
+    "kd_net_gt_kl (student_sees=CT)": "CT, GT+KL",
+    "kd_net (student_sees=CT, alpha=10.0)": "CT, full method",
+    "kd_net (student_sees=CT, alpha=1.0)": "CT, full method, alpha 1",
+    "kd_net_control (student_sees=MR_T1)": "MR, control",
+    "kd_net_gt_kd (student_sees=MR_T1)": "MR, GT+KD",
+    "kd_net_gt_kl (student_sees=MR_T1)": "MR, GT+KL",
+    "kd_net (student_sees=MR_T1, alpha=10.0)": "MR, full method",
+    "kd_net_teacher": "teacher, all three scans",
+}
+CALLED = KD | {
+    f"{recipe}, {network}": f"{label}, {way}"
+    for recipe, way in WAYS.items()
+    for network, label in NETWORKS.items()
+}
+CALLED["dual_self_distillation, dynunet (detach_teacher=True, filters=8…128)"] = (
+    "DynUNet 8…128, DSD, teachers detached"
+)
+
+
+@cache
+def found(study: str) -> Any:
+    return page.read(study)
+
+
+@cache
+def rendered(study: str) -> str:
+    return page.render(study, found(study))
+
+
+def committed(study: str) -> str:
+    return (page.DOCS / f"{study}.md").read_text(encoding="utf-8")
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """Every Markdown table as rows of cells, its heading first."""
+    blocks = re.findall(r"(?:^\|.*\|$\n?)+", text, re.MULTILINE)
+    split = [[[cell.strip() for cell in line[1:-1].split("|")] for line in b.splitlines()] for b in blocks]
+    return [[rows[0], *rows[2:]] for rows in split]
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_no_number_of_the_tables_is_lost(name: str) -> None:
+    text = committed(name) if name in STUDIES else page.README.read_text(encoding="utf-8")
+    there = tables(text)
+    assert RECORDED[name]
+    for table in RECORDED[name]:
+        now = [[CALLED.get(cell, cell) for cell in row] for row in table]
+        alike = [other for other in there if other[0] == now[0] and len(other) == len(now)]
+        assert now in alike, next(
+            (pair for pair in zip(now, alike[0], strict=True) if pair[0] != pair[1]), None
+        )
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_committed_page_is_what_the_results_say(study: str) -> None:
+    assert rendered(study) == committed(study)
+    readme = page.README.read_text(encoding="utf-8")
+    assert page.readme_with(study, found(study), readme) == readme
+
+
+def test_a_number_that_was_changed_by_hand_is_found() -> None:
+    dice = found("sarcoma-kd-net").scored("teacher").partition(" ")[0]
+    assert dice == "0.760"
+    assert committed("sarcoma-kd-net").replace(dice, "0.860") != rendered("sarcoma-kd-net")
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_committed_figures_say_what_the_results_say(study: str) -> None:
+    """Every text in them; where it stands depends on fonts and on Matplotlib."""
+    for name, picture in page.figures(study, found(study)).items():
+        texts = re.findall(r"<text[^>]*>([^<]+)</text>", picture)
+        assert texts
+        assert texts == re.findall(
+            r"<text[^>]*>([^<]+)</text>", (page.DOCS / name).read_text(encoding="utf-8")
+        )
+        assert f"({name})" in rendered(study)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_page_begins_with_three_sentences_and_no_order_to_the_reader(study: str) -> None:
+    comment, title, opening, *_ = rendered(study).split("\n\n")
+    assert comment.startswith("<!--")
+    assert comment.endswith("-->")
+    assert title.startswith("# ")
+    assert len(re.findall(r"[.?](?=\s|$)", opening)) == 3
+    assert "do not edit" not in rendered(study)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_bullet_holds_one_number_beside_those_of_its_words(study: str) -> None:
+    """A gain, a ratio: what has decimals or a sign. `12 slices` is a name."""
+    _, _, making = rendered(study).partition("## What to make of it\n\n")
+    for bullet in making.partition("\n\n")[0].split("\n- "):
+        assert len(re.findall(r"[+−]?\d+\.\d+", bullet)) <= 1, bullet
+
+
+def changed(study: str, tmp_path: Path, gains: dict[str, float]) -> Any:
+    """The study's evidence with the Dice of whole rows moved."""
+    moved = {run.name: gain for row, gain in gains.items() for run in found(study).rows[row].runs}
+    shutil.copytree(page.RESULTS / study, tmp_path / study)
+    for run in find_runs(tmp_path / study):
+        rows = read_rows(run.metrics)
+        for row in rows:
+            if row["metric"] == "dice" and run.name in moved:
+                row["value"] = str(float(row["value"]) + moved[run.name])
+        write_rows(run.metrics, rows)
+    return page.read(study, tmp_path / study)
+
+
+def test_a_verdict_follows_the_data(tmp_path: Path) -> None:
+    assert "to rise for V-Net and to fall for none" in " ".join(rendered("hippocampus-dsd").split())
+    other = changed("hippocampus-dsd", tmp_path, {"unetr dsd": 0.05, "dynunet-16 dsd": -0.05})
+    told = " ".join(page.render("hippocampus-dsd", other).split())
+    assert "to rise for UNETR and V-Net and to fall for DynUNet 16…256, and for DynUNet 8…128 no" in told
+    assert [other.less("control", f"{n} dsd").verdict for n in ("unetr", "dynunet-16", "dynunet-8")] == [
+        "helped",
+        "hurt",
+        "no difference shown",
+    ]
+
+
+def test_prose_that_no_longer_holds_is_refused(tmp_path: Path) -> None:
+    other = changed("sarcoma-kd-net", tmp_path, {"CT full": 0.2})
+    assert other.less("control", "CT full").verdict == "helped"
+    with pytest.raises(ValueError, match="write it anew"):
+        page.render("sarcoma-kd-net", other)
+
+
+def test_slices_alone_do_not_make_a_verdict() -> None:
+    """Shown is what both tests and the seeds say: over subjects alone the light U-Net would have gained."""
+    light = found("hippocampus-prototypes").less("few", "dynunet 64 A")
+    assert light.subjects.p_holm < 0.05 < light.difference.p_holm
+    assert light.outcome == "none"
+    assert light.doubts == ["corrected p over slices is not below 0.05"]
+
+
+def test_a_row_without_runs_is_named(tmp_path: Path) -> None:
+    shutil.copytree(
+        page.RESULTS / "hippocampus-dsd", tmp_path / "dsd", ignore=shutil.ignore_patterns("dsd_sdd-*")
+    )
+    with pytest.raises(SystemExit, match="DynUNet 8…128, decoder's divergence"):
+        page.read("hippocampus-dsd", tmp_path / "dsd")
+
+
+def test_every_study_is_in_the_navigation() -> None:
+    told = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert all(f"evidence/{study}.md" in told for study in STUDIES)
