@@ -55,7 +55,7 @@ def test_the_other_options_are_those_of_train() -> None:
     alone = {"recipe", "options", "machine", "settings", "save_every_s"}
     assert OPTIONS.keys() - of_settings - asked.keys() == {"slice_view"}
     assert asked.keys() - OPTIONS.keys() == alone
-    for name in asked.keys() & OPTIONS.keys() - {"data", "one_slice_per_subject", "runs"}:
+    for name in asked.keys() & OPTIONS.keys() - {"data", "one_slice_per_subject", "runs", "unlabelled"}:
         assert OPTIONS[name].default == asked[name].default, name
     assert OPTIONS["runs"].default == Path(str(asked["runs"].default))
 

@@ -164,8 +164,8 @@ def _changed(parameter: inspect.Parameter, hint: Any, sources: Options, recipe: 
         return {name: next(value for value in reversed(typing.get_args(hint)) if value != usual)}
     if isinstance(usual, str):
         return {name: "unetr"}
-    if usual == () or usual is None:  # of teachers of others: the recipe is refused before it is looked at
-        return {name: ("other",)}
+    if recipe.startswith("distil") and usual in ((), None):  # refused: there is no teacher
+        return {name: "other" if usual is None else ("other",)}
     if isinstance(usual, bool):
         return {name: not usual}
     return {name: 2 * usual if isinstance(usual, int) else usual / 2 or 0.25}

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
-from ..teachers.answers import kept_as
 from ..training.experiment import Experiment, FeatureShapes, MakeMethod, Study
 from ..training.foreign import Foreign
 from .crossings import crossed
@@ -155,6 +154,7 @@ def distil_dsd(study: Study, given: Given, *, alpha: float = 1.0, beta: float = 
 def _objective(taught_by: Mapping[str, Foreign], **options: Any) -> MakeMethod:
     def method(shapes: Mapping[str, FeatureShapes]) -> Method:
         from ..distillation.distil import Answers, Distil
+        from ..teachers.answers import kept_as
 
         answers = {role: Answers(one.classes.groups, kept_as(one.classes)) for role, one in taught_by.items()}
         return Distil(answers, **options)

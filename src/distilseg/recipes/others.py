@@ -90,7 +90,7 @@ def options_of(
     """The options of a recipe or a command as teachers take them."""
     given: dict[str, Any] = {
         "configuration": configuration,
-        "folds": tuple(folds) or None,
+        "folds": tuple(map(str, folds)) or None,
         "mirror": mirror,
         "step": step,
         "orientation": orientation,

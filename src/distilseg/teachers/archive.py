@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
+from ..names import quoted
 from ..runtime.artefact import check_members
 
 _MOST_FILES = 20_000
@@ -28,7 +29,9 @@ class Files:
         return name in self.names
 
     def read(self, name: str) -> bytes:
-        """A file whole; raises `UserError` where it cannot be read."""
+        """A file whole; raises `UserError` where it is none of `names`, or cannot be read."""
+        if name not in self.names:
+            raise UserError(f"{self.path} holds no file {quoted(name)}", _AGAIN)
         return self._read(name)
 
     def below(self, top: str) -> Files:
