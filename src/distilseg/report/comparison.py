@@ -110,7 +110,10 @@ def compare_runs(
         if name not in METRICS:
             raise unknown("metric", name, METRICS)
     competing = contenders([*([control] if control else []), *runs], by=by)
-    controls = _controls(competing, control)
+    rivals = [c for c in competing if c.recipe != TEACHER]
+    controls = dict.fromkeys((c.name for c in competing), None) | (
+        _controls(rivals, control) if rivals else {}
+    )
     if len({c.family for c in competing}) < len(competing):  # the low-data regime: few subjects first
         competing.sort(key=lambda c: c.subjects or 0)
     cases = tuple(sorted({case for c in competing for case in c.cases}, key=natural))
@@ -140,6 +143,9 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sorts case_2 before case_10."""
     parts = re.split(r"(\d+)", name)
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+
+
+TEACHER = "teacher"  # the recipe of a model that others trained, judged beside its students
 
 
 def _controls(competing: Sequence[Contender], control: Run | None) -> dict[str, str | None]:
