@@ -16,7 +16,7 @@ from distilseg.recipes import find, others
 from distilseg.runs import read_rows
 from distilseg.training.answers import answers_of_others
 from distilseg.training.budget import Budget
-from distilseg.training.cases import make_sampler, prepare, steps_per_epoch
+from distilseg.training.cases import make_sampler, prepare, steps_per_epoch, unlabelled_share
 from distilseg.training.experiment import Experiment, Study
 from distilseg.training.machine import Machine
 from distilseg.training.studies import of_subjects, with_unlabelled
@@ -184,3 +184,17 @@ def test_scans_of_other_folders_are_learned_from_and_no_case_twice(study: Study,
         with_unlabelled(study, scans)
     with pytest.raises(UserError, match="has no scans without labels"):
         with_unlabelled(study, ["own"])
+
+
+@pytest.mark.parametrize(
+    ("labelled", "given", "share"), [(1, None, 2 / 3), (3, None, 0.4), (1, 0.25, 0.25), (0, None, 1.0)]
+)
+def test_unlabelled_scans_have_the_share_of_their_number_at_most_nine_tenths(
+    study: Study, labelled: int, given: float | None, share: float
+) -> None:
+    ids = [case.id for case in study.dataset.cases]
+    there = replace(study, split=replace(study.split, train=tuple(ids[:labelled])), unlabelled=("u0", "u1"))
+    experiment = find("supervised")(study, **STUDENT).with_settings(unlabelled_share=given)
+    assert unlabelled_share(replace(experiment, study=there)) == pytest.approx(min(share, 0.9))
+    many = replace(there, unlabelled=tuple(f"u{n}" for n in range(50)))
+    assert unlabelled_share(replace(experiment, study=many)) == (given or 0.9)

@@ -16,6 +16,8 @@ from ..data.sampling.patches import Foreground, PatchSampler
 from ..errors import UserError
 from .experiment import Experiment
 
+MOST_UNLABELLED = 0.9
+
 
 def prepare(experiment: Experiment, cache: Path | None) -> dict[str, CachedCase]:
     """The cases to learn from, with labels and without, and to validate on, prepared and memory-mapped."""
@@ -61,9 +63,20 @@ def make_sampler(
         pad=sampling.pad,
         patches_per_case=sampling.patches_per_case,
         unlabelled=[prepared[id] for id in experiment.study.unlabelled],
-        unlabelled_share=sampling.unlabelled_share,
+        unlabelled_share=unlabelled_share(experiment),
         structures=structures or {},
     )
+
+
+def unlabelled_share(experiment: Experiment) -> float:
+    """Of the patches, those of cases without a label: as many as they are of the cases, unless it is given.
+
+    At most 0.9 then: labels are the only truth that there is.
+    """
+    study, given = experiment.study, experiment.sampling.unlabelled_share
+    if given is not None or not study.unlabelled:
+        return given or 0.0
+    return min(MOST_UNLABELLED, len(study.unlabelled) / (len(study.unlabelled) + len(study.split.train)))
 
 
 def steps_per_epoch(experiment: Experiment) -> int:
@@ -71,7 +84,7 @@ def steps_per_epoch(experiment: Experiment) -> int:
     study, sampling = experiment.study, experiment.sampling
     patches: float = len(study.split.train or study.unlabelled) * sampling.patches_per_case
     if study.split.train and study.unlabelled:
-        patches /= max(1 - sampling.unlabelled_share, 1e-6)
+        patches /= max(1 - unlabelled_share(experiment), 1e-6)
     return max(1, math.ceil(patches / (experiment.sampling.batch_size * experiment.optimisation.accumulate)))
 
 

@@ -79,8 +79,8 @@ class Sampling:
         ),
     ] = None  # None: those of the plan
     unlabelled_share: Annotated[
-        float, Setting("Of the patches, those of cases without labels.", least=0, most=1)
-    ] = 0.5
+        float | None, Setting("Of the patches, those of cases without labels.", least=0, most=1)
+    ] = None  # None: as many as they are of the cases, at most 0.9
     # Patches are the same for any number.
     workers: Annotated[int, Setting("Processes that draw patches.", least=0)] = 0
 
