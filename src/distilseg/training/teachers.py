@@ -46,7 +46,8 @@ def load_teacher(role: str, run: Run, experiment: Experiment) -> tuple[nn.Module
             raise UserError(
                 f"the teacher {run.folder} was trained on the {name} {', '.join(learned)}, it would be given"
                 f" {', '.join(expected)}",
-                "a teacher takes those of the study, in their order; train one on this dataset",
+                "a teacher takes those of the study, in their order; train one on this dataset, or take the"
+                " recipe distil, which learns from the answers of any",
             )
     prepared, wanted = own.preprocessing(), plan.preprocessing()
     if differing := [name for name in wanted if prepared[name] != wanted[name]]:
@@ -54,7 +55,8 @@ def load_teacher(role: str, run: Run, experiment: Experiment) -> tuple[nn.Module
         raise UserError(
             f"the teacher {run.folder} was trained on scans prepared with {name} {prepared[name]},"
             f" here it is {wanted[name]}",
-            f"train with its plan: --plan {run.plan}",
+            f"train with its plan, --plan {run.plan}, or take the recipe distil, which learns from answers of"
+            " any",
         )
     return network, spec
 
