@@ -16,16 +16,21 @@ import typing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+import numpy as np
 
 from distilseg import __version__
 from distilseg.data.planning.plan import save_plan
 from distilseg.data.planning.splits import save_split
 from distilseg.data.prototypes import PrototypeFile, save_prototypes
 from distilseg.errors import UserError
-from distilseg.recipes import Recipe, recipes
+from distilseg.recipes import Recipe, others, recipes
 from distilseg.runs import Run
 from distilseg.training.experiment import Experiment, Finished, Prototypes, Study
+from distilseg.training.foreign import Foreign
 
+from ..teachers.small import Numbers, classes
 from ..training.small import other_volumes, small_study
 
 RECORDED = Path(__file__).with_name("recorded_recipes.json")
@@ -54,6 +59,15 @@ OTHER: dict[str, Any] = {
     "patch_3d": (64, 64, 64),
     "patch": (64, 64, 32),
     "imagenet": "imagenet.pth",
+    "classes": ("liver=liver",),
+    "teacher_modalities": ("PET", "CT"),
+    "teacher_configuration": "3d_lowres",
+    "teacher_folds": ("0",),
+    "teacher_mirror": True,
+    "teacher_step": 0.25,
+    "teacher_orientation": "LPS",
+    "teacher_card": "card.json",
+    "trust_teacher": ("digest",),
 }
 _SCORES = {"scores": "scores.json", "score_range": (0, 1)}
 _FEATURES = {"network": "dynunet", "feature": "decoder.0", "teacher_feature": "decoder.0"}
@@ -114,14 +128,17 @@ def measured() -> dict[str, Any]:
     """All recipes by name; writes to the working folder, which should be an empty one."""
     study = study_here()
     sources = sources_here(study)
-    return {
-        "version": __version__,
-        "recipes": {name: _measured(recipe, study, sources) for name, recipe in recipes().items()},
-    }
+    heads = classes(*study.plan.classes)
+    model = Numbers(np.zeros((len(heads), 1, 1, 1), np.float32), heads, modalities=study.plan.modalities)
+    with mock.patch.object(others, "open_teacher", lambda path, options: model):
+        found = {name: _measured(recipe, study, sources) for name, recipe in recipes().items()}
+    return {"version": __version__, "recipes": found}
 
 
 def _measured(recipe: Recipe, study: Study, sources: Options) -> dict[str, Any]:
-    needed = sources["data_3d"] if "data_3d" in recipe.options else {}
+    needed: dict[str, Any] = sources["data_3d"] if "data_3d" in recipe.options else {}
+    if recipe.name.startswith("distil"):
+        needed = {"teacher": ("model",)}
     hints = typing.get_type_hints(recipe.make)
     parameters = inspect.signature(recipe.make).parameters
     try:
@@ -154,8 +171,11 @@ def _changed(parameter: inspect.Parameter, hint: Any, sources: Options, recipe: 
     """The option with a value that is not its default, and what goes with it."""
     name, usual = parameter.name, parameter.default
     if usual is None and name in sources:
-        others = dict.fromkeys(sources["data_3d"]) if recipe.startswith("prototype") else {}
-        return {**others, **sources[name]}
+        of_prototypes = name == "prototypes" or recipe.startswith("prototype_distillation")
+        left_out = dict.fromkeys(sources["data_3d"]) if of_prototypes else {}
+        return {**left_out, **sources[name]}
+    if name == "teacher" and usual == ():
+        return {name: ("model", "another")}
     if name in TOGETHER:
         return TOGETHER[name]
     if name in OTHER:
@@ -186,7 +206,9 @@ def _runs(experiment: Experiment) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _name(needed: Experiment | Finished) -> str:
+def _name(needed: Experiment | Finished | Foreign) -> str:
+    if isinstance(needed, Foreign):
+        return needed.teacher.name
     return needed.run_name() if isinstance(needed, Experiment) else needed.folder.name
 
 
