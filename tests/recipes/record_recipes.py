@@ -130,7 +130,7 @@ def measured() -> dict[str, Any]:
     sources = sources_here(study)
     heads = classes(*study.plan.classes)
     model = Numbers(np.zeros((len(heads), 1, 1, 1), np.float32), heads, modalities=study.plan.modalities)
-    with mock.patch.object(others, "open_teacher", lambda path, options: model):
+    with mock.patch.object(others, "open_teacher", return_value=model):
         found = {name: _measured(recipe, study, sources) for name, recipe in recipes().items()}
     return {"version": __version__, "recipes": found}
 
