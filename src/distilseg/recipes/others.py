@@ -125,12 +125,13 @@ def taken(
 ) -> dict[str, Finished | Foreign]:
     """By role the teacher at a path: a run of ours as it is, of any other its answers for every class.
 
-    `told` are the options of `opening`. Raises UserError as `Others.opened` does, and for options that no
+    `told` holds the options of `opening`. Raises UserError as `Others.opened` does, and for options that no
     teacher at these paths has.
     """
     others = {role: path for role, path in paths.items() if not Run(Path(path)).experiment.is_file()}
     usual = inspect.signature(opening).parameters
-    if not others and (given := [name for name in OPENING if told[name] != usual[name].default]):
+    options = {name: told[name] for name in OPENING}
+    if not others and (given := [name for name in OPENING if options[name] != usual[name].default]):
         raise UserError(
             f"--{given[0].replace('_', '-')} is of a teacher that others trained, none is named",
             "name one in place of a network or a run, or leave that option out",
@@ -139,7 +140,7 @@ def taken(
         role: Finished(Path(path)) for role, path in paths.items() if role not in others
     }
     if others:
-        opened = opening(**told).opened(others.values(), study, answers, dense=True)
+        opened = opening(**options).opened(others.values(), study, answers, dense=True)
         found |= dict(zip(others, opened.values(), strict=True))
     return {role: found[role] for role in paths}
 

@@ -216,8 +216,8 @@ def _seen(named: Sequence[str], study: Study) -> tuple[str, ...]:
 
 
 def _is_path(teacher: str) -> bool:
-    """It names what was trained before, not a network."""
-    return Path(teacher).exists()
+    """It names what was trained before, not a network, which may be one in a file of the user's own."""
+    return Path(teacher).exists() or (len(Path(teacher).parts) > 1 and ".py:" not in teacher)
 
 
 def _by_role(teachers: Sequence[str]) -> dict[str, str]:
@@ -243,7 +243,9 @@ def _by_teacher(teachers: Sequence[str], options: Options) -> dict[str, dict[str
         if teacher not in told:
             raise unknown("teacher", teacher or key, told)
         if _is_path(teacher):
-            raise UserError(f"the teacher {teacher} was trained before", f"leave out its option {option}")
+            raise UserError(
+                f"the teacher {teacher} is a finished run or model", f"leave out its option {option}"
+            )
         known = describe(NETWORKS.get(teacher, teacher)).options
         if option not in known:
             raise unknown(f"option of {teacher}", option, known)
