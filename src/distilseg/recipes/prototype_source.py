@@ -64,8 +64,8 @@ def prototypes_from(
     if len(named) != 1:
         raise UserError(
             f"prototypes are asked of {' and of '.join(named) or 'nobody'}",
-            "give --data-3d with labelled volumes, --teacher with a finished run of volumes, or --prototypes"
-            " with their file",
+            "give --data-3d with labelled volumes, or --prototypes with their file; prototype_distillation"
+            " also takes --teacher with a finished run of volumes",
         )
     classes = own.plan.classes
     if prototypes is not None:
