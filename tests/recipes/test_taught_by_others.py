@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from distilseg.data.sampling.patches import Foreground
 from distilseg.errors import UserError
 from distilseg.recipes import find, others
 from distilseg.runs import Run, read_rows
+from distilseg.teachers.opening import open_teacher
 from distilseg.training import trained as training
 from distilseg.training.answers import answers_of_others
 from distilseg.training.budget import Budget
@@ -162,6 +164,24 @@ def test_a_batch_holds_the_teachers_probabilities_of_every_class(study: Study, f
     # The model is sure of logits 8 and 0: e^8 / (e^8 + K - 1).
     sure = math.exp(8) / (math.exp(8) + len(study.plan.classes) - 1)
     assert np.allclose(np.exp(log_p).max(0), sure, atol=1e-3)
+
+
+def test_a_folder_of_answers_teaches(study: Study, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What any model wrote down; the classes are named by the dataset's description beside it."""
+    monkeypatch.setattr(others, "open_teacher", open_teacher)
+    answers = folder / "answers"
+    shutil.copytree(study.dataset.folder / "labelsTr", answers)
+    shutil.copy(study.dataset.folder / "dataset.json", answers)
+    experiment = made("kd_net_gt_kd", study, teacher=str(answers))
+    assert experiment.options["teacher"] == "answers"
+    prepared = prepare(experiment, folder / "cache")
+    _, found = answers_of_others(experiment, _foreign(experiment), prepared, folder / "cache")
+    truth = cache_cases(study.dataset, study.unlabelled, study.plan, folder=folder / "cache")
+    for id in study.unlabelled:
+        assert {k: v.tolist() for k, v in found[id].items()} == {
+            k: v.tolist() for k, v in truth[id].foreground.items()
+        }
+    check_finite(make(experiment, folder), "soft_labels")
 
 
 def test_regions_are_answered_as_regions(study: Study, folder: Path) -> None:
