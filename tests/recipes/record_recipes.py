@@ -23,7 +23,7 @@ import numpy as np
 from distilseg import __version__
 from distilseg.data.planning.plan import save_plan
 from distilseg.data.planning.splits import save_split
-from distilseg.data.prototypes import PrototypeFile, save_prototypes
+from distilseg.data.prototypes import save_prototypes
 from distilseg.errors import UserError
 from distilseg.recipes import Recipe, others, recipes
 from distilseg.runs import Run
@@ -31,7 +31,7 @@ from distilseg.training.experiment import Experiment, Finished, Prototypes, Stud
 from distilseg.training.foreign import Foreign
 
 from ..teachers.small import Numbers, classes
-from ..training.small import other_volumes, small_study
+from ..training.small import other_volumes, small_study, unit_prototypes
 
 RECORDED = Path(__file__).with_name("recorded_recipes.json")
 # Values other than the defaults, where half or twice the default would not do.
@@ -90,28 +90,7 @@ def sources_here(study: Study) -> Options:
     save_split(run.split, study.split)
     run.experiment.write_text(json.dumps({"dataset": {"folder": "gone", "name": "others"}}))
     run.best.write_bytes(b"weights")
-    classes = study.plan.classes
-    counted = dict.fromkeys(classes, 1)
-    file = PrototypeFile(
-        feature="logits",
-        prototypes={
-            name: tuple(float(n == k) for k in range(len(classes))) for n, name in enumerate(classes)
-        },
-        slices=counted,
-        voxels=counted,
-        reduce="slice_mean",
-        softmax=False,
-        across="axial",
-        slice_range={},
-        dataset="others",
-        cases=1,
-        modalities=study.plan.modalities,
-        preprocessing={},
-        network={},
-        weights="",
-        made_by="",
-    )
-    save_prototypes(Path("prototypes.json"), file)
+    save_prototypes(Path("prototypes.json"), unit_prototypes(study.plan))
     Path("scores.json").write_text("{}")
     volumes = other_volumes(Path("others"), study)
     split = json.loads(Path(volumes["split_3d"]).read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from distilseg.data.preparing.cache import cache_cases, sample_foreground
-from distilseg.data.prototypes import PrototypeFile, save_prototypes
+from distilseg.data.prototypes import save_prototypes
 from distilseg.data.sampling.answers import AnswerMap
 from distilseg.data.sampling.maps import open_map
 from distilseg.data.sampling.patches import Foreground
@@ -33,7 +34,7 @@ from distilseg.training.studies import of_subjects
 from distilseg.training.trained import trained
 
 from ..teachers.small import Knowing, Numbers, classes
-from ..training.small import NETWORK, small_study
+from ..training.small import NETWORK, other_volumes, small_study, unit_prototypes
 
 CPU = Machine(device="cpu", precision="32-true")
 MODALITIES = ("CT", "PET")
@@ -79,27 +80,8 @@ def study(folder: Path) -> Study:
 
 @pytest.fixture(scope="module")
 def prototypes(folder: Path, study: Study) -> Path:
-    """A file of prototypes, one number for each class."""
-    names = study.plan.classes
-    counted = dict.fromkeys(names, 1)
-    file = PrototypeFile(
-        feature="logits",
-        prototypes={name: tuple(float(n == k) for k in range(len(names))) for n, name in enumerate(names)},
-        slices=counted,
-        voxels=counted,
-        reduce="slice_mean",
-        softmax=False,
-        across="axial",
-        slice_range={},
-        dataset="others",
-        cases=1,
-        modalities=MODALITIES,
-        preprocessing={},
-        network={},
-        weights="",
-        made_by="",
-    )
-    save_prototypes(folder / "prototypes.json", file)
+    """A file of prototypes that somebody fitted."""
+    save_prototypes(folder / "prototypes.json", unit_prototypes(study.plan))
     return folder / "prototypes.json"
 
 
@@ -113,10 +95,10 @@ def knowing(study: Study, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Know
     return teacher
 
 
-def made(recipe: str, study: Study, prototypes: Path | str = "", **options: Any) -> Experiment:
+def made(recipe: str, study: Study, prototypes: Path | None = None, **options: Any) -> Experiment:
     told = {**TAUGHT[recipe][0], **options}
     if "prototypes" in told:
-        told["prototypes"] = str(prototypes)
+        told["prototypes"] = prototypes and str(prototypes)
     return find(recipe)(study, **told).with_settings(Budget(steps=2), validations=1)
 
 
@@ -297,6 +279,19 @@ def test_scans_without_labels_are_refused_where_no_teacher_answers_for_them(
 def test_prototypes_alone_make_no_use_of_scans_without_labels(study: Study, prototypes: Path) -> None:
     with pytest.raises(UserError, match=r"scans without labels: prototypes are .* over labelled voxels"):
         find("prototype_distillation")(study, prototypes=str(prototypes))
+
+
+def test_no_patient_of_the_volumes_is_among_the_scans_without_labels(study: Study, folder: Path) -> None:
+    volumes = other_volumes(folder / "others", study)
+    (folder / "split_3d.json").write_text(
+        json.dumps({"train": ["phantom_000"], "validation": ["phantom_001"], "test": []})
+    )
+    own = {"data_3d": str(study.dataset.folder), "split_3d": str(folder / "split_3d.json")}
+    hidden = tuple(id for id in study.unlabelled if id == "phantom_000")
+    judged = replace(study.split, train=("phantom_002",), validation=("phantom_003",))
+    apart = replace(study, split=judged, unlabelled=hidden)
+    with pytest.raises(UserError, match=r"1 patients of .* such as phantom_000"):
+        made("prototype_kd_net", apart, prototypes=None, **{**volumes, **own})
 
 
 @pytest.mark.parametrize("outputs", ["recorded", "live"])
