@@ -84,11 +84,11 @@ def inherits(
 ) -> Callable[[MakeExperiment], MakeExperiment]:
     """Decorates a recipe that has options of another, or of any function; without `names` all of them.
 
-    The options in `defaults` are inherited with that default. They stand before the function's own, or after
-    them with `own_first`. The decorated function is given the study, then
-    the inherited options' values as one mapping, then its own options. Decorated twice, it is given two
-    mappings, first that of the decorator that stands nearer. What its own docstring says of an inherited
-    option goes before what is said at `recipe`.
+    The options in `defaults` are inherited with that default. Inherited options stand before the function's
+    own, with `own_first` after them. The decorated function is given the study, then the inherited options'
+    values as one mapping, then its own options. Decorated twice, it is given two mappings, first that of the
+    decorator that stands nearer. What its own docstring says of an inherited option goes before what is said
+    at `recipe`.
     """
     taken = _taken(recipe, names if names or defaults else _options(recipe))
     taken |= {name: p.replace(default=defaults[name]) for name, p in _taken(recipe, defaults).items()}
