@@ -120,10 +120,7 @@ def _measured(recipe: Recipe, study: Study, sources: Options) -> dict[str, Any]:
         needed = {"teacher": ("model",)}
     hints = typing.get_type_hints(recipe.make)
     parameters = inspect.signature(recipe.make).parameters
-    try:
-        runs = _runs(recipe(study, **needed))
-    except UserError as refused:  # without a model that others trained
-        runs = {"refused": refused.cause}
+    usual = recipe(study, **needed)
     names = [parameter.name for parameter in parameters.values() if parameter.kind is parameter.KEYWORD_ONLY]
     assert [*parameters] == ["study", *names]
     assert hints["return"] is Experiment
@@ -137,7 +134,7 @@ def _measured(recipe: Recipe, study: Study, sources: Options) -> dict[str, Any]:
     return {
         "summary": recipe.summary,
         "options": {name: _text(hints[name], parameters[name].default) for name in names},
-        "runs": runs,
+        "runs": _runs(usual),
         "runs with another": changed,
     }
 
@@ -163,8 +160,6 @@ def _changed(parameter: inspect.Parameter, hint: Any, sources: Options, recipe: 
         return {name: next(value for value in reversed(typing.get_args(hint)) if value != usual)}
     if isinstance(usual, str):
         return {name: "unetr"}
-    if recipe.startswith("distil") and usual in ((), None):  # refused: there is no teacher
-        return {name: "other" if usual is None else ("other",)}
     if isinstance(usual, bool):
         return {name: not usual}
     return {name: 2 * usual if isinstance(usual, int) else usual / 2 or 0.25}
