@@ -162,6 +162,28 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
     "no such fold": (TRAIN + " --folds 4 --fold 4", [r"fold 4 is none of 4", r"0 to 3"]),
     "a fold of nothing": (TRAIN + " --fold 1", [r"fold 1", r"--folds 5"]),
     "more folds than cases": (TRAIN + " --folds 99", [r"8 patient", r"99 folds", r"2 to 8"]),
+    "scans without labels and no teacher": (
+        TRAIN + " --subjects 1 --unlabelled rest",
+        [r"supervised learns nothing from scans without labels", r"no teacher", r"leave out --unlabelled"],
+    ),
+    "no such teacher": (
+        TRAIN.replace("supervised", "kd_net") + " --alpha 0 --teacher {w}/nowhere",
+        [r"there is no teacher at .*nowhere", r"correct the path"],
+    ),
+    "no such teacher among several": (
+        OF.replace("supervised", "teach_former") + "/good --teachers {w}/nowhere",
+        [r"there is no teacher at .*nowhere", r"correct the path"],
+    ),
+    "features of a teacher that gives answers": (
+        TRAIN.replace("supervised", "kd_net")
+        + " --teacher {w}/good/labelsTr"
+        + " --classes liver=label_1,spleen=label_2,kidney=label_3,vessel=label_4,lesion=label_5",
+        [r"labelsTr is recorded and shows no bottleneck", r"--alpha 10", r"--alpha 0"],
+    ),
+    "options of a teacher that is not there": (
+        TRAIN.replace("supervised", "kd_net") + " --teacher-folds 0",
+        [r"--teacher-folds is of a teacher that others trained, none is named", r"leave that option out"],
+    ),
     "more subjects than cases": (TRAIN + " --subjects 99", [r"99", r"\b[456]\b", r";"]),
     # recipes and networks
     "unknown recipe": (

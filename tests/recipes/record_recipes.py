@@ -16,17 +16,22 @@ import typing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+import numpy as np
 
 from distilseg import __version__
 from distilseg.data.planning.plan import save_plan
 from distilseg.data.planning.splits import save_split
-from distilseg.data.prototypes import PrototypeFile, save_prototypes
+from distilseg.data.prototypes import save_prototypes
 from distilseg.errors import UserError
-from distilseg.recipes import Recipe, recipes
+from distilseg.recipes import Recipe, others, recipes
 from distilseg.runs import Run
 from distilseg.training.experiment import Experiment, Finished, Prototypes, Study
+from distilseg.training.foreign import Foreign
 
-from ..training.small import other_volumes, small_study
+from ..teachers.small import Numbers, classes
+from ..training.small import other_volumes, small_study, unit_prototypes
 
 RECORDED = Path(__file__).with_name("recorded_recipes.json")
 # Values other than the defaults, where half or twice the default would not do.
@@ -54,6 +59,15 @@ OTHER: dict[str, Any] = {
     "patch_3d": (64, 64, 64),
     "patch": (64, 64, 32),
     "imagenet": "imagenet.pth",
+    "classes": ("liver=liver",),
+    "teacher_modalities": ("PET", "CT"),
+    "teacher_configuration": "3d_lowres",
+    "teacher_folds": ("0",),
+    "teacher_mirror": True,
+    "teacher_step": 0.25,
+    "teacher_orientation": "LPS",
+    "teacher_card": "card.json",
+    "trust_teacher": ("digest",),
 }
 _SCORES = {"scores": "scores.json", "score_range": (0, 1)}
 _FEATURES = {"network": "dynunet", "feature": "decoder.0", "teacher_feature": "decoder.0"}
@@ -76,28 +90,7 @@ def sources_here(study: Study) -> Options:
     save_split(run.split, study.split)
     run.experiment.write_text(json.dumps({"dataset": {"folder": "gone", "name": "others"}}))
     run.best.write_bytes(b"weights")
-    classes = study.plan.classes
-    counted = dict.fromkeys(classes, 1)
-    file = PrototypeFile(
-        feature="logits",
-        prototypes={
-            name: tuple(float(n == k) for k in range(len(classes))) for n, name in enumerate(classes)
-        },
-        slices=counted,
-        voxels=counted,
-        reduce="slice_mean",
-        softmax=False,
-        across="axial",
-        slice_range={},
-        dataset="others",
-        cases=1,
-        modalities=study.plan.modalities,
-        preprocessing={},
-        network={},
-        weights="",
-        made_by="",
-    )
-    save_prototypes(Path("prototypes.json"), file)
+    save_prototypes(Path("prototypes.json"), unit_prototypes(study.plan))
     Path("scores.json").write_text("{}")
     volumes = other_volumes(Path("others"), study)
     split = json.loads(Path(volumes["split_3d"]).read_text())
@@ -114,20 +107,20 @@ def measured() -> dict[str, Any]:
     """All recipes by name; writes to the working folder, which should be an empty one."""
     study = study_here()
     sources = sources_here(study)
-    return {
-        "version": __version__,
-        "recipes": {name: _measured(recipe, study, sources) for name, recipe in recipes().items()},
-    }
+    heads = classes(*study.plan.classes)
+    model = Numbers(np.zeros((len(heads), 1, 1, 1), np.float32), heads, modalities=study.plan.modalities)
+    with mock.patch.object(others, "open_teacher", return_value=model):
+        found = {name: _measured(recipe, study, sources) for name, recipe in recipes().items()}
+    return {"version": __version__, "recipes": found}
 
 
 def _measured(recipe: Recipe, study: Study, sources: Options) -> dict[str, Any]:
-    needed = sources["data_3d"] if "data_3d" in recipe.options else {}
+    needed: dict[str, Any] = sources["data_3d"] if "data_3d" in recipe.options else {}
+    if recipe.name.startswith("distil"):
+        needed = {"teacher": ("model",)}
     hints = typing.get_type_hints(recipe.make)
     parameters = inspect.signature(recipe.make).parameters
-    try:
-        runs = _runs(recipe(study, **needed))
-    except UserError as refused:  # without a model that others trained
-        runs = {"refused": refused.cause}
+    usual = recipe(study, **needed)
     names = [parameter.name for parameter in parameters.values() if parameter.kind is parameter.KEYWORD_ONLY]
     assert [*parameters] == ["study", *names]
     assert hints["return"] is Experiment
@@ -141,7 +134,7 @@ def _measured(recipe: Recipe, study: Study, sources: Options) -> dict[str, Any]:
     return {
         "summary": recipe.summary,
         "options": {name: _text(hints[name], parameters[name].default) for name in names},
-        "runs": runs,
+        "runs": _runs(usual),
         "runs with another": changed,
     }
 
@@ -154,8 +147,11 @@ def _changed(parameter: inspect.Parameter, hint: Any, sources: Options, recipe: 
     """The option with a value that is not its default, and what goes with it."""
     name, usual = parameter.name, parameter.default
     if usual is None and name in sources:
-        others = dict.fromkeys(sources["data_3d"]) if recipe.startswith("prototype") else {}
-        return {**others, **sources[name]}
+        of_prototypes = name == "prototypes" or recipe.startswith("prototype_distillation")
+        left_out = dict.fromkeys(sources["data_3d"]) if of_prototypes else {}
+        return {**left_out, **sources[name]}
+    if name == "teacher" and usual == ():
+        return {name: ("model", "another")}
     if name in TOGETHER:
         return TOGETHER[name]
     if name in OTHER:
@@ -164,8 +160,6 @@ def _changed(parameter: inspect.Parameter, hint: Any, sources: Options, recipe: 
         return {name: next(value for value in reversed(typing.get_args(hint)) if value != usual)}
     if isinstance(usual, str):
         return {name: "unetr"}
-    if recipe.startswith("distil") and usual in ((), None):  # refused: there is no teacher
-        return {name: "other" if usual is None else ("other",)}
     if isinstance(usual, bool):
         return {name: not usual}
     return {name: 2 * usual if isinstance(usual, int) else usual / 2 or 0.25}
@@ -186,7 +180,9 @@ def _runs(experiment: Experiment) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _name(needed: Experiment | Finished) -> str:
+def _name(needed: Experiment | Finished | Foreign) -> str:
+    if isinstance(needed, Foreign):
+        return needed.teacher.name
     return needed.run_name() if isinstance(needed, Experiment) else needed.folder.name
 
 

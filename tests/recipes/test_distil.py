@@ -151,7 +151,7 @@ def test_what_determines_the_answers_determines_the_run(study: Study, knowing: K
 
 
 def test_runs_without_unlabelled_scans_keep_their_names(study: Study) -> None:
-    plain = find("supervised")(study, **STUDENT)
+    plain = find("supervised")(replace(study, unlabelled=()), **STUDENT)
     assert plain.run_name() == plain.with_settings(unlabelled_share=0.25).run_name()
     assert "unlabelled" not in plain.identity
 

@@ -11,6 +11,7 @@ from distilseg.data.formats import read_dataset
 from distilseg.data.phantom.volumes import write_phantom
 from distilseg.data.planning.plan import Normalisation, Plan, save_plan
 from distilseg.data.planning.splits import Split, save_split
+from distilseg.data.prototypes import PrototypeFile
 from distilseg.distillation.method import Method
 from distilseg.networks.build import build
 from distilseg.networks.features import feature_shapes
@@ -66,6 +67,28 @@ def other_volumes(folder: Path, study: Study) -> dict[str, str]:
     ids = tuple(case.id for case in read_dataset(data).cases)
     save_split(split, Split(ids[:2], ids[2:3], ids[3:]))
     return {"data_3d": str(data), "plan_3d": str(plan), "split_3d": str(split)}
+
+
+def unit_prototypes(plan: Plan) -> PrototypeFile:
+    """Prototypes of the plan's classes that somebody fitted: of each class its own logit is 1."""
+    counted = dict.fromkeys(plan.classes, 1)
+    return PrototypeFile(
+        feature="logits",
+        prototypes={own: tuple(float(own == name) for name in plan.classes) for own in plan.classes},
+        slices=counted,
+        voxels=counted,
+        reduce="slice_mean",
+        softmax=False,
+        across="axial",
+        slice_range={},
+        dataset="others",
+        cases=1,
+        modalities=plan.modalities,
+        preprocessing={},
+        network={},
+        weights="",
+        made_by="",
+    )
 
 
 def of_tokens(study: Study) -> Study:

@@ -54,7 +54,21 @@ class Recipe:
                 raise unknown(f"option of the recipe {self.name}", name, self.options or ["(it has none)"])
         if study.plan.network and self._takes_any_network and not {"network", "network_options"} & {*options}:
             options["network"] = study.plan.network
-        return replace(_for_the_record(self.make(study, **options), options), source=self.source)
+        made = self.make(study, **options)
+        self._check_unlabelled(study, made)
+        return replace(_for_the_record(made, options), source=self.source)
+
+    def _check_unlabelled(self, study: Study, made: Experiment) -> None:
+        """Scans without labels that the recipe would leave aside are refused."""
+        if not study.unlabelled or made.study.unlabelled or made.teachers:
+            return
+        why = "it has no teacher that answers for them"
+        if made.prototypes is not None:
+            why = "prototypes are compared class by class, over labelled voxels"
+        raise UserError(
+            f"{self.name} learns nothing from scans without labels: {why}",
+            "leave out --unlabelled, or take a recipe with a teacher, such as distil",
+        )
 
 
 def _for_the_record(experiment: Experiment, options: Mapping[str, Any]) -> Experiment:

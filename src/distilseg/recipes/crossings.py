@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UserError
 from ..training.experiment import Experiment, FeatureShapes, MakeMethod, Study
 from .kd_net import TERMS, kd_net, kd_net_teacher
 from .modalities import modality_indices, named_modalities, seeing
+from .others import OPENING, TaughtBy, check_features, names_of, taken
 from .teach_former import TAUGHT, Options, teach_former
 from .thickened import OneView, thickened
 from .variant import Given, inherits, renamed
@@ -38,6 +40,10 @@ def teach_former_kd_net(
     """
     sees = student_sees or study.plan.modalities[:1]
     plain = teach_former(study, student_sees=sees, **of_teach_former)
+    if not plain.teachers:
+        raise UserError("no teacher has a weight", "give attention or soft labels one, or take kd_net")
+    first = dict(list(plain.teachers.items())[:1])
+    check_features(first, "bottleneck", "alpha", of_kd_net["alpha"])
     made = crossed(plain, of_kd_net, kd_net=_kd_net(plain, of_kd_net))
     return renamed(made, "teach_former_kd_net")
 
@@ -63,18 +69,18 @@ def teach_former_dsd(study: Study, given: Given, *, alpha: float = 1.0, beta: fl
 
 
 @inherits(thickened, "thickness", "backbone")
-@inherits(teach_former, "teachers", "teacher_options", "attention", "soft_labels")
+@inherits(teach_former, "teachers", "teacher_options", "attention", "soft_labels", *OPENING)
 def thickened_teach_former(
     study: Study, of_teach_former: Given, of_student: Given, *, view: OneView = "axial"
 ) -> Experiment:
     """3D teachers guide a thickened 2D student by their attention maps and their soft labels.
 
     view: across which axis the student's slabs are cut.
-    teachers: networks of volumes, such as h_denseformer,swin_unetr,unetr, each trained first or found.
+    teachers: networks of volumes, such as h_denseformer,swin_unetr,unetr, each trained first or found; or
+    models that others trained.
     """
-    theirs = {name: of_teach_former[name] for name in ("teachers", "teacher_options")}
-    taught = teach_former(study, **theirs)
-    student = replace(thickened(study, view=view, **of_student), teachers=taught.teachers)
+    taught = teach_former(study, **of_teach_former)
+    student = _taught(thickened(study, view=view, **of_student), taught.teachers, study)
     weights = {name: of_teach_former[name] for name in ("attention", "soft_labels")}
 
     def method(shapes: Mapping[str, FeatureShapes]) -> Method:
@@ -83,12 +89,12 @@ def thickened_teach_former(
         others = {"seg": 0.0, "deep_supervision": 0.0}
         return TeachFormer(shapes, tuple(taught.teachers), weights=weights | others)
 
-    told = {name: taught.options[name] for name in theirs} | weights
+    told = {name: taught.options[name] for name in ("teachers", "teacher_options")} | weights
     return renamed(_of_slabs(student, told, teach_former=method), "thickened_teach_former")
 
 
 @inherits(thickened, "thickness", "backbone")
-@inherits(kd_net, "student_sees", *TERMS)
+@inherits(kd_net, "student_sees", "teacher", *TERMS, *OPENING)
 def thickened_kd_net(
     study: Study,
     of_kd_net: Given,
@@ -101,15 +107,21 @@ def thickened_kd_net(
     """A 3D teacher that sees every modality, a thickened 2D student that sees some.
 
     view: across which axis the student's slabs are cut.
-    teacher_network: a network of volumes, trained first or found.
+    teacher: of volumes: a finished run folder, or a model that others trained (then alpha is 0).
+    teacher_network: in place of one, a network of volumes that is trained first or found.
     soft_share: weight of the soft labels.
     alpha: weight of the bottleneck.
     """
     sees = named_modalities(of_kd_net["student_sees"], study) or study.plan.modalities[:1]
     student = seeing(thickened(study, view=view, **of_student), sees)
-    teacher = kd_net_teacher(study, network=teacher_network, network_options=teacher_network_options)
-    student = replace(student, teachers={"teacher": teacher})
-    told = {**of_kd_net, "student_sees": list(sees), "teacher_network": teacher_network}
+    made = kd_net_teacher(study, network=teacher_network, network_options=teacher_network_options)
+    named = {} if of_kd_net["teacher"] is None else {"teacher": of_kd_net["teacher"]}
+    teachers: TaughtBy = taken(named, study, of_kd_net) or {"teacher": made}
+    check_features(teachers, "bottleneck", "alpha", of_kd_net["alpha"])
+    student = _taught(student, teachers, study)
+    told = {name: of_kd_net[name] for name in TERMS}
+    told |= {"student_sees": list(sees), "teacher_network": None if named else teacher_network}
+    told |= dict(zip(named, names_of(teachers, named), strict=True))
     made = _of_slabs(student, told, kd_net=_kd_net(student, of_kd_net))
     return renamed(made, "thickened_kd_net")
 
@@ -128,8 +140,15 @@ def crossed(plain: Experiment, told: Given, **second: MakeMethod) -> Experiment:
 
 def _of_slabs(student: Experiment, told: Given, **second: MakeMethod) -> Experiment:
     """The same for a thickened student with teachers of volumes; its control is the student without them."""
-    alone = replace(student, control=None, teachers={})
-    return replace(crossed(student, told, **second), teacher_outputs="recorded", control=alone)
+    alone = replace(student, control=None, teachers={}, study=replace(student.study, unlabelled=()))
+    control = alone if student.study.split.train else None
+    return replace(crossed(student, told, **second), teacher_outputs="recorded", control=control)
+
+
+def _taught(student: Experiment, teachers: TaughtBy, study: Study) -> Experiment:
+    """The student with teachers, which answer for the unlabelled scans of the study, too."""
+    learning = replace(student.study, unlabelled=study.unlabelled if teachers else ())
+    return replace(student, teachers=teachers, study=learning)
 
 
 def _kd_net(student: Experiment, told: Given) -> MakeMethod:

@@ -16,7 +16,7 @@ from ..training.experiment import Experiment, FeatureShapes, MakeMethod, Study
 from ..training.foreign import Foreign
 from .crossings import crossed
 from .modalities import named_modalities, seeing
-from .others import Others, options_of
+from .others import opening
 from .supervised import supervised
 from .variant import Given, inherits, renamed, variant
 
@@ -26,28 +26,21 @@ if TYPE_CHECKING:
 Options = Mapping[str, Any] | None
 
 
+@inherits(opening, own_first=True)
 def distil(
     study: Study,
+    given: Given,
     *,
     teacher: Sequence[str] = (),
     network: str = "student_small",
     network_options: Options = None,
     student_sees: Sequence[str] = (),
-    classes: Sequence[str] = (),
     answers: Literal["soft", "hard"] = "soft",
     temperature: float = 1.0,
     confidence: float = 0.0,
     answer_weight: float = 1.0,
     labels: bool = True,
     unlabelled_scans: bool = True,
-    teacher_modalities: Sequence[str] = (),
-    teacher_configuration: str | None = None,
-    teacher_folds: Sequence[str] = (),
-    teacher_mirror: bool | None = None,
-    teacher_step: float | None = None,
-    teacher_orientation: str | None = None,
-    teacher_card: str | None = None,
-    trust_teacher: Sequence[str] = (),
 ) -> Experiment:
     """A model that others trained teaches a small student, on scans with labels and without.
 
@@ -55,42 +48,20 @@ def distil(
     several by comma.
     network: of the student and its control.
     student_sees: the modalities of the student, such as CT; default: all.
-    classes: what the student's classes are made of, such as kidney=kidney_left+kidney_right.
     answers: soft probabilities, or hard labels made of them.
     temperature: softens the answers of teacher and student.
     confidence: hard answers below it are left out.
     answer_weight: of the answers beside the labels.
     labels: learn from the labels too, where there are some.
     unlabelled_scans: learn from the scans without labels too.
-    teacher_modalities: of the dataset, in the teacher's order, where names do not say it.
-    teacher_configuration: of an nnU-Net folder that holds several.
-    teacher_folds: of nnU-Net, such as 0,1; default: all that there are.
-    teacher_mirror: average over mirrored scans; default: as the teacher says.
-    teacher_step: of its windows, as a share of the patch; default: the teacher's.
-    teacher_orientation: scans are turned to it before the teacher sees them, such as LPS.
-    teacher_card: JSON that says what an ONNX or TorchScript file does not.
-    trust_teacher: SHA-256 of a TorchScript file that may run.
     """
-    options = {name: value for name, value in locals().items() if name != "study"}
-    others = Others(
-        classes,
-        teacher_modalities,
-        options_of(
-            configuration=teacher_configuration,
-            folds=teacher_folds,
-            mirror=teacher_mirror,
-            step=teacher_step,
-            orientation=teacher_orientation,
-            card=teacher_card,
-            trust=trust_teacher,
-        ),
-    )
+    options = {name: value for name, value in locals().items() if name not in ("study", "given")}
     if answer_weight <= 0:
         raise UserError(f"the weight of the answers is {answer_weight}", "give a number above 0")
     sees = named_modalities(student_sees, study)
     plain = supervised(study, network=network, network_options=network_options)
     control = seeing(plain, sees) if sees else plain
-    taught_by = others.opened(teacher, study)
+    taught_by = opening(**given).opened(teacher, study)
     learning = study if unlabelled_scans else replace(study, unlabelled=())
     if not labels:
         learning = replace(
@@ -107,6 +78,7 @@ def distil(
         recipe="distil",
         study=learning,
         options={
+            **given,
             **options,
             "teacher": [one.teacher.name for one in taught_by.values()],
             "network_options": dict(network_options or {}),

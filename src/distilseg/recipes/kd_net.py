@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
 from ..networks.build import describe
-from ..training.experiment import Answers, Experiment, FeatureShapes, Finished, MakeMethod, Study
+from ..training.experiment import Answers, Experiment, FeatureShapes, MakeMethod, Study
 from .modalities import modality_indices, named_modalities
+from .others import OPENING, TaughtBy, check_features, names_of, opening, outputs_of, taken
 from .supervised import supervised
 from .variant import Given, inherits, renamed, variant
 
@@ -29,8 +29,10 @@ ALL_SKIPS = 4
 TERMS = ("soft_share", "alpha", "temperature")  # options of what a teacher adds
 
 
+@inherits(opening, own_first=True)
 def kd_net(
     study: Study,
+    given: Given,
     *,
     student_sees: Sequence[str] = (),
     network: str = "kd_net",
@@ -54,7 +56,8 @@ def kd_net(
     student_sees: the modalities of the student, such as CT,PET; default: the first of the dataset.
     network: of the student, its control and, unless said otherwise, its teacher.
     skips: how many skip connections the network kd_net keeps, the deepest ones.
-    teacher: a finished run folder to take as it is; default: trained first, on all modalities.
+    teacher: a finished run folder to take as it is, or a model that others trained, whose answers are
+    recorded (its bottleneck is not seen: alpha 0); default: trained first, on all modalities.
     teacher_network: default: the student's.
     soft_share: the paper's lambda, the weight of the soft labels.
     gt_weight: weight of the labels; default: 1 - soft_share.
@@ -67,7 +70,7 @@ def kd_net(
     teacher_outputs: live asks the teacher at every step; recorded asks it once per case, which is faster, and
     moves its answers with the augmented image; auto takes what asks less.
     """
-    options = {name: value for name, value in locals().items() if name != "study"}
+    options = {name: value for name, value in locals().items() if name not in ("study", "given")}
     if not 0 <= soft_share <= 1:
         raise UserError(f"the share of soft labels is {soft_share}", "give a number from 0 to 1")
     answer: dict[str, Any] = {"include_background": include_background, "activation": activation}
@@ -82,13 +85,19 @@ def kd_net(
     of_teacher = teacher_network or network
     if teacher_network_options is None and of_teacher == network:
         teacher_network_options = network_options
-    taught_by: Experiment | Finished = kd_net_teacher(
+    made = kd_net_teacher(
         study, network=of_teacher, network_options=teacher_network_options, skips=skips, **answer
     )
-    if teacher is not None:
-        taught_by = Finished(Path(teacher))
+    named = {} if teacher is None else {"teacher": teacher}
+    taught_by: TaughtBy = taken(named, study, given, control.answers) or {"teacher": made}
+    check_features(taught_by, "bottleneck", "alpha", alpha, without="kd_net_gt_kd")
+    if not (soft_share or alpha):
+        taught_by = {}
     options |= {name: control.options[name] for name in ("student_sees", "network_options")}
     options["teacher_network"] = None if teacher else of_teacher
+    options["teacher_outputs"] = outputs_of(taught_by, teacher_outputs)
+    if teacher and taught_by:
+        (options["teacher"],) = names_of(taught_by, named)
 
     weights = {
         "seg": 1 - soft_share if gt_weight is None else gt_weight,
@@ -99,11 +108,12 @@ def kd_net(
     return replace(
         control,
         recipe="kd_net",
+        study=study if taught_by else control.study,
         options=options,
         method=_objective(study, control.sees, weights, **answer, **terms),
-        teachers={"teacher": taught_by} if soft_share or alpha else {},
-        teacher_outputs=teacher_outputs,
-        control=control,
+        teachers=taught_by,
+        teacher_outputs=options["teacher_outputs"],
+        control=control if study.split.train else None,
     )
 
 
@@ -160,7 +170,10 @@ _ablation = partial(variant, offers=_STUDENT)
 _no_skips = partial(_ablation, skips=0)
 
 kd_net_gt_kd = _ablation(
-    kd_net, "Ablation GT+KD: labels and soft labels, nothing from the bottleneck.", alpha=0.0
+    kd_net,
+    "Ablation GT+KD: labels and soft labels, nothing from the bottleneck.",
+    offers=(*_STUDENT, "teacher", *OPENING),
+    alpha=0.0,
 )
 kd_net_no_skips = _no_skips(
     kd_net, "Ablation: the full method without skip connections, so that all passes through the bottleneck."

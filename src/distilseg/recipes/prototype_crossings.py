@@ -16,6 +16,7 @@ from ..data.sampling.slices import sliced
 from ..training.experiment import Experiment, Study
 from .crossings import crossed
 from .kd_net import TERMS, kd_net
+from .others import OPENING
 from .prototype_distillation import BETA
 from .prototype_source import VOLUMES, Options, prototype_method, prototypes_from
 from .supervised import supervised
@@ -61,11 +62,13 @@ def _with_prototypes(
 
 
 @inherits(_with_prototypes)
-@inherits(kd_net, "student_sees", "network", "network_options", *TERMS, "teacher_outputs")
+@inherits(
+    kd_net, "student_sees", "network", "network_options", "teacher", *TERMS, "teacher_outputs", *OPENING
+)
 def prototype_kd_net(study: Study, of_kd_net: Given, of_prototypes: Given) -> Experiment:
     """KD-Net on slices, with the prototypes of a 3D teacher that saw other patients.
 
-    network: of the student and of its teacher of slices.
+    network: of the student and, unless one is named, of its teacher of slices.
     soft_share: weight of KD-Net's soft labels.
     alpha: weight of KD-Net's bottleneck.
     temperature: of KD-Net's soft labels.
@@ -79,7 +82,8 @@ def prototype_kd_net(study: Study, of_kd_net: Given, of_prototypes: Given) -> Ex
 def prototype_teach_former(study: Study, of_teach_former: Given, of_prototypes: Given) -> Experiment:
     """Teach-Former on slices, with the prototypes of a 3D teacher that saw other patients.
 
-    teachers: networks of slices, such as h_denseformer,swin_unetr,unetr, each trained first or found.
+    teachers: networks of slices, such as h_denseformer,swin_unetr,unetr, each trained first or found; or
+    models that others trained.
     """
     plain = teach_former_2d(study, **of_teach_former)
     return renamed(_with_prototypes(plain, **of_prototypes), "prototype_teach_former")

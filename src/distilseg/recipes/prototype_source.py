@@ -64,8 +64,8 @@ def prototypes_from(
     if len(named) != 1:
         raise UserError(
             f"prototypes are asked of {' and of '.join(named) or 'nobody'}",
-            "give --data-3d with labelled volumes, --teacher with a finished run of volumes, or --prototypes"
-            " with their file",
+            "give --data-3d with labelled volumes, or --prototypes with their file; prototype_distillation"
+            " also takes --teacher with a finished run of volumes",
         )
     classes = own.plan.classes
     if prototypes is not None:
@@ -143,8 +143,8 @@ def _places(data_3d: str | None, teacher: str | None, prototypes: str | None) ->
 def _check_unpaired(own: Study, volumes: Dataset, split: Split) -> None:
     """The student's patients must not be the teacher's, where both datasets are one folder."""
     sides = [
-        {dataset.case(id).group for id in (*parts.train, *parts.validation, *parts.test)}
-        for dataset, parts in ((own.dataset, own.split), (volumes, split))
+        {dataset.case(id).group for id in (*parts.train, *parts.validation, *parts.test, *more)}
+        for dataset, parts, more in ((own.dataset, own.split, own.unlabelled), (volumes, split, ()))
     ]
     if shared := sorted(sides[0] & sides[1]):
         raise UserError(

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..data.sampling.slices import sliced
 from ..errors import UserError, unknown
 from ..networks.build import describe
-from ..training.experiment import Experiment, FeatureShapes, Finished, MakeMethod, Optimisation, Study
+from ..training.experiment import Experiment, FeatureShapes, MakeMethod, Optimisation, Study
 from .modalities import modality_indices, named_modalities
+from .others import OPENING, TaughtBy, check_features, names_of, opening, outputs_of, taken
 from .supervised import GENTLER, supervised
 from .variant import Given, inherits, renamed, variant
 
@@ -39,11 +40,15 @@ STUDENT = "h_denseformer_light"
 NETWORKS = {"swin_unetr": "swin_unetr_truncated"}
 UX_NET_2D = (24, 48, 96, 192)  # features of the paper's third student on slices
 LEARNING_RATE = 1e-3
-TAUGHT = ("teachers", "student", "student_options", "teacher_options", "teacher_outputs")  # options
+# Options of a recipe: of its networks, of what teachers add, of teachers that others trained.
+_NETWORKS = ("teachers", "student", "student_options", "teacher_options")
+TAUGHT = (*_NETWORKS, "attention", "soft_labels", "teacher_outputs", *OPENING)
 
 
+@inherits(opening, own_first=True)
 def teach_former(
     study: Study,
+    given: Given,
     *,
     teachers: Sequence[str] = (T1, T2, T3),
     student: str = STUDENT,
@@ -62,9 +67,9 @@ def teach_former(
 ) -> Experiment:
     """Several frozen teachers guide a slim student by their attention maps and their soft labels.
 
-    teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found; or folders of
-    finished runs, taken as they are. swin_unetr is the one of the paper's table, without the level at stride
-    32.
+    teachers: networks, such as h_denseformer,swin_unetr,unetr, each trained first or found; folders of
+    finished runs, taken as they are; or models that others trained, whose answers are recorded (their maps
+    are not seen: attention 0). swin_unetr is the one of the paper's table, without the level at stride 32.
     student: h_denseformer_light, swin_unetr_light, ux_net or any other network.
     student_sees: the modalities of the student, such as CT; default: all, as its teachers do.
     teacher_options: options of a teacher's network, such as unetr.feature_size=8.
@@ -79,12 +84,11 @@ def teach_former(
     teacher_outputs: live asks the teachers at every step; recorded asks them once per case, which is faster,
     and moves their answers with the augmented image; auto takes what asks less.
     """
-    options = {name: value for name, value in locals().items() if name != "study"}
+    options = {name: value for name, value in locals().items() if name not in ("study", "given")}
     teachers = (teachers,) if isinstance(teachers, str) else tuple(teachers)
     told = _by_teacher(teachers, teacher_options)
     sees = _seen(student_sees, study)
     options |= {
-        "teachers": list(teachers),
         "student_sees": list(sees),
         "student_options": dict(student_options or {}),
         "teacher_options": dict(teacher_options or {}),
@@ -94,23 +98,31 @@ def teach_former(
     control = teach_former_control(
         study, student=student, student_options=student_options, student_sees=sees, **labels
     )
-    taught_by: dict[str, Experiment | Finished] = {
-        _role(name): Finished(Path(name))
-        if _is_finished(name)
+    named = _by_role(teachers)
+    trained_before = taken({role: name for role, name in named.items() if _is_path(name)}, study, given)
+    taught_by: TaughtBy = {
+        role: trained_before[role]
+        if role in trained_before
         else teach_former_control(study, student=name, student_options=told[name], **labels)
-        for name in teachers
+        for role, name in named.items()
     }
+    check_features(taught_by, "attention maps", "attention", attention, without="teach_former_pwd")
+    options["teachers"] = names_of(taught_by, named)
+    if not (attention or soft_labels):
+        taught_by = {}
+    options["teacher_outputs"] = outputs_of(taught_by, teacher_outputs)
 
     weights = {"attention": attention, "soft_labels": soft_labels, "deep_supervision": deep_supervision}
     terms = {"matching": matching, "order": order, "afs_scale": afs_scale, **focal}
     return replace(
         control,
         recipe="teach_former",
+        study=study if taught_by else control.study,
         options=options,
         method=_objective(study, sees, tuple(taught_by), weights, **terms),
-        teachers=taught_by if attention or soft_labels else {},
-        teacher_outputs=teacher_outputs,
-        control=control,
+        teachers=taught_by,
+        teacher_outputs=options["teacher_outputs"],
+        control=control if study.split.train else None,
     )
 
 
@@ -163,7 +175,7 @@ def teach_former_2d(study: Study, given: Given) -> Experiment:
     return renamed(teach_former(replace(study, plan=sliced(study.plan)), **given), "teach_former_2d")
 
 
-@inherits(teach_former, *TAUGHT[:-1], "attention", "soft_labels")
+@inherits(teach_former, *_NETWORKS, "attention", "soft_labels", *OPENING)
 def _subset(study: Study, given: Given) -> Experiment:
     """The options of teachers that a subset leaves out go with them: one command line fits all subsets."""
     left_out = [name for name in (T1, T2, T3) if name not in given["teachers"]]
@@ -171,7 +183,7 @@ def _subset(study: Study, given: Given) -> Experiment:
     return teach_former(study, **{**given, "teacher_options": told})
 
 
-_ablation = partial(variant, _subset, offers=TAUGHT[:-1])
+_ablation = partial(variant, _subset, offers=_NETWORKS)
 
 teach_former_t1 = _ablation("Ablation: H-DenseFormer is the only teacher.", teachers=(T1,))
 teach_former_t2 = _ablation("Ablation: Swin UNETR is the only teacher.", teachers=(T2,))
@@ -180,7 +192,9 @@ teach_former_t12 = _ablation("Ablation: H-DenseFormer and Swin UNETR teach.", te
 teach_former_t13 = _ablation("Ablation: H-DenseFormer and UNETR teach.", teachers=(T1, T3))
 teach_former_t23 = _ablation("Ablation: Swin UNETR and UNETR teach.", teachers=(T2, T3))
 teach_former_afs = _ablation("Ablation: attention maps alone, no soft labels.", soft_labels=0.0)
-teach_former_pwd = _ablation("Ablation: soft labels alone, no attention maps.", attention=0.0)
+teach_former_pwd = _ablation(
+    "Ablation: soft labels alone, no attention maps.", offers=(*_NETWORKS, *OPENING), attention=0.0
+)
 
 
 def _objective(
@@ -201,14 +215,20 @@ def _seen(named: Sequence[str], study: Study) -> tuple[str, ...]:
     return () if seen == study.plan.modalities else seen
 
 
-def _is_finished(teacher: str) -> bool:
-    """It names a run folder, not a network."""
-    return Path(teacher).is_dir()
+def _is_path(teacher: str) -> bool:
+    """It names what was trained before, not a network, which may be one in a file of the user's own."""
+    return Path(teacher).exists() or (len(Path(teacher).parts) > 1 and ".py:" not in teacher)
 
 
-def _role(teacher: str) -> str:
-    """A teacher's role is called as its network or run; one in the user's own file without a path's marks."""
-    return re.sub(r"\W+", "_", Path(teacher).name if _is_finished(teacher) else teacher)
+def _by_role(teachers: Sequence[str]) -> dict[str, str]:
+    """A teacher's role is called as its network, run or model, without a path's marks; of several that are
+    called alike the later ones are numbered."""
+    named: dict[str, str] = {}
+    for teacher in teachers:
+        called = re.sub(r"\W+", "_", Path(teacher).name if _is_path(teacher) else teacher)
+        alike = sum(role == called or role.startswith(f"{called}_no") for role in named)
+        named[f"{called}_no{alike + 1}" if alike else called] = teacher
+    return named
 
 
 def _by_teacher(teachers: Sequence[str], options: Options) -> dict[str, dict[str, Any]]:
@@ -222,8 +242,10 @@ def _by_teacher(teachers: Sequence[str], options: Options) -> dict[str, dict[str
         teacher, _, option = key.rpartition(".")
         if teacher not in told:
             raise unknown("teacher", teacher or key, told)
-        if _is_finished(teacher):
-            raise UserError(f"the teacher {teacher} is a finished run", f"leave out its option {option}")
+        if _is_path(teacher):
+            raise UserError(
+                f"the teacher {teacher} is a finished run or model", f"leave out its option {option}"
+            )
         known = describe(NETWORKS.get(teacher, teacher)).options
         if option not in known:
             raise unknown(f"option of {teacher}", option, known)

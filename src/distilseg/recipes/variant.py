@@ -80,21 +80,23 @@ def variant(
 
 
 def inherits(
-    recipe: Callable[..., Any], *names: str, **defaults: Any
+    recipe: Callable[..., Any], *names: str, own_first: bool = False, **defaults: Any
 ) -> Callable[[MakeExperiment], MakeExperiment]:
     """Decorates a recipe that has options of another, or of any function; without `names` all of them.
 
-    The options in `defaults` are inherited with that default. The decorated function is given the study, then
-    the inherited options' values as one mapping, then its own options. Decorated twice, it is given two
-    mappings, first that of the decorator that stands nearer. What its own docstring says of an inherited
-    option goes before what is said at `recipe`.
+    The options in `defaults` are inherited with that default. Inherited options stand before the function's
+    own, with `own_first` after them. The decorated function is given the study, then the inherited options'
+    values as one mapping, then its own options. Decorated twice, it is given two mappings, first that of the
+    decorator that stands nearer. What its own docstring says of an inherited option goes before what is said
+    at `recipe`.
     """
     taken = _taken(recipe, names if names or defaults else _options(recipe))
     taken |= {name: p.replace(default=defaults[name]) for name, p in _taken(recipe, defaults).items()}
 
     def decorate(function: MakeExperiment) -> MakeExperiment:
-        options = {**taken, **_options(function)}
-        if twice := taken.keys() & _options(function).keys():
+        own = _options(function)
+        options = {**own, **taken} if own_first else {**taken, **own}
+        if twice := taken.keys() & own.keys():
             raise TypeError(f"{function.__name__} inherits {', '.join(sorted(twice))} and has it, too")
 
         @functools.wraps(function)
@@ -102,9 +104,9 @@ def inherits(
             inherited = {name: options.pop(name, p.default) for name, p in taken.items()}
             return function(study, inherited, *given, **options)
 
-        text, own = _explained(function, taken)
+        text, said = _explained(function, taken)
         theirs = {name: line for name, line in _explained(recipe)[1].items() if name in taken}
-        _describe(made, function, options, text, theirs | own)
+        _describe(made, function, options, text, theirs | said)
         return made
 
     return decorate

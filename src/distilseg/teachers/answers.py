@@ -201,5 +201,7 @@ def likeliest(kept_Cb: NDArray[np.uint8], kept: Kept) -> NDArray[np.uint8]:
 
 
 def group_to_channel(classes: ClassMap) -> Sequence[int]:
-    """Group -> the student's channel that stands for it; of the rest the background, 0."""
+    """What `likeliest` says -> the student's channel that stands for it; of the rest the background, 0."""
+    if classes.answers == "regions":
+        return 0, 1  # none holds, or any
     return [group[0] if len(group) else 0 for group in classes.groups]

@@ -28,8 +28,9 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from ..data.planning.views import slice_axis
-from ..data.preparing.cache import CachedCase, default_folder
+from ..data.preparing.cache import CachedCase, default_folder, sample_foreground
 from ..data.sampling.maps import CaseMap, open_map
+from ..data.sampling.patches import Foreground
 from ..distillation.method import Modalities, Role, whole_image
 from ..files import folder_written_whole, write_json
 from ..inference.denormals import denormals_flushed
@@ -37,7 +38,7 @@ from ..inference.stitched import passes, stitched
 from ..networks.features import Tapped, feature_modules, select
 from ..types import Batch
 from .budget import Budget
-from .experiment import TeacherOutputs
+from .experiment import Answers, TeacherOutputs
 from .objective import map_name
 from .observers import announce
 
@@ -132,6 +133,16 @@ def recorded(
             if made:
                 announce(f"{teacher.role}: {made} cases recorded in {time.monotonic() - start:.0f} s")
     return maps
+
+
+def structures(logits: CaseMap, shape: Sequence[int], answers: Answers) -> Foreground:
+    """Where a teacher sees structures in a case of `shape`, by its recorded logits: class index -> [N 3] some
+    of its voxels. Regions are one structure: where any holds."""
+    label = np.empty(shape, np.uint8)
+    for n, of_slice in enumerate(label):  # one by one: a map may be larger than memory
+        values_Cs = np.asarray(logits.values[:, n, : shape[1], : shape[2]], np.float32)
+        of_slice[:] = values_Cs.argmax(0) if answers == "classes" else (values_Cs > 0).any(0)
+    return sample_foreground(label)
 
 
 def _record(

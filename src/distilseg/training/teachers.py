@@ -16,6 +16,7 @@ from torch import nn
 from ..data.planning.plan import load_plan
 from ..data.preparing.cache import CachedCase
 from ..data.sampling.batches import Maps
+from ..data.sampling.patches import Foreground
 from ..distillation.method import Method, Modalities, whole_image
 from ..errors import UserError
 from ..networks.build import NetworkSpec
@@ -24,8 +25,9 @@ from ..runs import Run
 from .cases import steps_per_epoch
 from .experiment import Experiment, file_digest
 from .machine import Machine
+from .objective import map_name
 from .observers import announce
-from .recorded import Teacher, choose, recorded
+from .recorded import Teacher, choose, recorded, structures
 
 
 def load_teacher(role: str, run: Run, experiment: Experiment) -> tuple[nn.Module, NetworkSpec]:
@@ -46,7 +48,8 @@ def load_teacher(role: str, run: Run, experiment: Experiment) -> tuple[nn.Module
             raise UserError(
                 f"the teacher {run.folder} was trained on the {name} {', '.join(learned)}, it would be given"
                 f" {', '.join(expected)}",
-                "a teacher takes those of the study, in their order; train one on this dataset",
+                "a teacher takes those of the study, in their order; train one on this dataset, or take the"
+                " recipe distil, which learns from the answers of any",
             )
     prepared, wanted = own.preprocessing(), plan.preprocessing()
     if differing := [name for name in wanted if prepared[name] != wanted[name]]:
@@ -54,7 +57,8 @@ def load_teacher(role: str, run: Run, experiment: Experiment) -> tuple[nn.Module
         raise UserError(
             f"the teacher {run.folder} was trained on scans prepared with {name} {prepared[name]},"
             f" here it is {wanted[name]}",
-            f"train with its plan: --plan {run.plan}",
+            f"train with its plan, --plan {run.plan}, or take the recipe distil, which learns from answers of"
+            " any",
         )
     return network, spec
 
@@ -67,13 +71,15 @@ def record_teachers(
     prepared: Mapping[str, CachedCase],
     machine: Machine,
     cache: Path | None,
-) -> tuple[Maps, str]:
-    """The teachers' outputs by case, and why; empty where teachers run at each step.
+) -> tuple[Maps, dict[str, Foreground], str]:
+    """The teachers' outputs by case; of cases without a label, where teachers see structures, the first
+    teacher's sight before others'; and why. Empty where teachers run at each step: of scans that nobody
+    labelled they then know nothing before, and patches of these lie anywhere.
 
     Recorded teachers leave `networks`: they need no memory while the student learns.
     """
     if not teachers:
-        return {}, ""
+        return {}, {}, ""
     patch, sampling = experiment.study.plan.patch, experiment.sampling
     cases = {id: prepared[id] for id in (*experiment.study.split.train, *experiment.study.unlabelled)}
     made = [
@@ -91,12 +97,18 @@ def record_teachers(
         {teacher.patch for teacher in made} - {patch},
     )
     if not recording:
-        return {}, why
+        return {}, {}, why
     announce(f"teacher outputs are recorded: {why}")
     maps = recorded(made, cases, patch, torch.device(machine.kind), cache, show=sys.stderr.isatty())
+    seen: dict[str, Foreground] = {}
     for role in teachers:
         del networks[role]
-    return maps, why
+        for id, case in cases.items():
+            if case.label is None:
+                logits = maps[id][map_name(role, "logits")]
+                found = structures(logits, case.image.shape[1:], experiment.answers)
+                seen[id] = {**found, **seen.get(id, {})}
+    return maps, seen, why
 
 
 def check_shown(method: Method, specs: Mapping[str, NetworkSpec]) -> None:

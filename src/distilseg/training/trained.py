@@ -108,9 +108,10 @@ def _make(
     shapes |= {role: {} for role in needed.foreign}  # they answer, and have no features
     method = experiment.method(shapes, *([needed.prototypes] if needed.prototypes else []))
     check_shown(method, specs)
-    maps, why = record_teachers(experiment, method, teachers, networks, prepared, machine, cache)
+    maps, seen, why = record_teachers(experiment, method, teachers, networks, prepared, machine, cache)
     recorded = bool(maps)
-    answered, structures = answers_of_others(experiment, needed.foreign, prepared, cache)
+    answered, seen_by_others = answers_of_others(experiment, needed.foreign, prepared, cache)
+    structures = {id: {**seen_by_others.get(id, {}), **seen.get(id, {})} for id in study.unlabelled}
     sampler, augmentation = make_sampler(experiment, prepared, structures), make_augmentation(experiment)
     objective = Objective(method, networks, recorded=[*(teachers if recorded else ()), *needed.foreign])
     maps = {id: {**maps.get(id, {}), **answered.get(id, {})} for id in {*maps, *answered}}
