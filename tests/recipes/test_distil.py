@@ -194,7 +194,8 @@ def test_unlabelled_scans_have_the_share_of_their_number_at_most_nine_tenths(
 ) -> None:
     ids = [case.id for case in study.dataset.cases]
     there = replace(study, split=replace(study.split, train=tuple(ids[:labelled])), unlabelled=("u0", "u1"))
-    experiment = find("supervised")(study, **STUDENT).with_settings(unlabelled_share=given)
+    plain = find("supervised")(replace(study, unlabelled=()), **STUDENT)
+    experiment = plain.with_settings(unlabelled_share=given)
     assert unlabelled_share(replace(experiment, study=there)) == pytest.approx(min(share, 0.9))
     many = replace(there, unlabelled=tuple(f"u{n}" for n in range(50)))
     assert unlabelled_share(replace(experiment, study=many)) == (given or 0.9)
