@@ -69,6 +69,8 @@ def judge(
     }
     if modalities is not None:
         way["modalities"] = list(modalities)
+    if dataset.labelled_by:
+        way["labelled_by"] = dataset.labelled_by
     if also:
         check_by("case", slice_axis, also)
         way |= {"also": list(also), "slice_axis": slice_axis}
@@ -139,6 +141,8 @@ def judge_slices(
     way = {"cases": chosen, "weights": weights, "empty": empty, "by": "slice", "slice_axis": slice_axis}
     if modalities is not None:
         way["modalities"] = list(modalities)
+    if dataset.labelled_by:
+        way["labelled_by"] = dataset.labelled_by
     metrics, recorded = run.slices / "metrics.csv", run.slices / "evaluation.json"
     if not again and recorded.is_file() and metrics.is_file() and run.read(recorded) == way:
         return read_rows(metrics)

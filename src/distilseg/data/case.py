@@ -92,6 +92,7 @@ class Dataset:
     reference: str = ""
     unknown: int | None = None  # value in the label maps of voxels that nobody labelled
     drawn: SliceDraw | None = None  # one slice of each patient's volumes is all there is
+    labelled_by: str = ""  # the teacher whose answers are the label maps; "": people
 
     @property
     def label_values(self) -> tuple[int, ...]:

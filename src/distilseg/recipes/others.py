@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..runs import Run
-from ..teachers.classes import StudentAnswers, knows, match_classes, read_joined
+from ..teachers.classes import StudentAnswers, match_classes, read_joined, shared_out
 from ..teachers.opening import open_teacher
 from ..teachers.teacher import Teacher, TeacherOptions
 from ..training.experiment import Answers, Experiment, Finished, Study, TeacherOutputs
@@ -45,10 +45,7 @@ class Others:
         if not teachers:
             raise UserError("no teacher is named", "give one or several: --teacher MODEL[,MODEL...]")
         _, joined = read_joined(self.classes)
-        # Of several teachers with different organs, each is asked for those that it knows.
-        own = [{k: v for k, v in joined.items() if knows(teacher, v)} for teacher in teachers]
-        for name in joined.keys() - set().union(*own):
-            own[0][name] = joined[name]
+        own = shared_out(teachers, joined)
         roles = ["teacher"] if len(teachers) == 1 else [f"teacher_{n}" for n in range(1, len(teachers) + 1)]
         return {
             role: self._matched(teacher, study, answers, joined, dense=dense)

@@ -140,6 +140,17 @@ def read_joined(texts: Iterable[str]) -> tuple[tuple[str, ...], dict[str, str]]:
     return tuple(names), joined
 
 
+def shared_out(teachers: Sequence[Teacher], joined: Mapping[str, str]) -> list[dict[str, str]]:
+    """Of several teachers with different organs, what each is asked for: the joined classes that it knows.
+
+    What none knows is asked of the first, which then says so.
+    """
+    own = [{k: v for k, v in joined.items() if knows(teacher, v)} for teacher in teachers]
+    for name in joined.keys() - set().union(*own):
+        own[0][name] = joined[name]
+    return own
+
+
 def knows(teacher: Teacher, made_of: str) -> bool:
     """Whether `teacher` has every head that "a + b - c" names."""
     known = {_plain(head.name) for head in teacher.heads}

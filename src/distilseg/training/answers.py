@@ -15,15 +15,13 @@ import hashlib
 import json
 import math
 import shutil
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..data.case import Case, Dataset
 from ..data.preparing.cache import CachedCase, default_folder, sample_foreground
@@ -47,7 +45,7 @@ from ..teachers.files import FilesTeacher
 from .experiment import Experiment
 from .foreign import Foreign
 from .objective import map_name
-from .observers import announce
+from .observers import announce, with_progress
 
 VERSION = 1
 SPARE_BYTES = 2**28  # that the disk keeps free
@@ -81,7 +79,7 @@ def record_answers(
         folder.mkdir(parents=True, exist_ok=True)
         _check_disk(foreign, [cases[id] for id in missing], folder)
         start = time.monotonic()
-        for id in _with_progress(missing, f"{role} answers"):
+        for id in with_progress(missing, f"{role} answers"):
             _record(foreign, dataset.case(id), cases[id], entries[id])
         announce(f"{role}: {len(missing)} cases answered in {time.monotonic() - start:.0f} s")
     return {id: _opened(foreign, entry) for id, entry in entries.items()}
@@ -172,20 +170,3 @@ def _opened(foreign: Foreign, entry: Path) -> Recorded:
 def _key(foreign: Foreign, case: CachedCase) -> str:
     parts = [VERSION, case.folder.name, foreign.identity]
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=20).hexdigest()
-
-
-def _with_progress(ids: Sequence[str], what: str) -> Iterator[str]:
-    """The ids one by one: a bar in a terminal; in a log a line now and then, with the time that is left."""
-    if sys.stderr.isatty():
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, transient=True) as bar:
-            yield from bar.track(ids, description=what)
-        return
-    start = told = time.monotonic()
-    for n, id in enumerate(ids):
-        yield id
-        now = time.monotonic()
-        if now - told > 30:
-            left = (now - start) / (n + 1) * (len(ids) - n - 1)
-            announce(f"{what}: {n + 1} of {len(ids)} cases, about {left / 60:.0f} minutes left")
-            told = now

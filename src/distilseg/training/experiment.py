@@ -243,6 +243,7 @@ class Experiment:
                 "name": study.dataset.name,
                 "modalities": list(study.dataset.modalities),
                 **({"one_slice_per_subject": asdict(drawn)} if (drawn := study.dataset.drawn) else {}),
+                **({"labelled_by": teacher} if (teacher := study.dataset.labelled_by) else {}),
             },
             "plan": study.plan.model_dump(mode="json"),
             "split": asdict(study.split),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import UserError
 from ..runs import Log, Run
@@ -95,3 +96,20 @@ def announce(message: str) -> None:
     """One line for the person in front of the terminal; nothing where stderr is not one."""
     if sys.stderr.isatty():
         Console(stderr=True).print(message, highlight=False)
+
+
+def with_progress(ids: Sequence[str], what: str) -> Iterator[str]:
+    """The ids one by one: a bar in a terminal; in a log a line now and then, with the time that is left."""
+    if sys.stderr.isatty():
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, transient=True) as bar:
+            yield from bar.track(ids, description=what)
+        return
+    start = told = time.monotonic()
+    for n, id in enumerate(ids):
+        yield id
+        now = time.monotonic()
+        if now - told > 30:
+            left = (now - start) / (n + 1) * (len(ids) - n - 1)
+            announce(f"{what}: {n + 1} of {len(ids)} cases, about {left / 60:.0f} minutes left")
+            told = now

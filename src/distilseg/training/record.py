@@ -47,6 +47,7 @@ def write_description(
             "licence": dataset.licence,
             "reference": dataset.reference,
             **({"one_slice_per_subject": asdict(dataset.drawn)} if dataset.drawn else {}),
+            **({"labelled_by": dataset.labelled_by} if dataset.labelled_by else {}),
         },
         "modalities": list(experiment.seen),
         "answers": experiment.answers,

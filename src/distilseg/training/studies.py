@@ -18,7 +18,7 @@ from ..data.formats.inputs import find_cases
 from ..data.planning.decide import make_plan
 from ..data.planning.fingerprint import Fingerprint, load_fingerprint, measure, save_fingerprint
 from ..data.planning.plan import Plan, load_plan
-from ..data.planning.splits import Split, folds, load_split, split_cases, subset
+from ..data.planning.splits import Split, folds, load_split, split_cases, split_of_judges, subset
 from ..data.preparing.single_slices import one_slice_each
 from ..errors import UserError
 from .experiment import Study
@@ -48,7 +48,8 @@ def make_study(
     are judged on the same cases; or fold `fold` of `folds_`. Of the dataset's modalities only `modalities`
     count, else those of the plan that is given. `one_slice_per_subject` names the view of which one slice of
     each patient is kept, drawn by `split_seed` too. `unlabelled`: scans without labels that a teacher answers
-    for, see `with_unlabelled`.
+    for, see `with_unlabelled`. Where a teacher made the label maps (`agreement.labelled_by_teacher`), these
+    validate and test, and all other scans are learned from without labels.
     """
     dataset = data if isinstance(data, Dataset) else read_dataset(data, layout)
     if modalities is None and plan is not None:
@@ -70,11 +71,20 @@ def make_study(
     if folds_ is not None and split is not None:
         raise UserError("a split is given, and also a number of folds", "leave one of them out")
     if isinstance(split, Path):
-        split = load_split(split, dataset.cases)
+        split = load_split(split, dataset.cases, trains=not (unlabelled or dataset.labelled_by))
+    elif dataset.labelled_by and split is None:
+        if folds_ is not None:
+            raise UserError(
+                f"dataset {dataset.name} has no labels to fold, its label maps are {dataset.labelled_by}'s",
+                "leave out --folds",
+            )
+        split = split_of_judges(dataset.cases, seed=split_seed)
     elif split is None and folds_ is not None:
         split = folds(dataset.cases, n=folds_, fold=fold or 0, seed=split_seed)
     if split is None:
         split = split_cases(dataset.cases, seed=split_seed)
+    if dataset.labelled_by and OWN not in unlabelled:
+        unlabelled = (*unlabelled, OWN)
     return with_unlabelled(Study(dataset, plan, split, seed), unlabelled)
 
 

@@ -15,10 +15,12 @@ from distilseg.data.case import Case, Source
 from distilseg.data.planning.splits import (
     Split,
     folds,
+    kept_apart,
     load_split,
     save_split,
     split_cases,
     split_last,
+    split_of_judges,
     subset,
 )
 from distilseg.errors import UserError
@@ -149,7 +151,32 @@ def test_a_split_that_does_not_fit_is_refused(tmp_path: Path, value: object, mes
     path = tmp_path / "split.json"
     path.write_text(json.dumps(value))
     with pytest.raises(UserError, match=message):
-        load_split(path, make(10, per_patient=2))
+        load_split(path, make(10, per_patient=2), trains=True)
+
+
+def test_a_split_of_a_run_that_learned_from_no_label_is_read(tmp_path: Path) -> None:
+    split = Split((), ("case_000",), ("case_001",))
+    save_split(tmp_path / "split.json", split)
+    assert load_split(tmp_path / "split.json", make(2)) == split
+
+
+@pytest.mark.parametrize(("n", "per_patient"), [(3, 1), (10, 1), (60, 2), (200, 1)])
+def test_scans_kept_apart_are_those_that_a_split_judges_on(n: int, per_patient: int) -> None:
+    cases = make(n, per_patient)
+    apart = kept_apart(cases, share=0.3, seed=4)
+    whole, judges = split_cases(cases, seed=4), split_of_judges(apart, seed=4)
+    assert judges == Split((), whole.validation, whole.test)
+    assert groups(cases, tuple(case.id for case in apart)).isdisjoint(groups(cases, whole.train))
+
+
+def test_too_few_scans_to_keep_some_apart_are_refused() -> None:
+    assert len(kept_apart(make(3), share=0.9)) == 2  # one is left to teach
+    with pytest.raises(UserError, match="2 patient"):
+        kept_apart(make(2), share=0.3)
+    with pytest.raises(UserError, match=r"share 1\.0"):
+        kept_apart(make(9), share=1.0)
+    with pytest.raises(UserError, match="1 patient"):
+        split_of_judges(make(1))
 
 
 def test_an_absent_or_broken_file_is_refused(tmp_path: Path) -> None:

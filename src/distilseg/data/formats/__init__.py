@@ -13,7 +13,7 @@ from ...errors import UserError, unknown
 from ...names import check_distinct, component
 from ..case import Dataset
 from ..scans.scan import ENDINGS, ending
-from . import brats, folders, hecktor, msd, nnunet, picai, table
+from . import answered, brats, folders, hecktor, msd, nnunet, picai, table
 
 LAYOUTS: dict[str, ModuleType] = {
     "msd": msd,
@@ -22,6 +22,7 @@ LAYOUTS: dict[str, ModuleType] = {
     "hecktor": hecktor,
     "picai": picai,
     "table": table,
+    "answered": answered,
     "folders": folders,
 }
 _LOOKED_FOR = (

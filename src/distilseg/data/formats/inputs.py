@@ -172,13 +172,13 @@ def expected(modalities: Sequence[str]) -> str:
 def _by_modality(case: Case, modalities: Sequence[str], path: Path) -> Case:
     """The case with these modalities alone; where there is only one, its name does not matter."""
     if len(case.images) == len(modalities) == 1:
-        return Case(case.id, {modalities[0]: next(iter(case.images.values()))})
+        return Case(case.id, {modalities[0]: next(iter(case.images.values()))}, patient=case.patient)
     if missing := [name for name in modalities if name not in case.images]:
         raise UserError(
             f"{path} has the modalities {', '.join(case.images)}, not {', '.join(missing)}",
             expected(modalities),
         )
-    return Case(case.id, {name: case.images[name] for name in modalities})
+    return Case(case.id, {name: case.images[name] for name in modalities}, patient=case.patient)
 
 
 def _grouped(files: Iterable[Path], modalities: Sequence[str]) -> tuple[list[Case], dict[str, str]]:

@@ -88,7 +88,7 @@ def _found(folder: Path, known: dict[str, Any], modalities: Sequence[str]) -> li
         return list(dict.fromkeys(re.sub(r"_\d{4}$", "", name) for name in stems(part)))
 
     labelled = stems("labelsTr")
-    if not labelled:
+    if not labelled and (folder / "labelsTr").is_dir():
         raise UserError(
             f"{folder} has no labelled case: labelsTr holds no file ending in {ending}",
             "add the label maps or correct 'file_ending' in dataset.json",

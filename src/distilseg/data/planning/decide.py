@@ -98,6 +98,11 @@ def make_plan(
     mirrored, why = mirror_axes(fingerprint, dataset.labels, orientation)
     if mirrored is not None:
         reasons["mirror_axes"] = why
+    if dataset.labelled_by:
+        reasons["labels"] = (
+            f"as {dataset.labelled_by} answers: nobody labelled the {len(fingerprint.cases)} scans that were"
+            " measured"
+        )
     try:
         plan = Plan(
             dataset=dataset.name,

@@ -58,6 +58,32 @@ def split_cases(
     return _split(cases, validation=validation, test=test)
 
 
+def kept_apart(cases: Sequence[Case], *, share: float, seed: int = 0) -> tuple[Case, ...]:
+    """The cases of `share` of the groups, of two at least and never of all: those that others may judge on.
+
+    For one seed they are what `split_cases` validates and tests on, where its parts have that share.
+    """
+    groups = _shuffled(cases, seed)
+    if not 0 < share < 1:
+        raise UserError(f"the share {share} of the scans to be kept apart", "give a number between 0 and 1")
+    if len(groups) < 3:
+        raise UserError(
+            f"{len(groups)} patient(s) are too few: some scans must teach, one validate, one judge",
+            "add scans: at least three patients'",
+        )
+    chosen = set(groups[: min(max(2, round(share * len(groups))), len(groups) - 1)])
+    return tuple(case for case in cases if case.group in chosen)
+
+
+def split_of_judges(cases: Sequence[Case], *, seed: int = 0) -> Split:
+    """No case trains: a third of the groups validates, the others test; at least one each."""
+    groups = _shuffled(cases, seed)
+    if len(groups) < 2:
+        raise UserError(f"{len(groups)} patient(s) cannot validate and test", "add cases")
+    n_test = len(groups) - max(1, round(len(groups) / 3))
+    return _split(cases, validation=groups[n_test:], test=groups[:n_test])
+
+
 def folds(cases: Sequence[Case], *, n: int, fold: int, seed: int = 0) -> Split:
     """Fold `fold` (0 to n - 1) of an n-fold cross-validation.
 
@@ -115,8 +141,11 @@ def save_split(path: Path, split: Split) -> None:
     write_text(path, readable_json({part: list(ids) for part, ids in asdict(split).items()}) + "\n")
 
 
-def load_split(path: Path, cases: Iterable[Case]) -> Split:
-    """Reads a split; refused if it names unknown cases, or one case or patient on two sides."""
+def load_split(path: Path, cases: Iterable[Case], *, trains: bool = False) -> Split:
+    """Reads a split; refused if it names unknown cases, or one case or patient on two sides.
+
+    `trains`: refused, too, if it names no case to train on.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         if not all(isinstance(ids, list) for ids in value.values()):
@@ -146,7 +175,7 @@ def load_split(path: Path, cases: Iterable[Case]) -> Split:
         if len(set(ids)) < len(ids):
             twice = next(id for id in ids if ids.count(id) > 1)
             raise UserError(f"{path}: {part} names the case {twice!r} twice", "name it once")
-    if not split.train:
+    if trains and not split.train:
         raise UserError(f"{path}: train is empty", "name at least one case to train on")
     return split
 
