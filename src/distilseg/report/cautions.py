@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
+from ..evaluation.agreement import limits, titled
 from .contenders import METRICS, Contender, Metric, evaluation, seen_cases, training_cases
 from .score import Score
 
@@ -24,6 +25,8 @@ def cautions(
     by: str = "case",
 ) -> Iterator[str]:
     """Every caution that applies, the gravest first."""
+    if teacher := competing[0].labelled_by:  # of all alike, see `check_one_judge`
+        yield limits(teacher)
     yield from leaks(competing)
     yield from _unfinished(competing)
     yield from _different_conditions(competing, controls, by)
@@ -130,6 +133,7 @@ def _undefined(
     scores: Mapping[tuple[str, str, str], Score],
 ) -> Iterator[str]:
     """A method that misses structures must not win by having its misses left out."""
+    dice = titled("Dice", competing[0].labelled_by)
     for metric in metrics:
         found = {c.name: scores.get((c.name, overall, metric.name)) for c in competing}
         counts = {name: score.excluded for name, score in found.items() if score and score.excluded}
@@ -137,7 +141,7 @@ def _undefined(
             told = ", ".join(f"{count} case(s) of {name}" for name, count in counts.items())
             yield (
                 f"{metric.title} is undefined in {told} (usually an empty prediction); these are left out of"
-                " the means and of the paired differences, so look at Dice as well."
+                f" the means and of the paired differences, so look at {dice} as well."
             )
 
 

@@ -18,15 +18,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ..errors import unknown
+from ..evaluation.agreement import titled
 from ..evaluation.significance import Paired, holm, paired
 from ..runs import Run
 from .cautions import cautions
-from .contenders import METRICS, Contender, Metric, Values, contenders
+from .contenders import METRICS, Contender, Metric, Values, check_one_judge, contenders
 from .score import Score
 
 MEAN = "mean over structures"
@@ -66,6 +67,7 @@ class Comparison:
     differences: Mapping[Key, Difference]
     warnings: tuple[str, ...]
     by: str = "case"  # or slice: each value of a case is then the mean over its slices
+    labelled_by: str = ""  # the teacher whose answers stood for labels: scores are agreement with it
 
     @property
     def overall(self) -> str:
@@ -104,7 +106,8 @@ def compare_runs(
     run, and the first of each number of training subjects where there are several of one. Runs that differ
     only in their seed count as one contender. `by="slice"` compares what slices scored; still over cases,
     each the mean over its slices, because slices of one case are not independent. Raises `UserError` for a
-    run without test results, for an unknown metric and for runs of different datasets.
+    run without test results, for an unknown metric, for runs of different datasets and for runs of which some
+    were judged by labels and some by agreement with a teacher.
     """
     for name in metrics or [""]:
         if name not in METRICS:
@@ -118,7 +121,13 @@ def compare_runs(
         competing.sort(key=lambda c: c.subjects or 0)
     cases = tuple(sorted({case for c in competing for case in c.cases}, key=natural))
     found = {metric for c in competing for _, metric in c.values}
-    chosen = tuple(METRICS[name] for name in metrics if name in found)
+    check_one_judge({c.labelled_by: c.name for c in competing})
+    labelled_by = competing[0].labelled_by
+    chosen = tuple(
+        replace(METRICS[name], title=titled(METRICS[name].title, labelled_by))
+        for name in metrics
+        if name in found
+    )
     structures = tuple(dict.fromkeys(structure for c in competing for structure, _ in c.values))
     values = {
         (c.name, structure, metric.name): c.values.get((structure, metric.name), {})
@@ -135,7 +144,7 @@ def compare_runs(
     differences = _differences(values, controls, structures, chosen)
     warnings = cautions(competing, controls, chosen, structures[-1], scores, metrics, by)
     return Comparison(
-        tuple(competing), controls, structures, chosen, cases, scores, differences, tuple(warnings), by
+        tuple(competing), controls, structures, chosen, cases, scores, differences, tuple(warnings), by, labelled_by
     )
 
 

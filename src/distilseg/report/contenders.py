@@ -74,6 +74,8 @@ class Contender:
     teachers: frozenset[str]  # folder names of the runs that taught it
     starts: frozenset[str]  # folder names of the runs whose best weights it began with
     values: Mapping[tuple[str, str], Values]  # (structure, metric) -> case -> value
+    labelled_by: str = ""  # the teacher whose answers judged it; "": labels of people
+    chosen_by: str = ""  # the same of what chose its best weights
     cost: Mapping[str, Any] = field(default_factory=dict)
     steps: float | None = None
     seconds: float | None = None
@@ -128,10 +130,33 @@ def _contender(name: str, family: str, subjects: int | None, group: Group, by: s
         starts=frozenset(str(e["continues"]) for _, e in group if e.get("continues")),
         tested=tuple(frozenset(case for of_case in table.values() for case in of_case) for table in values),
         values=_over_runs(values),
+        labelled_by=_labelled_by(runs, by),
+        chosen_by=str(_dataset(first).get("labelled_by", "")),
         cost=_mean_cost(costs),
         steps=_mean(s.get("steps") for s in status),
         seconds=_mean(s.get("seconds") for s in status),
     )
+
+
+def _labelled_by(runs: Sequence[Run], by: str) -> str:
+    """The teacher by whose answers all of these runs were judged; raises UserError where they differ."""
+    told = {str(evaluation(run, by).get("labelled_by", "")): run for run in runs}
+    check_one_judge({judge: run.name for judge, run in told.items()})
+    return next(iter(told))
+
+
+def check_one_judge(names: Mapping[str, str]) -> None:
+    """Raises UserError for runs that were judged by different labels; `names`: one by teacher, or by ""."""
+    if len(names) > 1:
+        told = ", ".join(
+            f"{name} by agreement with {teacher}" if teacher else f"{name} by labels"
+            for teacher, name in names.items()
+        )
+        raise UserError(
+            f"the runs were judged by different labels ({told}): their scores say different things",
+            "compare runs that were judged alike, or judge all on labelled scans"
+            " (distilseg evaluate RUN --data LABELLED --again)",
+        )
 
 
 def _values(run: Run, by: str) -> dict[tuple[str, str], dict[str, float]]:
@@ -302,13 +327,16 @@ def training_cases(run: Run) -> set[str]:
 
 
 def seen_cases(run: Run) -> set[str]:
-    """The cases that shaped the run: those it was trained on, and those that chose its best weights."""
+    """The cases that shaped the run: those it was trained on, with labels and without, and those that chose
+    its best weights."""
     split = run.read(run.split) if run.split.is_file() else {}
-    return {str(case) for part in ("train", "validation") for case in split.get(part, ())}
+    judged = {str(case) for part in ("train", "validation") for case in split.get(part, ())}
+    return judged | {str(case) for case in run.read(run.experiment).get("unlabelled", ())}
 
 
 def evaluation(run: Run, by: str = "case") -> Mapping[str, Any]:
-    """How the run was judged: weights, tolerance_mm, empty, unit; nothing where it was not recorded."""
+    """How the run was judged: weights, tolerance_mm, empty, unit, labelled_by (the teacher whose answers stood
+    for labels); nothing where it was not recorded."""
     recorded = (run.folder if by == "case" else run.slices) / "evaluation.json"
     told: Mapping[str, Any] = run.read(recorded) if recorded.is_file() else {}
     return told

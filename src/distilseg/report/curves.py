@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..evaluation.agreement import titled
 from ..runs import Run, read_rows
 from .comparison import Comparison
 from .drawing import WIDTH, legend, svg
@@ -30,6 +31,11 @@ def loss_curves(comparison: Comparison) -> str:
 def validation_curves(comparison: Comparison) -> str:
     """Dice of the validation cases, the mean and every class."""
     return _grid(comparison, "validation", skipped=("step", "seconds"), first="mean")
+
+
+def validated_by(comparison: Comparison) -> str:
+    """What was measured on the validation cases: Dice, or agreement where a teacher's answers chose."""
+    return " or ".join(dict.fromkeys(titled("Dice", c.chosen_by) for c in comparison.contenders))
 
 
 def _grid(comparison: Comparison, table: str, *, skipped: Sequence[str], first: str) -> str:
@@ -60,7 +66,7 @@ def _grid(comparison: Comparison, table: str, *, skipped: Sequence[str], first: 
                     axes.plot(steps, values, **look, alpha=0.4 if seed else 0.95, linewidth=1.7)
             axes.set_xlabel("step")
             if table == "validation":
-                axes.set_ylabel("Dice")
+                axes.set_ylabel(validated_by(comparison))
                 axes.set_ylim(bottom=max(-0.02, axes.get_ylim()[0]), top=min(1.02, axes.get_ylim()[1]))
         for axes in panels[len(names) :]:
             axes.set_visible(False)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..evaluation.agreement import titled
 from ..files import write_text
 from ..runs import Run
 from . import curves, figures, overlays, sizes, words
@@ -79,6 +80,8 @@ def render(
         notes=notes,
         by_subjects=sizes.title(comparison) if comparison.metrics else "",
         folds=fold_scores(comparison),
+        dice=titled("Dice", comparison.labelled_by),
+        validated_by=curves.validated_by(comparison),
         costs=[(c, words.costs(c)) for c in comparison.contenders],
         listed=_listed(comparison),
         commands=[
@@ -112,8 +115,10 @@ def _trained_on(comparison: Comparison) -> str:
     numbers = sorted({c.subjects for c in comparison.contenders if c.subjects})
     if len(numbers) > 1:
         return f"trained on {_any_of(numbers)} subjects"
-    cases = len(training_cases(comparison.contenders[0].runs[0]))
-    return f"{cases} trained on" if cases else ""
+    first = comparison.contenders[-1].runs[0]
+    cases, without = len(training_cases(first)), len(first.read(first.experiment).get("unlabelled", ()))
+    told = [f"{cases} trained on"] * bool(cases) + [f"{without} without labels learned from"] * bool(without)
+    return ", ".join(told)
 
 
 def _any_of(numbers: Sequence[int]) -> str:
@@ -156,6 +161,8 @@ def _title(comparison: Comparison) -> str:
     names = [c.name for c in comparison.contenders]
     students = [name for name in names if comparison.controls[name]]
     dataset = comparison.dataset.get("name") or "unknown dataset"
+    if comparison.labelled_by:
+        dataset += f", by agreement with {comparison.labelled_by}"
     if found := sizes.families(comparison):
         numbers = sizes.numbers(found)
         tested = dict.fromkeys(comparison.contender(name).family for name in students)

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from ..evaluation.agreement import titled
 from ..runs import Run
 from . import words
 from .comparison import Comparison
-from .contenders import METRICS
 from .drawing import FAINT, PALETTE, WIDTH, quiet, svg
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def overlays(comparison: Comparison) -> str:
             _show(row[0], known, outline=None)
             row[0].set_title(f"{rank}: {title}" if rank else title)
             for (name, slices), axes in zip(found.items(), row[1:], strict=True):
-                _titled(axes, name, _dice(comparison, name, title))
+                _titled(axes, name, titled("Dice", comparison.labelled_by), _dice(comparison, name, title))
                 if title in slices:
                     _show(axes, slices[title], outline=slices[title].prediction)
                 else:
@@ -120,10 +120,10 @@ def _contour(axes: Axes, mask: NDArray[np.bool_], colour: str, width: float) -> 
     axes.contour(columns, rows, framed, levels=[0.5], colors=[colour], linewidths=[width])
 
 
-def _titled(axes: Axes, name: str, dice: float) -> None:
+def _titled(axes: Axes, name: str, metric: str, dice: float) -> None:
     lines = textwrap.wrap(name, 28)
     if math.isfinite(dice):
-        lines.append(f"Dice {words.number(dice, 3)}")
+        lines.append(f"{metric} {words.number(dice, 3)}")
     axes.set_title("\n".join(lines), fontsize=8, fontweight="normal")
 
 
@@ -131,7 +131,8 @@ def _legend(figure: Figure, comparison: Comparison) -> None:
     from matplotlib.lines import Line2D
 
     classes = [s for s in comparison.structures if s != comparison.overall or len(comparison.structures) == 1]
-    handles = [Line2D([], [], color=PALETTE[0], linewidth=1.2, label="reference (white)")]
+    reference = f"{comparison.labelled_by or 'reference'} (white)"
+    handles = [Line2D([], [], color=PALETTE[0], linewidth=1.2, label=reference)]
     handles += [
         Line2D([], [], color=OUTLINES[i % len(OUTLINES)], linewidth=2, label=f"predicted {name}")
         for i, name in enumerate(classes)
@@ -147,7 +148,7 @@ def _case_of(comparison: Comparison, title: str) -> str:
 
 def _dice(comparison: Comparison, name: str, title: str) -> float:
     """The whole case's Dice, mean over structures."""
-    if METRICS["dice"] not in comparison.metrics:
+    if all(metric.name != "dice" for metric in comparison.metrics):
         return math.nan
     score = comparison.scores.get((name, comparison.overall, "dice"))
     return score.values.get(_case_of(comparison, title), math.nan) if score else math.nan

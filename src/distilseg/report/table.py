@@ -41,8 +41,9 @@ def result_table(comparison: Comparison) -> Table:
     """A block per structure: every contender's mean ± standard deviation, under it the paired difference."""
 
     dataset = comparison.dataset.get("name") or "unknown dataset"
+    judged = f", agreement with {comparison.labelled_by}" if comparison.labelled_by else ""
     table = _table(
-        f"{dataset}: {len(comparison.cases)} test cases, mean ± standard deviation over cases",
+        f"{dataset}: {len(comparison.cases)} test cases{judged}, mean ± standard deviation over cases",
         _legend(comparison),
     )
     table.add_column("run", overflow="fold")
@@ -136,7 +137,8 @@ def csv_rows(comparison: Comparison) -> list[dict[str, Any]]:
                 "run": name,
                 "training_subjects": contender.subjects or "",
                 "structure": structure,
-                "metric": metric,
+                "metric": f"agreement_{metric}" if comparison.labelled_by else metric,
+                **({"agreement_with": comparison.labelled_by} if comparison.labelled_by else {}),
                 "mean": _plain(score.mean),
                 "std": _plain(score.std),
                 "low": _plain(score.interval[0]),
