@@ -22,6 +22,7 @@ from .data.case import Case
 from .data.formats.inputs import find_cases_with_some
 from .data.planning.plan import load_plan
 from .errors import UserError
+from .evaluation.agreement import titled
 from .networks.build import NetworkSpec, build
 from .networks.modality_encoders import any_subset
 from .predict import Job, PredictSummary, load_predictor, place, predict_jobs
@@ -40,6 +41,7 @@ class Student:
     validation_dice: float
     labels: dict[int, str] = field(hash=False)
     any_subset: bool = False  # it takes whichever of its modalities are there
+    labelled_by: str = ""  # the teacher whose answers validated it; "": labels
 
     def fits(self, available: Sequence[str]) -> bool:
         """Whether the scans that are there are enough for it."""
@@ -51,7 +53,8 @@ class Student:
         seen = [name for name in self.modalities if name in available or not self.any_subset]
         what = ", ".join(seen) + (f" of {', '.join(self.modalities)}" if seen != [*self.modalities] else "")
         whole = " with all of them" if seen != [*self.modalities] else ""
-        return f"{self.run.name} ({what}; validation Dice {self.validation_dice:.3f}{whole})"
+        judged = titled("Dice", self.labelled_by)
+        return f"{self.run.name} ({what}; validation {judged} {self.validation_dice:.3f}{whole})"
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,7 @@ def _student(run: Run, trust: str | None) -> Student:
         float(run.read(run.status).get("best_validation_dice", 0.0)),
         dict(plan.labels),
         len(plan.modalities) > 1 and spec.name != trust and _takes_any_subset(spec.name, spec.patch),
+        str(about["dataset"].get("labelled_by", "")),
     )
 
 

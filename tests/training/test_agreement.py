@@ -1,4 +1,4 @@
-"""Scans that nobody labelled: what a teacher's label maps stand for, and how a run is chosen and judged by them."""
+"""Scans that nobody labelled: what a teacher's label maps stand for; runs chosen and judged by them."""
 
 from __future__ import annotations
 

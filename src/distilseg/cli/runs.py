@@ -140,7 +140,7 @@ def evaluate(
             out=out,
             progress=progress,
         )
-    show.print_scores(found.rows, by=by)
+    show.print_scores(found.rows, by=by, labelled_by=found.labelled_by)
     if (written := out or found.kept) is not None:
         show.say(f"written to {written}")
     if found.without_reference:

@@ -81,7 +81,7 @@ def export(
             (name, f"{100 * before:.2f}", f"{100 * int8.dice_int8[name]:.2f}")
             for name, before in int8.dice_float.items()
         ]
-        show.console().print(show.table(["Dice", "float", "int8"], scores, right=["float", "int8"]))
+        show.console().print(show.table([int8.judged, "float", "int8"], scores, right=["float", "int8"]))
         for sentence in int8.sentences():
             show.say(sentence)
     show.say(f"written to {exported.path}")

@@ -137,17 +137,24 @@ def _plainly(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def print_scores(rows: Sequence[Mapping[str, Any]], *, by: str = "case") -> None:
-    """A row per structure, a column per metric: mean, under it the deviation, over cases or slices."""
+def print_scores(rows: Sequence[Mapping[str, Any]], *, by: str = "case", labelled_by: str = "") -> None:
+    """A row per structure, a column per metric: mean, under it the deviation, over cases or slices.
+
+    `labelled_by`: the teacher whose answers stood for labels.
+    """
     from ..evaluation import accumulated, summarise_rows
+    from ..evaluation.agreement import limits, titled
     from ..evaluation.by_slice import case_of
     from ..report.contenders import METRICS
 
     summary = summarise_rows(rows)
     names = list(dict.fromkeys(row["metric"] for row in summary))
     known = {name: METRICS[name] for name in names if name in METRICS}
-    heads = {name: f"{m.title}{m.unit and f' [{m.unit}]'} {m.arrow}" for name, m in known.items()}
-    columns = [heads.get(name, name.replace("_", " ")) for name in names]
+    heads = {
+        name: f"{titled(m.title, labelled_by)}{m.unit and f' [{m.unit}]'} {m.arrow}"
+        for name, m in known.items()
+    }
+    columns = [heads.get(name, titled(name.replace("_", " "), labelled_by)) for name in names]
     cells = {(row["label"], row["metric"]): _score(row) for row in summary}
     labels = list(dict.fromkeys(row["label"] for row in summary))
     drawn = [[label, *(cells.get((label, name), "") for name in names)] for label in labels]
@@ -162,6 +169,8 @@ def print_scores(rows: Sequence[Mapping[str, Any]], *, by: str = "case") -> None
         if over_all := accumulated(rows):
             told = ", ".join(f"{label} {value:.3f}" for label, value in over_all.items())
             say(f"inter-slice distance over all cases as one vector: {told}")
+    if labelled_by:
+        say(limits(labelled_by))
 
 
 def _score(row: Mapping[str, Any]) -> str:

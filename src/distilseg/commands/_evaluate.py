@@ -27,12 +27,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metric rows (case, label, metric, value), where a run keeps them, and what had no partner."""
+    """Metric rows (case, label, metric, value), where a run keeps them, what had no partner, and whose the
+    label maps are that stand for labels."""
 
     rows: list[Row]
     kept: Path | None = None
     without_prediction: tuple[str, ...] = ()
     without_reference: tuple[str, ...] = ()
+    labelled_by: str = ""  # the teacher whose answers stood for labels; its rows are agreement with it
 
 
 def evaluate(
@@ -105,7 +107,8 @@ def evaluate(
         else:
             told |= {"also": also, "slice_axis": slice_axis}
             rows, kept = judge(judged, dataset, tolerance_mm=tolerance_mm, **told), judged.folder
-        found = Evaluation(rows, kept / "metrics.csv")
+        by_teacher = judged.read(kept / "evaluation.json").get("labelled_by", "")
+        found = Evaluation(rows, kept / "metrics.csv", labelled_by=by_teacher)
     else:
         found = _folders(
             named[0],
@@ -121,8 +124,13 @@ def evaluate(
             progress=progress,
         )
     if out is not None:
-        write_rows(Path(out), found.rows)
+        write_rows(Path(out), [{**row, "metric": _called(row["metric"], found)} for row in found.rows])
     return found
+
+
+def _called(metric: str, found: Evaluation) -> str:
+    """A metric's name in a table that leaves the run's folder."""
+    return f"agreement_{metric}" if found.labelled_by else metric
 
 
 def _folders(

@@ -9,12 +9,18 @@ from typing import Any
 
 from ..data.planning.plan import Plan
 from ..evaluation import summarise_rows
+from ..evaluation.agreement import limits, titled
 from ..runs import Run, read_rows
 from ..runtime.artefact import Description
 from .int8 import Quantised
 from .provenance import licence_notes
 
-_METRICS = {"dice": ("Dice", 3), "iou": ("IoU", 3), "hd95": ("HD95 [mm]", 2), "nsd": ("NSD", 3)}
+_METRICS = {
+    "dice": ("Dice", "", 3),
+    "iou": ("IoU", "", 3),
+    "hd95": ("HD95", " [mm]", 2),
+    "nsd": ("NSD", "", 3),
+}
 _HOW = {
     "onnx": "pip install 'distilseg[runtime]'  # NumPy, nibabel, ONNX Runtime, OpenVINO; no torch",
     "openvino": "pip install 'distilseg[runtime]'  # NumPy, nibabel, ONNX Runtime, OpenVINO; no torch",
@@ -77,12 +83,20 @@ def _measured(run: Run) -> list[str]:
     summary = summarise_rows(rows)
     cells = {(row["label"], row["metric"]): row for row in summary}
     shown = {name: told for name, told in _METRICS.items() if any(row["metric"] == name for row in summary)}
-    table = [["structure", *(title for title, _ in shown.values())]]
+    teacher = _labelled_by(run)
+    table = [["structure", *(titled(title, teacher) + unit for title, unit, _ in shown.values())]]
     for label in dict.fromkeys(row["label"] for row in summary):
-        scores = [_score(cells.get((label, name)), decimals) for name, (_, decimals) in shown.items()]
+        scores = [_score(cells.get((label, name)), decimals) for name, (_, _, decimals) in shown.items()]
         table.append([label, *scores])
     cases = len({row["case"] for row in rows})
-    return [f"On {cases} test cases of the run; mean ± standard deviation over cases.", _table(table)]
+    told = f"On {cases} test cases of the run; mean ± standard deviation over cases."
+    return [told, _table(table), *([limits(teacher)] if teacher else [])]
+
+
+def _labelled_by(run: Run) -> str:
+    """The teacher whose answers stood for labels when the run was judged; "": labels did."""
+    judged = run.folder / "evaluation.json"
+    return str(run.read(judged).get("labelled_by", "")) if judged.is_file() else ""
 
 
 def _score(row: Mapping[str, Any] | None, decimals: int) -> str:
@@ -131,7 +145,7 @@ def _parity(about: Description) -> str:
 
 def _quantisation(record: Mapping[str, Any]) -> list[str]:
     found = Quantised(**record)
-    table = [["structure", "Dice in float", "Dice in int8"]]
+    table = [["structure", f"{found.judged} in float", f"{found.judged} in int8"]]
     table += [
         [name, f"{score:.4f}", f"{found.dice_int8[name]:.4f}"] for name, score in found.dice_float.items()
     ]
@@ -145,11 +159,17 @@ def _origin(made: Mapping[str, Any]) -> list[str]:
     views = made.get("views", [made])
     networks = [view["network"] for view in views]
     weights = [(view["run"], view["weights"]) for view in views]
+    answers = [
+        f"teacher {t['role']}: the answers of `{t['name']}`"
+        f" ({', '.join(filter(None, [t['kind'], t['network'], t['dataset']['name']]))}), digest {t['digest']}"
+        for t in made.get("teachers_of_others", ())
+    ]
     taught = [f"teacher {t['role']}: run `{t['run']}`, on {t['dataset']['name']}" for t in made["teachers"]]
     lines = [
         f"recipe `{made['recipe']}` on {data['name']}, run `{made['run']}`, seed {made['seed']}",
         *(f"network `{n['name']}` with {n['options'] or 'its defaults'}" for n in networks),
         *taught,
+        *answers,
         *([f"training went on from the run `{made['continues']}`"] if made["continues"] else []),
         *(f"weights `{of['of']}` of `{run}`, SHA-256 {of['sha256']}" for run, of in weights),
         f"exported with {', '.join(f'{name} {version}' for name, version in made['exported_with'].items())}",

@@ -24,6 +24,7 @@ from ..data.case import Dataset
 from ..data.planning.splits import Split
 from ..data.scans.reading import read_label, read_scans
 from ..errors import UserError
+from ..evaluation.agreement import titled
 from ..evaluation.evaluate import evaluate_case, summarise_rows
 from ..hardware import processor_name
 from ..runtime.engine import Arrays
@@ -57,6 +58,12 @@ class Quantised:
     milliseconds_float: float  # of one call of the network on the windows it is shown at once
     milliseconds_int8: float
     timed_on: str
+    labelled_by: str = ""  # the teacher whose answers judged; "": labels
+
+    @property
+    def judged(self) -> str:
+        """What the scores are."""
+        return titled("Dice", self.labelled_by)
 
     def record(self) -> dict[str, Any]:
         """For artefact.json."""
@@ -65,7 +72,7 @@ class Quantised:
     def sentences(self) -> list[str]:
         """What it says to people: the drop, the layers, the size, the time."""
         before, after = (f"{100 * _mean(scores):.2f}" for scores in (self.dice_float, self.dice_int8))
-        told = f"mean Dice {before} in float, {after} in int8"
+        told = f"mean {self.judged} {before} in float, {after} in int8"
         told += f" on {self.cases} cases: a drop of {self.drop:.2f} points"
         if self.kept == "float":
             told = f"int8 refused, the artefact is in float: {told}, above the {self.max_dice_drop:g} allowed"
@@ -127,6 +134,7 @@ def quantise(
         milliseconds_float=1000 * seconds[0],
         milliseconds_int8=1000 * seconds[1],
         timed_on=processor_name(),
+        labelled_by=dataset.labelled_by,
     )
 
 

@@ -18,6 +18,7 @@ from ..names import component
 from ..runs import Run
 
 NOT_STATED = "not stated by the dataset"
+NOT_SAID = "not stated by the teacher"
 _ENGINES = ("torch", "nncf", "onnx", "onnxscript", "onnxruntime", "openvino")
 
 
@@ -33,6 +34,9 @@ def provenance(run: Run, weights: Path) -> dict[str, Any]:
         "network": _without_paths(about["networks"]["student"]),
         "weights": {"of": weights.stem, "sha256": file_digest(weights)},
         "teachers": [_teacher(run, role, name) for role, name in about.get("teachers", {}).items()],
+        "teachers_of_others": [
+            _other(role, told) for role, told in about.get("teachers_of_others", {}).items()
+        ],
         "continues": about.get("continues"),
         "prototypes": _without_paths(about.get("prototypes")),
         "trained_with": about.get("versions", {}),
@@ -47,6 +51,7 @@ def provenance_of_views(whole: Run, runs: Sequence[Run], weights: Sequence[Path]
         **views[0],
         "run": whole.name,
         "teachers": [teacher for view in views for teacher in view["teachers"]],
+        "teachers_of_others": [teacher for view in views for teacher in view["teachers_of_others"]],
         "views": [{name: view[name] for name in ("run", "network", "weights")} for view in views],
     }
 
@@ -55,6 +60,9 @@ def licence_notes(made: Mapping[str, Any]) -> list[str]:
     """A line for each source of which somebody may hold rights: data, teachers, first weights."""
     notes = [f"data: {_licence(made['dataset'])}"]
     notes += [f"teacher {t['role']}, {t['run']}: {_licence(t['dataset'])}" for t in made["teachers"]]
+    for other in made.get("teachers_of_others", ()):
+        notes.append(f"teacher {other['role']}, {other['name']}: {_licence(other['dataset'])}")
+        notes += [f"teacher {other['role']}, {other['name']}: {warning}" for warning in other["warnings"]]
     if start := made["network"].get("options", {}).get("imagenet"):
         notes.append(f"training began from the weights {start}: see the licence they came with")
     if of := made.get("prototypes"):
@@ -89,6 +97,18 @@ def _teacher(run: Run, role: str, name: str) -> dict[str, Any]:
             digest = file_digest(teacher.best) if teacher.best.is_file() else None
             return {"role": role, **_of(teacher, about), "network": network, "weights_sha256": digest}
     return {"role": role, "run": name, "recipe": None, "dataset": unknown, "network": None}
+
+
+def _other(role: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """A teacher that others trained, as the run recorded it: what it is, whose, on what terms."""
+    terms = {"name": told["dataset"], "licence": told["licence"], "reference": told["reference"]}
+    return {
+        "role": role,
+        **{name: told[name] for name in ("name", "kind", "network", "trainer", "digest")},
+        "dataset": {name: value or NOT_SAID for name, value in terms.items()},
+        "warnings": list(told["warnings"]),
+        "learned": dict(told["learned"]),
+    }
 
 
 def _licence(dataset: Mapping[str, Any]) -> str:

@@ -144,7 +144,16 @@ def compare_runs(
     differences = _differences(values, controls, structures, chosen)
     warnings = cautions(competing, controls, chosen, structures[-1], scores, metrics, by)
     return Comparison(
-        tuple(competing), controls, structures, chosen, cases, scores, differences, tuple(warnings), by, labelled_by
+        tuple(competing),
+        controls,
+        structures,
+        chosen,
+        cases,
+        scores,
+        differences,
+        tuple(warnings),
+        by,
+        labelled_by,
     )
 
 

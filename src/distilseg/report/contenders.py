@@ -335,8 +335,8 @@ def seen_cases(run: Run) -> set[str]:
 
 
 def evaluation(run: Run, by: str = "case") -> Mapping[str, Any]:
-    """How the run was judged: weights, tolerance_mm, empty, unit, labelled_by (the teacher whose answers stood
-    for labels); nothing where it was not recorded."""
+    """How the run was judged: weights, tolerance_mm, empty, unit, and labelled_by where a teacher's answers
+    stood for labels; nothing where it was not recorded."""
     recorded = (run.folder if by == "case" else run.slices) / "evaluation.json"
     told: Mapping[str, Any] = run.read(recorded) if recorded.is_file() else {}
     return told

@@ -1,4 +1,4 @@
-"""Scans that nobody labelled: a teacher's answers on some stand for labels, where a student is chosen and judged.
+"""Scans that nobody labelled: a teacher's answers on some stand for labels to choose and judge a student.
 
     FOLDER/labels/<digest>.nii.gz     a label map that teachers made, in the student's label values
     FOLDER/<digest>/answered.json     the scans, which label map belongs to which, and whose answers they are
@@ -70,7 +70,9 @@ def labelled_by_teacher(
     cases = (*dataset.cases, *dataset.unlabelled)
     apart = kept_apart(cases, share=share, seed=seed)
     labels = {case.id: folder / "labels" / f"{_key(case, foreign)}.nii.gz" for case in apart}
-    for id in with_progress([id for id, path in labels.items() if not path.is_file()], "teacher's label maps"):
+    for id in with_progress(
+        [id for id, path in labels.items() if not path.is_file()], "teacher's label maps"
+    ):
         _write_label(dataset.case(id), foreign, len(names), labels[id])
     told = " and ".join(teacher.name for teacher in teachers)
     if not any(read_scan(path).array.any() for path in labels.values()):

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import UserError
+from ..evaluation.agreement import titled
 from ..runs import Log, Run
 from .loop import Step
 
@@ -39,7 +40,9 @@ class Tables:
 class Bar:
     """A progress bar with the loss terms, the best Dice and the time left; silent where no one looks."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, labelled_by: str = "") -> None:
+        """`labelled_by`: the teacher whose answers validate."""
+        self._title = titled("Dice", labelled_by)
         console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -60,7 +63,7 @@ class Bar:
         self._progress.update(self._task, completed=step.progress, news=news)
 
     def after_validation(self, step: int, dice: Mapping[str, float], best: bool) -> None:
-        self._dice = f"  Dice {dice['mean']:.3f}"
+        self._dice = f"  {self._title} {dice['mean']:.3f}"
 
     def close(self) -> None:
         self._progress.stop()
@@ -69,7 +72,9 @@ class Bar:
 class TensorBoard:
     """The same numbers as TensorBoard events in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, labelled_by: str = "") -> None:
+        """`labelled_by`: the teacher whose answers validate."""
+        self._title = "agreement" if labelled_by else "dice"
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -86,7 +91,7 @@ class TensorBoard:
 
     def after_validation(self, step: int, dice: Mapping[str, float], best: bool) -> None:
         for name, value in dice.items():
-            self._writer.add_scalar(f"dice/{name}", value, step)
+            self._writer.add_scalar(f"{self._title}/{name}", value, step)
 
     def close(self) -> None:
         self._writer.close()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..claims import claimed
+from ..data.case import Dataset
 from ..data.preparing.cache import CachedCase
 from ..data.sampling.batches import batches
 from ..distillation.method import Method
@@ -178,9 +179,7 @@ def _make(
         save_state(run.state, state, objective, optimizer, average, fabric.strategy.precision.state_dict())
 
     observers = (
-        _observers(run, method, study.dataset.classes, state.step, tensorboard)
-        if fabric.is_global_zero
-        else []
+        _observers(run, method, study.dataset, state.step, tensorboard) if fabric.is_global_zero else []
     )
     with contextlib.ExitStack() as stack:
         stack.enter_context(denormals_flushed())
@@ -222,12 +221,12 @@ def _shapes(network: nn.Module, spec: NetworkSpec) -> dict[str, tuple[int, ...]]
         raise UserError(f"{spec.name} fails with {options}: {told}", "change its options") from error
 
 
-def _observers(
-    run: Run, method: Method, classes: tuple[str, ...], step: int, tensorboard: bool
-) -> list[Observer]:
+def _observers(run: Run, method: Method, dataset: Dataset, step: int, tensorboard: bool) -> list[Observer]:
+    by = dataset.labelled_by
     # TensorBoard first: it may be missing, and nothing is open yet.
-    extra: list[Observer] = [TensorBoard(run.folder / "tensorboard")] if tensorboard else []
-    return [Tables(run, list(method.weights), classes[1:], step=step), Bar(run.name), *extra]
+    extra: list[Observer] = [TensorBoard(run.folder / "tensorboard", labelled_by=by)] if tensorboard else []
+    tables = Tables(run, list(method.weights), dataset.classes[1:], step=step)
+    return [tables, Bar(run.name, labelled_by=by), *extra]
 
 
 def _averaged(network: nn.Module, average: Average | None) -> nn.Module:

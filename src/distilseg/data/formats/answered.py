@@ -1,10 +1,10 @@
 """Scans that nobody labelled, with label maps that a teacher made of some: `answered.json`.
 
-    {"name": ..., "labelled_by": "the teacher's name", "modalities": ["CT"], "labels": {"0": "background", ...},
-     "cases": [{"case": ..., "patient": ..., "images": {"CT": [path, channel, ...]}, "label": path or null}, ...]}
+    {"name": ..., "labelled_by": "the teacher's name", "modalities": ["CT"], "labels": {"0": "background"},
+     "cases": [{"case": ..., "patient": ..., "images": {"CT": [path, channel]}, "label": path or null}]}
 
-The package writes it (`write`), where a student is judged by agreement with its teacher. Images lie where they
-were found; label maps at paths that are relative to the file.
+The package writes it (`write`), where a student is judged by agreement with its teacher. Images lie where
+they were found; label maps at paths that are relative to the file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def read(folder: Path) -> Dataset:
         name, labelled_by = str(known["name"]), str(known["labelled_by"])
         modalities = tuple(str(modality) for modality in known["modalities"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        raise UserError(f"{path} is damaged", "delete its folder and repeat the command that made it") from None
+        raise UserError(
+            f"{path} is damaged", "delete its folder and repeat the command that made it"
+        ) from None
     return Dataset(
         name=name,
         folder=folder,
@@ -52,7 +54,7 @@ def read(folder: Path) -> Dataset:
 
 
 def write(dataset: Dataset, folder: Path) -> Dataset:
-    """Writes the description of `dataset` into `folder`, whole or not at all; returns what is read from it."""
+    """Writes the description of `dataset` into `folder`, whole or not at all; returns what is read again."""
     described = {
         "name": dataset.name,
         "labelled_by": dataset.labelled_by,
