@@ -28,7 +28,7 @@ from .files import write_json
 from .hardware import processor_name
 from .names import component
 from .runs import Run, write_rows
-from .teachers.classes import ClassMap, values_of
+from .teachers.classes import channels_by_value
 from .training.experiment import Study
 from .training.foreign import Foreign
 
@@ -81,13 +81,8 @@ def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> 
 
 def students_labels(theirs: NDArray[Any], foreign: Foreign, study: Study) -> NDArray[np.unsignedinteger[Any]]:
     """The teacher's label values as the student's; what the student does not learn is background."""
-    classes: ClassMap = foreign.classes
-    table = np.zeros(int(theirs.max()) + 1, np.uint16)
-    for one in classes.learned:
-        for value in values_of(foreign.teacher.heads, one):
-            if value < len(table):
-                table[value] = study.plan.label_values[one.channel]
-    found: NDArray[np.unsignedinteger[Any]] = table[theirs]
+    channels = channels_by_value(foreign.teacher.heads, foreign.classes, int(theirs.max()))
+    found: NDArray[np.unsignedinteger[Any]] = np.asarray(study.plan.label_values, np.uint16)[channels[theirs]]
     return found
 
 

@@ -100,3 +100,39 @@ def test_runs_judged_differently(make_run):
     a = make_run("a", {LIVER: [0.8] * N}, evaluation=way)
     b = make_run("b", {LIVER: [0.8] * N}, evaluation=way | {"tolerance_mm": 2.0})
     assert "a and b were judged differently: tolerance_mm (1.0 and 2.0)" in warnings_of(a, b)
+
+
+TEACHER = {"name": "big", "digest": "1", "warnings": ["needs a licence"], "traps": ["big saw them turned"]}
+
+
+def taught(make_run, name="distil", **said):
+    return make_run(name, {LIVER: [0.8] * N}, teachers_of_others={"teacher": TEACHER | said})
+
+
+def test_a_teacher_of_whom_nobody_says_what_it_saw(control, make_run):
+    told = warnings_of(control, taught(make_run), taught(make_run, "hard"))
+    assert told.count("Nobody said which cases the teacher big was trained on") == 1
+
+
+def test_a_teacher_that_saw_test_cases(control, make_run):
+    told = warnings_of(control, taught(make_run, saw=["case_2", "case_10", "elsewhere"]))
+    assert "The teacher big was trained on 2 of the test cases (case_10, case_2)" in told
+    assert "no evidence" in told
+    assert "Nobody said" not in told
+
+
+def test_a_teacher_that_saw_none_of_them_and_its_own_scores(control, make_run):
+    itself = make_run("teacher", {LIVER: [0.9] * N}, teacher_of_others=TEACHER)
+    told = warnings_of(control, itself, taught(make_run, saw=["elsewhere"]))
+    assert "test cases" not in told
+
+
+def test_terms_and_traps_of_a_teacher(control, make_run):
+    told = warnings_of(control, taught(make_run)).splitlines()
+    assert "big: needs a licence." in told
+    assert "big saw them turned." in told
+
+
+def test_scans_without_labels_that_taught_and_test(control, make_run):
+    run = make_run("distil", {LIVER: [0.8] * N}, unlabelled=["case_3"])
+    assert "distil was trained or validated on 1 of its test cases (case_3)" in warnings_of(control, run)

@@ -39,8 +39,8 @@ class Numbers:
     def probabilities(self, answer: Answer, scans: Mapping[str, Scan]) -> Any:
         raise NotImplementedError
 
-    def summary(self) -> Any:
-        raise NotImplementedError
+    def summary(self) -> dict[str, Any]:
+        return {}
 
 
 class Knowing:
@@ -52,6 +52,10 @@ class Knowing:
         self.dataset, self.sure, self.modalities = dataset, sure, modalities
         self.heads = classes(*dataset.classes)
         self.asked: list[str] = []
+        self.says: dict[str, Any] = {}  # its summary
+
+    def summary(self) -> dict[str, Any]:
+        return self.says
 
     def answer(self, scans: Mapping[str, Scan], *, case: str) -> Answer:
         self.asked.append(case)

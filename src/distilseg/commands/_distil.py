@@ -17,7 +17,7 @@ from ..recipes import find
 from ..runs import Run
 from ..teachers.answers import channels_of
 from ..teachers.classes import read_joined
-from ..training.answers import answer_bytes, record_answers
+from ..training.answers import answer_bytes, record_answers, warn_of_terms
 from ..training.cases import prepare
 from ..training.experiment import Experiment, Study
 from ..training.foreign import Foreign
@@ -78,6 +78,7 @@ def distil(
     foreign = {role: one for role, one in experiment.teachers.items() if isinstance(one, Foreign)}
     for line in (*_told(foreign, experiment, study), *_cost(foreign, experiment, training)):
         say(line)
+    warn_of_terms(foreign, say)
     made = train(
         recipe, dataset, options=asked, unlabelled=more, **{**training, "plan": study.plan, "layout": None}
     )
@@ -115,7 +116,6 @@ def _told(foreign: Mapping[str, Foreign], experiment: Experiment, study: Study) 
             f"{role}: {one.teacher.name}, {about.kind}, {about.network}",
             f"  licence: {about.licence or 'not stated'}",
             f"  it teaches {', '.join(learned)}",
-            *(f"  mind: {warning}" for warning in about.warnings),
         ]
         known = {one_class.channel for one_class in one.classes.learned}
         if alone := [name for k, name in enumerate(study.plan.classes) if k and k not in known]:

@@ -84,6 +84,7 @@ def predict(
                 probabilities=probabilities,
                 overwrite=overwrite,
                 progress=progress,
+                say=say,
             )
     if probabilities:
         raise UserError(

@@ -21,6 +21,6 @@ def limits(teacher: str) -> str:
     """What agreement with `teacher` does not show, in a sentence."""
     return (
         f"Nobody labelled these scans: scores are agreement with {teacher}, likeness to its answers, its"
-        " errors included. They cannot show whether the student or the teacher is right, nor that the student is as"
-        " good as the teacher: for that, judge both on labelled scans (distilseg evaluate)."
+        " errors included. They cannot show whether the student or the teacher is right, nor that the student"
+        " is as good as the teacher: for that, judge both on labelled scans (distilseg evaluate)."
     )

@@ -41,6 +41,7 @@ def distil(
     answer_weight: float = 1.0,
     labels: bool = True,
     unlabelled_scans: bool = True,
+    teacher_saw: str | None = None,
 ) -> Experiment:
     """A model that others trained teaches a small student, on scans with labels and without.
 
@@ -54,14 +55,16 @@ def distil(
     answer_weight: of the answers beside the labels.
     labels: learn from the labels too, where there are some.
     unlabelled_scans: learn from the scans without labels too.
+    teacher_saw: a file of the cases that it was trained on, one a line, or nnU-Net's splits_final.json.
     """
-    options = {name: value for name, value in locals().items() if name not in ("study", "given")}
+    # What a teacher saw changes what reports say of a run, and nothing of the run.
+    options = {n: value for n, value in locals().items() if n not in ("study", "given", "teacher_saw")}
     if answer_weight <= 0:
         raise UserError(f"the weight of the answers is {answer_weight}", "give a number above 0")
     sees = named_modalities(student_sees, study)
     plain = supervised(study, network=network, network_options=network_options)
     control = seeing(plain, sees) if sees else plain
-    taught_by = opening(**given).opened(teacher, study)
+    taught_by = replace(opening(**given), saw=teacher_saw).opened(teacher, study)
     learning = study if unlabelled_scans else replace(study, unlabelled=())
     if not labels:
         learning = replace(

@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..runs import Run
 from ..teachers.classes import StudentAnswers, match_classes, read_joined, shared_out
 from ..teachers.opening import open_teacher
+from ..teachers.saw import read_saw
 from ..teachers.teacher import Teacher, TeacherOptions
 from ..training.experiment import Answers, Experiment, Finished, Study, TeacherOutputs
 from ..training.foreign import Foreign, shown_modalities
@@ -28,6 +29,7 @@ class Others:
     classes: Sequence[str] = ()  # of the student, what they are made of: kidney=kidney_left+kidney_right
     modalities: Sequence[str] = ()  # of the dataset, in the teacher's order; (): by name
     options: TeacherOptions = AS_THEY_SAY
+    saw: str | None = None  # a file that names the cases that they were trained on; None: nobody says
 
     def opened(
         self,
@@ -75,7 +77,7 @@ class Others:
                 "say what it is made of with --classes, or use distil, which leaves it to the labels",
             )
         shown = shown_modalities(teacher, study.dataset.modalities, self.modalities or None)
-        return Foreign(teacher, classes, shown, dense)
+        return Foreign(teacher, classes, shown, dense, None if self.saw is None else read_saw(self.saw))
 
 
 def opening(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 from ..evaluation.agreement import limits, titled
 from .contenders import METRICS, Contender, Metric, evaluation, seen_cases, training_cases
@@ -28,6 +29,7 @@ def cautions(
     if teacher := competing[0].labelled_by:  # of all alike, see `check_one_judge`
         yield limits(teacher)
     yield from leaks(competing)
+    yield from _teachers_of_others(competing)
     yield from _unfinished(competing)
     yield from _different_conditions(competing, controls, by)
     for name, control in controls.items():
@@ -39,7 +41,7 @@ def cautions(
     for name in asked:
         missing = [c.name for c in competing if all(metric != name for _, metric in c.values)]
         if missing:
-            title = METRICS[name].title if name in METRICS else name
+            title = titled(METRICS[name].title if name in METRICS else name, competing[0].labelled_by)
             yield f"{title} was not measured for {', '.join(missing)}; run `distilseg evaluate` to have it."
 
 
@@ -53,6 +55,39 @@ def leaks(competing: Sequence[Contender]) -> Iterator[str]:
                 f"{contender.name} was trained or validated on {len(seen)} of its test cases ({_some(seen)});"
                 " its scores are no evidence."
             )
+
+
+def _teachers_of_others(competing: Sequence[Contender]) -> Iterator[str]:
+    """Of every teacher that others trained: test cases that it saw, its terms, the traps that it met."""
+    tested = frozenset[str]().union(*(cases for contender in competing for cases in contender.tested))
+    for told in _by_digest(competing):
+        name, saw = told["name"], told.get("saw")
+        if saw is None:
+            yield (
+                f"Nobody said which cases the teacher {name} was trained on: where test cases are among them,"
+                " scores of it and of its students are too good (--teacher-saw FILE says it)."
+            )
+        elif seen := sorted(tested & set(saw)):
+            yield (
+                f"The teacher {name} was trained on {len(seen)} of the test cases ({_some(seen)}); scores of"
+                " it and of its students are no evidence."
+            )
+        for sentence in (*told.get("traps", ()), *told.get("warnings", ())):
+            named = sentence if name in sentence else f"{name}: {sentence}"
+            yield f"{named.removesuffix('.')}."
+
+
+def _by_digest(competing: Sequence[Contender]) -> list[dict[str, Any]]:
+    """What runs record of each teacher that others trained, all that any of them knows of it."""
+    found: dict[str, dict[str, Any]] = {}
+    for run in (run for contender in competing for run in contender.runs):
+        about = run.read(run.experiment)
+        itself = [about["teacher_of_others"]] if "teacher_of_others" in about else []
+        for told in (*itself, *(about.get("teachers_of_others") or {}).values()):
+            known = found.setdefault(str(told.get("digest", told["name"])), {})
+            traps = dict.fromkeys([*known.get("traps", ()), *told.get("traps", ())])
+            known.update(told, traps=list(traps))
+    return list(found.values())
 
 
 def _unfinished(competing: Sequence[Contender]) -> Iterator[str]:

@@ -229,6 +229,16 @@ def values_of(heads: Sequence[Head], learned: Learned) -> set[int]:
     return values
 
 
+def channels_by_value(
+    heads: Sequence[Head], classes: ClassMap, highest: int
+) -> NDArray[np.unsignedinteger[Any]]:
+    """Label value of the teacher, `highest` at least -> the student's channel [value]; 0 for the others."""
+    table = np.zeros(1 + max(highest, *(value for head in heads for value in head.values)), np.uint16)
+    for one in classes.learned:
+        table[list(values_of(heads, one))] = one.channel
+    return table
+
+
 def _some(names: Iterable[str]) -> str:
     listed = list(names)
     return ", ".join(listed[:6]) + (f" and {len(listed) - 6} more" if len(listed) > 6 else "")

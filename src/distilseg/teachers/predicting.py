@@ -21,6 +21,7 @@ from ..files import written_whole
 from ..runtime.limits import check_voxels
 from ..runtime.pipeline import Job, PredictSummary, place
 from .teacher import Teacher
+from .traps import Seen, traps
 
 
 def predict_with_teacher(
@@ -31,23 +32,33 @@ def predict_with_teacher(
     probabilities: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], object] | None = None,
+    say: Callable[[str], object] = lambda line: None,
 ) -> PredictSummary:
     """Writes the label map of every scan in `inputs`, in the teacher's own label values.
 
-    Options and errors as of `runtime.pipeline.predict_files`.
+    Options and errors as of `runtime.pipeline.predict_files`. `say` is told the traps that were met, see
+    `teachers/traps.py`.
     """
     cases, refused = find_cases(inputs, teacher.modalities or ("scan",))
     summary = PredictSummary(refused=refused, ignored=no_scans(inputs))
     jobs = place(cases, Path(out), refused)
+    seen: dict[str, Seen] = {}
     for done, job in enumerate(jobs, start=1):
-        _predict(teacher, job, summary, probabilities, overwrite)
+        _predict(teacher, job, summary, seen, probabilities, overwrite)
         if progress is not None:
             progress(done, len(jobs))
+    for sentence in traps(teacher, seen):
+        say(sentence)
     return summary
 
 
 def _predict(
-    teacher: Teacher, job: Job, summary: PredictSummary, probabilities: bool, overwrite: bool
+    teacher: Teacher,
+    job: Job,
+    summary: PredictSummary,
+    seen: dict[str, Seen],
+    probabilities: bool,
+    overwrite: bool,
 ) -> None:
     beside = job.out.with_name(job.out.name.removesuffix(ending(job.out)) + ".npz")
     if job.out.is_file() and (beside.is_file() or not probabilities) and not overwrite:
@@ -62,6 +73,7 @@ def _predict(
         for source in job.images.values():
             check_voxels(source.path)
         scans = read_scans(job.images)
+        seen[job.case] = Seen.of(scans)
         answer = teacher.answer(scans, case=job.case)
         if probabilities:
             # As nnU-Net has them: axes z y x.

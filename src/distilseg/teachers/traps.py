@@ -51,7 +51,7 @@ class Seen:
 
 def traps(teacher: Teacher, seen: Mapping[str, Seen]) -> list[str]:
     """A sentence for each trap that these cases (by id) are for `teacher`."""
-    summary = teacher.summary()
+    summary = teacher.summary() if seen else {}
     return [*_orientation(teacher.name, summary, seen), *_intensities(teacher.name, summary, seen)]
 
 

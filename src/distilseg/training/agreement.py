@@ -31,7 +31,7 @@ from ..data.scans.reading import read_scan, write_label_map
 from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..names import component
-from ..teachers.classes import match_classes, read_joined, shared_out, values_of
+from ..teachers.classes import channels_by_value, match_classes, read_joined, shared_out
 from ..teachers.teacher import Teacher
 from .experiment import file_digest
 from .foreign import Foreign, shown_modalities
@@ -73,7 +73,7 @@ def labelled_by_teacher(
     for id in with_progress(
         [id for id, path in labels.items() if not path.is_file()], "teacher's label maps"
     ):
-        _write_label(dataset.case(id), foreign, len(names), labels[id])
+        _write_label(dataset.case(id), foreign, labels[id])
     told = " and ".join(teacher.name for teacher in teachers)
     if not any(read_scan(path).array.any() for path in labels.values()):
         raise UserError(
@@ -144,22 +144,20 @@ def _dataset(
     return Dataset(name or of_scans.name, of_scans, "answered", chosen, {0: "background"}, (), hidden)
 
 
-def _write_label(case: Case, foreign: Sequence[Foreign], classes: int, path: Path) -> None:
+def _write_label(case: Case, foreign: Sequence[Foreign], path: Path) -> None:
     """Whole or not at all; left to another process where one is at it."""
     mine = claim(path)
     if mine is None:
         raise UserError(f"another process is making the label map of case {case.id}", "wait for it, repeat")
     try:
-        label, like = _label(case, foreign, classes)
+        label, like = _label(case, foreign)
         with mine.written() as aside:
             write_label_map(aside, label, like)
     finally:
         mine.release()
 
 
-def _label(
-    case: Case, foreign: Sequence[Foreign], classes: int
-) -> tuple[NDArray[np.unsignedinteger[Any]], Scan]:
+def _label(case: Case, foreign: Sequence[Foreign]) -> tuple[NDArray[np.unsignedinteger[Any]], Scan]:
     """The student's label values [I J K]: where several teachers see something, the first's."""
     label: NDArray[np.unsignedinteger[Any]] | None = None
     for one in foreign:
@@ -168,20 +166,10 @@ def _label(
         seen = one.teacher.labels(one.teacher.answer(scans, case=case.id), scans)
         if seen.shape != like.array.shape:
             raise ValueError(f"case {case.id}: a label map of {seen.shape} for {like.array.shape} voxels")
-        own = _student_values(one, int(seen.max(initial=0)), classes)[seen]
+        own = channels_by_value(one.teacher.heads, one.classes, int(seen.max()))[seen]
         label = own if label is None else np.where(label == 0, own, label)
     assert label is not None
     return label, like
-
-
-def _student_values(foreign: Foreign, highest: int, classes: int) -> NDArray[np.unsignedinteger[Any]]:
-    """Label value of the teacher -> that of the student."""
-    heads = foreign.teacher.heads
-    most = max(highest, *(value for head in heads for value in head.values))
-    table = np.zeros(most + 1, np.min_scalar_type(classes))
-    for learned in foreign.classes.learned:
-        table[list(values_of(heads, learned))] = learned.channel
-    return table
 
 
 def _key(case: Case, foreign: Sequence[Foreign]) -> str:

@@ -2,7 +2,7 @@
 
     <digest>/answers.npy      [C *s] uint8, see `teachers/answers.py`
              foreground.npy   [N 3] int32 voxel indices where the teacher sees a structure, grouped by class
-             about.json       how many of each; what answered
+             about.json       how many of each; what answered; what the scans were like
 
 A folder is named by a digest of the case's prepared voxels and their grid, the teacher with its options, and
 the classes that are learned. It appears whole or not at all, so that an interrupted recording goes on where
@@ -16,9 +16,10 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +43,13 @@ from ..teachers.answers import (
 )
 from ..teachers.classes import ClassMap
 from ..teachers.files import FilesTeacher
+from ..teachers.traps import Seen, traps
 from .experiment import Experiment
 from .foreign import Foreign
 from .objective import map_name
-from .observers import announce, with_progress
+from .observers import announce, warn, with_progress
 
-VERSION = 1
+VERSION = 2
 SPARE_BYTES = 2**28  # that the disk keeps free
 
 
@@ -70,12 +72,12 @@ def record_answers(
 
     Raises `UserError` before the first case where the disk cannot hold them.
     """
-    folder = (default_folder() if cache is None else cache) / "answers"
-    entries = {id: folder / _key(foreign, case) for id, case in cases.items()}
+    entries = {id: _entry(foreign, case, cache) for id, case in cases.items()}
     missing = [id for id, entry in entries.items() if not entry.is_dir()]
     if missing:
         if isinstance(foreign.teacher, FilesTeacher):
             foreign.teacher.require(missing)
+        folder = _folder(cache)
         folder.mkdir(parents=True, exist_ok=True)
         _check_disk(foreign, [cases[id] for id in missing], folder)
         start = time.monotonic()
@@ -104,6 +106,32 @@ def answers_of_others(
             if cases[id].label is None:
                 structures[id] = {**recorded.structures, **structures.get(id, {})}
     return maps, structures
+
+
+def warn_of_terms(foreign: Mapping[str, Foreign], say: Callable[[str], object] | None = None) -> None:
+    """Tells what teachers of others say of themselves, such as terms of use: each once."""
+    for one in foreign.values():
+        for warning in one.teacher.provenance.warnings:
+            warn(f"{one.teacher.name}: {warning}", say)
+
+
+def traps_met(
+    experiment: Experiment,
+    foreign: Mapping[str, Foreign],
+    prepared: Mapping[str, CachedCase],
+    cache: Path | None,
+) -> dict[str, list[str]]:
+    """By role the traps (`teachers/traps.py`) among the scans that were answered for; told, each once."""
+    study = experiment.study
+    found = {}
+    for role, one in foreign.items():
+        entries = {id: _entry(one, prepared[id], cache) for id in (*study.split.train, *study.unlabelled)}
+        found[role] = traps(
+            one.teacher, {id: Seen.of_plain(_about(at)["seen"]) for id, at in entries.items()}
+        )
+        for sentence in found[role]:
+            warn(sentence)
+    return found
 
 
 def answer_bytes(classes: ClassMap, cases: Sequence[CachedCase]) -> int:
@@ -143,6 +171,7 @@ def _record(foreign: Foreign, case: Case, prepared: CachedCase, entry: Path) -> 
         about = {
             "teacher": foreign.teacher.name,
             "foreground": {index: len(found) for index, found in structures.items()},
+            "seen": Seen.of(scans).plain(),
         }
         write_json(aside / "about.json", about)
 
@@ -150,7 +179,7 @@ def _record(foreign: Foreign, case: Case, prepared: CachedCase, entry: Path) -> 
 def _opened(foreign: Foreign, entry: Path) -> Recorded:
     kept = kept_as(foreign.classes)
     try:
-        about = json.loads((entry / "about.json").read_text(encoding="utf-8"))
+        about = _about(entry)
         voxels: NDArray[np.int32] = np.load(entry / "foreground.npy", mmap_mode="r")
         structures, start = {}, 0
         for index, count in about["foreground"].items():
@@ -167,6 +196,17 @@ def _opened(foreign: Foreign, entry: Path) -> Recorded:
     return Recorded(answers, structures)
 
 
-def _key(foreign: Foreign, case: CachedCase) -> str:
+def _about(entry: Path) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads((entry / "about.json").read_text(encoding="utf-8"))
+    return about
+
+
+def _folder(cache: Path | None) -> Path:
+    return (default_folder() if cache is None else cache) / "answers"
+
+
+def _entry(foreign: Foreign, case: CachedCase, cache: Path | None) -> Path:
+    """Where the answers for a case lie, or will."""
     parts = [VERSION, case.folder.name, foreign.identity]
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=20).hexdigest()
+    key = hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=20).hexdigest()
+    return _folder(cache) / key

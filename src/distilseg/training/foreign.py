@@ -25,6 +25,7 @@ class Foreign:
     dense: bool = (
         False  # a batch holds the log-probabilities of all the student's classes, as logits would be
     )
+    saw: tuple[str, ...] | None = None  # cases that it was trained on; None: nobody said
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -44,6 +45,7 @@ class Foreign:
                 one.name: [f"{'-' * (sign < 0)}{teacher.heads[head].name}" for head, sign in one.heads]
                 for one in self.classes.learned
             },
+            **({} if self.saw is None else {"saw": list(self.saw)}),
         }
 
     def scans(self, case: Case) -> dict[str, Scan]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import UserError
 from ..evaluation.agreement import titled
+from ..names import printable
 from ..runs import Log, Run
 from .loop import Step
 
@@ -101,6 +102,20 @@ def announce(message: str) -> None:
     """One line for the person in front of the terminal; nothing where stderr is not one."""
     if sys.stderr.isatty():
         Console(stderr=True).print(message, highlight=False)
+
+
+_told: set[str] = set()
+
+
+def warn(sentence: str, say: Callable[[str], object] | None = None) -> None:
+    """Tells `sentence`, on stderr or by `say`, wherever that leads; once, however many runs it is about."""
+    if sentence not in _told:
+        _told.add(sentence)
+        (say or _to_stderr)(sentence)
+
+
+def _to_stderr(sentence: str) -> None:
+    print(printable(f"Caution: {sentence}"), file=sys.stderr)
 
 
 def with_progress(ids: Sequence[str], what: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -29,11 +29,12 @@ def write_description(
     method: Method,
     needed: Before,
     machine: Mapping[str, Any],
+    traps: Mapping[str, Sequence[str]],
 ) -> None:
-    """Writes down what this run is, before its first step."""
+    """Writes down what this run is, before its first step; `traps` that teachers of others met, by role."""
     study, control = experiment.study, experiment.control
     dataset = study.dataset
-    others = {role: one.told for role, one in needed.foreign.items()}
+    others = {role: {**one.told, "traps": list(traps[role])} for role, one in needed.foreign.items()}
     save_plan(run.plan, study.plan.seeing(experiment.seen))
     save_split(run.split, study.split)
     about = {
@@ -85,6 +86,18 @@ def write_description(
         "command": sys.argv,
     }
     write_json(run.experiment, about)
+
+
+def amend_description(run: Run, needed: Before) -> None:
+    """Writes down what is said of a finished run's teachers now: which cases they saw."""
+    about = run.read(run.experiment)
+    said = {role: list(one.saw) for role, one in needed.foreign.items() if one.saw is not None}
+    others = {
+        role: {**told, "saw": said[role]} if role in said else told
+        for role, told in about.get("teachers_of_others", {}).items()
+    }
+    if others != about.get("teachers_of_others", {}):
+        write_json(run.experiment, {**about, "teachers_of_others": others})
 
 
 def write_status(experiment: Experiment, run: Run, state: State) -> None:

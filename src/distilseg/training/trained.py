@@ -31,7 +31,7 @@ from ..networks.checkpoint import load_weights, save_weights
 from ..networks.features import feature_shapes
 from ..runs import Run
 from ..types import Batch
-from .answers import answers_of_others
+from .answers import answers_of_others, traps_met, warn_of_terms
 from .before import Before, before
 from .cases import content_digest, make_augmentation, make_sampler, prepare, steps_per_epoch
 from .experiment import Experiment
@@ -40,7 +40,7 @@ from .machine import Machine, make_fabric
 from .objective import Objective
 from .observers import Bar, Tables, TensorBoard, announce
 from .precision import choose_precision
-from .record import write_description, write_status
+from .record import amend_description, write_description, write_status
 from .state import Average, State, load_state, save_state
 from .teachers import check_shown, load_teacher, record_teachers
 from .validate import mean_dice
@@ -75,6 +75,7 @@ def trained(
     run = Run(of_dataset / component(experiment.run_name(content_digest(prepared)), kind="run"))
     if run.finished:
         announce(f"{run.name}: found, finished")
+        amend_description(run, needed)
         return run
     several = machine.devices * machine.nodes > 1  # processes that make it together
     with contextlib.nullcontext(True) if several else claimed(run.folder) as ours:
@@ -111,8 +112,10 @@ def _make(
     check_shown(method, specs)
     maps, seen, why = record_teachers(experiment, method, teachers, networks, prepared, machine, cache)
     recorded = bool(maps)
+    warn_of_terms(needed.foreign)
     answered, seen_by_others = answers_of_others(experiment, needed.foreign, prepared, cache)
     structures = {id: {**seen_by_others.get(id, {}), **seen.get(id, {})} for id in study.unlabelled}
+    traps = traps_met(experiment, needed.foreign, prepared, cache)
     sampler, augmentation = make_sampler(experiment, prepared, structures), make_augmentation(experiment)
     objective = Objective(method, networks, recorded=[*(teachers if recorded else ()), *needed.foreign])
     maps = {id: {**maps.get(id, {}), **answered.get(id, {})} for id in {*maps, *answered}}
@@ -122,7 +125,7 @@ def _make(
         carried_out = {"precision": precision, "probed_s": probed}
         if teachers:
             carried_out["teacher_outputs"] = {"recorded": recorded, "why": why}
-        write_description(experiment, run, content_digest(prepared), method, needed, carried_out)
+        write_description(experiment, run, content_digest(prepared), method, needed, carried_out, traps)
     fabric.barrier()
 
     objective.to(fabric.device)  # first: the optimizer's state and the averages live where the weights do
