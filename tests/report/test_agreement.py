@@ -60,7 +60,9 @@ def test_scores_by_labels_and_by_agreement_are_not_compared(runs, make_run):
     by_labels = make_run("supervised", LIVER, dataset=DATASET, evaluation={"weights": "best"})
     with pytest.raises(UserError, match=r"distil by agreement with big, supervised by labels"):
         compare_runs([runs[0], by_labels])
-    other = make_run("distil", LIVER, dataset=DATASET, seed=1, evaluation={"labelled_by": "another"})
+    other = make_run(
+        "b", LIVER, recipe="distil", dataset=DATASET, seed=1, evaluation={"labelled_by": "another"}
+    )
     with pytest.raises(UserError, match="judged by different labels"):
         compare_runs([runs[0], other])
 

@@ -6,27 +6,29 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from distilseg import commands
-from distilseg.data.case import Dataset
+from distilseg.cli import show
+from distilseg.data.case import Dataset, Source
 from distilseg.data.formats import read_dataset
 from distilseg.data.phantom.volumes import write_phantom
 from distilseg.data.scans.reading import read_label
 from distilseg.errors import UserError
 from distilseg.judge import judge
 from distilseg.recipes import find, others
-from distilseg.runs import Run
+from distilseg.report import compare_runs
+from distilseg.runs import Run, read_rows
 from distilseg.training.agreement import labelled_by_teacher, learned_of
 from distilseg.training.budget import Budget
-from distilseg.training.experiment import Study
-from distilseg.training.machine import Machine
+from distilseg.training.experiment import Experiment, Study
 from distilseg.training.studies import make_study
 from distilseg.training.trained import trained
 
-from ..teachers.small import Knowing, Numbers, classes
-from .small import NETWORK
+from ..teachers.small import NOWHERE, Knowing, Numbers, classes
+from .small import CPU, NETWORK
 
 PLAN = {"patch": (16, 16, 16), "levels": 3}
 
@@ -146,22 +148,92 @@ def test_whose_labels_they_are_is_part_of_the_run(scans: Path, teacher: Knowing,
     assert name(study) != name(others_)
 
 
-@pytest.fixture
-def run(scans: Path, teacher: Knowing, tmp_path: Path) -> Run:
+@pytest.fixture(scope="module")
+def run(truth: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A student of the teacher's answers alone, judged by agreement."""
-    study = make_study(answered(teacher, scans, tmp_path), **PLAN)
-    experiment = find("distil")(study, teacher=["TEACHER"], network="dynunet", network_options=NETWORK)
-    assert experiment.control is None
-    experiment = experiment.with_settings(Budget(steps=60), validations=2, learning_rate=1e-2)
-    run = trained(experiment, runs=tmp_path / "runs", machine=Machine(device="cpu"), cache=tmp_path / "cache")
-    judge(run, study.dataset, device="cpu")
+    folder = tmp_path_factory.mktemp("run")
+    run = trained(experiment_of(truth, folder), runs=folder / "runs", machine=CPU, cache=folder / "cache")
+    judge(run, device="cpu")
     return run
 
 
-def test_a_run_without_labels_is_chosen_and_judged_and_found_again(run: Run, tmp_path: Path) -> None:
+def experiment_of(truth: Dataset, folder: Path, **options: object) -> Experiment:
+    """The recipe on answers of a teacher that has terms, and that takes scans as they are stored."""
+    teacher = Knowing(truth)
+    teacher.says = {"orientation": "as stored"}
+    terms = replace(NOWHERE, licence="CC BY-NC", warnings=("not for commercial use",))
+    object.__setattr__(teacher, "provenance", terms)
+    study = make_study(labelled_by_teacher([teacher], truth, folder / "answered"), **PLAN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(others, "open_teacher", lambda path, options: teacher)
+        made = find("distil")(study, teacher=["T"], network="dynunet", network_options=NETWORK, **options)
+    return made.with_settings(Budget(steps=60), validations=2, learning_rate=1e-2)
+
+
+def test_a_run_without_labels_is_chosen_and_judged_and_found_again(run: Run) -> None:
     about = run.read(run.experiment)
+    assert about["control"] is None
     assert (about["dataset"]["labelled_by"], about["dataset"]["layout"]) == ("knowing", "answered")
     assert run.read(run.folder / "evaluation.json")["labelled_by"] == "knowing"
     assert run.read(run.status)["best_validation_dice"] > 0
-    rows = commands.evaluate(run.folder, again=True, device="cpu").rows  # reads the dataset again
-    assert {row["case"] for row in rows} == set(run.read(run.split)["test"])
+    found = commands.evaluate(run.folder, device="cpu", out=run.folder / "table.csv")
+    assert found.labelled_by == "knowing"
+    assert {row["case"] for row in found.rows} == set(run.read(run.split)["test"])
+    assert {row["metric"] for row in read_rows(run.folder / "table.csv")} >= {"agreement_dice"}
+
+
+def test_the_terminal_calls_it_agreement(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = read_rows(run.metrics)
+    show.print_scores([{**row, "value": float(row["value"] or "nan")} for row in rows], labelled_by="knowing")
+    told = " ".join(capsys.readouterr().out.split())
+    assert "agreement" in told
+    assert "Nobody labelled these scans: scores are agreement with knowing" in told
+
+
+def test_terms_and_traps_stand_in_run_card_and_report(
+    run: Run, truth: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = run.read(run.experiment)["teachers_of_others"]["teacher"]
+    assert (told["warnings"], told["traps"]) == (["not for commercial use"], [])
+    made = commands.export(run.folder, "torch", out=tmp_path / "student")
+    card = (made.path / "README.md").read_text(encoding="utf-8")
+    assert "knowing: not for commercial use" in card
+    assert "licence: CC BY-NC" in card
+    assert "agreement (Dice)" in card
+    assert "scores are agreement with knowing" in card
+    assert "| structure | Dice" not in card
+    warnings = compare_runs([run]).warnings
+    assert "knowing: not for commercial use." in warnings
+    assert any("Nobody said which cases the teacher knowing was trained on" in one for one in warnings)
+
+
+def test_what_the_teacher_saw_changes_what_is_said_and_not_the_run(run: Run, truth: Dataset) -> None:
+    folder = run.folder.parent.parent.parent
+    saw = folder / "saw.txt"
+    (test, *_) = run.read(run.split)["test"]
+    saw.write_text(test)
+    experiment = experiment_of(truth, folder, teacher_saw=str(saw))
+    again = trained(experiment, runs=folder / "runs", machine=CPU, cache=folder / "cache")
+    assert again.folder == run.folder
+    told = "\n".join(compare_runs([again]).warnings)
+    assert f"knowing was trained on 1 of the test cases ({test})" in told
+
+
+def test_turned_scans_are_told_once_and_recorded(
+    truth: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "turned"
+    folder.mkdir()
+    for n, case in enumerate(truth.cases):
+        image = nib.load(next(iter(case.images.values())).path)
+        if n % 2:
+            image = image.as_reoriented([[0, -1], [1, 1], [2, 1]])
+        nib.save(image, folder / f"{case.id}.nii.gz")
+    turned = replace(
+        truth, cases=tuple(replace(c, images={"MR": Source(folder / f"{c.id}.nii.gz")}) for c in truth.cases)
+    )
+    experiment = experiment_of(turned, tmp_path).with_settings(Budget(steps=1), validations=1)
+    run = trained(experiment, runs=tmp_path / "runs", machine=CPU, cache=tmp_path / "cache")
+    (trap,) = run.read(run.experiment)["teachers_of_others"]["teacher"]["traps"]
+    assert "stored in different orientations" in trap
+    assert capsys.readouterr().err.count(trap) == 1

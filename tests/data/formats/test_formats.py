@@ -208,7 +208,7 @@ def broken(tmp_path: Path, name: str) -> tuple[Path, str]:
             return decathlon(tmp_path, training=[]), "has no labelled case"
         case "no labels folder":
             shutil.rmtree(nnunet(tmp_path) / "labelsTr")
-            return tmp_path, "labelsTr holds no file ending in .nii.gz"
+            return tmp_path, r"has no labelled case \(read as nnunet\)"
         case "wrong file ending":
             return nnunet(tmp_path, file_ending=".nrrd"), "labelsTr holds no file ending in .nrrd"
         case "unknown file ending":
@@ -289,7 +289,7 @@ def test_what_cannot_be_read_says_so(tmp_path: Path, name: str) -> None:
 
 
 def test_an_unknown_layout_lists_the_known(tmp_path: Path) -> None:
-    known = r"did you mean 'nnunet'.* msd, nnunet, brats, hecktor, picai, table, folders"
+    known = r"did you mean 'nnunet'.* msd, nnunet, brats, hecktor, picai, table, answered, folders"
     with pytest.raises(UserError, match=known):
         read_dataset(tmp_path, layout="nnunett")
 
@@ -358,3 +358,49 @@ def test_a_patient_of_both_grades_is_refused(tmp_path: Path) -> None:
     shutil.copytree(folder / "HGG" / "Brats18_TEST_0_1", folder / "LGG" / "Brats18_TEST_0_1")
     with pytest.raises(UserError, match="holds the patient Brats18_TEST_0_1 twice"):
         read_dataset(folder)
+
+
+def test_an_nnunet_folder_without_labels_holds_scans_that_a_teacher_can_answer_for(tmp_path: Path) -> None:
+    shutil.rmtree(nnunet(tmp_path) / "labelsTr")
+    cases, refused = find_cases(tmp_path, ("CT", "PET"))
+    assert [case.id for case in cases] == ["case_0", "case_1", "case_2"]
+    assert not refused
+
+
+def test_patients_stay_known_where_scans_are_named_to_be_answered_for(tmp_path: Path) -> None:
+    write(tmp_path / "a.nii.gz", image(0))
+    (tmp_path / "dataset.csv").write_text("case,image:CT,patient\na,a.nii.gz,anna\n")
+    (case,), _ = find_cases(tmp_path, ("CT",))
+    assert case.group == "anna"
+
+
+ANSWERED = {
+    "name": "Clinic",
+    "labelled_by": "big",
+    "modalities": ["CT"],
+    "labels": {"0": "background", "1": "liver"},
+    "cases": [
+        {"case": "a", "patient": "anna", "images": {"CT": ["/scans/a.nii.gz", 1]}, "label": "../l/1.nii.gz"},
+        {"case": "b", "patient": "", "images": {"CT": ["/scans/b.nii.gz", None]}, "label": None},
+    ],
+}
+
+
+def test_scans_that_a_teacher_answered_for(tmp_path: Path) -> None:
+    write_json(tmp_path / "answered.json", ANSWERED)
+    dataset = read_dataset(tmp_path)
+    assert (dataset.layout, dataset.labelled_by, dataset.classes) == ("answered", "big", ("background", "liver"))
+    ((a,), (b,)) = dataset.cases, dataset.unlabelled
+    assert (a.id, a.patient, a.label) == ("a", "anna", tmp_path / "../l/1.nii.gz")
+    assert (a.images, b.images) == (
+        {"CT": Source(Path("/scans/a.nii.gz"), 1)},
+        {"CT": Source(Path("/scans/b.nii.gz"))},
+    )
+
+
+@pytest.mark.parametrize("wrong", [{"cases": [{}]}, {"cases": 3}, {"modalities": None}, {"labelled_by": ...}])
+def test_a_damaged_description_of_answers_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    known = {name: value for name, value in {**ANSWERED, **wrong}.items() if value is not ...}
+    write_json(tmp_path / "answered.json", known)
+    with pytest.raises(UserError, match=r"answered.json is damaged"):
+        read_dataset(tmp_path)
