@@ -94,11 +94,7 @@ def test_another_teacher_other_classes_or_another_plan_are_other_answers(
     coarse = cache_cases(study.dataset, list(one), moved, folder=cache)
     record_answers("teacher", plain, study.dataset, coarse, cache)
     assert len(list((cache / "answers").iterdir())) == 2
-    keys = {
-        module._entry(of, case, None).name
-        for of in (plain, *others)
-        for case in (*one.values(), *coarse.values())
-    }
+    keys = {module._key(of, case) for of in (plain, *others) for case in (*one.values(), *coarse.values())}
     assert len(keys) == 6
 
 

@@ -12,7 +12,9 @@ from ..training.machine import DEVICES
 from ..training.setting import one_of
 
 # A dataset.
-Layout = Annotated[str | None, typer.Option(help="msd, nnunet, brats, hecktor, picai, table, answered or folders.")]
+Layout = Annotated[
+    str | None, typer.Option(help="msd, nnunet, brats, hecktor, picai, table, answered or folders.")
+]
 Modalities = Annotated[str | None, typer.Option(metavar="A,B", help="Only these of the dataset.")]
 SliceView = Annotated[str | None, typer.Option(help=f"Of these slices: {one_of(VIEWS)}")]
 Data = Annotated[Path | None, typer.Option(help="Where the run's dataset lies, if it moved.")]

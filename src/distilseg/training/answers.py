@@ -207,6 +207,9 @@ def _folder(cache: Path | None) -> Path:
 
 def _entry(foreign: Foreign, case: CachedCase, cache: Path | None) -> Path:
     """Where the answers for a case lie, or will."""
+    return _folder(cache) / _key(foreign, case)
+
+
+def _key(foreign: Foreign, case: CachedCase) -> str:
     parts = [VERSION, case.folder.name, foreign.identity]
-    key = hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=20).hexdigest()
-    return _folder(cache) / key
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=20).hexdigest()

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from distilseg.data.case import Source
 from distilseg.data.formats import read_dataset
+from distilseg.data.formats.inputs import find_cases
 from distilseg.data.scans.reading import read_scans
 from distilseg.errors import UserError
 
@@ -389,7 +391,11 @@ ANSWERED = {
 def test_scans_that_a_teacher_answered_for(tmp_path: Path) -> None:
     write_json(tmp_path / "answered.json", ANSWERED)
     dataset = read_dataset(tmp_path)
-    assert (dataset.layout, dataset.labelled_by, dataset.classes) == ("answered", "big", ("background", "liver"))
+    assert (dataset.layout, dataset.labelled_by, dataset.classes) == (
+        "answered",
+        "big",
+        ("background", "liver"),
+    )
     ((a,), (b,)) = dataset.cases, dataset.unlabelled
     assert (a.id, a.patient, a.label) == ("a", "anna", tmp_path / "../l/1.nii.gz")
     assert (a.images, b.images) == (
