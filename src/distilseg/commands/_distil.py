@@ -12,11 +12,15 @@ from typing import Any
 from ..data.case import Dataset
 from ..data.formats import read_dataset
 from ..errors import unknown
+from ..evaluation.agreement import limits
 from ..judged_teacher import judge_teacher
 from ..recipes import find
+from ..recipes.others import options_of
 from ..runs import Run
 from ..teachers.answers import channels_of
 from ..teachers.classes import read_joined
+from ..teachers.opening import open_teacher
+from ..training.agreement import holds_labels, labelled_by_teacher
 from ..training.answers import answer_bytes, record_answers, warn_of_terms
 from ..training.cases import prepare
 from ..training.experiment import Experiment, Study
@@ -54,15 +58,18 @@ def distil(
     """Records what `teacher` (one or several models) answers, trains the control and the student, judges all.
 
     `data` is a dataset, labelled in part or whole; its scans without labels are learned from, and those in
-    `unlabelled`. `classes` are the student's, by name: those of the labels, each alone or made of the
-    teacher's, as kidney=kidney_left+kidney_right; default: all of the dataset's labels. `say` is told, before
-    anything is trained, what the teacher is, what is learned of it, from how many scans, how long it takes
-    and how much disk. `options` are those of the recipe (network="student_small"), `training` what `train`
-    takes (minutes=60, seed=1, batch_size=4). Raises UserError for what can be mended, before anything is
-    trained.
+    `unlabelled`. Where nobody labelled any, the teachers' label maps of some scans choose and judge the
+    student, which is agreement with them (`training/agreement.py`). `classes` are the student's, by name:
+    those of the labels, each alone or made of the teacher's, as kidney=kidney_left+kidney_right; default: all
+    of the dataset's labels, without labels all of the teachers'. `say` is told, before anything is trained,
+    what the teacher is, what is learned of it, from how many scans, how long it takes and how much disk.
+    `options` are those of the recipe (network="student_small"), `training` what `train` takes (minutes=60,
+    seed=1, batch_size=4). Raises UserError for what can be mended, before anything is trained.
     """
     named = [teacher] if isinstance(teacher, str | Path) else list(teacher)
-    dataset = data if isinstance(data, Dataset) else read_dataset(data, training.get("layout"))
+    dataset = data if isinstance(data, Dataset) else _read(data, named, classes, options or {}, training)
+    if dataset.labelled_by:
+        say(limits(dataset.labelled_by))
     dataset = _learned(dataset, classes)
     more: list[Path | str] = [*([OWN] if dataset.unlabelled else []), *unlabelled]
     asked: dict[str, Any] = {
@@ -83,10 +90,41 @@ def distil(
         recipe, dataset, options=asked, unlabelled=more, **{**training, "plan": study.plan, "layout": None}
     )
     judged: tuple[Run, ...] = ()
-    if is_main_process() and study.split.test:
+    if is_main_process() and study.split.test and not dataset.labelled_by:
         runs = training.get("runs", "runs")
         judged = tuple(judge_teacher(one, study, runs) for one in foreign.values())
     return Distilled(made[-1], made[-2] if len(made) > 1 else None, judged)
+
+
+def _read(
+    data: Path | str,
+    teachers: Sequence[Path | str],
+    classes: Sequence[str],
+    options: Mapping[str, Any],
+    training: Mapping[str, Any],
+) -> Dataset:
+    """The dataset at `data`; of scans that nobody labelled, some with the teachers' label maps."""
+    if not Path(data).exists() or holds_labels(data, training.get("layout")):
+        return read_dataset(data, training.get("layout"))
+    how = {name.removeprefix("teacher_"): value for name, value in options.items()}
+    opened = options_of(
+        configuration=how.get("configuration"),
+        folds=how.get("folds") or (),
+        mirror=how.get("mirror"),
+        step=how.get("step"),
+        orientation=how.get("orientation"),
+        card=how.get("card"),
+        trust=how.get("trust_teacher") or (),
+    )
+    return labelled_by_teacher(
+        [open_teacher(one, opened) for one in teachers],
+        data,
+        Path(training.get("runs", "runs")) / "answered",
+        classes=classes,
+        modalities=training.get("modalities") or (),
+        teacher_modalities=how.get("modalities") or (),
+        seed=training.get("split_seed", 0),
+    )
 
 
 def _learned(dataset: Dataset, classes: Sequence[str]) -> Dataset:

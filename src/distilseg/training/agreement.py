@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ..claims import claim
 from ..data.case import Case, Dataset
-from ..data.formats import answered
+from ..data.formats import LAYOUTS, answered, read_dataset
 from ..data.formats.inputs import find_cases
 from ..data.planning.splits import kept_apart
 from ..data.scans.detached import voxel_files
@@ -91,6 +91,15 @@ def labelled_by_teacher(
     )
     described = hashlib.blake2b(repr((VERSION, made, told)).encode(), digest_size=12).hexdigest()
     return answered.write(made, folder / component(described, kind="dataset"))
+
+
+def holds_labels(data: Path | str, layout: str | None = None) -> bool:
+    """Whether a dataset lies at `data` of which somebody labelled a case; else it is scans alone."""
+    path = Path(data)
+    if layout is not None:
+        return bool(read_dataset(path, layout).cases)
+    module = next((module for module in LAYOUTS.values() if module.recognises(path)), None)
+    return module is not None and bool(module.read(path).cases)
 
 
 def learned_of(
