@@ -67,6 +67,7 @@ OTHER: dict[str, Any] = {
     "teacher_step": 0.25,
     "teacher_orientation": "LPS",
     "teacher_card": "card.json",
+    "teacher_saw": "other_split.json",  # changes no run
     "trust_teacher": ("digest",),
 }
 _SCORES = {"scores": "scores.json", "score_range": (0, 1)}

@@ -139,7 +139,7 @@ def test_the_study_trains_on_no_label_and_says_whose_labels_it_measured(
 
 
 def test_whose_labels_they_are_is_part_of_the_run(scans: Path, teacher: Knowing, tmp_path: Path) -> None:
-    study = make_study(answered(teacher, scans, tmp_path), **PLAN)
+    study = replace(make_study(answered(teacher, scans, tmp_path), **PLAN), unlabelled=())
 
     def name(study: Study) -> str:
         return find("supervised")(study, network="dynunet", network_options=NETWORK).run_name()
