@@ -1,4 +1,4 @@
-"""Arrays on the disk: the same numbers, little memory, no file that stays, a refusal where there is no room."""
+"""Arrays on the disk: the same numbers, little memory, no file that stays, a refusal without room."""
 
 from __future__ import annotations
 

@@ -53,7 +53,8 @@ def test_windows_are_blended_as_the_formula_says(
     folds = [network(len(patch), seed) for seed in (1, 2)]
     mirrored = (0, 1)
     found = predicted(image, folds, HEADS, patch, mirrored=mirrored)
-    assert found.dtype == np.float32 and found.flags.c_contiguous
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
     assert np.array_equal(found, _plainly(image, folds, patch, mirrored))
 
 
@@ -92,7 +93,8 @@ def test_a_teacher_answers_the_same_from_the_disk(
     first = _everything(teacher, case)
     folder = request.getfixturevalue("on_disk")
     logits = teacher.answer(case, case="a").logits
-    assert not logits.flags.owndata and list(folder.iterdir()) == []
+    assert not logits.flags.owndata
+    assert list(folder.iterdir()) == []
     for one, other in zip(first, _everything(teacher, case), strict=True):
         assert one.dtype == other.dtype
         assert np.array_equal(one, other)
