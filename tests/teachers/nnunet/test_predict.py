@@ -13,10 +13,11 @@ from torch import nn
 
 from distilseg import scratch
 from distilseg.data.preparing.grid import Grid
+from distilseg.networks.build import NetworkSpec, build
 from distilseg.teachers.answers import blocks
 from distilseg.teachers.classes import match_classes
 from distilseg.teachers.nnunet.model import NnUNetTeacher
-from distilseg.teachers.nnunet.predict import predicted
+from distilseg.teachers.nnunet.predict import AT_ONCE, predicted
 from distilseg.teachers.nnunet.windows import boxes, padding, weight
 
 from ...test_scratch import LINUX, mapped
@@ -79,6 +80,24 @@ def _plainly(image: Any, folds: list[nn.Module], patch: tuple[int, ...], mirrore
     sums /= torch.from_numpy(weights.astype(np.float32)) * len(folds)
     inner = [slice(a, size - b) for size, (a, b) in zip(padded.shape[1:], around, strict=True)]
     return sums[:, *inner].numpy()
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_many_heads_are_computed_a_few_at_a_time(axes: int) -> None:
+    """The logits that the network answers, but for the rounding of a weight that comes and goes."""
+    heads = 2 * AT_ONCE + 3
+    torch.manual_seed(0)
+    spec = NetworkSpec("plain_conv_unet", 1, heads, (16,) * axes, {"features": (4, 8, 8)})
+    unet = build(spec)
+    at_once = []
+    unet.decoder.seg_layers[-1].register_forward_hook(lambda *given: at_once.append(given))
+    image = np.random.default_rng(0).standard_normal((1, 1, 16, 16), np.float32)
+    image = image if axes == 2 else np.concatenate([image] * 16, 1)
+    found = predicted(image, [unet], heads, (16,) * axes)
+    assert at_once == []  # the last head did not answer whole
+    with torch.inference_mode():
+        whole = unet(torch.from_numpy(image[None] if axes == 3 else image))[0].numpy()
+    np.testing.assert_allclose(found, whole.reshape(found.shape), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 1.5, 1.0), (6.0, 1.0, 1.0)])

@@ -11,7 +11,7 @@ float16 as there: their rounding is the same for every class.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -20,8 +20,11 @@ from torch import nn
 
 from ...inference.denormals import denormals_flushed
 from ...inference.mirroring import mean_over_flips
+from ...networks.nnunet_blocks import Decoder
 from ...scratch import give_back, heads_of, zeros
 from .windows import Box, boxes, padding, weight
+
+AT_ONCE = 16  # heads of a window that are computed together, where nothing is mirrored
 
 
 @torch.inference_mode()
@@ -54,18 +57,30 @@ def predicted(
             for box in boxes(shape, patch, step):
                 window = padded[:, *box]
                 patches = window.reshape(1, len(window), *patch)
-                logits_KP = mean_over_flips(patches, network, mirrored)[0]
                 inside, seen = _in_volume(box, around, volume)
-                for sums_W, logits_P in zip(torch.from_numpy(logits_KW), logits_KP, strict=True):
+                answers = _by_heads(network, patches, mirrored, heads)
+                for sums_W, logits_P in zip(torch.from_numpy(logits_KW), answers, strict=True):
                     weighted_P = logits_P.float() * weight_P
                     sums_W[inside] += weighted_P.reshape(window.shape[1:])[seen].cpu()
                     give_back(logits_KW)
-                del logits_KP  # else it would stand beside the next window's
     inner = tuple(slice(before, size - behind) for size, (before, behind) in zip(shape, around, strict=True))
     weights_W = _summed_weights(shape, patch, step)[inner] * count
     for logits_W in heads_of(logits_KW):
         logits_W /= weights_W
     return logits_KW
+
+
+def _by_heads(
+    network: nn.Module, patches: torch.Tensor, mirrored: Sequence[int], heads: int
+) -> Iterator[torch.Tensor]:
+    """The logits [*P] of one window, head by head, some of them computed at a time."""
+    encoder, decoder = getattr(network, "encoder", None), getattr(network, "decoder", None)
+    if mirrored or heads <= AT_ONCE or encoder is None or not isinstance(decoder, Decoder):
+        yield from mean_over_flips(patches, network, mirrored)[0]
+        return
+    finest = decoder.finest(encoder(patches))
+    for logits_NkP in decoder.answers(finest, AT_ONCE):
+        yield from logits_NkP[0]
 
 
 def _in_volume(box: Box, around: Sequence[tuple[int, int]], volume: Sequence[int]) -> tuple[Box, Box]:
