@@ -185,8 +185,9 @@ class Decoder(nn.Module):
         assert isinstance(last, nn.Conv2d | nn.Conv3d)
         assert last.bias is not None
         convolve = F.conv3d if isinstance(last, nn.Conv3d) else F.conv2d
-        for weight, bias in zip(last.weight.split(most), last.bias.split(most), strict=True):
-            yield convolve(finest_BCS, weight, bias)
+        for first in range(0, len(last.weight), most):
+            some = slice(first, first + most)
+            yield convolve(finest_BCS, last.weight[some], last.bias[some])
 
 
 def feature_points(levels: int) -> dict[str, FeaturePoint]:
