@@ -63,6 +63,7 @@ def predicted(
                     weighted_P = logits_P.float() * weight_P
                     sums_W[inside] += weighted_P.reshape(window.shape[1:])[seen].cpu()
                     give_back(logits_KW)
+                del logits_P  # else what it is a part of would stand beside the next window's
     inner = tuple(slice(before, size - behind) for size, (before, behind) in zip(shape, around, strict=True))
     weights_W = _summed_weights(shape, patch, step)[inner] * count
     for logits_W in heads_of(logits_KW):
