@@ -37,6 +37,7 @@ from distilseg.inference.denormals import denormals_flushed
 from distilseg.networks.build import build
 from distilseg.networks.features import feature_shapes
 from distilseg.recipes import find
+from distilseg.scratch import IN_MEMORY
 from distilseg.teachers.nnunet.architecture import network_of
 from distilseg.teachers.nnunet.plans import configuration_of
 from distilseg.teachers.teacher import Answer, Head, Placement, Provenance
@@ -92,8 +93,9 @@ def _recorded(folder: Path, sizes: Sizes, quick: bool) -> list[Row]:
             aim="<= 1.2",
             peer_name=f"{FEW} classes",
             repeats=1,
-            note=f"libraries alone {many['before_mb']:.0f} MiB; the logits, which lie on the disk,"
-            f" {4 * MANY * voxels / 2**20:.0f} against {4 * FEW * voxels / 2**20:.0f} MiB;"
+            note=f"libraries alone {many['before_mb']:.0f} MiB; the logits"
+            f" {4 * MANY * voxels / 2**20:.0f} against {4 * FEW * voxels / 2**20:.0f} MiB, on the disk beyond"
+            f" {IN_MEMORY / 2**20:.0f};"
             f" {many['seconds']:.0f} s of processor time against {few['seconds']:.0f} s",
         ),
         row(
