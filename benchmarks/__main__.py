@@ -25,6 +25,7 @@ CLAIMS = (
     "training",
     "teachers",
     "teach_former",
+    "answers",
     "latency",
     "student_design",
     "shipping",

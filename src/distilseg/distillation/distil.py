@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -32,6 +33,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import UserError
+from ..functional.likely import likely_and_sums
 from ..functional.segmentation import SMOOTH, dice_cross_entropy, in_full_precision
 from ..types import UNKNOWN, Batch, Outputs
 from .method import Method, Role, Weight
@@ -97,7 +99,7 @@ class Distil(Method):
         if about.kept == "regions":
             compared = _Regions(given_BCS, student_BKS, about.groups)
         elif about.kept == "ranked":
-            compared = _Ranked(given_BCS, grouped(student_BKS, about.groups))
+            compared = _Ranked(given_BCS, joined(student_BKS, about.groups))
         else:
             compared = _Whole(given_BCS, grouped(student_BKS, about.groups))
         if self.uses("soft_labels"):
@@ -111,11 +113,14 @@ class Distil(Method):
 
 def grouped(logits_BKS: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:
     """Log-probabilities [B G *S] of groups of classes, from the logits of all classes."""
+    return joined(logits_BKS, groups).log_softmax(1)
+
+
+def joined(logits_BKS: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:
+    """Logits [B G *S] of groups of classes: a group's probability is the sum of its classes'."""
     if list(map(tuple, groups)) == [(k,) for k in range(logits_BKS.shape[1])]:
-        return logits_BKS.log_softmax(1)
-    total_B1S = logits_BKS.logsumexp(1, keepdim=True)
-    parts = [logits_BKS[:, list(group)].logsumexp(1, keepdim=True) for group in groups]
-    return torch.cat(parts, 1) - total_B1S
+        return logits_BKS
+    return torch.cat([logits_BKS[:, list(group)].logsumexp(1, keepdim=True) for group in groups], 1)
 
 
 class _Whole:
@@ -143,16 +148,17 @@ class _Whole:
 class _Ranked:
     """The likeliest groups' numbers and log-probabilities."""
 
-    def __init__(self, ranked_BCS: Tensor, log_q_BGS: Tensor) -> None:
+    def __init__(self, ranked_BCS: Tensor, z_BGS: Tensor) -> None:
         numbers, log_p = ranked_BCS.chunk(2, 1)
-        self.numbers_BmS, self.log_p_BmS, self.log_q_BGS = (
-            numbers.long(),
-            log_p.to(log_q_BGS.dtype),
-            log_q_BGS,
-        )
+        self.numbers_BmS, self.log_p_BmS, self.z_BGS = numbers.long(), log_p.to(z_BGS.dtype), z_BGS
+
+    @cached_property
+    def _student(self) -> tuple[Tensor, Tensor]:
+        """log q [B m *S] of the same groups, and the sum of q over the voxels [B G]."""
+        return likely_and_sums(self.z_BGS, self.numbers_BmS)
 
     def divergence(self, temperature: float) -> Tensor:
-        log_q_BmS = self.log_q_BGS.gather(1, self.numbers_BmS)
+        log_q_BmS, _ = self._student
         log_p, log_q = (
             (torch.cat([one, _left(one)], 1) / temperature).log_softmax(1)
             for one in (self.log_p_BmS, log_q_BmS)
@@ -161,16 +167,15 @@ class _Ranked:
         return F.kl_div(log_q, log_p, reduction="sum", log_target=True) * (temperature**2 / voxels)
 
     def overlap(self) -> Tensor:
-        B, G = self.log_q_BGS.shape[:2]
+        log_q_BmS, q_BG = self._student
         numbers_BN, p_BN = self.numbers_BmS.flatten(1), self.log_p_BmS.exp().flatten(1)
-        q_BN = self.log_q_BGS.gather(1, self.numbers_BmS).exp().flatten(1)
-        zeros_BG = p_BN.new_zeros(B, G)
+        zeros_BG, q_BN = torch.zeros_like(q_BG), log_q_BmS.exp().flatten(1)
         both_BG, p_BG = (zeros_BG.scatter_add(1, numbers_BN, one) for one in (p_BN * q_BN, p_BN))
-        return _dice(both_BG, p_BG, self.log_q_BGS.flatten(2).exp().sum(2))
+        return _dice(both_BG, p_BG, q_BG)
 
     def hard(self, confidence: float) -> Tensor:
         unsure_B1S = self.log_p_BmS[:, :1].exp() < confidence
-        return dice_cross_entropy(self.log_q_BGS, self.numbers_BmS[:, :1].masked_fill(unsure_B1S, UNKNOWN))
+        return dice_cross_entropy(self.z_BGS, self.numbers_BmS[:, :1].masked_fill(unsure_B1S, UNKNOWN))
 
 
 class _Regions:

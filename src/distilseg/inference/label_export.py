@@ -16,22 +16,30 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from ..scratch import part as part_of
 
 _BLOCK = 48  # edge of an output block in voxels: a float block (0.4 MB) and its temporaries stay in cache
 
 
-def export_labels(logits_KS: Tensor, shape: Sequence[int]) -> Tensor:
+def export_labels(logits_KS: Tensor | NDArray[np.float32], shape: Sequence[int]) -> Tensor:
     """The class with the highest logit at every voxel of a grid of `shape`; ties go to the lowest class.
 
-    logits_KS: [K *s], 2D or 3D, on any grid whose extent is that of the result. Returns class indices
+    logits_KS: [K *s], 2D or 3D, on any grid whose extent is that of the result; an array may lie on the disk
+    (`scratch`). Returns class indices
     [*shape], uint8 up to 256 classes and uint16 above: those of
     `F.interpolate(logits_KS[None].float(), shape, mode="trilinear", align_corners=False)[0].argmax(0)`, with
     the same rounding (torch's bilinear kernel rounds differently from image to image; in 2D the result is
     that of one slice in the trilinear kernel).
     """
     shape = tuple(shape)
+    on_disk = logits_KS if isinstance(logits_KS, np.ndarray) else None
+    if isinstance(logits_KS, np.ndarray):
+        logits_KS = torch.from_numpy(logits_KS)
     if logits_KS.ndim != len(shape) + 1 or len(shape) not in (2, 3):
         raise ValueError(f"expected logits [K *s] for a grid of shape {shape}, got {list(logits_KS.shape)}")
     dtype = torch.uint8 if len(logits_KS) <= 256 else torch.uint16
@@ -41,7 +49,8 @@ def export_labels(logits_KS: Tensor, shape: Sequence[int]) -> Tensor:
     labels = torch.empty(shape, dtype=dtype, device=logits_KS.device)
     axes = [_blocks(s, size, logits_KS.device) for s, size in zip(logits_KS.shape[1:], shape, strict=True)]
     for parts in itertools.product(*axes):
-        coarse_Ks = logits_KS[:, *(part.coarse for part in parts)]
+        box = tuple(part.coarse for part in parts)
+        coarse_Ks = logits_KS[:, *box] if on_disk is None else torch.from_numpy(part_of(on_disk, box))
         labels[*(part.fine for part in parts)] = _winners(coarse_Ks, parts).to(dtype)
     return labels
 

@@ -1,6 +1,8 @@
 """A network's answer averaged over mirrored images: flipped, shown, and flipped back.
 
 mean over all subsets A of the axes, the empty one included, of flip_A(network(flip_A(x)))
+
+Of many classes only the sum is held while the network looks again, and one class of it is mirrored at a time.
 """
 
 from __future__ import annotations
@@ -28,7 +30,13 @@ def mean_over_flips(patches: Tensor, network: Network, axes: Sequence[int]) -> T
                 f"the network answered patches {list(patches.shape)} with logits {list(logits.shape)};"
                 " the sizes in space must agree"
             )
-        logits = logits.flip(flip) if flip else logits
-        total = logits if total is None else total + logits
+        if len(flips) == 1:
+            return logits
+        if total is None:
+            total = logits.clone()
+        else:
+            for k in range(logits.shape[1]):
+                total[:, k] += logits[:, k].flip([axis - 1 for axis in flip])
+        del logits
     assert total is not None
-    return total / len(flips) if len(flips) > 1 else total
+    return total.div_(len(flips))

@@ -12,12 +12,13 @@ the duplicates in them are dropped (`without_duplicates`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..errors import UserError, unknown
 from .features import FeaturePoint
@@ -165,14 +166,28 @@ class Decoder(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        logits: Tensor = self.seg_layers[-1](self.finest(maps))
+        return logits
+
+    def finest(self, maps: Sequence[Tensor]) -> Tensor:
+        """What the last head sees, [B C *S]."""
         map_BCs, *skips = reversed(maps)
-        for up, stage, head, skip_BCs in zip(
-            self.transpconvs, self.stages, self.seg_layers, skips, strict=True
-        ):
+        for level, (up, stage, skip_BCs) in enumerate(zip(self.transpconvs, self.stages, skips, strict=True)):
             map_BCs = stage(torch.cat([up(map_BCs), skip_BCs], 1))
             # Every level answers, for deep supervision; the coarser answers cost next to nothing.
-            logits: Tensor = head(map_BCs)
-        return logits
+            if level < len(skips) - 1:
+                self.seg_layers[level](map_BCs)
+        return map_BCs
+
+    def answers(self, finest_BCS: Tensor, most: int) -> Iterator[Tensor]:
+        """The logits [B K *S] of `finest`, `most` heads at a time."""
+        last = self.seg_layers[-1]
+        assert isinstance(last, nn.Conv2d | nn.Conv3d)
+        assert last.bias is not None
+        convolve = F.conv3d if isinstance(last, nn.Conv3d) else F.conv2d
+        for first in range(0, len(last.weight), most):
+            some = slice(first, first + most)
+            yield convolve(finest_BCS, last.weight[some], last.bias[some])
 
 
 def feature_points(levels: int) -> dict[str, FeaturePoint]:

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.preparing.grid import Grid
+from ..scratch import part
 from .classes import ClassMap
 from .teacher import Answer, Placement
 
@@ -64,12 +65,11 @@ def blocks(answer: Answer, grid: Grid, classes: ClassMap) -> Iterator[Block]:
     edge = max(8, int((_BLOCK_VALUES / len(logits)) ** (1 / 3)))
     pieces = [[slice(at, min(at + edge, n)) for at in range(0, n, edge)] for n in here.shape]
     for box in itertools.product(*pieces):
-        parts = [along.part(piece) for along, piece in zip(axes, box, strict=True)]
-        coarse = torch.from_numpy(
-            np.ascontiguousarray(logits[:, *(part.coarse for part in parts)], np.float32)
-        )
-        for axis, part in enumerate(parts, start=1):
-            coarse = part.interpolated(coarse, axis)
+        parts = [along.piece(within) for along, within in zip(axes, box, strict=True)]
+        under = part(logits, tuple(piece.coarse for piece in parts))
+        coarse = torch.from_numpy(np.ascontiguousarray(under, np.float32))
+        for axis, piece in enumerate(parts, start=1):
+            coarse = piece.interpolated(coarse, axis)
         inside = parts[0].inside[:, None, None] & parts[1].inside[:, None] & parts[2].inside
         yield Block(box, _groups(coarse, inside, matrix_GK, classes))
 
@@ -89,7 +89,7 @@ def _groups(logits_Kb: Tensor, inside_b: Tensor, matrix_GK: Tensor, classes: Cla
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
+class _Piece:
     """A piece of one axis of the student's grid, from a piece of the teacher's."""
 
     coarse: slice
@@ -116,16 +116,16 @@ class _Axis:
     position: NDArray[np.float64]  # [n]
     inside: NDArray[np.bool_]  # [n]
 
-    def part(self, piece: slice) -> _Part:
-        position = self.position[piece]
+    def piece(self, within: slice) -> _Piece:
+        position = self.position[within]
         lower = np.floor(position).astype(np.int64)
         share = (position - lower).astype(np.float32)
         first, last = int(lower.min()), int(lower.max()) + (1 if share.any() else 0)
-        return _Part(
+        return _Piece(
             slice(first, last + 1),
             torch.from_numpy(lower - first),
             torch.from_numpy(share),
-            torch.from_numpy(self.inside[piece]),
+            torch.from_numpy(self.inside[within]),
         )
 
 

@@ -18,6 +18,7 @@ from ...networks.build import NetworkSpec, build
 from ...networks.count import parameters
 from ...networks.nnunet_blocks import without_duplicates
 from ...predict import device_named
+from ...scratch import heads_of
 from ..checkpoint import Stored, read_pickled
 from ..identity import digest_of, only, summary
 from ..teacher import Activation, Answer, Head, Labels, Placement, Provenance, TeacherOptions
@@ -123,7 +124,7 @@ class NnUNetTeacher:
             step=self.step,
             device=self.device,
         )
-        if not all(np.isfinite(logits_W).all() for logits_W in logits):
+        if not all(np.isfinite(logits_W).all() for logits_W in heads_of(logits)):
             raise UserError(
                 f"case {case}: the teacher {self.name} answers with NaN or infinite logits",
                 "its training diverged, or its plans are of another model",

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...inference.label_export import export_labels
+from ...scratch import heads_of, part
 from ..teacher import Activation, Placement
 from .plans import Resampling
 from .resample import nearest, resampled
@@ -36,7 +37,7 @@ def label_map(
     kind = np.min_scalar_type(max(paints, default=0))
     if activation == "sigmoid":
         labels = np.zeros(shape, kind)
-        for logits_W, value in zip(logits, paints, strict=True):
+        for logits_W, value in zip(heads_of(logits), paints, strict=True):
             labels[resampled(logits_W, shape, how, across) > 0] = value  # sigmoid above 1/2
     else:
         labels = np.asarray(paints, kind)[_winners(logits, shape, how, across)]
@@ -54,7 +55,7 @@ def probability_map(
     if activation == "softmax":
         whole[0] = 1
     inside = _inside(whole, placement)
-    for made_S, logits_W in zip(inside, logits, strict=True):
+    for made_S, logits_W in zip(inside, heads_of(logits), strict=True):
         made_S[...] = resampled(logits_W, shape, how, across)
     for plane in range(shape[0]):  # temporaries of one plane
         logits_KS = torch.from_numpy(np.ascontiguousarray(inside[:, plane]))
@@ -65,27 +66,31 @@ def probability_map(
 
 def _winners(logits: Volume, shape: tuple[int, ...], how: Resampling, across: int | None) -> Array:
     """Index of the largest resampled logit [*shape], the first of equal ones."""
-    if logits.shape[1:] == shape:
-        index: Array = logits.argmax(0)
-        return index
+    same = logits.shape[1:] == shape
     linear = how.kind == "linear" or (how.kind == "spline" and how.order == 1)
-    if linear and across is None:
-        return export_labels(torch.from_numpy(logits), shape).numpy()
-    if linear and across is not None and how.order_across == 0:
+    if linear and across is None and not same:
+        return export_labels(logits, shape).numpy()
+    if linear and across is not None and how.order_across == 0 and not same:
         chosen = nearest(logits.shape[1 + across], shape[across])
         inner = tuple(n for axis, n in enumerate(shape) if axis != across)
         slices = {
-            index: export_labels(torch.from_numpy(logits.take(index, 1 + across)), inner).numpy()
+            index: export_labels(_slice(logits, across, index), inner).numpy()
             for index in np.unique(chosen).tolist()
         }
         return np.stack([slices[index] for index in chosen.tolist()], across)
-    best = resampled(logits[0], shape, how, across)
+    best = np.full(shape, -np.inf, np.float32)
     winners = np.zeros(shape, np.uint16)
-    for k in range(1, len(logits)):
-        value = resampled(logits[k], shape, how, across)
+    for k, logits_W in enumerate(heads_of(logits)):
+        value = resampled(logits_W, shape, how, across)
         winners[value > best] = k
         np.maximum(best, value, out=best)
     return winners
+
+
+def _slice(logits: Volume, across: int, index: int) -> Volume:
+    """Slice `index` across an axis of space, of every head."""
+    box = tuple(slice(index, index + 1) if axis == across else slice(None) for axis in range(3))
+    return part(logits, box).squeeze(1 + across)
 
 
 def _box_shape(placement: Placement) -> tuple[int, ...]:
