@@ -214,7 +214,7 @@ def test_folds_and_checkpoints(tmp_path: Path) -> None:
     refused(folder / "fold_2" / "checkpoint_final.pth", r"of one fold, 2; asked for 0", folds=("0",))
     for fold in ("fold_0", "fold_2"):
         (folder / fold / "checkpoint_final.pth").rename(folder / fold / "checkpoint_best.pth")
-    refused(folder, r"no checkpoint_final\.pth, but checkpoint_best\.pth; name another: --checkpoint")
+    refused(folder, r"no checkpoint_final\.pth, but checkpoint_best\.pth; give that file itself")
     for fold in ("fold_0", "fold_2"):
         shutil.rmtree(folder / fold)
     refused(folder, r"holds no checkpoint_final\.pth in any fold; train it, or copy its folds too")

@@ -206,7 +206,7 @@ def _model(path: str, place: Place, checkpoint: str, folds: tuple[str, ...] | No
         others = sorted({file.name for fold in _folds(place) for file in fold.iterdir() if _is_pth(file)})
         raise UserError(
             f"{path} holds no {checkpoint}" + (f", but {', '.join(others)}" if others else " in any fold"),
-            f"name another: --checkpoint {others[0]}" if others else "train it, or copy its folds too",
+            f"give that file itself, fold_*/{others[0]}" if others else "train it, or copy its folds too",
         )
     return ModelFolder(path, place, {fold: there[fold] for fold in chosen})
 
