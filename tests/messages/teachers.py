@@ -241,8 +241,6 @@ TEACHERS: dict[str, tuple[str, list[str]]] = {
         "train distil --data {w}/scans --steps 1 --runs {w}/runs --cache {w}/cache",
         [r"no teacher is named", r"--teacher MODEL"],
     ),
-    "a recipe that compares every class": (
-        "train kd_net --data {w}/scans --steps 1 --runs {w}/runs --cache {w}/cache --teacher {w}/lungs",
-        [r"no class in common|does not know", r"--classes"],
-    ),
+    "a confidence that nothing has": (SOUND + " --confidence 1", [r"confidence is 1", r"0 to below 1"]),
+    "answers of no weight": (SOUND + " --answer-weight 0", [r"weight of the answers is 0", r"above 0"]),
 }

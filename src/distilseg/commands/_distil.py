@@ -19,6 +19,7 @@ from ..recipes.others import options_of
 from ..runs import Run
 from ..teachers.answers import channels_of
 from ..teachers.classes import read_joined
+from ..teachers.files import FilesTeacher
 from ..teachers.opening import open_teacher
 from ..training.agreement import holds_labels, labelled_by_teacher
 from ..training.answers import answer_bytes, record_answers, warn_of_terms
@@ -92,7 +93,11 @@ def distil(
     judged: tuple[Run, ...] = ()
     if is_main_process() and study.split.test and not dataset.labelled_by:
         runs = training.get("runs", "runs")
-        judged = tuple(judge_teacher(one, study, runs) for one in foreign.values())
+        judged = tuple(
+            judge_teacher(one, study, runs)
+            for one in foreign.values()
+            if not one.unanswered(study.split.test)
+        )
     return Distilled(made[-1], made[-2] if len(made) > 1 else None, judged)
 
 
@@ -158,6 +163,10 @@ def _told(foreign: Mapping[str, Foreign], experiment: Experiment, study: Study) 
         known = {one_class.channel for one_class in one.classes.learned}
         if alone := [name for k, name in enumerate(study.plan.classes) if k and k not in known]:
             lines.append(f"  the labels alone teach {', '.join(alone)}")
+        if lacking := one.unanswered(study.split.test):
+            lines.append(
+                f"  it has no answer for {len(lacking)} of {len(study.split.test)} test cases, and is not judged"
+            )
     own, split = experiment.study, study.split
     lines.append(
         f"student: {experiment.networks['student'].name} on {len(own.split.train)} labelled and"
@@ -177,8 +186,11 @@ def _signed(one: Foreign, heads: Sequence[tuple[int, int]]) -> list[str]:
 def _cost(foreign: Mapping[str, Foreign], experiment: Experiment, training: Mapping[str, Any]) -> list[str]:
     """How long it takes and how much disk: the teachers answer for one case, which is kept."""
     cache = training.get("cache")
-    prepared = prepare(experiment, cache)
     ids = [*experiment.study.split.train, *experiment.study.unlabelled]
+    for one in foreign.values():
+        if isinstance(one.teacher, FilesTeacher):
+            one.teacher.require(ids)
+    prepared = prepare(experiment, cache)
     lines, seconds, size = [], 0.0, 0
     for role, one in foreign.items():
         start = time.monotonic()

@@ -59,6 +59,10 @@ def distil(
     """
     # What a teacher saw changes what reports say of a run, and nothing of the run.
     options = {n: value for n, value in locals().items() if n not in ("study", "given", "teacher_saw")}
+    if not temperature > 0:
+        raise UserError(f"the temperature is {temperature}", "give a number above 0")
+    if not 0 <= confidence < 1:
+        raise UserError(f"the confidence is {confidence}", "give a number from 0 to below 1")
     if answer_weight <= 0:
         raise UserError(f"the weight of the answers is {answer_weight}", "give a number above 0")
     sees = named_modalities(student_sees, study)

@@ -12,6 +12,7 @@ from ..data.scans.reading import read_scans
 from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..teachers.classes import ClassMap
+from ..teachers.files import FilesTeacher
 from ..teachers.teacher import Teacher
 
 
@@ -47,6 +48,11 @@ class Foreign:
             },
             **({} if self.saw is None else {"saw": list(self.saw)}),
         }
+
+    def unanswered(self, cases: Sequence[str]) -> list[str]:
+        """Those of `cases` that it has no answer for: of answers in files some, of a model none."""
+        known = self.teacher.cases if isinstance(self.teacher, FilesTeacher) else cases
+        return [id for id in cases if id not in known]
 
     def scans(self, case: Case) -> dict[str, Scan]:
         """What the teacher is shown of a case. Raises `UserError`, naming the case."""
