@@ -32,6 +32,8 @@ from .teachers.classes import channels_by_value
 from .training.experiment import Study
 from .training.foreign import Foreign
 
+_TOLERANCE_MM, _EMPTY = 1.0, "nan"  # as runs are judged
+
 
 def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> Run:
     """The folder of the teacher's label maps and metrics on the study's test cases, found or made.
@@ -40,8 +42,8 @@ def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> 
     """
     if not study.split.test:
         raise UserError(f"{study.dataset.name}: its split holds no test cases", "label some, or give --split")
-    way = {"teacher": foreign.identity, "test": list(study.split.test), "version": __version__}
-    digest = hashlib.blake2b(json.dumps(way, sort_keys=True).encode(), digest_size=4).hexdigest()
+    asked = {"teacher": foreign.identity, "test": list(study.split.test), "version": __version__}
+    digest = hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=4).hexdigest()
     run = Run(Path(runs) / component(study.dataset.name, kind="dataset") / f"teacher-{digest}")
     if run.metrics.is_file():
         return run
@@ -68,6 +70,8 @@ def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> 
                 labels=labels,
                 spacing_mm=reference.geometry.spacing_mm,
                 unknown_value=plan.unknown,
+                tolerance_mm=_TOLERANCE_MM,
+                empty=_EMPTY,
             )
     save_plan(run.plan, plan)
     save_split(run.split, study.split)
@@ -75,6 +79,8 @@ def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> 
     write_json(
         run.cost, {"seconds_per_case": median(seconds) if seconds else None, "processor": processor_name()}
     )
+    way = {"cases": list(study.split.test), "tolerance_mm": _TOLERANCE_MM, "empty": _EMPTY, "unit": "mm"}
+    write_json(run.folder / "evaluation.json", way)
     write_rows(run.metrics, rows)  # last: a folder with metrics is finished
     return run
 

@@ -20,7 +20,7 @@ from ..errors import UserError, unknown
 from ..recipes import Recipe
 from .text import literal, words
 
-Kind = tuple[str, tuple[Any, ...]]  # flag, integer, number, text, choice, list or mapping; and the choices
+Kind = tuple[str, tuple[Any, ...]]  # flag, integer, number, text, choice, names, list, mapping; the choices
 
 
 def flag(recipe: Recipe, name: str) -> str:
@@ -33,7 +33,7 @@ def flag(recipe: Recipe, name: str) -> str:
 def metavar(recipe: Recipe, name: str) -> str:
     """What stands for its value."""
     kind, choices = _kind(recipe, name)
-    return "|".join(map(str, choices)) or {"mapping": "NAME=VALUE", "list": "A,B", "flag": ""}.get(kind, kind)
+    return "|".join(map(str, choices)) or _METAVARS.get(kind, kind)
 
 
 def _kind(recipe: Recipe, name: str) -> Kind:
@@ -58,6 +58,8 @@ def kind_of(parameter: inspect.Parameter, names: Mapping[str, Any]) -> Kind:
         origin = dict if parameter.name.endswith("_options") else type(parameter.default)
     for kind, of in _KINDS:
         if issubclass(origin, of):
+            if kind == "list" and typing.get_args(part) == (str,):
+                return "names", ()
             return kind, ()
     return "text", ()
 
@@ -70,6 +72,9 @@ _KINDS: list[tuple[str, type]] = [
     ("mapping", Mapping),
     ("list", Sequence),
 ]
+
+
+_METAVARS = {"mapping": "NAME=VALUE", "names": "A,B", "list": "A,B", "flag": ""}
 
 
 def _union(annotation: Any) -> tuple[Any, ...]:
@@ -92,7 +97,7 @@ def _parameter(recipe: Recipe, name: str, panel: str) -> inspect.Parameter:
         if option.default not in (None, ()) and kind != "mapping"
         else []
     )
-    shown = metavar(recipe, name) if kind in ("mapping", "list") else None
+    shown = metavar(recipe, name) if kind in ("mapping", "names", "list") else None
     panel = f"{panel}: switches" if kind == "flag" else panel  # their two names need the width
     info = typer.Option(flag(recipe, name), help=" ".join(told), metavar=shown, rich_help_panel=panel)
     annotation = Annotated[of_kind.get(kind, str) | None, info]  # type: ignore[valid-type]
@@ -126,6 +131,8 @@ def values_of(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
         kind, choices = _kind(recipe, name)
         if kind == "choice":
             value = _chosen(name, value, choices)
+        elif kind == "names":  # as they are written: fold 0 is called "0"
+            value = tuple(words(value) or [])
         elif kind == "list":
             value = tuple(literal(word) for word in words(value) or [])
         elif kind == "mapping":

@@ -76,7 +76,8 @@ def teacher(
     if as_json:
         print(json.dumps(told, indent=2, ensure_ascii=False))
         return
-    rows = [(name.replace("_", " "), _shown(value)) for name, value in told.items() if name not in _SHOWN]
+    plain = {name: value for name, value in told.items() if name not in _SHOWN and value != ""}
+    rows = [(name.replace("_", " "), _shown(value)) for name, value in plain.items()]
     heads = told.get("classes") or told.get("regions") or {}
     kind = "classes" if "classes" in told else "regions"
     rows.append(
@@ -84,7 +85,12 @@ def teacher(
     )
     rows += [(f"sha of {name}", str(digest)[:16]) for name, digest in told.get("files", {}).items()]
     show.console().print(show.table(["", str(told.get("name", model))], rows))
-    show.say("it can be rebuilt here, layer by layer as its files say")
+    in_files = told["kind"] == "answers in files"
+    show.say(
+        "its answers can be read; nothing is computed"
+        if in_files
+        else "it can be rebuilt here, layer by layer as its files say"
+    )
     show.say(f"segment with it: distilseg predict {model} SCANS OUT")
     show.say(f"distil it:       distilseg distil {model} --data SCANS --minutes 60")
 

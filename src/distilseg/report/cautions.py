@@ -92,7 +92,7 @@ def _by_digest(competing: Sequence[Contender]) -> list[dict[str, Any]]:
 
 def _unfinished(competing: Sequence[Contender]) -> Iterator[str]:
     for contender in competing:
-        names = [run.name for run in contender.runs if not run.finished]
+        names = [run.name for run in contender.runs if contender.trained_here and not run.finished]
         if names:
             yield f"{', '.join(names)}: training is not finished; these scores are of an earlier state."
         made = zip(contender.runs, contender.seeds, contender.tested, strict=True)
@@ -126,7 +126,8 @@ def _different_conditions(
                 f" ({len(x)} and {len(y)}, {len(x & y)} shared)."
             )
         a, b = judged[one.name], judged[other.name]
-        keys = ["tolerance_mm", "empty", "unit", "weights", "slice_axis"]
+        keys = ["tolerance_mm", "empty", "unit", "slice_axis"]
+        keys += ["weights"] if one.trained_here and other.trained_here else []
         for key in (key for key in keys if a.get(key) != b.get(key)):
             told = f"{a.get(key, 'not recorded')} and {b.get(key, 'not recorded')}"
             yield f"{one.name} and {other.name} were judged differently: {key} ({told})."

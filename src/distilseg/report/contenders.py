@@ -81,6 +81,11 @@ class Contender:
     seconds: float | None = None
 
     @property
+    def trained_here(self) -> bool:
+        """Whether it is runs that were trained: a model of others was only judged, see `judged_teacher`."""
+        return self.recipe != "teacher"
+
+    @property
     def cases(self) -> set[str]:
         return {case for values in self.values.values() for case in values}
 
@@ -284,7 +289,7 @@ def _told_apart(
     recipes = [str(experiment.get("recipe", run.name)) for run, experiment in firsts]
     described = [describe(run, experiment) for run, experiment in firsts]
     networks = [str(experiment.get("options", {}).get("network", "")) for _, experiment in firsts]
-    if len(set(networks)) > 1:  # of several networks, each is named, so that siblings read alike
+    if len(set(filter(None, networks))) > 1:  # of several networks, each is named, so that siblings read alike
         pairs = zip(recipes, networks, strict=True)
         recipes = [f"{recipe}, {network}" if network else recipe for recipe, network in pairs]
     names = []

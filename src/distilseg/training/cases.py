@@ -48,6 +48,18 @@ def content_digest(prepared: Mapping[str, CachedCase]) -> str:
     return hashlib.blake2b(names.encode(), digest_size=16).hexdigest()
 
 
+def control_name(
+    experiment: Experiment, prepared: Mapping[str, CachedCase], cache: Path | None
+) -> str | None:
+    """The run folder of its control, which may learn from other cases: without those that have no label."""
+    control = experiment.control
+    if control is None:
+        return None
+    own, theirs = experiment.study, control.study
+    alike = (own.split, own.unlabelled) == (theirs.split, theirs.unlabelled)
+    return control.run_name(content_digest(prepared if alike else prepare(control, cache)))
+
+
 def make_sampler(
     experiment: Experiment,
     prepared: Mapping[str, CachedCase],

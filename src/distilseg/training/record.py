@@ -25,14 +25,17 @@ from .state import State
 def write_description(
     experiment: Experiment,
     run: Run,
-    content: str,
+    control: str | None,
     method: Method,
     needed: Before,
     machine: Mapping[str, Any],
     traps: Mapping[str, Sequence[str]],
 ) -> None:
-    """Writes down what this run is, before its first step; `traps` that teachers of others met, by role."""
-    study, control = experiment.study, experiment.control
+    """Writes down what this run is, before its first step.
+
+    `control`: the run folder to compare it with; `traps` that teachers of others met, by role.
+    """
+    study = experiment.study
     dataset = study.dataset
     others = {role: {**one.told, "traps": list(traps[role])} for role, one in needed.foreign.items()}
     save_plan(run.plan, study.plan.seeing(experiment.seen))
@@ -72,7 +75,7 @@ def write_description(
             "drawn": study.subjects is not None,
         },
         "seed": study.seed,
-        "control": None if control is None else control.run_name(content),
+        "control": control,
         "machine": {
             **machine,
             "processor": processor_name(),

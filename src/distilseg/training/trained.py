@@ -33,7 +33,7 @@ from ..runs import Run
 from ..types import Batch
 from .answers import answers_of_others, traps_met, warn_of_terms
 from .before import Before, before
-from .cases import content_digest, make_augmentation, make_sampler, prepare, steps_per_epoch
+from .cases import content_digest, control_name, make_augmentation, make_sampler, prepare, steps_per_epoch
 from .experiment import Experiment
 from .loop import Observer, make_optimizer, train
 from .machine import Machine, make_fabric
@@ -125,7 +125,8 @@ def _make(
         carried_out = {"precision": precision, "probed_s": probed}
         if teachers:
             carried_out["teacher_outputs"] = {"recorded": recorded, "why": why}
-        write_description(experiment, run, content_digest(prepared), method, needed, carried_out, traps)
+        control = control_name(experiment, prepared, cache)
+        write_description(experiment, run, control, method, needed, carried_out, traps)
     fabric.barrier()
 
     objective.to(fabric.device)  # first: the optimizer's state and the averages live where the weights do

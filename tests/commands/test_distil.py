@@ -1,0 +1,91 @@
+"""The whole of `distilseg distil`, small: a model of others, a student and its control, all judged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distilseg import commands
+from distilseg.commands._distil import Distilled
+from distilseg.data.phantom.volumes import write_phantom
+from distilseg.training.machine import Machine
+from tests.teachers.nnunet.small import write_model
+
+MR = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "liver": 1, "spleen": 2}}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SCANS with their labels, MORE without, a MODEL, and its PLAN and SPLIT."""
+    folder = tmp_path_factory.mktemp("distil")
+    for name, cases, seed in (("SCANS", 6, 0), ("MORE", 2, 1)):
+        write_phantom(
+            folder / name, cases=cases, shape=(16, 16, 16), modalities=("MR",), layout="nnunet", seed=seed
+        )
+    (folder / "more").mkdir()
+    for file in (folder / "MORE" / "imagesTr").iterdir():
+        shutil.copy(file, folder / "more" / f"new_{file.name}")
+    model = write_model(folder / "results", dataset=MR)
+    model.rename(folder / "MODEL")
+    ids = [f"phantom_{n:03d}" for n in range(6)]
+    split = {"train": ids[:3], "validation": ids[3:4], "test": ids[4:]}
+    (folder / "split.json").write_text(json.dumps(split))
+    commands.plan(folder / "SCANS", patch=(16, 16, 16), levels=3, out=folder / "plan.json")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _cost_is_measured_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *run, **options: {"parameters": 1})
+
+
+def distil(world: Path, teacher: str, **options: Any) -> tuple[Distilled, list[str]]:
+    said: list[str] = []
+    made = commands.distil(
+        world / teacher,
+        world / "SCANS",
+        unlabelled=[world / "more"],
+        options={"network": "dynunet", "network_options": {"filters": (4, 8, 8)}, **options},
+        plan=world / "plan.json",
+        split=world / "split.json",
+        steps=1,
+        validations=1,
+        machine=Machine(device="cpu", precision="32-true"),
+        runs=world / "runs",
+        cache=world / "cache",
+        say=said.append,
+    )
+    return made, said
+
+
+def test_the_student_is_measured_against_its_control_and_the_teacher_against_nobody(world: Path) -> None:
+    made, said = distil(world, "MODEL")
+    assert "student: dynunet on 3 labelled and 2 unlabelled scans; 1 choose its weights, 2 judge it" in said
+    assert made.control is not None
+    assert made.student.read(made.student.experiment)["control"] == made.control.name
+    assert [run.name.partition("-")[0] for run in made.runs] == ["teacher", "supervised", "distil"]
+    comparison = commands.compare(made.runs)
+    assert comparison.controls == {"teacher": None, "supervised": None, "distil": "supervised"}
+    strange = ("not finished", "judged differently", "different cases", "planned differently")
+    assert not [warning for warning in comparison.warnings if any(words in warning for words in strange)]
+
+
+def test_a_teacher_without_answers_for_test_cases_teaches_and_is_not_judged(world: Path) -> None:
+    answers = world / "answers"
+    learned = [f"phantom_{n:03d}" for n in range(3)]
+    new = [file.name.removesuffix("_0000.nii.gz") for file in (world / "more").iterdir()]
+    answers.mkdir()
+    for case in learned:
+        shutil.copy(world / "SCANS" / "labelsTr" / f"{case}.nii.gz", answers)
+    for case in new:
+        label = world / "MORE" / "labelsTr" / f"{case.removeprefix('new_')}.nii.gz"
+        shutil.copy(label, answers / f"{case}.nii.gz")
+    shutil.copy(world / "SCANS" / "dataset.json", answers)
+    made, said = distil(world, "answers")
+    assert "  it has no answer for 2 of 2 test cases, and is not judged" in said
+    assert made.teachers == ()
+    assert made.student.finished
