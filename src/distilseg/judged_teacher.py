@@ -23,6 +23,7 @@ from .data.planning.plan import save_plan
 from .data.planning.splits import save_split
 from .data.scans.reading import read_label, read_scan, write_label_map
 from .errors import UserError
+from .evaluation.empty import Empty
 from .evaluation.evaluate import evaluate_case
 from .files import write_json
 from .hardware import processor_name
@@ -32,7 +33,8 @@ from .teachers.classes import channels_by_value
 from .training.experiment import Study
 from .training.foreign import Foreign
 
-_TOLERANCE_MM, _EMPTY = 1.0, "nan"  # as runs are judged
+_TOLERANCE_MM = 1.0  # as runs are judged
+_EMPTY: Empty = "nan"
 
 
 def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> Run:

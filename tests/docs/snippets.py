@@ -7,9 +7,10 @@
     ```text, ```bash, ...        shown only; a command line of `distilseg` in them is parsed nevertheless
     `distilseg ...` in prose     its command and its options must exist
 
-A page runs in a folder of its own that holds `SCANS/`, six small phantoms in the Decathlon layout. A block
-below the line `<!-- not run: why -->` is only checked as one that is shown. What is printed is compared word
-by word, each number standing for any number: they differ from machine to machine.
+A page runs in a folder of its own that holds `SCANS/`, six small phantoms in the Decathlon layout, and
+`MODEL/`, an nnU-Net v2 model that was never trained. A block below the line `<!-- not run: why -->` is only
+checked as one that is shown. What is printed is compared word by word, each number standing for any number:
+they differ from machine to machine.
 """
 
 from __future__ import annotations

@@ -11,12 +11,23 @@ from typer.main import get_command
 from distilseg.cli import main
 from distilseg.cli.app import _app
 from distilseg.data.phantom.volumes import write_phantom
+from tests.teachers.nnunet.small import write_model
 
 from .snippets import ROOT, Block, alike, blocks, mentions, pages
 
 RUN = [page for page in pages() if any(block.run for block in blocks(page))]
 # Pages that exist to be followed: one without a snippet that runs has lost it.
 FOLLOWED = ["tutorials", "how-to"]
+MODEL = {"background": 0, "liver": 1, "spleen": 2, "kidney_left": 3, "kidney_right": 4}  # what it tells apart
+COST = {
+    "parameters": 1,
+    "multiply_accumulates": 1,
+    "counted_on": [1, 1, 16, 16, 16],
+    "seconds_per_case": 1.0,
+    "device": "cpu",
+    "threads": 1,
+    "processor": "none",
+}
 SHOWN_ONLY = {"several-devices.md"}  # torchrun and SLURM
 
 
@@ -38,11 +49,23 @@ def test_pages_that_are_followed_have_something_to_run() -> None:
     assert expected <= set(RUN)
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    described = {
+        "channel_names": {"0": "MR"},
+        "labels": MODEL,
+        "file_ending": ".nii.gz",
+        "licence": "CC-BY 4.0",
+    }
+    return write_model(tmp_path_factory.mktemp("results"), dataset=described)
+
+
 @pytest.mark.parametrize("page", RUN, ids=name)
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 def test_snippets_of(
     page: Path,
     scans: Path,
+    model: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -52,8 +75,9 @@ def test_snippets_of(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("distilseg.cli.show.WIDTH", 84)  # what fits on a page
     # What a run costs is measured in a process of its own, seconds for each run, and tested elsewhere.
-    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *run, **options: {"parameters": 1})
+    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *run, **options: COST)
     (tmp_path / "SCANS").symlink_to(scans)
+    (tmp_path / "MODEL").symlink_to(model)
     names: dict[str, Any] = {"__name__": "snippet"}
     for block in blocks(page):
         if block.run:

@@ -34,7 +34,10 @@ TEACHERS: dict[str, tuple[str, list[str]]] = {
         [r"a model of nnU-Net v1", r"give the folder of its answers"],
     ),
     # half of it
-    "no checkpoint": ("teacher {w}/no_checkpoint", [r"no checkpoint_final\.pth in any fold", r"copy its fold"]),
+    "no checkpoint": (
+        "teacher {w}/no_checkpoint",
+        [r"no checkpoint_final\.pth in any fold", r"copy its fold"],
+    ),
     "another checkpoint": (
         "teacher {w}/best_only",
         [r"no checkpoint_final\.pth, but checkpoint_best\.pth", r"give that file itself"],
@@ -44,6 +47,10 @@ TEACHERS: dict[str, tuple[str, list[str]]] = {
         [r"no checkpoint_final\.pth in fold_3", r"it has the folds 0"],
     ),
     "a word for a fold": ("teacher {w}/sound --folds first", [r"fold_first", r"it has the folds 0"]),
+    "a fold of a teacher that is not there": (
+        SOUND + " --teacher-folds 0,3",
+        [r"no checkpoint_final\.pth in fold_3", r"it has the folds 0"],
+    ),
     "half a download": (
         "teacher {w}/half",
         [r"fold_0/checkpoint_final\.pth is not whole \(half a download\?\)", r"download or copy it again"],
@@ -74,7 +81,11 @@ TEACHERS: dict[str, tuple[str, list[str]]] = {
     ),
     "a trainer with a network of its own": (
         "teacher {w}/own_network",
-        [r"nnUNetTrainerMamba, whose network is not the plans'", r"mamba\.A_log, 3 in the file", r"answers as f"],
+        [
+            r"nnUNetTrainerMamba, whose network is not the plans'",
+            r"mamba\.A_log, 3 in the file",
+            r"answers as f",
+        ],
     ),
     "classes of another model": (
         "teacher {w}/other_classes",
@@ -114,7 +125,10 @@ TEACHERS: dict[str, tuple[str, list[str]]] = {
         "teacher {w}/hostile",
         [r"asks for posix\.mkdir, which no weights need", r"nothing was run"],
     ),
-    "a zip that leads elsewhere": ("teacher {w}/leads_out.zip", [r"lie outside of it: \.\./up", r"do not unp"]),
+    "a zip that leads elsewhere": (
+        "teacher {w}/leads_out.zip",
+        [r"lie outside of it: \.\./up", r"do not unp"],
+    ),
     "scripts of a bundle's own": (
         "teacher {w}/bundle_with_scripts",
         [r"scripts\.networks\.MyNet, a script and no part of MONAI", r"let MONAI run it, and give"],
@@ -140,7 +154,10 @@ TEACHERS: dict[str, tuple[str, list[str]]] = {
         "teacher {w}/bare.onnx",
         [r"says nothing of modalities", r"no card bare\.json or", r"write one, such as \{\"modalities\""],
     ),
-    "a card that is nowhere": ("teacher {w}/bare.onnx --card {w}/no.json", [r"no card .*no\.json", r"write one"]),
+    "a card that is nowhere": (
+        "teacher {w}/bare.onnx --card {w}/no.json",
+        [r"no card .*no\.json", r"write one"],
+    ),
     "a typo in a card": (
         "teacher {w}/bare.onnx --card {w}/card_typo.json",
         [r"card_typo\.json: the field spacing_cm is unknown", r"known: modalities, labels"],
@@ -204,7 +221,10 @@ TEACHERS: dict[str, tuple[str, list[str]]] = {
         DISTIL % "lungs" + " --classes liver=left_lung+rigt_lung",
         [r"unknown class of .* 'rigt_lung'", r"did you mean 'right_lung'"],
     ),
-    "a class made of nothing": (SOUND + " --classes liver=", [r"'liver=' names no class", r"write them as in"]),
+    "a class made of nothing": (
+        SOUND + " --classes liver=",
+        [r"'liver=' names no class", r"write them as in"],
+    ),
     "a class twice": (SOUND + " --classes liver,liver", [r"names liver twice", r"once"]),
     "one voxel for two classes": (
         DISTIL % "lungs" + " --classes liver=left_lung,spleen=left_lung+right_lung",

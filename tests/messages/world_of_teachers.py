@@ -77,7 +77,9 @@ def _models(folder: Path) -> None:
     _model(folder, "lungs", dataset=LUNGS)
     two = LIVER | {"channel_names": {"0": "CT", "1": "PET"}}
     schemes = changed(PLANS, f"{ENTRY}/normalization_schemes", ["ZScoreNormalization"] * 2)
-    _model(folder, "ct_and_pet", plans=changed(schemes, f"{ENTRY}/use_mask_for_norm", [False] * 2), dataset=two)
+    _model(
+        folder, "ct_and_pet", plans=changed(schemes, f"{ENTRY}/use_mask_for_norm", [False] * 2), dataset=two
+    )
     _model(folder, "fitting_trainer", trainer="nnUNetTrainerOfSomebody")
 
     both = plans_with(**{"2d": plain(2), "3d_fullres": plain()})

@@ -164,9 +164,8 @@ def _told(foreign: Mapping[str, Foreign], experiment: Experiment, study: Study) 
         if alone := [name for k, name in enumerate(study.plan.classes) if k and k not in known]:
             lines.append(f"  the labels alone teach {', '.join(alone)}")
         if lacking := one.unanswered(study.split.test):
-            lines.append(
-                f"  it has no answer for {len(lacking)} of {len(study.split.test)} test cases, and is not judged"
-            )
+            told = f"{len(lacking)} of {len(study.split.test)}"
+            lines.append(f"  it has no answer for {told} test cases, and is not judged")
     own, split = experiment.study, study.split
     lines.append(
         f"student: {experiment.networks['student'].name} on {len(own.split.train)} labelled and"

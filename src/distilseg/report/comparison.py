@@ -113,7 +113,7 @@ def compare_runs(
         if name not in METRICS:
             raise unknown("metric", name, METRICS)
     competing = contenders([*([control] if control else []), *runs], by=by)
-    rivals = [c for c in competing if c.recipe != TEACHER]
+    rivals = [c for c in competing if c.trained_here]
     controls = dict.fromkeys((c.name for c in competing), None) | (
         _controls(rivals, control) if rivals else {}
     )
@@ -163,24 +163,19 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
 
 
-TEACHER = "teacher"  # the recipe of a model that others trained, judged beside its students
-
-
 def _controls(competing: Sequence[Contender], control: Run | None) -> dict[str, str | None]:
     """Whom each contender is measured against; None for the controls themselves."""
     of_folder = {run.name: c.name for c in competing for run in c.runs}
     before = {of_folder.get(name) for c in competing for name in (*c.teachers, *c.starts)}
-    here = [c for c in competing if c.trained_here] or competing
-    before |= {c.name for c in competing if not c.trained_here}
     if control is not None or len(competing) == 1:
         named: dict[str, str | None] = {}
     else:
         named = {c.name: of_folder.get(Path(c.control).name) for c in competing if c.control}
     standards = {name for name in named.values() if name}
     if not standards:
-        firsts = {c.subjects: c.name for c in reversed(here)}
-        several = control is None and len(firsts) < len(here)
-        standards = set(firsts.values()) if several else {(competing if control else here)[0].name}
+        firsts = {c.subjects: c.name for c in reversed(competing)}
+        several = control is None and len(firsts) < len(competing)
+        standards = set(firsts.values()) if several else {competing[0].name}
 
     def fallback(own: Contender) -> str | None:
         """Whoever names no control is measured against the only one of its size, or the only one there is."""

@@ -289,7 +289,9 @@ def _told_apart(
     recipes = [str(experiment.get("recipe", run.name)) for run, experiment in firsts]
     described = [describe(run, experiment) for run, experiment in firsts]
     networks = [str(experiment.get("options", {}).get("network", "")) for _, experiment in firsts]
-    if len(set(filter(None, networks))) > 1:  # of several networks, each is named, so that siblings read alike
+    if (
+        len(set(filter(None, networks))) > 1
+    ):  # of several networks, each is named, so that siblings read alike
         pairs = zip(recipes, networks, strict=True)
         recipes = [f"{recipe}, {network}" if network else recipe for recipe, network in pairs]
     names = []

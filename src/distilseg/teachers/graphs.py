@@ -181,7 +181,8 @@ def _check_trust(path: Path, digest: str, options: TeacherOptions) -> None:
     if not {digest, path.name, str(path)} & set(options.trust):
         raise UserError(
             f"{path} is TorchScript, a program that loading would run; its SHA-256 is {digest}",
-            f"if you trust whoever made it, say so: --trust-model {digest} (of distil and recipes: --trust-teacher)",
+            f"if you trust whoever made it, say so: --trust-model {digest} (of distil and recipes:"
+            " --trust-teacher)",
         )
 
 
