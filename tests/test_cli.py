@@ -155,7 +155,8 @@ OWN_RECIPE = '''
 from typing import Literal
 
 def mine(study, *, network="dynunet", network_options: Options = None, depth=3, mode: Literal["a", "b"] = "a",
-         strict: bool = False, shares: tuple[float, ...] = (0.5,), batch_size: int | None = None, extra=None):
+         strict: bool = False, shares: tuple[float, ...] = (0.5,), batch_size: int | None = None, extra=None,
+         members: Sequence[str] = ()):
     """My own."""
 '''
 
@@ -181,6 +182,7 @@ def test_options_of_a_recipe_of_ones_own(own: str) -> None:
         "shares": "list",
         "batch_size": "integer",
         "extra": "text",
+        "members": "names",
     }
     assert flag(recipe, "network_options") == "--network-option"
     assert flag(recipe, "strict") == "--strict/--no-strict"
@@ -195,12 +197,14 @@ def test_values_of_a_recipe_of_ones_own(own: str) -> None:
         "shares": "0.2,0.8",
         "strict": None,
         "depth": 4,
+        "members": "0,all",
     }
     assert values_of(recipe, given) == {
         "network_options": {"filters": [4, 8, 8]},
         "mode": "b",
         "shares": (0.2, 0.8),
         "depth": 4,
+        "members": ("0", "all"),  # as they are written
     }
     with pytest.raises(UserError, match=r"--mode 'c'.*known: a, b"):
         values_of(recipe, {"mode": "c"})

@@ -2,6 +2,7 @@
 
 bool                 --flag / --no-flag          int, float, str     --option VALUE
 Literal["a", "b"]    --option a                  a tuple or list     --option 1,2
+Sequence[str]        --option A,B, each word as it is written
 a mapping            --network-option key=value, repeated; `network_options` are those of `network`
 """
 
@@ -58,7 +59,7 @@ def kind_of(parameter: inspect.Parameter, names: Mapping[str, Any]) -> Kind:
         origin = dict if parameter.name.endswith("_options") else type(parameter.default)
     for kind, of in _KINDS:
         if issubclass(origin, of):
-            if kind == "list" and typing.get_args(part) == (str,):
+            if kind == "list" and typing.get_args(part)[:1] == (str,):
                 return "names", ()
             return kind, ()
     return "text", ()
