@@ -54,6 +54,12 @@ def test_classes_become_regions_by_joining_their_members() -> None:
     assert found.groups == ((0,), (1,))
 
 
+def test_two_heads_of_one_name_are_refused() -> None:
+    twins = Numbers(np.zeros((3, 1, 1, 1), np.float32), classes("background", "left kidney", "Left_Kidney"))
+    with pytest.raises(UserError, match="two classes of one name, 'left kidney' and 'Left_Kidney'"):
+        match_classes(twins, ("background", "left_kidney"))
+
+
 @pytest.mark.parametrize(
     ("teacher", "student", "joined", "told"),
     [

@@ -240,6 +240,15 @@ def test_scans_give_its_answers_their_grid_alone(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_scan(tmp_path / "out" / "case.nii.gz").array, labels(1, 7))
 
 
+def test_pictures_beside_weights_do_not_make_them_answers(tmp_path: Path) -> None:
+    fold = tmp_path / "fold_0"
+    for file in (fold / "progress.png", fold / "checkpoint_final.pth", tmp_path / "plans.png"):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    assert not files.recognises(fold)
+    assert not files.recognises(tmp_path)
+
+
 def test_what_lies_beside_answers_does_not_make_them_a_model(tmp_path: Path) -> None:
     """nnU-Net copies a model's plans and description to its answers."""
     path = folder(

@@ -95,7 +95,7 @@ def match_classes(
     """
     joined, members = dict(joined or {}), members or {}
     first = 1 if answers == "classes" else 0
-    known = {_plain(head.name): number for number, head in enumerate(teacher.heads)}
+    known = _by_name(teacher)
     for name in joined:
         if name not in student[first:]:
             raise unknown("class of the student", name, student[first:])
@@ -160,6 +160,20 @@ def knows(teacher: Teacher, made_of: str) -> bool:
 def _signed(text: str) -> list[tuple[str, str]]:
     """ "a + b - c" as signs and names; a name that has a dash is written with an underscore."""
     return re.findall(r"([+-]?)([^+-]+)", text)
+
+
+def _by_name(teacher: Teacher) -> dict[str, int]:
+    """The plain name of each head -> its number; raises `UserError` for two heads of one."""
+    known: dict[str, int] = {}
+    for number, head in enumerate(teacher.heads):
+        first = known.setdefault(_plain(head.name), number)
+        if first != number:
+            raise UserError(
+                f"{teacher.name} has two classes of one name, {teacher.heads[first].name!r} and {head.name!r}"
+                " (case, blanks and dashes do not count)",
+                "rename one in its dataset.json or card",
+            )
+    return known
 
 
 def _plain(name: str) -> str:

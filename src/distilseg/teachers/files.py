@@ -181,8 +181,13 @@ def _some(cases: Iterable[str], most: int = 5) -> str:
 
 
 def recognises(path: Path) -> bool:
-    """Whether `path` is a folder with label maps, or files of probabilities, right in it."""
-    return path.is_dir() and bool(image_files(path) or _probability_files(path))
+    """Whether `path` is a folder with label maps, or files of probabilities, right in it.
+
+    A folder of weights is none: nnU-Net draws each fold's progress beside them.
+    """
+    if not path.is_dir() or any(path.glob("*.pth")) or any(path.glob("fold_*/*.pth")):
+        return False
+    return bool(image_files(path) or _probability_files(path))
 
 
 def open_as_teacher(path: Path, options: TeacherOptions) -> FilesTeacher:
