@@ -12,6 +12,7 @@ import pytest
 from distilseg import commands
 from distilseg.commands._distil import Distilled
 from distilseg.data.phantom.volumes import write_phantom
+from distilseg.errors import UserError
 from distilseg.training.machine import Machine
 from tests.teachers.nnunet.small import write_model
 
@@ -89,3 +90,33 @@ def test_a_teacher_without_answers_for_test_cases_teaches_and_is_not_judged(worl
     assert "  it has no answer for 2 of 2 test cases, and is not judged" in said
     assert made.teachers == ()
     assert made.student.finished
+
+
+@pytest.mark.parametrize("by", ["distil", "train"])
+def test_answers_that_lack_a_case_are_refused_before_anything_is_trained(
+    world: Path, tmp_path: Path, by: str
+) -> None:
+    answers, data = tmp_path / "few", world / "SCANS"
+    answers.mkdir()
+    for case in ("phantom_000", "phantom_002"):
+        shutil.copy(data / "labelsTr" / f"{case}.nii.gz", answers)
+    shutil.copy(data / "dataset.json", answers)
+    given: dict[str, Any] = {
+        "split": world / "split.json",
+        "plan": world / "plan.json",
+        "runs": tmp_path / "runs",
+        "cache": tmp_path / "cache",
+        "steps": 1,
+    }
+    ask = {
+        "distil": lambda: commands.distil(answers, data, **given),
+        "train": lambda: commands.train("distil", data, options={"teacher": [answers]}, **given),
+    }
+    with pytest.raises(UserError, match="few has no answer for case phantom_001"):
+        ask[by]()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_other_recipes_are_trained_by_their_own_command(world: Path) -> None:
+    with pytest.raises(UserError, match="the recipe kd_net is not made of distil"):
+        commands.distil(world / "MODEL", world / "SCANS", recipe="kd_net")

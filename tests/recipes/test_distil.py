@@ -161,6 +161,11 @@ def test_runs_without_unlabelled_scans_keep_their_names(study: Study) -> None:
     [
         ({"teacher": []}, "no teacher is named"),
         ({"answer_weight": 0.0}, "the weight of the answers is 0"),
+        ({"answer_weight": math.nan}, "the weight of the answers is nan"),
+        ({"answers": "sfot"}, "unknown kind of answers 'sfot'; did you mean 'soft'"),
+        ({"temperature": 0.0}, "the temperature is 0"),
+        ({"answers": "hard", "confidence": 2.0}, "the confidence is 2"),
+        ({"confidence": 0.9}, "--confidence 0.9 leaves out hard answers, and these are soft"),
         ({"student_sees": ["PET"]}, "modality of the student"),
         ({"classes": ["organ=nothing"]}, "organ"),
     ],

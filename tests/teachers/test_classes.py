@@ -74,6 +74,7 @@ def test_two_heads_of_one_name_are_refused() -> None:
         (ORGANS, ("background", "liver"), {"spleen": "liver"}, "class of the student"),
         (ORGANS, ("background", "a"), {"a": "liver - spleen"}, "a takes a class away"),
         (ORGANS, ("background", "a"), {"a": "liver + liver"}, "names a class twice"),
+        (ORGANS, ("background", "a"), {"a": "liver +"}, "'liver +' has a sign without a class"),
         (
             REGIONS,
             ("background", "a"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..data.case import Dataset
 from ..data.formats import read_dataset
-from ..errors import unknown
+from ..errors import UserError, unknown
 from ..evaluation.agreement import limits
 from ..judged_teacher import judge_teacher
 from ..recipes import find
@@ -19,10 +19,9 @@ from ..recipes.others import options_of
 from ..runs import Run
 from ..teachers.answers import channels_of
 from ..teachers.classes import read_joined
-from ..teachers.files import FilesTeacher
 from ..teachers.opening import open_teacher
 from ..training.agreement import holds_labels, labelled_by_teacher
-from ..training.answers import answer_bytes, record_answers, warn_of_terms
+from ..training.answers import answer_bytes, check_answered, record_answers, warn_of_terms
 from ..training.cases import prepare
 from ..training.experiment import Experiment, Study
 from ..training.foreign import Foreign
@@ -68,6 +67,7 @@ def distil(
     seed=1, batch_size=4). Raises UserError for what can be mended, before anything is trained.
     """
     named = [teacher] if isinstance(teacher, str | Path) else list(teacher)
+    _check_recipe(recipe)
     dataset = data if isinstance(data, Dataset) else _read(data, named, classes, options or {}, training)
     if dataset.labelled_by:
         say(limits(dataset.labelled_by))
@@ -99,6 +99,16 @@ def distil(
             if not one.unanswered(study.split.test)
         )
     return Distilled(made[-1], made[-2] if len(made) > 1 else None, judged)
+
+
+def _check_recipe(recipe: str) -> None:
+    """Refuses one that does not learn from answers: its teachers have other roles, its classes all heads."""
+    if "answer_weight" not in find(recipe).options:
+        raise UserError(
+            f"the recipe {recipe} is not made of distil, and takes its teachers otherwise",
+            f"train it by distilseg train {recipe}; here are distil, distil_hard, distil_answers,"
+            " distil_labelled and distil_dsd",
+        )
 
 
 def _read(
@@ -186,9 +196,7 @@ def _cost(foreign: Mapping[str, Foreign], experiment: Experiment, training: Mapp
     """How long it takes and how much disk: the teachers answer for one case, which is kept."""
     cache = training.get("cache")
     ids = [*experiment.study.split.train, *experiment.study.unlabelled]
-    for one in foreign.values():
-        if isinstance(one.teacher, FilesTeacher):
-            one.teacher.require(ids)
+    check_answered(experiment)
     prepared = prepare(experiment, cache)
     lines, seconds, size = [], 0.0, 0
     for role, one in foreign.items():

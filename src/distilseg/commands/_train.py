@@ -14,6 +14,7 @@ from ..data.planning.splits import Split
 from ..judge import judge
 from ..recipes import find
 from ..runs import Run
+from ..training.answers import check_answered
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Finished, Prototypes, Study
 from ..training.foreign import Foreign
@@ -93,6 +94,7 @@ def train(
 
     def runs_of(study: Study) -> list[Run]:
         experiment = find(recipe)(study, **(options or {})).with_settings(budget, **settings)
+        check_answered(experiment)
         made = []
         for one in _wanted(experiment, control):
             run = trained(

@@ -23,6 +23,7 @@ Answers are given for the image before augmentation and moved with it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,10 +74,7 @@ class Distil(Method):
         weights: Mapping[str, Weight] | None = None,
     ) -> None:
         super().__init__(weights)
-        if not temperature > 0:
-            raise UserError(f"the temperature is {temperature}", "give a number above 0")
-        if not 0 <= confidence < 1:
-            raise UserError(f"the confidence is {confidence}", "give a number from 0 to below 1")
+        check_numbers(temperature, confidence)
         self.answers, self.temperature, self.confidence = dict(answers), temperature, confidence
         taught = any(self.uses(term) for term in ("soft_labels", "overlap", "hard_labels"))
         self.roles = {"student": Role(), **(dict.fromkeys(self.answers, Role()) if taught else {})}
@@ -109,6 +107,14 @@ class Distil(Method):
         if self.uses("hard_labels"):
             found["hard_labels"] = compared.hard(self.confidence)
         return found
+
+
+def check_numbers(temperature: float, confidence: float) -> None:
+    """Raises UserError for a temperature or a confidence that is none."""
+    if not 0 < temperature < math.inf:
+        raise UserError(f"the temperature is {temperature}", "give a number above 0")
+    if not 0 <= confidence < 1:
+        raise UserError(f"the confidence is {confidence}", "give a number from 0 to below 1")
 
 
 def grouped(logits_BKS: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:

@@ -7,11 +7,12 @@ one thing changed: hard answers, answers alone, labelled scans alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import UserError
+from ..errors import UserError, unknown
 from ..training.experiment import Experiment, FeatureShapes, MakeMethod, Study
 from ..training.foreign import Foreign
 from .crossings import crossed
@@ -59,12 +60,7 @@ def distil(
     """
     # What a teacher saw changes what reports say of a run, and nothing of the run.
     options = {n: value for n, value in locals().items() if n not in ("study", "given", "teacher_saw")}
-    if not temperature > 0:
-        raise UserError(f"the temperature is {temperature}", "give a number above 0")
-    if not 0 <= confidence < 1:
-        raise UserError(f"the confidence is {confidence}", "give a number from 0 to below 1")
-    if answer_weight <= 0:
-        raise UserError(f"the weight of the answers is {answer_weight}", "give a number above 0")
+    _check(answers, temperature, confidence, answer_weight)
     sees = named_modalities(student_sees, study)
     plain = supervised(study, network=network, network_options=network_options)
     control = seeing(plain, sees) if sees else plain
@@ -128,6 +124,22 @@ def distil_dsd(study: Study, given: Given, *, alpha: float = 1.0, beta: float = 
 
     made = crossed(distil(study, **given), {"alpha": alpha, "beta": beta}, dsd=method)
     return renamed(made, "distil_dsd")
+
+
+def _check(answers: str, temperature: float, confidence: float, answer_weight: float) -> None:
+    """Refuses, before anything is trained, what makes no sense, and what would do nothing."""
+    from ..distillation.distil import check_numbers
+
+    if answers not in ("soft", "hard"):
+        raise unknown("kind of answers", answers, ("soft", "hard"))
+    if not 0 < answer_weight < math.inf:
+        raise UserError(f"the weight of the answers is {answer_weight}", "give a number above 0")
+    check_numbers(temperature, confidence)
+    if confidence and answers == "soft":
+        raise UserError(
+            f"--confidence {confidence:g} leaves out hard answers, and these are soft",
+            "add --answers hard, or leave it out",
+        )
 
 
 def _objective(taught_by: Mapping[str, Foreign], **options: Any) -> MakeMethod:

@@ -188,6 +188,10 @@ def _heads(teacher: Teacher, text: str, known: Mapping[str, int]) -> tuple[tuple
     """ "a + b - c" as heads and signs; the name of one head may hold a dash."""
     if _plain(text) in known:
         return ((known[_plain(text)], 1),)
+    if not re.fullmatch(r"[+-]?[^+-]+([+-][^+-]+)*", text):
+        raise UserError(
+            f"--classes: {text!r} has a sign without a class", "write them as in kidney_left+kidney_right"
+        )
     heads = []
     for sign, name in _signed(text):
         if _plain(name) not in known:

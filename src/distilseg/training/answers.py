@@ -61,6 +61,14 @@ class Recorded:
     structures: Foreground  # class index of the student -> [N 3]
 
 
+def check_answered(experiment: Experiment) -> None:
+    """Refuses, before anything is trained, answers in files that lack a case that is learned from."""
+    study = experiment.study
+    for one in experiment.teachers.values():
+        if isinstance(one, Foreign) and isinstance(one.teacher, FilesTeacher):
+            one.teacher.require([*study.split.train, *study.unlabelled])
+
+
 def record_answers(
     role: str,
     foreign: Foreign,
