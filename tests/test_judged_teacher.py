@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from distilseg.data.scans.reading import read_label, read_scan
+from distilseg.data.scans.reading import read_label, read_scan, write_label_map
 from distilseg.errors import UserError
 from distilseg.judge import judge
 from distilseg.judged_teacher import judge_teacher
@@ -75,9 +76,25 @@ def test_what_it_is_stands_in_its_folder(study: Study, tmp_path: Path) -> None:
     assert about["networks"] == {}
 
 
-def test_without_test_cases_there_is_nothing_to_judge(study: Study, tmp_path: Path) -> None:
-    from dataclasses import replace
+def test_a_corrected_label_map_is_judged_anew(study: Study, tmp_path: Path) -> None:
+    _, one = foreign(study)
+    before = judge_teacher(one, study, tmp_path)
+    id = study.split.test[0]
+    case = study.dataset.case(id)
+    reference = read_label(case)
+    none = np.zeros_like(reference.array)
+    write_label_map(tmp_path / "corrected.nii.gz", none, reference)
+    cases = tuple(
+        replace(one, label=tmp_path / "corrected.nii.gz") if one.id == id else one
+        for one in study.dataset.cases
+    )
+    after = judge_teacher(one, replace(study, dataset=replace(study.dataset, cases=cases)), tmp_path)
+    assert after != before
+    rows = [row for row in read_rows(after.metrics) if row["case"] == id and row["metric"] == "dice"]
+    assert 1.0 not in {float(row["value"]) for row in rows}
 
+
+def test_without_test_cases_there_is_nothing_to_judge(study: Study, tmp_path: Path) -> None:
     _, one = foreign(study)
     with pytest.raises(UserError, match="holds no test cases"):
         judge_teacher(one, replace(study, split=replace(study.split, test=())), tmp_path)

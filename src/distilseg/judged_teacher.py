@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from . import __version__
+from .data.case import Case
 from .data.planning.plan import save_plan
 from .data.planning.splits import save_split
 from .data.scans.reading import read_label, read_scan, write_label_map
@@ -30,7 +31,7 @@ from .hardware import processor_name
 from .names import component
 from .runs import Run, write_rows
 from .teachers.classes import channels_by_value
-from .training.experiment import Study
+from .training.experiment import Study, file_digest
 from .training.foreign import Foreign
 
 _TOLERANCE_MM = 1.0  # as runs are judged
@@ -44,7 +45,8 @@ def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> 
     """
     if not study.split.test:
         raise UserError(f"{study.dataset.name}: its split holds no test cases", "label some, or give --split")
-    asked = {"teacher": foreign.identity, "test": list(study.split.test), "version": __version__}
+    test = {id: _content(study.dataset.case(id)) for id in study.split.test}
+    asked = {"teacher": foreign.identity, "test": test, "version": __version__}
     digest = hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=4).hexdigest()
     run = Run(Path(runs) / component(study.dataset.name, kind="dataset") / f"teacher-{digest}")
     if run.metrics.is_file():
@@ -85,6 +87,12 @@ def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> 
     write_json(run.folder / "evaluation.json", way)
     write_rows(run.metrics, rows)  # last: a folder with metrics is finished
     return run
+
+
+def _content(case: Case) -> list[str]:
+    """Digests of the label map that judges and of the scans: a corrected one is judged anew."""
+    label = [case.label] if case.label is not None else []
+    return [file_digest(file) for file in [*label, *(source.path for source in case.images.values())]]
 
 
 def students_labels(theirs: NDArray[Any], foreign: Foreign, study: Study) -> NDArray[np.unsignedinteger[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,15 @@ def test_scans_of_other_folders_are_learned_from_and_no_case_twice(study: Study,
         with_unlabelled(study, scans)
     with pytest.raises(UserError, match="has no scans without labels"):
         with_unlabelled(study, ["own"])
+
+
+def test_a_labelled_scan_under_another_name_does_not_teach(study: Study, tmp_path: Path) -> None:
+    judge = study.dataset.case(study.split.test[0]).images["MR"].path
+    shutil.copy(judge, tmp_path / "stranger.nii.gz")
+    with pytest.raises(
+        UserError, match=f"scan stranger without a label is a copy of .* {study.split.test[0]}"
+    ):
+        with_unlabelled(study, [tmp_path])
 
 
 @pytest.mark.parametrize(

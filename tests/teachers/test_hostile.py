@@ -340,7 +340,9 @@ def test_what_is_not_needed_may_be_anything_and_is_not_run(tmp_path: Path) -> No
 def test_a_relabelling_can_be_left_out(tmp_path: Path) -> None:
     relabels = {"_target_": "Lambdad", "keys": "pred", "func": RUN}
     path = bundle(tmp_path / "bundle", inference(postprocessing=[SOFTMAX, INVERTED, ARGMAX, relabels]))
-    assert len(_opened(path, extra={"skip": "Lambdad"}).post.steps) == 3
+    without = _opened(path, extra={"skip": "Lambdad"})
+    assert len(without.post.steps) == 3
+    assert without.digest != _opened(path, extra={"skip": "Lambdad,Invertd"}).digest
 
 
 def test_files_that_are_no_configuration(tmp_path: Path) -> None:

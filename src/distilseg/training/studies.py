@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import platformdirs
 from rich.progress import Progress
 
-from ..data.case import Dataset
+from ..data.case import Case, Dataset
 from ..data.formats import read_dataset
 from ..data.formats.inputs import find_cases
 from ..data.planning.decide import make_plan
@@ -20,6 +21,7 @@ from ..data.planning.fingerprint import Fingerprint, load_fingerprint, measure, 
 from ..data.planning.plan import Plan, load_plan
 from ..data.planning.splits import Split, folds, load_split, split_cases, split_of_judges, subset
 from ..data.preparing.single_slices import one_slice_each
+from ..data.scans.detached import voxel_files
 from ..errors import UserError
 from .experiment import Study
 
@@ -92,7 +94,8 @@ def with_unlabelled(study: Study, named: Sequence[Path | str]) -> Study:
     """The study with scans without labels: those of the dataset itself ("own"), of files and folders; "rest"
     is for `of_subjects`.
 
-    Raises UserError where a scan has the name of one of the dataset, or nothing is found.
+    Raises UserError for a scan that has the name of one of the dataset or is a copy of a labelled one, and
+    where nothing is found.
     """
     dataset = study.dataset
     places = [Path(one) for one in named if one not in (OWN, REST)]
@@ -109,10 +112,36 @@ def with_unlabelled(study: Study, named: Sequence[Path | str]) -> Study:
                 f"{twice[0]} is the name of a case of {dataset.name} and of a scan without a label",
                 "rename the scan, or leave it out where it is the same: a case that judges must not teach",
             )
+        _check_copies(dataset.cases, found)
         hidden = tuple(replace(case, label=None) for case in found)
         dataset = replace(dataset, unlabelled=(*dataset.unlabelled, *hidden))
         own += [case.id for case in hidden]
     return replace(study, dataset=dataset, unlabelled=tuple(own)) if own else study
+
+
+def _check_copies(labelled: Sequence[Case], found: Sequence[Case]) -> None:
+    """Refuses a labelled scan under another name; it is found byte by byte, not if it was compressed anew."""
+    by_size: dict[tuple[int, ...], list[tuple[Case, list[Path]]]] = {}
+    for case in labelled:
+        by_size.setdefault(_sizes(own := _files(case)), []).append((case, own))
+    for case in found:
+        files = _files(case)
+        for original, own in by_size.get(_sizes(files), ()):
+            if all(filecmp.cmp(*pair, shallow=False) for pair in zip(files, own, strict=True)):
+                raise UserError(
+                    f"the scan {case.id} without a label is a copy of the labelled case {original.id}",
+                    "leave it out: a case that judges must not teach",
+                )
+
+
+def _files(case: Case) -> list[Path]:
+    """What its voxels lie in, modality by modality."""
+    paths = [case.images[name].path for name in sorted(case.images)]
+    return [file for path in paths if path.is_file() for file in (path, *voxel_files(path))]
+
+
+def _sizes(files: Sequence[Path]) -> tuple[int, ...]:
+    return tuple(file.stat().st_size for file in files)
 
 
 def of_subjects(study: Study, n: int | None, seed: int = 0, *, rest: bool = False) -> Study:

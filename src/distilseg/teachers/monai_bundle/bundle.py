@@ -222,7 +222,13 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> BundleTeacher:
         reference=_reference(metadata),
         warnings=_warnings(path, name, terms),
     )
-    asked = {"mirror": options.mirror, "step": options.step, "orientation": options.orientation}
+    asked: dict[str, Any] = {
+        "mirror": options.mirror,
+        "step": options.step,
+        "orientation": options.orientation,
+    }
+    if skipped:
+        asked["skip"] = list(skipped)
     return BundleTeacher(
         name=path.name.removesuffix(".zip"),
         modalities=modalities,
