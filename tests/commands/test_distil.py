@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from distilseg import commands
+from distilseg.cli import main
 from distilseg.commands._distil import Distilled
 from distilseg.data.phantom.volumes import write_phantom
 from distilseg.errors import UserError
@@ -66,6 +67,7 @@ def distil(world: Path, teacher: str, **options: Any) -> tuple[Distilled, list[s
 def test_the_student_is_measured_against_its_control_and_the_teacher_against_nobody(world: Path) -> None:
     made, said = distil(world, "MODEL")
     assert "student: dynunet on 3 labelled and 2 unlabelled scans; 1 choose its weights, 2 judge it" in said
+    assert any(line.startswith("answers: 1 of 5 are there, the others take about ") for line in said)
     assert made.control is not None
     assert made.student.read(made.student.experiment)["control"] == made.control.name
     assert [run.name.partition("-")[0] for run in made.runs] == ["teacher", "supervised", "distil"]
@@ -120,3 +122,20 @@ def test_answers_that_lack_a_case_are_refused_before_anything_is_trained(
 def test_other_recipes_are_trained_by_their_own_command(world: Path) -> None:
     with pytest.raises(UserError, match="the recipe kd_net is not made of distil"):
         commands.distil(world / "MODEL", world / "SCANS", recipe="kd_net")
+
+
+def test_a_comma_parts_models_unless_it_is_in_the_name_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def told(teacher: Any, *rest: Any, **options: Any) -> None:
+        given.append(teacher)
+        raise UserError("seen", "nothing to mend")
+
+    monkeypatch.setattr(commands, "distil", told)
+    odd = tmp_path / "My model, v2"
+    odd.mkdir()
+    for model in (str(odd), "A,B"):
+        assert main(["distil", model, "--data", "SCANS", "--steps", "1"]) == 2
+    assert given == [odd, [Path("A"), Path("B")]]

@@ -75,6 +75,7 @@ def test_a_case_is_asked_once_and_an_interrupted_recording_goes_on(
     record_answers("teacher", of, study.dataset, cases, cache)
     first, second, third = study.split.train
     assert teacher.asked == [first, second, second, third]
+    assert module.unrecorded(of, cases, cache) == []
     record_answers("teacher", of, study.dataset, cases, cache)
     assert len(teacher.asked) == 4
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 
 from . import show
 from .arguments import Card, Configuration, Folds, Mirror, Orientation, Step, TrustModel
-from .text import examples
+from .text import examples, runs_of
 from .text import words as listed
 
 if TYPE_CHECKING:
@@ -91,8 +92,9 @@ def teacher(
         if in_files
         else "it can be rebuilt here, layer by layer as its files say"
     )
-    show.say(f"segment with it: distilseg predict {model} SCANS OUT")
-    show.say(f"distil it:       distilseg distil {model} --data SCANS --minutes 60")
+    named = shlex.quote(str(model))
+    show.say(f"segment with it: distilseg predict {named} SCANS OUT")
+    show.say(f"distil it:       distilseg distil {named} --data SCANS --minutes 60")
 
 
 def options_of_teacher(
@@ -177,7 +179,7 @@ def _run_distil(recipe: Recipe, given: Mapping[str, Any]) -> None:
     classes = options.pop("classes", ())
     training = {name: value for name, value in values_of_training(shared).items() if name not in _ONE_RUN}
     made = commands.distil(
-        listed(model) or [],
+        runs_of(Path(model)) if model else [],
         training.pop("data"),
         unlabelled=training.pop("unlabelled"),
         classes=classes,
@@ -191,7 +193,7 @@ def _run_distil(recipe: Recipe, given: Mapping[str, Any]) -> None:
         print_comparison(commands.report(made.runs, page), show.console())
         show.say(f"report: {page}")
     show.say(f"the student: {made.student.folder}")
-    show.say(f"ship it: distilseg export {made.student.folder} --to openvino --zip")
+    show.say(f"ship it: distilseg export {shlex.quote(str(made.student.folder))} --to openvino --zip")
 
 
 def _shown(value: Any) -> str:

@@ -20,7 +20,7 @@ def words(text: str | Iterable[str] | None) -> list[str] | None:
 
 
 def runs_of(name: Path) -> Path | list[Path]:
-    """RUN or RUN_1,RUN_2: a comma parts runs, unless it is in the name of one."""
+    """RUN or RUN_1,RUN_2, or models of others: a comma parts them, unless it is in the name of one."""
     parts = words(str(name)) or []
     return name if len(parts) < 2 or name.exists() else [Path(part) for part in parts]
 

@@ -21,7 +21,7 @@ from ..teachers.answers import channels_of
 from ..teachers.classes import read_joined
 from ..teachers.opening import open_teacher
 from ..training.agreement import holds_labels, labelled_by_teacher
-from ..training.answers import answer_bytes, check_answered, record_answers, warn_of_terms
+from ..training.answers import answer_bytes, check_answered, record_answers, unrecorded, warn_of_terms
 from ..training.cases import prepare
 from ..training.experiment import Experiment, Study
 from ..training.foreign import Foreign
@@ -198,15 +198,18 @@ def _cost(foreign: Mapping[str, Foreign], experiment: Experiment, training: Mapp
     ids = [*experiment.study.split.train, *experiment.study.unlabelled]
     check_answered(experiment)
     prepared = prepare(experiment, cache)
-    lines, seconds, size = [], 0.0, 0
+    lines, seconds, waiting, size = [], 0.0, 0, 0
     for role, one in foreign.items():
-        start = time.monotonic()
-        record_answers(role, one, experiment.study.dataset, {ids[0]: prepared[ids[0]]}, cache)
-        seconds += (time.monotonic() - start) * (len(ids) - 1)
+        if missing := unrecorded(one, {id: prepared[id] for id in ids}, cache):
+            start = time.monotonic()
+            record_answers(role, one, experiment.study.dataset, {missing[0]: prepared[missing[0]]}, cache)
+            seconds += (time.monotonic() - start) * (len(missing) - 1)
+            waiting += len(missing) - 1
         size += answer_bytes(one.classes, [prepared[id] for id in ids])
     per_voxel = sum(channels_of(one.classes) for one in foreign.values())
+    answers = len(ids) * len(foreign)
     lines.append(
-        f"answers: about {_duration(seconds)} for {len(ids)} scans, unless they are there already;"
+        f"answers: {answers - waiting} of {answers} are there, the others take about {_duration(seconds)};"
         f" {size / 1e6:,.0f} MB ({per_voxel} bytes a voxel)"
     )
     if training.get("minutes") is not None:

@@ -81,18 +81,25 @@ def record_answers(
     Raises `UserError` before the first case where the disk cannot hold them.
     """
     entries = {id: _entry(foreign, case, cache) for id, case in cases.items()}
-    missing = [id for id, entry in entries.items() if not entry.is_dir()]
+    missing = unrecorded(foreign, cases, cache)
     if missing:
         if isinstance(foreign.teacher, FilesTeacher):
             foreign.teacher.require(missing)
-        folder = _folder(cache)
-        folder.mkdir(parents=True, exist_ok=True)
-        _check_disk(foreign, [cases[id] for id in missing], folder)
         start = time.monotonic()
         for id in with_progress(missing, f"{role} answers"):
             _record(foreign, dataset.case(id), cases[id], entries[id])
         announce(f"{role}: {len(missing)} cases answered in {time.monotonic() - start:.0f} s")
     return {id: _opened(foreign, entry) for id, entry in entries.items()}
+
+
+def unrecorded(foreign: Foreign, cases: Mapping[str, CachedCase], cache: Path | None = None) -> list[str]:
+    """The cases whose answers are not there yet; raises `UserError` where the disk cannot hold them."""
+    missing = [id for id, case in cases.items() if not _entry(foreign, case, cache).is_dir()]
+    if missing:
+        folder = _folder(cache)
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_disk(foreign, [cases[id] for id in missing], folder)
+    return missing
 
 
 def answers_of_others(
