@@ -240,6 +240,15 @@ def test_scans_give_its_answers_their_grid_alone(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_scan(tmp_path / "out" / "case.nii.gz").array, labels(1, 7))
 
 
+def test_two_answers_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = folder(tmp_path, a=labels(0, 1))
+    write(path / "a.nii", labels(0, 2), OBLIQUE)
+    with pytest.raises(
+        UserError, match=r"file names 'a' .*a\.nii.* stands twice|the file name 'a' stands twice"
+    ):
+        opened(path)
+
+
 def test_pictures_beside_weights_do_not_make_them_answers(tmp_path: Path) -> None:
     fold = tmp_path / "fold_0"
     for file in (fold / "progress.png", fold / "checkpoint_final.pth", tmp_path / "plans.png"):

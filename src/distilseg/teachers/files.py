@@ -23,10 +23,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.formats.common import image_files, read_json
+from ..data.formats.common import by_stem, image_files, read_json
 from ..data.preparing.preprocess import same_grid
 from ..data.scans.reading import read_scan
-from ..data.scans.scan import Scan, stem
+from ..data.scans.scan import Scan
 from ..errors import UserError
 from .certain import TableLogits
 from .identity import digest_of, file_digest, only, summary
@@ -196,7 +196,7 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> FilesTeacher:
     Raises `UserError` where no file is an answer, or names are missing and values cannot be classes.
     """
     only(options, "answers in files", ())
-    cases = {stem(file): file for file in image_files(path)}
+    cases = by_stem(image_files(path))
     soft = {file.stem: file for file in _probability_files(path)}
     cases |= soft
     description = next((path / name for name in DESCRIPTIONS if (path / name).is_file()), None)
