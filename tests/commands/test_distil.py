@@ -90,6 +90,7 @@ def test_a_teacher_without_answers_for_test_cases_teaches_and_is_not_judged(worl
     shutil.copy(world / "SCANS" / "dataset.json", answers)
     made, said = distil(world, "answers")
     assert "  it has no answer for 2 of 2 test cases, and is not judged" in said
+    assert "teacher: answers, answers in files" in said
     assert made.teachers == ()
     assert made.student.finished
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ..recipes import Recipe
 
 _ONE_RUN = ("folds", "fold", "subjects", "one_slice_per_subject", "slice_view", "evaluate")  # not here
+_HELP = {
+    "data": "Scans, labelled all, in part, or by nobody: a folder or a CSV table.",
+    "unlabelled": "More scans without labels, beside those of the dataset: folders by comma.",
+}
 _SHOWN = ("classes", "regions", "files")  # at length, after the others
 
 
@@ -136,7 +140,7 @@ def _distil() -> Callable[..., None]:
     parameters = [
         *inspect.signature(_named, eval_str=True).parameters.values(),
         *(_student(p) if p.name == "network" else p for p in own),
-        *(p for p in parameters_of_training(recipe) if p.name not in _ONE_RUN),
+        *(_told(p) for p in parameters_of_training(recipe) if p.name not in _ONE_RUN),
     ]
 
     def command(**given: Any) -> None:
@@ -156,6 +160,14 @@ def _named(
     ] = "distil",
 ) -> None:
     """What this command has beside the recipe's options and training's."""
+
+
+def _told(shared: inspect.Parameter) -> inspect.Parameter:
+    """An option that every training has, with what it means here."""
+    kind, option = get_args(shared.annotation)
+    option = copy(option)
+    option.help = _HELP.get(shared.name, option.help)
+    return shared.replace(annotation=Annotated[kind, option])
 
 
 def _student(network: inspect.Parameter) -> inspect.Parameter:

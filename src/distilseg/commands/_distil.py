@@ -166,7 +166,7 @@ def _told(foreign: Mapping[str, Foreign], experiment: Experiment, study: Study) 
             for one_class in one.classes.learned
         ]
         lines += [
-            f"{role}: {one.teacher.name}, {about.kind}, {about.network}",
+            f"{role}: {', '.join(filter(None, (one.teacher.name, about.kind, about.network)))}",
             f"  licence: {about.licence or 'not stated'}",
             f"  it teaches {', '.join(learned)}",
         ]

@@ -46,7 +46,7 @@ def split_cases(
     if len(groups) < wanted:
         raise UserError(
             f"{len(groups)} patient(s) cannot be dealt into {wanted} parts by the fractions {fractions}",
-            "add cases, or set the fraction of validation or test to 0",
+            "add cases, or say in a file which are of which part, of which test may have none: --split",
         )
     n_validation, n_test = (max(1, round(f * len(groups))) if f > 0 else 0 for f in fractions[1:])
     while n_validation + n_test >= len(groups):  # rounding left none to train on

@@ -282,7 +282,7 @@ def _chosen(files: Files, wanted: str | None) -> str:
         return stems[inference[0]]
     raise UserError(
         f"{files.path} has no configs/inference.json, but {', '.join(sorted(stems)) or 'nothing'}",
-        "say which of them predicts: --configuration NAME",
+        "say which of them predicts: --configuration NAME (of distil and recipes: --teacher-configuration)",
     )
 
 

@@ -132,7 +132,8 @@ def find_model(
     if len(models) > 1:
         raise UserError(
             f"{path} holds {len(models)} models: {_named(models)}",
-            f"choose one: --configuration NAME, or give its folder{_best(place)}",
+            "choose one: --configuration NAME (of distil and recipes: --teacher-configuration), or give its"
+            f" folder{_best(place)}",
         )
     return _model(str(path), models[0], checkpoint, folds)
 

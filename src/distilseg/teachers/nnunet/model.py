@@ -191,7 +191,8 @@ class NnUNetTeacher:
             if strange is not None:
                 raise UserError(
                     f"{place}: the weight {strange} of fold {fold} holds NaN or infinite numbers",
-                    "its training diverged, or the file is damaged: leave that fold out (--folds)",
+                    "its training diverged, or the file is damaged: leave that fold out, --folds (of"
+                    " distil and recipes: --teacher-folds)",
                 )
             network.load_state_dict(state)
             yield network
