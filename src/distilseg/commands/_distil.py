@@ -15,7 +15,7 @@ from ..errors import UserError, unknown
 from ..evaluation.agreement import limits
 from ..judged_teacher import judge_teacher
 from ..recipes import find
-from ..recipes.others import options_of
+from ..recipes.others import OPENING, opening
 from ..runs import Run
 from ..teachers.answers import channels_of
 from ..teachers.classes import read_joined
@@ -121,23 +121,14 @@ def _read(
     """The dataset at `data`; of scans that nobody labelled, some with the teachers' label maps."""
     if not Path(data).exists() or holds_labels(data, training.get("layout")):
         return read_dataset(data, training.get("layout"))
-    how = {name.removeprefix("teacher_"): value for name, value in options.items()}
-    opened = options_of(
-        configuration=how.get("configuration"),
-        folds=how.get("folds") or (),
-        mirror=how.get("mirror"),
-        step=how.get("step"),
-        orientation=how.get("orientation"),
-        card=how.get("card"),
-        trust=how.get("trust_teacher") or (),
-    )
+    told = opening(**{name: value for name, value in options.items() if name in OPENING})
     return labelled_by_teacher(
-        [open_teacher(one, opened) for one in teachers],
+        [open_teacher(one, told.options) for one in teachers],
         data,
         Path(training.get("runs", "runs")) / "answered",
         classes=classes,
         modalities=training.get("modalities") or (),
-        teacher_modalities=how.get("modalities") or (),
+        teacher_modalities=told.modalities,
         seed=training.get("split_seed", 0),
     )
 
