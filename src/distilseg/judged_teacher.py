@@ -46,7 +46,8 @@ def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> 
     if not study.split.test:
         raise UserError(f"{study.dataset.name}: its split holds no test cases", "label some, or give --split")
     test = {id: _content(study.dataset.case(id)) for id in study.split.test}
-    asked = {"teacher": foreign.identity, "test": test, "version": __version__}
+    values = {str(value): name for value, name in study.plan.labels.items()}
+    asked = {"teacher": foreign.identity, "test": test, "labels": values, "version": __version__}
     digest = hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=4).hexdigest()
     run = Run(Path(runs) / component(study.dataset.name, kind="dataset") / f"teacher-{digest}")
     if run.metrics.is_file():

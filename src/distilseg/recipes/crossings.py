@@ -57,14 +57,8 @@ def teach_former_dsd(study: Study, given: Given, *, alpha: float = 1.0, beta: fl
     beta: weight of the decoder's self-distillation.
     """
 
-    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
-        from ..distillation.dual_self_distillation import DualSelfDistillation
-
-        weights = {"seg": 0.0, "encoder": alpha, "decoder": beta}
-        sizes = len(study.plan.classes), study.plan.network_patch
-        return DualSelfDistillation(shapes["student"], *sizes, weights=weights)
-
-    made = crossed(teach_former(study, **given), {"alpha": alpha, "beta": beta}, dsd=method)
+    dsd = self_distilled(alpha, beta, study)
+    made = crossed(teach_former(study, **given), {"alpha": alpha, "beta": beta}, dsd=dsd)
     return renamed(made, "teach_former_dsd")
 
 
@@ -136,6 +130,19 @@ def crossed(plain: Experiment, told: Given, **second: MakeMethod) -> Experiment:
         return Combined(**own, **{name: make(shapes, *files) for name, make in second.items()})
 
     return replace(plain, options={**plain.options, **told}, method=method)
+
+
+def self_distilled(alpha: float, beta: float, study: Study) -> MakeMethod:
+    """Dual self-distillation of a student whose labels another method counts."""
+
+    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
+        from ..distillation.dual_self_distillation import DualSelfDistillation
+
+        weights = {"seg": 0.0, "encoder": alpha, "decoder": beta}
+        sizes = len(study.plan.classes), study.plan.network_patch
+        return DualSelfDistillation(shapes["student"], *sizes, weights=weights)
+
+    return method
 
 
 def _of_slabs(student: Experiment, told: Given, **second: MakeMethod) -> Experiment:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import UserError, unknown
 from ..training.experiment import Experiment, FeatureShapes, MakeMethod, Study
 from ..training.foreign import Foreign
-from .crossings import crossed
+from .crossings import crossed, self_distilled
 from .modalities import named_modalities, seeing
 from .others import opening
 from .supervised import supervised
@@ -115,14 +115,8 @@ def distil_dsd(study: Study, given: Given, *, alpha: float = 1.0, beta: float = 
     beta: weight of the decoder's self-distillation.
     """
 
-    def method(shapes: Mapping[str, FeatureShapes]) -> Method:
-        from ..distillation.dual_self_distillation import DualSelfDistillation
-
-        weights = {"seg": 0.0, "encoder": alpha, "decoder": beta}
-        sizes = len(study.plan.classes), study.plan.network_patch
-        return DualSelfDistillation(shapes["student"], *sizes, weights=weights)
-
-    made = crossed(distil(study, **given), {"alpha": alpha, "beta": beta}, dsd=method)
+    dsd = self_distilled(alpha, beta, study)
+    made = crossed(distil(study, **given), {"alpha": alpha, "beta": beta}, dsd=dsd)
     return renamed(made, "distil_dsd")
 
 

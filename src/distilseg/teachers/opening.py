@@ -1,4 +1,4 @@
-"""Which kind of teacher a path is, and the teacher itself; nothing in it is executed."""
+"""Which kind of teacher a path is, and the teacher itself; nothing in it is executed without trust."""
 
 from __future__ import annotations
 
