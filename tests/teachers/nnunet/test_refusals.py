@@ -324,6 +324,9 @@ def test_other_zips(tmp_path: Path) -> None:
     half = tmp_path / "half.zip"
     half.write_bytes(whole.read_bytes()[:-100])
     refused(half, r"half\.zip is not whole \(half a download\?\)")
+    loud = whole.rename(tmp_path / "WHOLE.ZIP")
+    assert recognises(loud)
+    assert open_as_teacher(loud, TeacherOptions(device="cpu")).name == f"Dataset701_Small/{folder.name}"
 
     def bomb(archive: zipfile.ZipFile) -> None:
         archive.writestr("Dataset701_Small/a__b__c/fold_0/checkpoint_final.pth", bytes(2**24))

@@ -78,7 +78,9 @@ class ModelFolder:
 def recognises(path: Path) -> bool:
     """Whether `path` looks like nnU-Net's, of version 1 too, whole or not."""
     if path.is_file():
-        return path.suffix in (".pth", ".model") or (path.suffix == ".zip" and _nnunet_zip(path))
+        return path.suffix.lower() in (".pth", ".model") or (
+            path.suffix.lower() == ".zip" and _nnunet_zip(path)
+        )
     if not path.is_dir():
         return False
     fold = _is_fold(path.absolute()) and any(_is_pth(file) for file in _inside(path))
@@ -88,7 +90,7 @@ def recognises(path: Path) -> bool:
 def dataset_names(path: Path) -> list[str]:
     """The dataset folders that `path` lies in or holds models of."""
     place: Place = path.absolute()
-    if path.is_file() and path.suffix == ".zip":
+    if path.is_file() and path.suffix.lower() == ".zip":
         with contextlib.suppress(zipfile.BadZipFile, OSError):
             place = zipfile.Path(path)
     above = [path.absolute(), *path.absolute().parents][:4]
@@ -101,7 +103,7 @@ def find_model(
     path: Path, configuration: str | None, folds: tuple[str, ...] | None, checkpoint: str
 ) -> ModelFolder:
     """The one model at `path`. Raises `UserError` where there is none, or several to choose from."""
-    if path.is_file() and path.suffix == ".pth":
+    if path.is_file() and path.suffix.lower() == ".pth":
         return _of_checkpoint(path, folds)
     if _version_1(path):
         raise UserError(
@@ -288,7 +290,7 @@ def _best(place: Place) -> str:
 
 def _version_1(path: Path) -> bool:
     if path.is_file():
-        return path.suffix == ".model"
+        return path.suffix.lower() == ".model"
     levels = ("", "*/", "*/*/")
     return not _looks_like_model(path) and any(
         next(path.glob(f"{level}{file}"), None) is not None
