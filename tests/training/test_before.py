@@ -36,7 +36,7 @@ def finished(folder: Path) -> Finished:
 
 
 def test_a_run_that_needs_nothing(study: Study) -> None:
-    assert before(small_experiment(study, "supervised"), never, CPU, None) == Before({}, None, None)
+    assert before(small_experiment(study, "supervised"), never, CPU, None) == Before({}, {}, None, None)
 
 
 def test_a_finished_start_is_taken_as_it_is(study: Study, tmp_path: Path) -> None:

@@ -45,6 +45,6 @@ def test_warm_up_rises_linearly_and_is_never_zero() -> None:
 
 def test_an_unknown_schedule_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        UserError, match=r"unknown schedule 'cosin'; did you mean 'cosine'\? known: constant, halving"
+        UserError, match=r"unknown schedule 'cosin'; did you mean 'cosine'\? known: constant, cosine"
     ):
         factor("cosin", 0.0)

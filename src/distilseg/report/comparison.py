@@ -113,7 +113,7 @@ def compare_runs(
         if name not in METRICS:
             raise unknown("metric", name, METRICS)
     competing = contenders([*([control] if control else []), *runs], by=by)
-    rivals = [c for c in competing if c.trained_here]
+    rivals = [c for c in competing if c.trained_here or control is not None]
     controls = dict.fromkeys((c.name for c in competing), None) | (
         _controls(rivals, control) if rivals else {}
     )
