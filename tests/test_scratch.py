@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +103,13 @@ def test_without_disk_they_are_refused(folder: Path, monkeypatch: pytest.MonkeyP
 
 def test_tmpdir_is_honoured(folder: Path) -> None:
     assert scratch.scratch_folder() == folder
+
+
+def test_file_systems_without_that_call_hold_it_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    with tempfile.TemporaryFile() as file:
+        scratch._taken(file.fileno(), 4096)
+        assert os.fstat(file.fileno()).st_size == 4096

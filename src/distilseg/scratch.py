@@ -50,16 +50,28 @@ def zeros(shape: Sequence[int], what: str) -> Volumes:
         raise _too_large(what, size, free, folder)
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
-            # Its blocks are there before they are written: a map of a full disk ends the process.
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)
-            else:
-                file.truncate(size)
+            _taken(file.fileno(), size)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
                 raise
             raise _too_large(what, size, free, folder) from error
         return np.ndarray(tuple(shape), np.float32, buffer=_Map(file.fileno(), size))
+
+
+def _taken(handle: int, size: int) -> None:
+    """Makes a file `size` bytes large.
+
+    Its blocks are there before they are written, as a map of a full disk ends the process; where the system
+    or its file system has no such call, the file is only as long.
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(handle, 0, size)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+    os.ftruncate(handle, size)
 
 
 def heads_of(values: Volumes) -> Iterator[Volumes]:
