@@ -195,7 +195,7 @@ KNOWN = {
     ("teachers/nnunet/model.py", "name"): _OURS,
     ("claims.py", "f'.{path.name}.claim'"): _CHECKED,
     ("claims.py", "self.path.name"): _CHECKED,
-    ("runtime/limits.py", "name"): _OURS,
+    ("data/scans/limits.py", "name"): _OURS,
     ("training/agreement.py", "f'{_key(case, foreign)}.nii.gz'"): _DIGEST,
     ("training/fitted.py", "f'{hashlib.blake2b(key.encode(), digest_size=6).hexdigest()}.json'"): _DIGEST,
     ("training/precision.py", "f'{key}.json'"): _DIGEST,

@@ -101,6 +101,7 @@ def judge(
                 case=id,
                 labels=plan.regions or plan.labels,
                 spacing_mm=reference.geometry.spacing_mm,
+                voxel_mm3=reference.geometry.voxel_mm3,
                 tolerance_mm=tolerance_mm,
                 empty=empty,  # type: ignore[arg-type]
                 unknown_value=plan.unknown,

@@ -74,6 +74,7 @@ def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> 
                 case=id,
                 labels=labels,
                 spacing_mm=reference.geometry.spacing_mm,
+                voxel_mm3=reference.geometry.voxel_mm3,
                 unknown_value=plan.unknown,
                 tolerance_mm=_TOLERANCE_MM,
                 empty=_EMPTY,

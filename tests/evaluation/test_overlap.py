@@ -34,7 +34,7 @@ def test_by_hand() -> None:
 def test_volumes_by_hand() -> None:
     counts = Counts(reference=100, prediction=150, both=90)
     # 50 voxels of 1 x 2 x 5 mm are 500 mm³.
-    assert volume_difference_ml(counts, (1, 2, 5)) == pytest.approx(0.5)
+    assert volume_difference_ml(counts, 10) == pytest.approx(0.5)
     assert volume_difference_relative(counts) == 0.5
     assert volume_difference_relative(Counts(100, 40, 40)) == -0.6
     assert math.isnan(volume_difference_relative(Counts(0, 40, 0)))

@@ -19,7 +19,6 @@ from distilseg.cli import main
 from distilseg.data.scans.reading import read_scan
 from distilseg.errors import UserError
 from distilseg.predict import load_predictor, predict_files
-from distilseg.runtime import limits
 
 from ..test_predict import Threshold, plan, predictor, run_folder, scan, write
 
@@ -161,29 +160,6 @@ def test_good_scans_alone_end_with_0_and_a_missing_model_with_2(
     assert main(["predict", str(tmp_path / "none"), str(file), str(tmp_path / "out")]) == 2
     assert main(["predict", str(tmp_path / "none.zip"), str(file), str(tmp_path / "out")]) == 2
     assert len([line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]) == 2
-
-
-def test_a_huge_scan_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_memory_bytes", lambda: 12 * 1000)  # three copies of 1000 voxels
-    assert limits.most_voxels() == 1000
-    fits = write(tmp_path / "fits.nii.gz", scan(tilt=np.eye(3), shape=(10, 10, 10)))
-    limits.check_size(fits, (1, 2, 3))
-    with pytest.raises(UserError, match=r"10 x 10 x 11 voxels \(0.0 GB as 32-bit floats\), at most 0.0 GB"):
-        limits.check_size(write(tmp_path / "large.nii.gz", scan(shape=(10, 10, 11))), (1, 2, 3))
-    with pytest.raises(UserError, match=r"measure 1 x 2 x 3 mm: resampled to 0.5 x 1 x 1 mm"):
-        limits.check_size(fits, (0.5, 1, 1))
-
-
-def test_the_limit_is_a_container_s_where_there_is_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    boundless, bound = tmp_path / "memory.max", tmp_path / "limit"
-    boundless.write_text("max\n")
-    monkeypatch.setattr(limits, "_CONTAINER", [boundless, bound])
-    machine = limits.most_voxels()
-    assert machine > 1e6
-    bound.write_text("12000\n")
-    assert limits.most_voxels() == 1000
 
 
 def test_a_case_that_the_memory_does_not_hold_is_refused_alone(tmp_path: Path) -> None:

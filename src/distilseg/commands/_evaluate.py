@@ -164,10 +164,11 @@ def _folders(
         if progress is not None:
             progress(done, len(shared))
 
-    def load(case: str) -> tuple[Any, Any, Sequence[float]]:
+    def load(case: str) -> tuple[Any, Any, Sequence[float], float]:
         reference, prediction = read_scan(truth[case]), read_scan(made[case])
         _on_one_grid(case, reference, prediction)
-        return reference.array, prediction.array, reference.geometry.spacing_mm
+        place = reference.geometry
+        return reference.array, prediction.array, place.spacing_mm, place.voxel_mm3
 
     rows = evaluate_cases(shared, load, labels=named, unknown_value=unknown, progress=count, **options)
     return Evaluation(

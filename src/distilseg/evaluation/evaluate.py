@@ -48,7 +48,10 @@ from .surface_elements import nsd
 Row = dict[str, Any]
 Unit = Literal["mm", "voxel"]
 By = Literal["case", "slice"]
-Load = Callable[[str], tuple[LabelMap, LabelMap, Sequence[float]]]
+Load = Callable[
+    [str],
+    tuple[LabelMap, LabelMap, Sequence[float]] | tuple[LabelMap, LabelMap, Sequence[float], float],
+]
 
 # What the conventions for empty structures distinguish. The volume differences need none.
 KINDS: dict[str, Kind] = {
@@ -80,6 +83,7 @@ def evaluate_case(
     case: str,
     labels: Labels,
     spacing_mm: Sequence[float],
+    voxel_mm3: float | None = None,
     tolerance_mm: float | Mapping[str, float] = 1.0,
     metrics: Sequence[str | Metric] | None = None,
     empty: Empty = "nan",
@@ -94,6 +98,7 @@ def evaluate_case(
     labels: {value: name}, where 0 is the background and not scored; or {name: value or values}, where several
         values unite to a region: {"whole tumour": (1, 2, 3)}. Other values belong to no structure.
     spacing_mm: one number per axis.
+    voxel_mm3: volume of a voxel, the determinant of the affine (None: the product of the spacing).
     tolerance_mm: of the NSD, for all structures or by name; in voxels where unit="voxel".
     metrics: names out of `METRICS`, or functions (see `Metric`). None: `DEFAULT_METRICS`, in 2D less the ml.
     empty: what holds where a mask is empty, see `empty.py`.
@@ -129,7 +134,9 @@ def evaluate_case(
             if callable(metric):
                 value = float(metric(structure.reference, structure.prediction, spacing_mm=plane_mm))
             elif metric == "volume_difference_ml":
-                value = overlap.volume_difference_ml(counts, spacing_mm)
+                value = overlap.volume_difference_ml(
+                    counts, math.prod(spacing_mm) if voxel_mm3 is None else voxel_mm3
+                )
             elif metric == "volume_difference_relative":
                 value = overlap.volume_difference_relative(counts)
             elif metric == "slice_similarity":
@@ -159,7 +166,8 @@ def evaluate_cases(
     threads: int = 4,
     progress: Callable[[str], None] = lambda case: None,
 ) -> list[Row]:
-    """The rows of many cases, in their order; `load(case)` gives (reference, prediction, spacing_mm).
+    """The rows of many cases, in their order; `load(case)` gives (reference, prediction, spacing_mm)
+    and perhaps voxel_mm3, see `evaluate_case`.
 
     `unknown_value` is that of voxels that nobody labelled, which do not count.
     `by="slice"` scores each slice across `slice_axis` (see `by_slice.py`) by Dice and IoU; tolerance, metrics
@@ -172,7 +180,7 @@ def evaluate_cases(
 
     def rows_of(case: str) -> list[Row]:
         try:
-            reference, prediction, spacing_mm = load(case)
+            reference, prediction, spacing_mm, *voxel_mm3 = load(case)
             if by == "slice":
                 return evaluate_slices(
                     reference,
@@ -190,6 +198,7 @@ def evaluate_cases(
                 case=case,
                 labels=labels,
                 spacing_mm=spacing_mm,
+                voxel_mm3=voxel_mm3[0] if voxel_mm3 else None,
                 tolerance_mm=tolerance_mm,
                 metrics=metrics,
                 empty=empty,

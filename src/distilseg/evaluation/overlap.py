@@ -13,7 +13,6 @@ decided here but chosen by name in `empty.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,9 +49,9 @@ def iou(counts: Counts) -> float:
     return counts.both / (counts.reference + counts.prediction - counts.both)
 
 
-def volume_difference_ml(counts: Counts, spacing_mm: Sequence[float]) -> float:
+def volume_difference_ml(counts: Counts, voxel_mm3: float) -> float:
     """Volume of the prediction less that of the reference, in ml (1 ml = 1000 mm³)."""
-    return (counts.prediction - counts.reference) * math.prod(spacing_mm) / 1000
+    return (counts.prediction - counts.reference) * voxel_mm3 / 1000
 
 
 def volume_difference_relative(counts: Counts) -> float:

@@ -32,7 +32,6 @@ from ..data.scans.reading import read_scans, write_label_map
 from ..data.scans.scan import Scan, ending
 from ..errors import UserError
 from ..names import component
-from .limits import check_size
 from .times import StageTimes
 
 
@@ -288,8 +287,6 @@ def _naming(job: Job) -> Iterator[None]:
 
 def _read(job: Job, plan: Plan) -> dict[str, Scan]:
     try:
-        for path in {source.path for source in job.images.values()}:
-            check_size(path, plan.spacing_mm)
         scans = read_scans(job.images)
     except UserError as error:
         raise UserError(

@@ -13,7 +13,7 @@ from ...errors import UserError
 from ...files import folder_written_whole
 from ..case import Case, Dataset, Source
 from ..formats import LAYOUTS
-from ..scans.reading import read_scan, write_array, write_label_map
+from ..scans.reading import read_stored, scan_of, write_array, write_label_map
 from ..scans.scan import Scan
 from .report import CheckReport, Problem
 
@@ -54,14 +54,19 @@ def fix_dataset(dataset: Dataset, report: CheckReport, out: Path | str) -> list[
 def _repair(path: Path, problems: Sequence[Problem], case: Case, target: Path) -> str:
     """Rewrites the copy `target` of `path`; says what was done."""
     kinds = {problem.kind for problem in problems}
-    scan = read_scan(Source(path))
-    like: Scan = read_scan(next(iter(case.images.values()))) if "affine" in kinds else scan
+    scan = _stored(Source(path))
+    like = _stored(next(iter(case.images.values()))) if "affine" in kinds else scan
     if "label_type" in kinds:
         write_label_map(target, scan.array, like)
     else:
         write_array(target, scan.array, like)
     done = {"affine": f"given the affine of {like.path.name}", "label_type": "stored as unsigned integers"}
     return f"{case.id}: {path.name} {' and '.join(done[kind] for kind in sorted(kinds))}"
+
+
+def _stored(source: Source) -> Scan:
+    """As it is, whatever else is wrong with it."""
+    return scan_of(read_stored(source.path), source)
 
 
 def _refuse_unsafe(source: Path, out: Path) -> None:

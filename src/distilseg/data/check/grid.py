@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ..scans.plausible import implausible
 from ..scans.scan import NIFTI_ENDINGS, Geometry, Scan, ending
 from .report import Findings, numbers
 
@@ -25,28 +25,22 @@ class Placed:
 def check_grid(scan: Scan, found: Findings) -> bool:
     """Whether the grid can be compared; reports why not."""
     geometry, path = scan.geometry, scan.path
-    fix = "write the true voxel size into the header"
-    problems_before = len(found.problems)
-    if not np.isfinite(geometry.affine).all():
-        found.add("geometry", f"the affine of {path} holds NaN or infinite numbers", fix, path)
-    elif min(geometry.spacing_mm) <= 0:
-        found.add("spacing", f"{path} has the spacing {numbers(geometry.spacing_mm)} mm", fix, path)
-    elif abs(np.linalg.det(geometry.affine[:3, :3])) < 1e-6 * np.prod(geometry.spacing_mm):
-        found.add("geometry", f"two axes of {path} point the same way", "correct its affine", path)
-    elif scan.header is not None and not (_voxel_size(scan.header) > 0).all():
-        voxel = numbers(_voxel_size(scan.header))
-        found.add("spacing", f"{path} has the voxel size (pixdim) {voxel}", fix, path)
-    if len(found.problems) > problems_before:
+    refusal = implausible(geometry, path)
+    if refusal is not None:
+        found.add(refusal.kind, refusal.cause, refusal.fix, path)
         return False
+    signed = () if scan.header is None else scan.header["pixdim"][1 : 1 + len(geometry.stated_mm)]
+    if any(size < 0 for size in signed):
+        found.add(
+            "spacing",
+            f"{path} has the voxel size (pixdim) {numbers(signed)}, which is read without its sign",
+            "write it without: other programs may turn that axis",
+            path,
+            severity="warning",
+        )
     if min(geometry.shape) == 1:
         found.single.append((path, geometry.shape))
     return True
-
-
-def _voxel_size(header: Any) -> np.ndarray:
-    """Along the axes that the file has, at most three."""
-    size: np.ndarray = header["pixdim"][1 : 1 + min(3, len(header.get_data_shape()))]
-    return size
 
 
 def compare_grids(scan: Scan, reference: Placed, what: str, tolerance_mm: float, found: Findings) -> None:

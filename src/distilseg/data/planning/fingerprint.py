@@ -41,6 +41,7 @@ class CaseMeasures(BaseModel):
     shape: tuple[int, ...]  # voxels along R A S
     nonzero_shape: tuple[int, ...]  # of the box around every voxel at which any modality is not 0
     spacing_mm: tuple[float, ...]  # along R A S
+    voxel_mm3: float | None = None  # None: the product of the spacing
     voxels: dict[int, int]  # label value -> count
     range: dict[str, tuple[float, float]]  # modality -> least and greatest intensity
     centres_mm: dict[int, tuple[float, ...]] = {}  # label value -> mean place along R A S
@@ -53,7 +54,8 @@ class CaseMeasures(BaseModel):
     @property
     def volumes_mm3(self) -> dict[int, float]:
         """Label value -> volume."""
-        return {value: count * float(np.prod(self.spacing_mm)) for value, count in self.voxels.items()}
+        voxel_mm3 = float(np.prod(self.spacing_mm)) if self.voxel_mm3 is None else self.voxel_mm3
+        return {value: count * voxel_mm3 for value, count in self.voxels.items()}
 
 
 class Intensities(BaseModel):
@@ -198,6 +200,7 @@ def _measures(id: str, scans: Mapping[str, Scan], label: Scan, values: Sequence[
         shape=tuple(int(label.array.shape[axis]) for axis in to_ras),
         nonzero_shape=tuple(box[axis] for axis in to_ras),
         spacing_mm=tuple(geometry.spacing_mm[axis] for axis in to_ras),
+        voxel_mm3=geometry.voxel_mm3,
         voxels={value: int(np.count_nonzero(label.array == value)) for value in values},
         range={name: _range(scan.array) for name, scan in scans.items()},
         centres_mm=_centres_mm(label, values, to_ras.tolist()),

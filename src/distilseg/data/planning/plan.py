@@ -29,6 +29,7 @@ from pydantic import (
 from ...errors import UserError, unknown
 from ...files import write_text
 from ..readable import readable_json
+from ..scans.limits import check_grid
 from ..scans.scan import axis_order
 from .fingerprint import Fingerprint, working_shapes
 from .levels import times
@@ -324,6 +325,8 @@ def _check_fits(plan: Plan, fingerprint: Fingerprint) -> None:
     shapes = working_shapes(
         fingerprint, plan.orientation, plan.spacing_mm, crop=plan.crop, crop_voxels=plan.crop_voxels
     )
+    for case, shape in zip(fingerprint.cases, shapes.tolist(), strict=True):
+        check_grid(shape, plan.spacing_mm, f"case {case.id}")
     largest = np.max(shapes, axis=0)
     for axis, (n, stride, most) in enumerate(
         zip(plan.patch, plan.total_stride, largest.tolist(), strict=True)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UserError
+from ..scans.limits import check_grid
 
 if TYPE_CHECKING:
     from ..planning.plan import Plan
@@ -130,6 +131,7 @@ def make_grid(scans: list[Scan], plan: Plan, *, case: str) -> Grid:
     working = tuple(max(1, round((stop - start) * old / new)) for (start, stop), old, new in sizes)
     # Across a single slice there is nothing to interpolate, however thick it is.
     working = tuple(1 if n == 1 else m for n, m in zip(grid.oriented_shape, working, strict=True))
+    check_grid(working, plan.spacing_mm, f"case {case}: {scans[0].path}")
     return Grid(grid.original_shape, grid.affine, grid.order, grid.flipped, box, working)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .detached import voxel_files
-from .scan import Scan, Stored, UnreadableImage
+from .scan import Header, Scan, Stored, UnreadableImage
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -27,11 +28,11 @@ def read(path: Path) -> Stored:
     if spatial == 2:  # one voxel thick, so that what follows are components
         array = np.expand_dims(array, 2)
     trailing = tuple(axis for axis in range(3, array.ndim) if array.shape[axis] == 1)
-    return Stored(array.squeeze(trailing), _affine(image))
+    return Stored(array.squeeze(trailing), _affine(image), stated_mm=image.GetSpacing()[:3])
 
 
-def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
-    """Shape and affine [4 4], without the voxels."""
+def read_header(path: Path) -> Header:
+    """What the file says it holds, without the voxels."""
     voxel_files(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -39,7 +40,16 @@ def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise _unreadable(path, error) from None
-    return tuple(reader.GetSize()), _affine(reader)
+    shape, components = tuple(reader.GetSize()), reader.GetNumberOfComponents()
+    if len(shape) == 2 and components > 1:
+        shape = (*shape, 1)
+    bits = re.search(r"(\d+)-bit", sitk.GetPixelIDValueAsString(reader.GetPixelID()))
+    return Header(
+        (*shape, components) if components > 1 else shape,
+        _affine(reader),
+        int(bits[1]) // 8 if bits else 8,
+        tuple(reader.GetSpacing()[:3]),
+    )
 
 
 def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:

@@ -17,15 +17,17 @@ from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from nibabel.nifti2 import Nifti2Header, Nifti2Image
 from nibabel.spatialimages import HeaderDataError
 
-from .scan import Scan, Stored, UnreadableImage
+from .scan import Header, Scan, Stored, UnreadableImage
 
 _GZIP = b"\x1f\x8b"
 _BEHIND = 2**20  # bytes that may follow the voxels
 _MOST_BEFORE = 2**26  # bytes of header and extensions
 _UNIT_MM = {1: 1000.0, 3: 0.001}  # metres, microns; anything else is taken as mm
+_QUATERNION = ("quatern_b", "quatern_c", "quatern_d")
+_ROUNDED = 1e-3  # what rounding may add to the length of a quaternion
 _GEOMETRY_FIELDS = (
     *("pixdim", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
-    *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *(*_QUATERNION, "qoffset_x", "qoffset_y", "qoffset_z"),
 )
 
 
@@ -35,7 +37,7 @@ def read(path: Path) -> Stored:
     if content[:2] == _GZIP:
         content = _inflated(path, content)
     header = _header(path, content)
-    affine = _affine(path, header)
+    affine, stated_mm = _affine(path, header), _stated_mm(header)
     shape, stored_type, offset = _layout(path, header)
     count = int(np.prod(shape, dtype=np.int64))
     promised, held = count * stored_type.itemsize, max(0, len(content) - offset)
@@ -48,16 +50,16 @@ def read(path: Path) -> Stored:
     array = flat.reshape(shape, order="F")
     slope, inter = _scaling(path, header)
     if (slope, inter) == (1.0, 0.0):
-        return Stored(array.astype(stored_type.newbyteorder("="), order="F"), affine, header)
+        return Stored(array.astype(stored_type.newbyteorder("="), order="F"), affine, header, stated_mm)
     small = stored_type.itemsize <= 2 or stored_type == np.float32
     scaled: np.ndarray = array.astype(np.float32 if small else np.float64, order="F")
     scaled *= slope
     scaled += inter
-    return Stored(scaled, affine, header)
+    return Stored(scaled, affine, header, stated_mm)
 
 
-def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
-    """Shape and affine [4 4], without the voxels."""
+def read_header(path: Path) -> Header:
+    """What the file says it holds, without the voxels."""
     try:
         with path.open("rb") as file:
             compressed = file.read(2) == _GZIP
@@ -68,7 +70,8 @@ def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
     except (OSError, zlib.error) as error:
         raise UnreadableImage("unreadable", f"{path} is damaged ({error})", _AGAIN) from None
     header = _header(path, content)
-    return _layout(path, header)[0], _affine(path, header)
+    shape, stored_type, _ = _layout(path, header)
+    return Header(shape, _affine(path, header), stored_type.itemsize, _stated_mm(header))
 
 
 def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
@@ -81,19 +84,27 @@ def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
     header: Any = (Nifti2Header if two else Nifti1Header)()
     header.set_data_dtype(array_IJK.dtype)
     header.set_data_shape(array_IJK.shape)
-    if carried:
-        for name in _GEOMETRY_FIELDS:
-            header[name] = old[name]
-        header["pixdim"][4:] = 1
-        header["xyzt_units"] = int(old["xyzt_units"]) & 7  # the spatial unit; no time axis here
-    else:
+    if not carried:
         header.set_sform(like.geometry.affine, code=1)
         header.set_qform(like.geometry.affine, code=1, strip_shears=True)
         header.set_xyzt_units("mm")
     content = (Nifti2Image if two else Nifti1Image)(array_IJK, None, header).to_bytes()
+    if carried:
+        content = _with_geometry_of(old, content, type(header))
     path.write_bytes(
         gzip.compress(content, compresslevel=1, mtime=0) if path.name.endswith(".gz") else content
     )
+
+
+def _with_geometry_of(old: Any, content: bytes, kind: Any) -> bytes:
+    """A file's content with another header's geometry, which nibabel may find fault with."""
+    header = kind(content[: kind.sizeof_hdr], check=False)
+    for name in _GEOMETRY_FIELDS:
+        header[name] = old[name]
+    header["pixdim"][4:] = 1
+    header["xyzt_units"] = int(old["xyzt_units"]) & 7  # the spatial unit; no time axis here
+    block: bytes = header.binaryblock
+    return block + content[kind.sizeof_hdr :]
 
 
 _AGAIN = "copy or export the file again"
@@ -151,11 +162,13 @@ def _layout(path: Path, header: Any) -> tuple[tuple[int, ...], np.dtype[Any], in
     """Shape (without trailing axes of one), stored type and offset of the voxels in bytes."""
     try:
         shape, stored_type = tuple(int(n) for n in header.get_data_shape()), header.get_data_dtype()
-        offset = max(int(header.get_data_offset()), int(header.sizeof_hdr))
+        offset = int(header.get_data_offset())
     except KeyError as error:
         raise UnreadableImage("unreadable", f"{path} has the unknown datatype {error}", _AGAIN) from None
     except (HeaderDataError, ValueError, OverflowError) as error:
         raise UnreadableImage("unreadable", f"{path} has a damaged header ({error})", _AGAIN) from None
+    if offset < header.sizeof_hdr:  # 0 says that they follow the header, and the four bytes behind it
+        offset = int(header.single_vox_offset)
     if not shape or len(shape) > 7 or min(shape) < 1:
         raise UnreadableImage("unreadable", f"{path} says its shape is {list(shape)}", _AGAIN)
     if offset > _MOST_BEFORE:
@@ -172,8 +185,8 @@ def _layout(path: Path, header: Any) -> tuple[tuple[int, ...], np.dtype[Any], in
 def _affine(path: Path, header: Any) -> np.ndarray:
     """sform, else qform, else the voxel sizes, as nibabel chooses; in mm."""
     try:
-        affine: np.ndarray = header.get_best_affine().astype(np.float64)
-    except HeaderDataError as error:
+        affine: np.ndarray = _best_affine(header)
+    except (HeaderDataError, ValueError) as error:
         raise UnreadableImage(
             "geometry", f"{path} has an unusable qform ({error})", "correct its header"
         ) from None
@@ -182,6 +195,34 @@ def _affine(path: Path, header: Any) -> np.ndarray:
         normal = np.cross(affine[:3, 0], affine[:3, 1])
         affine[:3, 2] = normal / (np.linalg.norm(normal) or 1.0)
     return affine
+
+
+def _best_affine(header: Any) -> np.ndarray:
+    """As nibabel explains it; a qform that it refuses and the standard allows, as the standard says.
+
+        a = sqrt(max(0, 1 - b² - c² - d²)),    qfac 0 is 1
+
+    A quaternion (a, b, c, d) may be longer than 1 by rounding; the voxel sizes in pixdim are lengths.
+    """
+    try:
+        affine: np.ndarray = header.get_best_affine()
+    except (HeaderDataError, ValueError):
+        mended = header.copy()
+        mended["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
+        mended["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
+        length = math.hypot(*(float(header[name]) for name in _QUATERNION))
+        if 1 < length < 1 + _ROUNDED:
+            for name in _QUATERNION:
+                mended[name] = header[name] / length
+        affine = mended.get_best_affine()
+    return affine.astype(np.float64)
+
+
+def _stated_mm(header: Any) -> tuple[float, ...]:
+    """The voxel size in pixdim, along the axes that the file has, at most three; a sign says nothing."""
+    axes = min(3, len(header.get_data_shape()))
+    unit_mm = _UNIT_MM.get(int(header["xyzt_units"]) & 7, 1.0)
+    return tuple(float(size) * unit_mm for size in np.abs(header["pixdim"][1 : 1 + axes]))
 
 
 def _scaling(path: Path, header: Any) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from .scan import Scan, Stored, UnreadableImage
+from .scan import Header, Scan, Stored, UnreadableImage
 
 AFFINE = np.diag([1.0, -1.0, 1.0, 1.0])  # voxel index -> RAS+ mm
 
@@ -30,15 +30,16 @@ def read(path: Path) -> Stored:
     return Stored(array.T[..., np.newaxis], AFFINE.copy())
 
 
-def read_header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
-    """Shape and affine [4 4], without the pixels."""
+def read_header(path: Path) -> Header:
+    """What the file says it holds, without the pixels."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise _unreadable(path, error) from None
-    return (*reader.GetSize(), 1), AFFINE.copy()
+    components = reader.GetNumberOfComponents()
+    return Header((*reader.GetSize(), 1, *([components] if components > 1 else [])), AFFINE.copy(), 2)
 
 
 def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:

@@ -22,21 +22,30 @@ import numpy as np
 from ...errors import UserError
 from ...files import written_whole
 from ..case import Case, Source
-from .scan import ENDINGS, NIFTI_ENDINGS, Geometry, Scan, Stored, UnreadableImage, ending
+from .limits import check_size
+from .plausible import check_plausible
+from .scan import ENDINGS, NIFTI_ENDINGS, Geometry, Header, Scan, Stored, UnreadableImage, ending
 
 
 def read_stored(path: Path) -> Stored:
-    """Everything in the file at `path`, in one read. Raises `UnreadableImage`, naming the file."""
+    """Everything in the file at `path`, in one read. Raises `UnreadableImage`, naming the file.
+
+    What its header promises must fit into memory, and is looked at first.
+    """
     backend = _backend(path)
     try:
-        stored: Stored = backend.read(_existing(path))
+        check_size(path, backend.read_header(_existing(path)))
+        stored: Stored = backend.read(path)
     except OSError as error:
         raise UnreadableImage("unreadable", f"{path} cannot be read ({error.strerror})", "check it") from None
     return stored
 
 
 def read_scan(source: Source | Path) -> Scan:
-    """The 3D scan at `source`: a file, or one channel of a 4D file. Raises `UserError`, naming the file."""
+    """The 3D scan at `source`: a file, or one channel of a 4D file. Raises `UserError`, naming the file.
+
+    Also for a grid that cannot be that of a body (`plausible.py`).
+    """
     source = source if isinstance(source, Source) else Source(source)
     return _placed(scan_of(read_stored(source.path), source), source)
 
@@ -68,10 +77,14 @@ def merged_values(scan: Scan, case: Case) -> Scan:
 
 
 def _placed(scan: Scan, source: Source) -> Scan:
-    if source.onto is not None or source.box_mm:
+    check_plausible(scan.geometry, scan.path)
+    onto = None if source.onto is None else read_geometry(source.onto)
+    if source.onto is not None and onto is not None:
+        check_plausible(onto, source.onto)
+    if onto is not None or source.box_mm:
         from .placing import placed
 
-        scan = placed(scan, source, None if source.onto is None else read_geometry(source.onto))
+        scan = placed(scan, source, onto)
     return scan if source.slice is None else one_slice(scan, *source.slice)
 
 
@@ -87,7 +100,7 @@ def one_slice(scan: Scan, axis: int, index: int) -> Scan:
     affine = scan.geometry.affine.copy()
     affine[:3, 3] += index * affine[:3, axis]
     array = scan.array.take([index], axis)
-    return replace(scan, array=array, geometry=Geometry(array.shape, affine))
+    return replace(scan, array=array, geometry=replace(scan.geometry, shape=array.shape, affine=affine))
 
 
 def scan_of(stored: Stored, source: Source) -> Scan:
@@ -115,13 +128,14 @@ def scan_of(stored: Stored, source: Source) -> Scan:
             f"{source.path} is {array.ndim}D {list(shape)}, a 3D array was expected",
             "store one volume per file" if array.ndim > 3 else "stack the rows of the case into one image",
         )
-    return Scan(array, Geometry(array.shape, stored.affine), source.path, stored.header)
+    return Scan(array, Geometry(array.shape, stored.affine, stored.stated_mm), source.path, stored.header)
 
 
 def read_geometry(path: Path) -> Geometry:
     """Shape (I J K) and affine from the header alone. Raises `UserError`, naming the file."""
-    shape, affine = _backend(path).read_header(_existing(path))
-    return Geometry((*shape, 1)[:3] if len(shape) == 2 else tuple(shape)[:3], affine)
+    header: Header = _backend(path).read_header(_existing(path))
+    check_size(path, header)
+    return header.geometry
 
 
 def write_label_map(path: Path, labels_IJK: np.ndarray, like: Scan) -> None:

@@ -31,6 +31,12 @@ class Geometry:
 
     shape: tuple[int, ...]  # voxels along I J K
     affine: np.ndarray  # [4 4] voxel index -> RAS+ mm
+    stated_mm: tuple[float, ...] = ()  # the spacing as the file states it beside its affine, if it does
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of a voxel, |det A|: also where its edges are not upright on each other."""
+        return abs(float(np.linalg.det(self.affine[:3, :3])))
 
     @property
     def spacing_mm(self) -> tuple[float, ...]:
@@ -62,6 +68,22 @@ class Stored:
     array: np.ndarray
     affine: np.ndarray  # [4 4] voxel index -> RAS+ mm
     header: Any = None
+    stated_mm: tuple[float, ...] = ()  # as of `Geometry`
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What a file says it holds."""
+
+    shape: tuple[int, ...]  # of the array as stored, components of a voxel last
+    affine: np.ndarray  # [4 4] voxel index -> RAS+ mm
+    value_bytes: int  # of one number
+    stated_mm: tuple[float, ...] = ()  # as of `Geometry`
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of the first three axes; a slice is one voxel thick."""
+        return Geometry((*self.shape, 1, 1)[:3], self.affine, self.stated_mm)
 
 
 def stem(path: Path | str) -> str:
