@@ -17,7 +17,6 @@ import pytest
 from distilseg.claims import claim
 from distilseg.cli import main
 from distilseg.data.scans.reading import read_scan
-from distilseg.errors import UserError
 from distilseg.predict import load_predictor, predict_files
 
 from ..test_predict import Threshold, plan, predictor, run_folder, scan, write

@@ -143,6 +143,11 @@ def evaluate(
     show.print_scores(found.rows, by=by, labelled_by=found.labelled_by)
     if (written := out or found.kept) is not None:
         show.say(f"written to {written}")
+    if found.sheared:
+        show.say(
+            f"sheared affine (a gantry tilt?) in: {', '.join(found.sheared)}; their distances in mm are left"
+            " out, --unit voxel measures them in voxels"
+        )
     if found.without_reference:
         show.say(f"no reference for: {', '.join(found.without_reference)}")
     if found.without_prediction:

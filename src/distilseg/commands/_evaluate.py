@@ -15,6 +15,7 @@ from ..data.scans.reading import read_scan
 from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..evaluation.evaluate import DEFAULT_METRICS, check_by, evaluate_cases
+from ..functional.upright import leans
 from ..judge import judge, judge_slices
 from ..names import check_distinct
 from ..runs import open_run, write_rows
@@ -34,6 +35,7 @@ class Evaluation:
     kept: Path | None = None
     without_prediction: tuple[str, ...] = ()
     without_reference: tuple[str, ...] = ()
+    sheared: tuple[str, ...] = ()  # whose axes lean: distances in mm are undefined (NaN)
     labelled_by: str = ""  # the teacher whose answers stood for labels; its rows are agreement with it
 
 
@@ -157,6 +159,7 @@ def _folders(
             "label maps are matched by file name without ending; rename them",
         )
     done = 0
+    sheared: list[str] = []
 
     def count(case: str) -> None:
         nonlocal done
@@ -165,9 +168,11 @@ def _folders(
             progress(done, len(shared))
 
     def load(case: str) -> tuple[Any, Any, Sequence[float], float]:
-        reference, prediction = read_scan(truth[case]), read_scan(made[case])
+        reference, prediction = read_scan(truth[case], sheared=True), read_scan(made[case], sheared=True)
         _on_one_grid(case, reference, prediction)
         place = reference.geometry
+        if leans(place.spacing_mm, place.voxel_mm3):
+            sheared.append(case)
         return reference.array, prediction.array, place.spacing_mm, place.voxel_mm3
 
     rows = evaluate_cases(shared, load, labels=named, unknown_value=unknown, progress=count, **options)
@@ -175,6 +180,7 @@ def _folders(
         rows,
         without_prediction=tuple(case for case in wanted if case not in made),
         without_reference=tuple(case for case in made if case not in truth),
+        sheared=tuple(sorted(sheared)),
     )
 
 

@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, Protocol, get_args
 
 from ..errors import UserError, unknown
+from ..functional.upright import leans
 from . import overlap, surface
 from .by_slice import checked_axis, evaluate_slices
 from .by_slice import slice_axis as across_slices
@@ -63,6 +64,7 @@ KINDS: dict[str, Kind] = {
     "nsd": "surface",
     "nsd_voxel": "surface",
 }
+IN_MM = tuple(name for name, kind in KINDS.items() if kind != "volume")  # or in voxels, if asked
 METRICS = (*KINDS, "volume_difference_ml", "volume_difference_relative", "slice_similarity")
 SOLID = ("volume_difference_ml", "slice_similarity")  # of volumes, not of planes
 DEFAULT_METRICS = ("dice", "iou", "hd95", "assd", "nsd", "volume_difference_ml", "volume_difference_relative")
@@ -98,7 +100,8 @@ def evaluate_case(
     labels: {value: name}, where 0 is the background and not scored; or {name: value or values}, where several
         values unite to a region: {"whole tumour": (1, 2, 3)}. Other values belong to no structure.
     spacing_mm: one number per axis.
-    voxel_mm3: volume of a voxel, the determinant of the affine (None: the product of the spacing).
+    voxel_mm3: volume of a voxel, the determinant of the affine (None: the product of the spacing). Where it
+        is less than that product the axes lean, and distances in mm are undefined (NaN).
     tolerance_mm: of the NSD, for all structures or by name; in voxels where unit="voxel".
     metrics: names out of `METRICS`, or functions (see `Metric`). None: `DEFAULT_METRICS`, in 2D less the ml.
     empty: what holds where a mask is empty, see `empty.py`.
@@ -119,6 +122,8 @@ def evaluate_case(
     regions = named_regions(labels)
     tolerances = tolerances_of(tolerance_mm, regions)
     across = across_slices(spacing_mm) if slice_axis is None else checked_axis(slice_axis)
+
+    sheared = ndim == 3 and voxel_mm3 is not None and leans(spacing_mm, voxel_mm3)
 
     plane_mm = spacing_mm
     if (thin := across_single_slice(reference.shape)) is not None:
@@ -141,6 +146,8 @@ def evaluate_case(
                 value = overlap.volume_difference_relative(counts)
             elif metric == "slice_similarity":
                 value = slice_similarity(structure.reference, structure.prediction, across)
+            elif sheared and unit == "mm" and metric in IN_MM:
+                value = math.nan
             elif counts.reference and counts.prediction:
                 value = _measure(metric, structure, tolerances[structure.name])
             else:

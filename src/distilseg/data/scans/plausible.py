@@ -7,10 +7,11 @@ That is right only where
     a voxel is 0.1 µm to 10 cm long along every axis of more than one voxel
     the lengths that a file states beside its affine agree with it: NIfTI's pixdim (which goes with the qform)
         with the sform, ElementSpacing with direction cosines that are unit vectors
-    no two axes lean towards each other: |cos| <= 0.01, half a degree, as a gantry tilt makes them do
+    no two axes lean towards each other, as a gantry tilt makes them do (`functional.upright`)
 
 Anything else is refused where a scan is read for training, prediction or evaluation, and told by `check`:
-which of two statements is true, only the scan's makers know.
+which of two statements is true, only the scan's makers know. Two folders of label maps are compared where
+axes lean, too: overlap needs no lengths, and the volume of a voxel is the determinant.
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ from pathlib import Path
 
 import numpy as np
 
+from ...functional.upright import leans
 from .scan import Geometry, UnreadableImage
 
 SPACING_MM = (1e-4, 100.0)  # least and greatest
 SAME = 0.01  # two statements of one length differ by less, as a share of it: headers are rounded
-UPRIGHT = 0.01  # greatest cosine between two axes
 _TRUE_SIZE = "write the true voxel size into the header"
 
 
-def implausible(geometry: Geometry, path: Path) -> UnreadableImage | None:
-    """Why the grid of the file at `path` cannot be that of a body; None where it can."""
+def implausible(geometry: Geometry, path: Path, *, sheared: bool = False) -> UnreadableImage | None:
+    """Why the grid of the file at `path` cannot be that of a body; None where it can.
+
+    `sheared`: whether its axes may lean, where no lengths are taken from it.
+    """
     affine, spacing_mm = geometry.affine, geometry.spacing_mm
     if not np.isfinite(affine).all():
         return UnreadableImage("geometry", f"the affine of {path} holds NaN or infinite numbers", _TRUE_SIZE)
@@ -54,33 +58,30 @@ def implausible(geometry: Geometry, path: Path) -> UnreadableImage | None:
             f" and {_numbers(placed_mm)} mm by its affine (sform, direction cosines)",
             "find out which is true and correct the other",
         )
-    cosine = largest_cosine(geometry)
-    if cosine > 1 - 1e-6:
+    if geometry.voxel_mm3 < 1e-6 * np.prod(spacing_mm):
         return UnreadableImage("geometry", f"two axes of {path} point the same way", "correct its affine")
-    if cosine > UPRIGHT:
+    if not sheared and leans(spacing_mm, geometry.voxel_mm3):
         return UnreadableImage(
             "geometry",
-            f"the affine of {path} is sheared: two of its axes meet at {np.degrees(np.arccos(cosine)):.1f}"
-            " degrees (a gantry tilt?), so that distances in mm are wrong",
+            f"the affine of {path} is sheared: its axes lean up to {_lean_degrees(geometry):.1f} degrees"
+            " towards each other (a gantry tilt?), so that distances in mm are wrong",
             "resample it to a grid with right angles, its label map too",
         )
-    if abs(np.linalg.det(affine[:3, :3])) < 1e-6 * np.prod(spacing_mm):
-        return UnreadableImage("geometry", f"the axes of {path} lie in one plane", "correct its affine")
     return None
 
 
-def check_plausible(geometry: Geometry, path: Path) -> None:
+def check_plausible(geometry: Geometry, path: Path, *, sheared: bool = False) -> None:
     """Raises `UnreadableImage` for a grid that cannot be that of a body."""
-    refusal = implausible(geometry, path)
+    refusal = implausible(geometry, path, sheared=sheared)
     if refusal is not None:
         raise refusal
 
 
-def largest_cosine(geometry: Geometry) -> float:
-    """Of the angle between two axes of the grid: 0 where they stand upright on each other."""
+def _lean_degrees(geometry: Geometry) -> float:
+    """The most by which the angle between two axes differs from a right one."""
     directions = geometry.affine[:3, :3] / np.asarray(geometry.spacing_mm)
-    between = directions.T @ directions
-    return float(np.abs(between[np.triu_indices(3, 1)]).max())
+    cosines = np.abs((directions.T @ directions)[np.triu_indices(3, 1)])
+    return float(np.degrees(np.arcsin(min(cosines.max(), 1.0))))
 
 
 def _numbers(values: object) -> str:

@@ -41,13 +41,13 @@ def read_stored(path: Path) -> Stored:
     return stored
 
 
-def read_scan(source: Source | Path) -> Scan:
+def read_scan(source: Source | Path, *, sheared: bool = False) -> Scan:
     """The 3D scan at `source`: a file, or one channel of a 4D file. Raises `UserError`, naming the file.
 
-    Also for a grid that cannot be that of a body (`plausible.py`).
+    Also for a grid that cannot be that of a body (`plausible.py`); `sheared`: its axes may lean.
     """
     source = source if isinstance(source, Source) else Source(source)
-    return _placed(scan_of(read_stored(source.path), source), source)
+    return _placed(scan_of(read_stored(source.path), source), source, sheared=sheared)
 
 
 def read_scans(images: Mapping[str, Source]) -> dict[str, Scan]:
@@ -76,8 +76,8 @@ def merged_values(scan: Scan, case: Case) -> Scan:
     return replace(scan, array=array)
 
 
-def _placed(scan: Scan, source: Source) -> Scan:
-    check_plausible(scan.geometry, scan.path)
+def _placed(scan: Scan, source: Source, *, sheared: bool = False) -> Scan:
+    check_plausible(scan.geometry, scan.path, sheared=sheared)
     onto = None if source.onto is None else read_geometry(source.onto)
     if source.onto is not None and onto is not None:
         check_plausible(onto, source.onto)
