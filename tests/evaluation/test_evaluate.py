@@ -240,3 +240,20 @@ def test_summary_leaves_out_and_counts() -> None:
 def test_importing_costs_neither_torch_nor_scipy() -> None:
     code = "import sys, distilseg.evaluation; assert not {'torch', 'scipy', 'monai'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_where_axes_lean_volumes_are_of_the_determinant_and_distances_undefined() -> None:
+    """A gantry tilt: the edges of a voxel are longer than it is thick."""
+    reference = np.zeros((8, 8, 8), np.uint8)
+    reference[2:6, 2:6, 2:6] = 1
+    prediction = np.zeros_like(reference)
+    prediction[2:6, 2:6, 2:5] = 1
+    leaning = {"case": "a", "labels": {1: "organ"}, "spacing_mm": (1.0, 1.0, 3.5), "voxel_mm3": 3.0}
+    values = {row["metric"]: row["value"] for row in evaluate_case(reference, prediction, **leaning)}
+    assert values["volume_difference_ml"] == pytest.approx(-16 * 3 / 1000)
+    assert values["dice"] == pytest.approx(2 * 48 / 112)
+    assert all(math.isnan(values[metric]) for metric in ("hd95", "assd", "nsd"))
+    in_voxels = evaluate_case(reference, prediction, unit="voxel", metrics=["hd"], **leaning)
+    assert [row["value"] for row in in_voxels] == [1.0]
+    rounded = {**leaning, "voxel_mm3": 3.5 * (1 - 1e-5)}
+    assert [row["value"] for row in evaluate_case(reference, prediction, metrics=["hd"], **rounded)] == [3.5]

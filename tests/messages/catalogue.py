@@ -59,6 +59,22 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
         OF + "/other_shape",
         [r"phantom_003", r"17", r"20", r"distilseg check"],
     ),
+    "a header with two voxel sizes": (
+        OF + "/two_sizes",
+        [r"phantom_003", r"two voxel sizes: 2, 2, 2 mm .* 1, 1, 1 mm", r"which is true"],
+    ),
+    "a gantry tilt": (
+        OF + "/tilted",
+        [r"phantom_003", r"sheared: its axes lean up to 26\.6 degrees", r"resample it"],
+    ),
+    "a spacing in another unit": (
+        "plan {w}/in_other_unit",
+        [r"phantom_003", r"spacing 1000, 1000, 1000 mm, 0\.0001 to 100 mm", r"true voxel size"],
+    ),
+    "a file that promises more than it can hold": (
+        "plan {w}/promises",
+        [r"phantom_003", r"2000 x 2000 x 2000 voxels", r"correct"],
+    ),
     "voxels that are no numbers": (
         OF + "/not_finite",
         [r"phantom_003", r"NaN or infinite", r"distilseg check"],
@@ -395,6 +411,10 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     "a truncated scan": (
         "predict {w}/run_good {w}/scans/cut.nii.gz {w}/out",
         [r"case cut", r"trunca|ends|too early"],
+    ),
+    "a scan of a gantry tilt": (
+        "predict {w}/run_good {w}/tilted/imagesTr/phantom_003.nii.gz {w}/out",
+        [r"case phantom_003", r"sheared", r"gantry", r"one 3D scan"],
     ),
     "a text file": ("predict {w}/run_good {w}/scans/text.nii.gz {w}/out", [r"case text", r"text\.nii\.gz"]),
     "a modality is missing": (

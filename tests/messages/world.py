@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import numpy as np
 from distilseg.cli import main
 from distilseg.data.phantom.volumes import write_phantom
 
+TILTED = np.array([[1, 0, 0, 0], [0, 1, 0.5, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 TINY = ["--network-option", "filters=[4,8,8]", "--precision", "32-true", "--validations", "1"]
 
 
@@ -76,6 +78,10 @@ def _datasets(folder: Path) -> None:
     _copy(folder, "fractional", lambda d: _relabel(d, lambda label: label * 0.5, np.float32))
     _copy(folder, "other_shape", lambda d: _relabel(d, lambda label: label[:-3]))
     _copy(folder, "not_finite", _with_nan)
+    _copy(folder, "two_sizes", lambda d: _header(d, lambda h: h["pixdim"].__setitem__(slice(1, 4), 2)))
+    _copy(folder, "tilted", lambda d: _header(d, lambda h: h.set_sform(TILTED, 1)))
+    _copy(folder, "in_other_unit", lambda d: _header(d, lambda h: h.set_sform(np.diag([1e3] * 3 + [1]), 1)))
+    _copy(folder, "promises", lambda d: _header(d, lambda h: h["dim"].__setitem__(slice(1, 4), 2000)))
     _copy(folder, "name_of_a_path", lambda d: _edit(d / "dataset.json", name="../elsewhere"))
     labels = {"0": "background", "1": "left", "2": "left"}
     _copy(folder, "classes_of_one_name", lambda d: _edit(d / "dataset.json", labels=labels))
@@ -202,6 +208,15 @@ def _relabel(dataset: Path, change: Callable[[Any], Any], dtype: Any = np.uint8)
     image = nibabel.load(path)
     changed = change(np.asarray(image.dataobj)).astype(dtype)
     nibabel.save(nibabel.Nifti1Image(changed, image.affine), path)
+
+
+def _header(dataset: Path, change: Callable[[Any], object]) -> None:
+    """Another header before the same voxels."""
+    path = dataset / "imagesTr" / "phantom_003.nii.gz"
+    content = gzip.decompress(path.read_bytes())
+    header = nibabel.Nifti1Header(content[:348], check=False)
+    change(header)
+    path.write_bytes(gzip.compress(header.binaryblock + content[348:]))
 
 
 def _with_nan(dataset: Path) -> None:

@@ -37,6 +37,12 @@ def moved(mm: float) -> np.ndarray:
     return affine
 
 
+def tilted(mm: float) -> np.ndarray:
+    affine = PLAIN.copy()
+    affine[1, 2] = mm
+    return affine
+
+
 # A catalogue of broken datasets. Each entry breaks one thing in a sound nnU-Net dataset of three cases (CT,
 # PET; tumour 1, organ 2) and says what the check must find: case, kind, severity, words of message and fix.
 
@@ -162,6 +168,14 @@ CATALOGUE: dict[str, tuple[Breaks, str, str, str, str]] = {
     "affine of NaN": (
         lambda f: write_codes(f / "imagesTr/case_1_0000.nii.gz", np.diag([1.0, np.nan, 2.0, 1.0])),
         *("case_1", "geometry", "error", "NaN or infinite"),
+    ),
+    "two voxel sizes": (
+        lambda f: write_codes(f / "imagesTr/case_1_0000.nii.gz", PLAIN),
+        *("case_1", "spacing", "error", "two voxel sizes: 1, 1, 1 mm .* and 1, 1, 2 mm .*correct the other"),
+    ),
+    "a gantry tilt": (
+        lambda f: write(f / "imagesTr/case_1_0000.nii.gz", image(99), tilted(0.9)),
+        *("case_1", "geometry", "error", "sheared: its axes lean up to 24.2 degrees"),
     ),
     "one slice": (
         lambda f: (

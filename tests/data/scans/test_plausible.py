@@ -44,7 +44,7 @@ def edited(path: Path, change: Callable[[Any], object]) -> Path:
 
 def test_the_volume_of_a_voxel_is_the_determinant() -> None:
     assert Geometry(SHAPE, sheared(25)).voxel_mm3 == pytest.approx(1.5 * 1.5 * 3)
-    assert Geometry(SHAPE, OBLIQUE).voxel_mm3 == pytest.approx(0.9 * 1.1 * 2.5)
+    assert Geometry(SHAPE, OBLIQUE).voxel_mm3 == pytest.approx(0.9 * 1.1 * 2.5, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_ordinary_grids_are_plausible(affine: np.ndarray) -> None:
         (Geometry(SHAPE, np.diag([1.0, 3000, 1, 1])), "spacing", "spacing 1, 3000, 1 mm"),
         (Geometry(SHAPE, np.diag([1.0, 1e-7, 1, 1])), "spacing", "1e-07"),
         (
-            Geometry(SHAPE, np.array([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])),
+            Geometry(SHAPE, np.eye(4)[:, [0, 0, 2, 3]]),
             "geometry",
             "same",
         ),
@@ -147,7 +147,7 @@ def test_an_nrrd_s_directions_are_its_spacing_but_may_lean(tmp_path: Path) -> No
     path.write_bytes(sound.replace(unit, b"(2,0,0) (0,1,0) (0,0,1)"))
     assert read_scan(path).geometry.spacing_mm == (2, 1, 1)
     path.write_bytes(sound.replace(unit, b"(1,0,0) (0,1,0) (0,0.3,1)"))
-    with pytest.raises(UnreadableImage, match="sheared: its axes lean up to 16.7 degrees"):
+    with pytest.raises(UnreadableImage, match=r"sheared: its axes lean up to 16\.7 degrees"):
         read_scan(path)
 
 
@@ -206,7 +206,7 @@ def test_the_sign_of_a_voxel_size_says_nothing(tmp_path: Path) -> None:
 
     geometry = read_scan(edited(tmp_path / "a.nii.gz", signed)).geometry
     assert np.allclose(geometry.affine, OBLIQUE, atol=1e-4)
-    assert geometry.stated_mm == pytest.approx((0.9, 1.1, 2.5))
+    assert geometry.stated_mm == pytest.approx((0.9, 1.1, 2.5), rel=1e-4)
 
 
 def test_a_bad_quaternion_behind_an_sform_is_not_asked(tmp_path: Path) -> None:
