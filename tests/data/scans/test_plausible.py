@@ -93,6 +93,21 @@ def test_a_single_slice_may_be_as_thick_as_it_is() -> None:
     assert implausible(Geometry((5, 5, 1), np.diag([1.0, 1, 500, 1])), HERE) is None
 
 
+@pytest.mark.parametrize(
+    ("stated_mm", "sound"), [((1.5, 1.5, 3.31), True), ((1.5, 1.5, 3.0), True), ((1.5, 1.5, 2.0), False)]
+)
+def test_of_a_leaning_axis_headers_state_the_edge_or_the_layer(
+    stated_mm: tuple[float, ...], sound: bool
+) -> None:
+    geometry = Geometry(SHAPE, sheared(25), stated_mm)
+    refusal = implausible(geometry, HERE)
+    assert refusal is not None
+    assert "sheared" in refusal.cause
+    refusal = implausible(geometry, HERE, sheared=True)
+    assert (refusal is None) == sound
+    assert refusal is None or "two voxel sizes: 1.5, 1.5, 2 mm" in refusal.cause
+
+
 def test_two_voxel_sizes_in_one_header(tmp_path: Path) -> None:
     """Of another scale than the quaternion's: refused where it is read, named with both by check."""
 
@@ -126,7 +141,7 @@ def test_a_sheared_scan_is_told_by_check_and_read_only_where_it_is_asked_for(tmp
     ("matrix", "words"),
     [
         ("2 0 0 0 1 0 0 0 1", "two voxel sizes: 1, 1, 1 .* 2, 1, 1"),
-        ("1 0 0 0 1 0 0 0.5 1", "two voxel sizes"),
+        ("1 0 0 0 1 0 0 0.5 1", r"sheared: its axes lean up to 26\.6 degrees"),
     ],
 )
 def test_direction_cosines_that_are_no_unit_vectors(tmp_path: Path, matrix: str, words: str) -> None:

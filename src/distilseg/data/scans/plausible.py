@@ -50,14 +50,6 @@ def implausible(geometry: Geometry, path: Path, *, sheared: bool = False) -> Unr
         return UnreadableImage(
             "spacing", f"{path} has the voxel size (pixdim) {_numbers(stated_mm)}", _TRUE_SIZE
         )
-    placed_mm = spacing_mm[: len(stated_mm)]
-    if not np.allclose(stated_mm, placed_mm, rtol=SAME, atol=0):
-        return UnreadableImage(
-            "spacing",
-            f"{path} states two voxel sizes: {_numbers(stated_mm)} mm as spacing (pixdim, ElementSpacing)"
-            f" and {_numbers(placed_mm)} mm by its affine (sform, direction cosines)",
-            "find out which is true and correct the other",
-        )
     if geometry.voxel_mm3 < 1e-6 * np.prod(spacing_mm):
         return UnreadableImage("geometry", f"two axes of {path} point the same way", "correct its affine")
     if not sheared and leans(spacing_mm, geometry.voxel_mm3):
@@ -66,6 +58,16 @@ def implausible(geometry: Geometry, path: Path, *, sheared: bool = False) -> Unr
             f"the affine of {path} is sheared: its axes lean up to {_lean_degrees(geometry):.1f} degrees"
             " towards each other (a gantry tilt?), so that distances in mm are wrong",
             "resample it to a grid with right angles, its label map too",
+        )
+    # Where axes lean, a voxel is as long as its edge or as high as its layer: headers state either.
+    layers_mm = 1 / np.linalg.norm(np.linalg.inv(affine[:3, :3]), axis=1)
+    axes = len(stated_mm)
+    if not any(np.allclose(stated_mm, mm[:axes], rtol=SAME, atol=0) for mm in (spacing_mm, layers_mm)):
+        return UnreadableImage(
+            "spacing",
+            f"{path} states two voxel sizes: {_numbers(stated_mm)} mm as spacing (pixdim, ElementSpacing)"
+            f" and {_numbers(spacing_mm[:axes])} mm by its affine (sform, direction cosines)",
+            "find out which is true and correct the other",
         )
     return None
 
