@@ -62,7 +62,8 @@ def implausible(geometry: Geometry, path: Path, *, sheared: bool = False) -> Unr
     # Where axes lean, a voxel is as long as its edge or as high as its layer: headers state either.
     layers_mm = 1 / np.linalg.norm(np.linalg.inv(affine[:3, :3]), axis=1)
     axes = len(stated_mm)
-    if not any(np.allclose(stated_mm, mm[:axes], rtol=SAME, atol=0) for mm in (spacing_mm, layers_mm)):
+    edge, layer = (np.isclose(stated_mm, mm[:axes], rtol=SAME, atol=0) for mm in (spacing_mm, layers_mm))
+    if not (edge | layer).all():
         return UnreadableImage(
             "spacing",
             f"{path} states two voxel sizes: {_numbers(stated_mm)} mm as spacing (pixdim, ElementSpacing)"
