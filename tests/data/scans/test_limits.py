@@ -16,6 +16,7 @@ from distilseg.data.check import check_dataset
 from distilseg.data.formats import read_dataset
 from distilseg.data.planning.decide import make_plan
 from distilseg.data.planning.fingerprint import measure
+from distilseg.data.preparing.preprocess import preprocess
 from distilseg.data.scans import limits
 from distilseg.data.scans.reading import read_geometry, read_scan, read_stored
 from distilseg.data.scans.scan import UnreadableImage
@@ -115,6 +116,24 @@ def test_a_small_scan_that_is_giant_at_the_plan_s_spacing(
     monkeypatch.setattr(limits, "_memory_bytes", lambda: 12 * 1000 * 1000)
     with pytest.raises(UserError, match=r"case_1: resampled to 1 x 1 x 2 mm it has 400 x 350 x 150 voxels"):
         make_plan(dataset, fingerprint, spacing_mm=(1, 1, 2), patch=(4, 4, 4), levels=2)
+
+
+def test_what_a_plan_would_make_giant_is_refused_where_it_is_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = decathlon(tmp_path, cases=2)
+    dataset = read_dataset(folder)
+    plan = make_plan(dataset, measure(dataset), spacing_mm=(1, 1, 2), patch=(4, 4, 4), levels=2)
+    scan = read_scan(write(tmp_path / "absurd.nii.gz", image(0), np.diag([50.0, 50.0, 50.0, 1.0])))
+    monkeypatch.setattr(limits, "_memory_bytes", lambda: 12 * 1000 * 1000)
+    refused = r"case x: .*absurd.nii.gz: resampled to 1 x 1 x 2 mm it has 400 x 350 x 150 voxels \(0.1 GB\)"
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=refused):
+            preprocess({plan.modalities[0]: scan}, None, plan, case="x")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_limit_is_a_container_s_where_there_is_one(

@@ -8,7 +8,8 @@ make training or evaluation wrong or impossible; a *warning* is worth a look and
     truncated       a file ends too early            header_only  it has a header and no voxels
     unreadable      a file type or content that cannot be read
     dimension       no 3D volume, nor one slice      modality     channels and named modalities do not match
-    spacing         zero, negative, unknown (PNG)    geometry     the affine is undefined or singular
+    spacing         zero, absurd, unknown (PNG), or  geometry     the affine is undefined, singular or sheared
+                    stated twice and differently
     shape, affine   image and label (or two modalities) lie on different grids
     non_finite      NaN or infinite voxels           constant     all voxels are equal
     label_value     a value that the dataset does not name, or no whole number

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ...data.preparing.grid import Grid
 from ...data.preparing.preprocess import same_grid
+from ...data.scans.limits import check_grid
 from ...data.scans.scan import Scan, axis_order
 from ...errors import UserError
 from ..teacher import Placement
@@ -96,6 +97,7 @@ def prepare(
     spacing, goal = view.spacing, working_spacing(configuration, view)
     working = tuple(round(old / new * size) for old, new, size in zip(spacing, goal, shape, strict=True))
     working = shape if configuration.image.kind == "none" else working
+    check_grid(working, goal, f"case {case}: {scans[0].path}")
     if 0 in working:
         raise UserError(
             f"case {case}: {list(shape)} voxels of {_mm(spacing)} are too few for a spacing of {_mm(goal)}",
