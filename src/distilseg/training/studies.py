@@ -26,7 +26,7 @@ from ..errors import UserError
 from .experiment import Study
 
 OWN, REST = "own", "rest"  # in place of a folder of scans without labels
-MEASURES = 2  # raise it when more is measured: kept fingerprints are then measured again
+MEASURES = 3  # raise it when more is measured: kept fingerprints are then measured again
 
 
 def make_study(
