@@ -14,7 +14,7 @@ from distilseg.data.scans.reading import read_scan
 from distilseg.data.scans.scan import Scan
 from distilseg.errors import UserError
 from distilseg.teachers import monai_bundle
-from distilseg.teachers.monai_bundle.transforms import shown
+from distilseg.teachers.monai_bundle.shown import shown
 from distilseg.teachers.restoring import probabilities_of
 from distilseg.teachers.teacher import Teacher, TeacherOptions
 from tests.data.small_datasets import write

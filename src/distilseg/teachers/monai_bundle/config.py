@@ -21,7 +21,7 @@ _MOST_BYTES = 2**22
 _MOST_NODES, _MOST_LEVELS = 100_000, 64
 _REFERENCE = re.compile(r"@((?:::)*)([\w\-. ]+(?:::[\w\-. ]+)*)")
 _PLACED = re.compile(r"\$@([\w:#]+)\.to\(@[\w:#]+\)")
-_WAY_OUT = "let MONAI run it, and give its answers as files"
+WAY_OUT = "let MONAI run it, and give its answers as files"
 _EVERYWHERE = ("_target_", "_desc_", "_requires_", "_disabled_", "_mode_", "keys", "allow_missing_keys")
 
 
@@ -38,6 +38,19 @@ class Config:
 
     def __getitem__(self, key: str) -> Entry:
         return self.at(tuple(key.replace("#", "::").split("::")), ())
+
+    def first(self, *keys: str) -> Entry | None:
+        """The first of these entries that there is, followed."""
+        return next((self[key].followed() for key in keys if key in self), None)
+
+    def needed(self, what: str, *keys: str) -> Entry:
+        """The same; raises `UserError` where there is none."""
+        found = self.first(*keys)
+        if found is None:
+            raise UserError(
+                f"{self.name} has no {what} ({' or '.join(keys)})", "is it a bundle that predicts?"
+            )
+        return found
 
     def at(self, path: tuple[str, ...], seen: tuple[str, ...]) -> Entry:
         """The entry at `path`; `seen` are the references that led there."""
@@ -77,7 +90,7 @@ class Entry:
             raw = f"@{placed[1]}"
         if raw.startswith("$"):
             raise UserError(
-                f"{self.where} is the expression {_short(raw)}, and reading it would run that", _WAY_OUT
+                f"{self.where} is the expression {_short(raw)}, and reading it would run that", WAY_OUT
             )
         if raw.startswith("%"):
             raise UserError(f"{self.where} is the macro {_short(raw)}", "write what it stands for")
@@ -101,7 +114,7 @@ class Entry:
             raise UserError(f"{self.where} is nested more than {_MOST_LEVELS} levels deep", "repair it")
         if isinstance(found.raw, Mapping):
             if "_target_" in found.raw:
-                raise UserError(f"{self.where} is a {found.target}, a literal was expected", _WAY_OUT)
+                raise UserError(f"{self.where} is a {found.target}, a literal was expected", WAY_OUT)
             return {
                 str(key): found.child(str(key), value).plain(level + 1) for key, value in found.raw.items()
             }
@@ -141,10 +154,10 @@ class Entry:
             raise UserError(f"{self.where}: _target_ is {_short(target)}", "name a class of MONAI")
         package, _, name = target.rpartition(".")
         if package and package.partition(".")[0] != "monai":
-            raise UserError(f"{self.where} is {target}, a script and no part of MONAI", _WAY_OUT)
+            raise UserError(f"{self.where} is {target}, a script and no part of MONAI", WAY_OUT)
         mode = self.argument("_mode_", "default")
         if mode != "default":
-            raise UserError(f"{self.where}: {name} is asked for in the mode {mode!r}", _WAY_OUT)
+            raise UserError(f"{self.where}: {name} is asked for in the mode {mode!r}", WAY_OUT)
         return name
 
     def argument(self, name: str, default: Any = None) -> Any:
@@ -159,7 +172,7 @@ class Entry:
                 continue
             raise UserError(
                 f"{self.where}: {self.target} has the argument {str(name)!r}, which is not known here",
-                _WAY_OUT,
+                WAY_OUT,
             )
 
     def _count(self) -> None:

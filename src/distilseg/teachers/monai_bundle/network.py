@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ...errors import UserError
 from ..archive import Files
 from ..checkpoint import Stored, is_torchscript, read_pickled, state_in
-from .config import Entry
+from .config import WAY_OUT, Entry
 
 NETWORKS = (
     "AttentionUnet",
@@ -42,7 +42,6 @@ WEIGHTS = ("models/model.pt", "models/model.pth")
 PROGRAMS = ("models/model.ts",)
 
 _LARGEST = 1_000_000  # of any number that a network is described by
-_WAY_OUT = "let MONAI run it, and give its answers as files"
 _COARSEST_FIRST = ("BasicUNetPlusPlus",)  # of several answers the last is the network's
 
 
@@ -60,7 +59,7 @@ def build_network(entry: Entry, state: Mapping[str, Stored], where: str) -> tupl
     if name is None:
         raise UserError(
             f"{entry.where} is a {target}, which is not among the networks that are built here",
-            f"known: {', '.join(NETWORKS)}; else {_WAY_OUT}",
+            f"known: {', '.join(NETWORKS)}; else {WAY_OUT}",
         )
     arguments = _arguments(entry, name)
     numbers = sum(math.prod(tensor.shape) for tensor in state.values())
@@ -168,7 +167,7 @@ def _made(name: str, arguments: dict[str, Any], entry: Entry, numbers: int, tens
     except Exception as error:  # whatever a stranger's arguments make of the class
         told = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{entry.where}: {name} cannot be made of these arguments ({told})", _WAY_OUT
+            f"{entry.where}: {name} cannot be made of these arguments ({told})", WAY_OUT
         ) from None
     return network
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from ...errors import UserError
 from ..restoring import activated
 from ..teacher import Activation, Head, Labels
-from .config import Entry
-from .transforms import Shown, canonical, components, key_place, of_key
+from .components import canonical, components, key_place, of_key
+from .config import WAY_OUT, Entry
+from .shown import Shown
 
 Kind = Literal["activate", "invert", "argmax", "threshold", "largest"]
 
-_WAY_OUT = "let MONAI run it, and give its answers as files"
 _NOTHING = ("SaveImaged", "EnsureTyped", "CastToTyped", "ToTensord", "ToDeviced", "EnsureChannelFirstd")
 
 
@@ -97,7 +97,7 @@ def post_of(entry: Entry | None, skipped: Sequence[str], key: str = "pred") -> P
                 "if it only numbers the labels anew, leave it out: skip=Lambdad",
             )
         if name not in _TABLE:
-            raise UserError(f"{component.where} is a {name}, which is not read here", _WAY_OUT)
+            raise UserError(f"{component.where} is a {name}, which is not read here", WAY_OUT)
         place = key_place(component, key)
         if place is None:
             continue
@@ -114,7 +114,7 @@ def post_of(entry: Entry | None, skipped: Sequence[str], key: str = "pred") -> P
         where = "its configuration" if entry is None else entry.where
         raise UserError(
             f"{where} does not say whether classes exclude one another (no Activationsd or AsDiscreted)",
-            _WAY_OUT,
+            WAY_OUT,
         )
     return Post(activation, tuple(steps))
 
@@ -123,7 +123,7 @@ def _activation(component: Entry, place: int) -> Activation:
     component.only(("softmax", "sigmoid", "other"))
     softmax, sigmoid = (bool(of_key(component, name, place, False)) for name in ("softmax", "sigmoid"))
     if of_key(component, "other", place, None) is not None or softmax == sigmoid:
-        raise UserError(f"{component.where}: an Activationsd is softmax or sigmoid", _WAY_OUT)
+        raise UserError(f"{component.where}: an Activationsd is softmax or sigmoid", WAY_OUT)
     return "softmax" if softmax else "sigmoid"
 
 
@@ -137,7 +137,7 @@ def _invert(component: Entry, place: int) -> list[PostStep]:
         ),
     )
     if of_key(component, "post_func", place, None) is not None:
-        raise UserError(f"{component.where}: Invertd with a post_func is not read here", _WAY_OUT)
+        raise UserError(f"{component.where}: Invertd with a post_func is not read here", WAY_OUT)
     return [PostStep("invert", {"nearest": bool(of_key(component, "nearest_interp", place, True))})]
 
 
@@ -145,12 +145,12 @@ def _discrete(component: Entry, place: int) -> list[PostStep]:
     component.only(("argmax", "threshold", "to_onehot", "rounding"), ("dim", "keepdim", "dtype"))
     for name in ("to_onehot", "rounding"):
         if of_key(component, name, place, None) is not None:
-            raise UserError(f"{component.where}: AsDiscreted with {name} is not read here", _WAY_OUT)
+            raise UserError(f"{component.where}: AsDiscreted with {name} is not read here", WAY_OUT)
     at = of_key(component, "threshold", place, None)
     steps = [PostStep("argmax", {})] if of_key(component, "argmax", place, False) else []
     if at is not None:
         if steps or isinstance(at, bool) or not isinstance(at, (int, float)):
-            raise UserError(f"{component.where}: AsDiscreted with the threshold {at!r}", _WAY_OUT)
+            raise UserError(f"{component.where}: AsDiscreted with the threshold {at!r}", WAY_OUT)
         steps = [PostStep("threshold", {"at": float(at)})]
     return steps
 
