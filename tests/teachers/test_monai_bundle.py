@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from distilseg.data.scans import limits
 from distilseg.data.scans.reading import read_scan
 from distilseg.data.scans.scan import Scan
 from distilseg.errors import UserError
@@ -273,6 +274,17 @@ def test_options_are_kept_to(tmp_path: Path) -> None:
     np.testing.assert_allclose(one, other[:, ::-1], atol=1e-4)
     turned = opened(path, orientation="LPS").answer(scans, case="a")
     assert turned.placement.step != plain.answer(scans, case="a").placement.step
+
+
+def test_a_grid_of_its_own_that_memory_does_not_hold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """21 x 18 x 15 voxels of 1.2 x 0.9 x 2.5 mm: (n - 1) old / new + 1 at a tenth of a millimetre."""
+    path = bundle(tmp_path / "bundle", inference(preprocessing=[spacing(0.1, 0.1, 0.1)]))
+    teacher, scans = opened(path), {"MR": read_scan(scan_in(tmp_path))}
+    monkeypatch.setattr(limits, "_memory_bytes", lambda: 12 * 1000 * 1000)
+    with pytest.raises(UserError, match=r"case a: resampled to 0.1 x 0.1 x 0.1 mm it has 241 x 154 x 351"):
+        teacher.prepare(scans, case="a")
 
 
 def test_weights_within_a_program_are_read_and_it_is_not_run(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ CATALOGUE: dict[str, tuple[Breaks, str, str, str, str]] = {
     ),
     "negative spacing": (
         lambda f: patch_pixdim(f / "imagesTr/case_1_0000.nii.gz", -2.0),
-        *("case_1", "spacing", "warning", r"pixdim\) 1, 1, -2, which is read without its sign"),
+        *("case_1", "spacing", "error", r"pixdim\) 1, 1, -2"),
     ),
     "affine without extent": (
         lambda f: write_codes(f / "imagesTr/case_1_0000.nii.gz", np.diag([1.0, 0.0, 2.0, 1.0])),

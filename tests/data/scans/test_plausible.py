@@ -214,14 +214,16 @@ def test_qfac_0_is_1(tmp_path: Path) -> None:
     assert np.array_equal(read_scan(edited(tmp_path / "b.nii.gz", zero)).geometry.affine, sound)
 
 
-def test_the_sign_of_a_voxel_size_says_nothing(tmp_path: Path) -> None:
-    def signed(h: Any) -> None:
-        by_quaternion(h)
-        h["pixdim"][2] *= -1
+def test_a_voxel_size_below_0_is_refused_beside_a_sform_and_without(tmp_path: Path) -> None:
+    """It is a length; whether the axis runs the other way is for the affine to say."""
 
-    geometry = read_scan(edited(tmp_path / "a.nii.gz", signed)).geometry
-    assert np.allclose(geometry.affine, OBLIQUE, atol=1e-4)
-    assert geometry.stated_mm == pytest.approx((0.9, 1.1, 2.5), rel=1e-4)
+    def signed(h: Any) -> None:
+        h["pixdim"][2] = -1.5
+
+    with pytest.raises(UnreadableImage, match=r"voxel size \(pixdim\) 0.9, -1.5, 2.5; write the true"):
+        read_scan(edited(tmp_path / "a.nii.gz", signed))
+    with pytest.raises(UnreadableImage, match=r"pixdims.* should be positive"):
+        read_scan(edited(tmp_path / "b.nii.gz", lambda h: (by_quaternion(h), signed(h))))
 
 
 def test_a_bad_quaternion_behind_an_sform_is_not_asked(tmp_path: Path) -> None:

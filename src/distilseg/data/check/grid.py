@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..scans.plausible import implausible
-from ..scans.scan import NIFTI_ENDINGS, Geometry, Scan, ending
-from .report import Findings, numbers
+from ..scans.scan import NIFTI_ENDINGS, Geometry, Scan, ending, numbers
+from .report import Findings
 
 EXACT_MM = 1e-6  # grids that differ by less are called equal
 
@@ -29,15 +29,6 @@ def check_grid(scan: Scan, found: Findings) -> bool:
     if refusal is not None:
         found.add(refusal.kind, refusal.cause, refusal.fix, path)
         return False
-    signed = () if scan.header is None else scan.header["pixdim"][1 : 1 + len(geometry.stated_mm)]
-    if any(size < 0 for size in signed):
-        found.add(
-            "spacing",
-            f"{path} has the voxel size (pixdim) {numbers(signed)}, which is read without its sign",
-            "write it without: other programs may turn that axis",
-            path,
-            severity="warning",
-        )
     if min(geometry.shape) == 1:
         found.single.append((path, geometry.shape))
     return True

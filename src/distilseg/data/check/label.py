@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..scans.scan import Scan
-from .report import Findings, numbers, voxels
+from ..scans.scan import Scan, numbers
+from .report import Findings, voxels
 
 _TOO_MANY = 1000  # distinct values
 

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from ..case import Case
 
 Severity = Literal["error", "warning"]
@@ -89,11 +87,6 @@ class Findings:
         fixable: bool = False,
     ) -> None:
         self.problems.append(Problem(self.case.id, kind, message, fix, severity, fixable, path))
-
-
-def numbers(values: object) -> str:
-    """A list for a message."""
-    return ", ".join(f"{float(value):g}" for value in np.atleast_1d(np.asarray(values)))
 
 
 def voxels(count: int) -> str:

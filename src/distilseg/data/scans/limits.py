@@ -53,14 +53,14 @@ def check_size(path: Path, header: Header) -> None:
         )
 
 
-def check_grid(shape: Sequence[int], spacing_mm: Sequence[float], what: str) -> None:
+def check_grid(shape: Sequence[float], spacing_mm: Sequence[float], what: str) -> None:
     """Raises `UserError` where a scan would be too large once it is resampled to the spacing of a plan.
 
     A header with absurd spacings makes a small scan huge. `what` names the case, and the scan if it is known.
     """
-    voxels, limit = math.prod(map(int, shape)), most_voxels()
+    voxels, limit = math.prod(shape), most_voxels()
     if voxels > limit:
-        size, wanted = " x ".join(map(str, shape)), " x ".join(f"{mm:g}" for mm in spacing_mm)
+        size, wanted = " x ".join(f"{n:.0f}" for n in shape), " x ".join(f"{mm:g}" for mm in spacing_mm)
         raise UserError(
             f"{what}: resampled to {wanted} mm it has {size} voxels ({_gb(voxels * _FLOAT)}), at most"
             f" {_gb(limit * _FLOAT)} fit on this machine",

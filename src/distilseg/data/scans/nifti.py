@@ -202,14 +202,13 @@ def _best_affine(header: Any) -> np.ndarray:
 
         a = sqrt(max(0, 1 - b² - c² - d²)),    qfac 0 is 1
 
-    A quaternion (a, b, c, d) may be longer than 1 by rounding; the voxel sizes in pixdim are lengths.
+    A quaternion (a, b, c, d) may be longer than 1 by rounding.
     """
     try:
         affine: np.ndarray = header.get_best_affine()
     except (HeaderDataError, ValueError):
         mended = header.copy()
         mended["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
-        mended["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
         length = math.hypot(*(float(header[name]) for name in _QUATERNION))
         if 1 < length < 1 + _ROUNDED:
             for name in _QUATERNION:
@@ -219,10 +218,10 @@ def _best_affine(header: Any) -> np.ndarray:
 
 
 def _stated_mm(header: Any) -> tuple[float, ...]:
-    """The voxel size in pixdim, along the axes that the file has, at most three; a sign says nothing."""
+    """The voxel size in pixdim, along the axes that the file has, at most three."""
     axes = min(3, len(header.get_data_shape()))
     unit_mm = _UNIT_MM.get(int(header["xyzt_units"]) & 7, 1.0)
-    return tuple(float(size) * unit_mm for size in np.abs(header["pixdim"][1 : 1 + axes]))
+    return tuple(float(size) * unit_mm for size in header["pixdim"][1 : 1 + axes])
 
 
 def _scaling(path: Path, header: Any) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ...functional.upright import leans
-from .scan import Geometry, UnreadableImage
+from .scan import Geometry, UnreadableImage, numbers
 
 SPACING_MM = (1e-4, 100.0)  # least and greatest
 SAME = 0.01  # two statements of one length differ by less, as a share of it: headers are rounded
@@ -42,13 +42,13 @@ def implausible(geometry: Geometry, path: Path, *, sheared: bool = False) -> Unr
     if min(spacing_mm) <= 0 or any(not least <= mm <= most for mm in measured):
         return UnreadableImage(
             "spacing",
-            f"{path} has the spacing {_numbers(spacing_mm)} mm, {least:g} to {most:g} mm were expected",
+            f"{path} has the spacing {numbers(spacing_mm)} mm, {least:g} to {most:g} mm were expected",
             _TRUE_SIZE,
         )
     stated_mm = geometry.stated_mm
     if any(not 0 < mm < np.inf for mm in stated_mm):
         return UnreadableImage(
-            "spacing", f"{path} has the voxel size (pixdim) {_numbers(stated_mm)}", _TRUE_SIZE
+            "spacing", f"{path} has the voxel size (pixdim) {numbers(stated_mm)}", _TRUE_SIZE
         )
     if geometry.voxel_mm3 < 1e-6 * np.prod(spacing_mm):
         return UnreadableImage("geometry", f"two axes of {path} point the same way", "correct its affine")
@@ -66,8 +66,8 @@ def implausible(geometry: Geometry, path: Path, *, sheared: bool = False) -> Unr
     if not (edge | layer).all():
         return UnreadableImage(
             "spacing",
-            f"{path} states two voxel sizes: {_numbers(stated_mm)} mm as spacing (pixdim, ElementSpacing)"
-            f" and {_numbers(spacing_mm[:axes])} mm by its affine (sform, direction cosines)",
+            f"{path} states two voxel sizes: {numbers(stated_mm)} mm as spacing (pixdim, ElementSpacing)"
+            f" and {numbers(spacing_mm[:axes])} mm by its affine (sform, direction cosines)",
             "find out which is true and correct the other",
         )
     return None
@@ -85,7 +85,3 @@ def _lean_degrees(geometry: Geometry) -> float:
     directions = geometry.affine[:3, :3] / np.asarray(geometry.spacing_mm)
     cosines = np.abs((directions.T @ directions)[np.triu_indices(3, 1)])
     return float(np.degrees(np.arcsin(min(cosines.max(), 1.0))))
-
-
-def _numbers(values: object) -> str:
-    return ", ".join(f"{float(value):g}" for value in np.atleast_1d(np.asarray(values)))

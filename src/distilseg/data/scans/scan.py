@@ -1,4 +1,5 @@
-"""What every reader of scans shares: a grid's place in the patient, one scan on it, and how files are named.
+"""What every reader of scans shares: a grid's place in the patient, one scan on it, how files are named,
+and how numbers are told.
 
 Arrays have the voxel axes as stored, [I J K]; an affine maps voxel indices to RAS+ millimetres.
 """
@@ -108,3 +109,8 @@ def axis_order(orientation: str) -> tuple[int, ...]:
             "use one letter each of R/L, A/P, S/I, such as RAS",
         )
     return order
+
+
+def numbers(values: object) -> str:
+    """A list for a message."""
+    return ", ".join(f"{float(value):g}" for value in np.atleast_1d(np.asarray(values)))

@@ -19,8 +19,8 @@ from ...errors import UserError
 from ..teacher import Placement
 from .config import WAY_OUT
 
-Volume = NDArray[np.float32]  # [M *S], or [K *S]  # [M *S], or [K *S]
-Affine = NDArray[np.float64]  # [4 4] voxel index -> RAS+ mm  # [4 4] voxel index -> RAS+ mm
+Volume = NDArray[np.float32]  # [M *S], or [K *S]
+Affine = NDArray[np.float64]  # [4 4] voxel index -> RAS+ mm
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class Shown:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Voxels [M *W]."""
+        """Voxels of the working grid, without channels."""
         return self.image.shape[1:]
 
     def placement(self, case: str) -> Placement:

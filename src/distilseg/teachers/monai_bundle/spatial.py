@@ -14,12 +14,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.scans.limits import check_grid
 from ...errors import UserError
 from .components import META, numbers, of_key
 from .config import WAY_OUT, Entry
 from .shown import Cropped, Resampled, Shown, Transform, resampled, turned
 
-_LONGEST, _MOST_VOXELS = 16_384, 2**33  # of a working grid
 _TOLERANCE = 1e-3  # MONAI's, between affines and spacings that count as the same
 _LETTERS = [["L", "R"], ["P", "A"], ["I", "S"]]
 
@@ -66,10 +66,7 @@ def spacing(component: Entry, place: int) -> list[Transform]:
         wanted = np.array([mm if mm > 0 else own for mm, own in zip(pixdim, old, strict=True)])
         new = np.where(np.abs(wanted - old) <= _TOLERANCE, old, wanted)
         voxels = np.round((np.array(state.shape) - 1) * old / new + 1)
-        if voxels.max() > _LONGEST or np.prod(voxels) > _MOST_VOXELS:
-            raise UserError(
-                f"case {case}: at {list(pixdim)} mm it would have {voxels.tolist()} voxels", "is that meant?"
-            )
+        check_grid(voxels.tolist(), new.tolist(), f"case {case}")
         affine = zoom_affine(state.affine, new, diagonal=diagonal)
         size, origin = compute_shape_offset(state.shape, state.affine, affine)
         affine[:3, 3] = origin[:3]

@@ -22,7 +22,7 @@ _ELSEWHERE = (
     "buffer_steps",
     "buffer_dim",
 )
-_MOST_VOXELS = 2**28  # of a window  # of a window
+_MOST_VOXELS = 2**28  # of a window
 
 
 @dataclass(frozen=True)
