@@ -30,10 +30,11 @@ from .inference.inferer import Inferer, Network, logits_of
 from .inference.label_export import export_labels
 from .inference.region_export import export_regions
 from .names import component
+from .networks.build import NetworkSpec
 from .networks.checkpoint import load_network
 from .networks.modality_encoders import any_subset
 from .runs import open_run
-from .runtime.artefact import Artefact, open_artefact
+from .runtime.artefact import PLAN, Artefact, open_artefact
 from .runtime.label_export import restored_labels
 from .runtime.pipeline import Job, PredictSummary, Segmenter, place, predict_files, predict_jobs
 
@@ -140,20 +141,27 @@ def load_predictor(
         make_inferer(about["inferer"]),
         about.get("answers", "classes"),
     )
-    logits = len(plan.labels if answers == "classes" else plan.regions)
     network, spec, extra = load_network(path, trust=trust)
+    _check_fits(path, spec, extra, run.plan, plan, answers)
+    return Predictor(network.to(where), plan, inferer, where, answers, skip_empty)
+
+
+def _check_fits(
+    path: Path, spec: NetworkSpec, extra: Mapping[str, Any], plan_path: Path, plan: Plan, answers: str
+) -> None:
+    """Raises UserError where weights are of other modalities or classes than their plan names."""
+    logits = len(plan.logits_of(answers))
     if (learned := tuple(extra.get("modalities", plan.modalities))) != plan.modalities:
         raise UserError(
-            f"{path} learned from {', '.join(learned)}, {run.plan} gives it {', '.join(plan.modalities)}",
+            f"{path} learned from {', '.join(learned)}, {plan_path} gives it {', '.join(plan.modalities)}",
             "the order of the modalities matters: restore the plan that the run was trained with",
         )
     if (spec.in_channels, spec.classes) != (len(plan.modalities), logits):
         raise UserError(
             f"{path} takes {spec.in_channels} modalities and tells {spec.classes} {answers} apart,"
-            f" {run.plan} names {len(plan.modalities)} and {logits}",
+            f" {plan_path} names {len(plan.modalities)} and {logits}",
             "restore the plan that the run was trained with",
         )
-    return Predictor(network.to(where), plan, inferer, where, answers, skip_empty)
 
 
 def load_torch_artefact(
@@ -165,7 +173,9 @@ def load_torch_artefact(
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / component(about.network, kind="file")
         weights.write_bytes(artefact.read(about.network))
-        network, _, _ = load_network(weights, trust=trust)
+        network, spec, extra = load_network(weights, trust=trust)
+    named = artefact.path / about.network
+    _check_fits(named, spec, extra, artefact.path / PLAN, artefact.plan, about.answers)
     inferer = make_inferer(about.inferer)
     return Predictor(network.to(where), artefact.plan, inferer, where, about.answers, skip_empty)
 

@@ -129,6 +129,8 @@ class Run:
             raise UserError(
                 f"{path} is not valid JSON (line {error.lineno}: {error.msg})", "repair it"
             ) from None
+        except (ValueError, RecursionError) as error:  # no UTF-8, endless digits, lists without end
+            raise UserError(f"{path} is damaged ({error})", "restore it, or train the run again") from None
 
 
 def open_run(folder: Path | str) -> Run:

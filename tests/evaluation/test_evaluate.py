@@ -278,10 +278,6 @@ def test_memory_follows_what_an_atlas_holds_and_not_its_largest_value() -> None:
     assert found["isocortex", "dice"] == pytest.approx(5 / 6)
     assert found["small", "dice"] == pytest.approx(2 / 3)
     assert found["isocortex", "hd"] == found["small", "hd"] == 1
-    assert by_slice[4 * 4 + 2] == {
-        "case": "mouse#004",
-        "label": "isocortex",
-        "metric": "dice",
-        "value": 5 / 6,
-    }
+    thick = [row["value"] for row in by_slice if row["case"] == "mouse#005" and row["label"] == "isocortex"]
+    assert thick == [pytest.approx(5 / 6), pytest.approx(5 / 7)]
     assert peak < 50e6
