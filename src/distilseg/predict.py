@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from .data.preparing.preprocess import Preprocessed, preprocess
 from .data.scans.scan import Scan
 from .errors import UserError, unknown
 from .functional.empty_windows import empty_once
+from .functional.window_options import check_volumes
 from .inference.build import make_inferer
 from .inference.denormals import denormals_flushed
 from .inference.inferer import Inferer, Network, logits_of
@@ -54,6 +55,7 @@ __all__ = [
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 WEIGHTS = ("best", "last")
+Answers = Literal["classes", "regions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,12 +137,15 @@ def load_predictor(
             "repeat its `distilseg train` command, it resumes",
         )
     where = device_named(device)
-    about = run.read(run.experiment)
-    plan, inferer, answers = (
-        load_plan(run.plan),
-        make_inferer(about["inferer"]),
-        about.get("answers", "classes"),
-    )
+    about, plan = run.read(run.experiment), load_plan(run.plan)
+    answers = about.get("answers", "classes")
+    if answers not in get_args(Answers):
+        raise unknown(f"kind of answers in {run.experiment}", answers, get_args(Answers))
+    try:
+        check_volumes(about.get("inferer"))
+    except UserError as error:
+        raise UserError(f"{run.experiment}: {error.cause}", error.fix) from None
+    inferer = make_inferer(about["inferer"])
     network, spec, extra = load_network(path, trust=trust)
     _check_fits(path, spec, extra, run.plan, plan, answers)
     return Predictor(network.to(where), plan, inferer, where, answers, skip_empty)
@@ -176,6 +181,7 @@ def load_torch_artefact(
         network, spec, extra = load_network(weights, trust=trust)
     named = artefact.path / about.network
     _check_fits(named, spec, extra, artefact.path / PLAN, artefact.plan, about.answers)
+    check_volumes(about.inferer)
     inferer = make_inferer(about.inferer)
     return Predictor(network.to(where), artefact.plan, inferer, where, about.answers, skip_empty)
 

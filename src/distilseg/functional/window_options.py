@@ -142,6 +142,13 @@ class SlabsOptions:
         return self.patch[self.axis]
 
 
+OPTIONS: dict[str, type[SlidingWindowOptions] | type[SlicesOptions] | type[SlabsOptions]] = {
+    "sliding_window": SlidingWindowOptions,
+    "slices": SlicesOptions,
+    "slabs": SlabsOptions,
+}
+
+
 def check_averaging(average: str, activation: str) -> None:
     """Raises UserError, with the known names, for one that there is not."""
     _check_choice("average of windows", average, Average)
@@ -154,6 +161,8 @@ def described(description: Mapping[str, Any], kinds: Mapping[str, Callable[..., 
     Such as {"kind": "sliding_window", "patch": [32, 48, 32], "overlap": 0.25}. Raises UserError for an
     unknown kind or option, a missing one, and whatever the options themselves refuse.
     """
+    if not isinstance(description, Mapping):
+        raise UserError(f"an inferer is described by {_told(description)}", "give its kind and its options")
     options = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in description.items()
@@ -169,6 +178,16 @@ def described(description: Mapping[str, Any], kinds: Mapping[str, Callable[..., 
     if missing := [name for name, p in parameters.items() if p.default is p.empty and name not in options]:
         raise UserError(f"the inferer {kind} lacks {', '.join(missing)}", "add it to its description")
     return kinds[kind](**options)
+
+
+def check_volumes(description: Mapping[str, Any]) -> None:
+    """Raises UserError where windows are not of three axes, and a whole model's scans are volumes [I J K].
+
+    Slices and slabs check their own; a network that sees slices is shown them by one of those.
+    """
+    patch = described(description, OPTIONS).patch
+    if description["kind"] == "sliding_window" and len(patch) != 3:
+        raise UserError(f"windows of {list(patch)} voxels for volumes", "give a patch of three axes")
 
 
 def _whole_numbers(values: Any, *, least: int) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..functional.threads import shared
-from ..functional.window_options import SlabsOptions, SlicesOptions, SlidingWindowOptions, described
+from ..functional.window_options import OPTIONS, SlabsOptions, SlicesOptions, SlidingWindowOptions, described
 from ..functional.windows import AxisWindow, axis_windows, covering, step_starts, window_steps
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ Volume = NDArray[np.float32]
 Network = Callable[[Volume], Volume]  # [N M *P] -> logits [N K *P]
 Inferer = Callable[[Volume, Network], Volume]  # [M *S] -> logits [K *S]
 
-OPTIONS = {"sliding_window": SlidingWindowOptions, "slices": SlicesOptions, "slabs": SlabsOptions}
 OVERLAP = 0.25  # of windows, where neither plan nor recipe says
 _TINY, _ROUNDING = np.finfo(np.float32).tiny, np.finfo(np.float32).eps
 

@@ -16,6 +16,7 @@ from ..data.preparing.preprocess import Preprocessed, preprocess
 from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..functional.empty_windows import empty_once
+from ..functional.window_options import check_volumes
 from .artefact import Artefact, View, open_artefact
 from .engine import Arrays, load_engine
 from .inferers import Inferer, make_inferer
@@ -87,6 +88,7 @@ def load_view(
     engine = artefact.about.engine
     if engine == "torch":
         raise UserError(f"{artefact.path} was exported for torch", "export it --to onnx or openvino")
+    check_volumes(view.inferer)
     inferer, plan = make_inferer(view.inferer, threads=threads), artefact.plan_of(view)
     network = load_engine(engine, artefact.read, view.network, threads=threads, device=device, lend=True)
     held = _held_to(network, len(plan.logits_of(view.answers)), view, artefact)
