@@ -1,4 +1,4 @@
-"""Fills `explanation/promises.md` with what `results/fuzz.json` holds, so that the page cannot say otherwise."""
+"""Fills `explanation/promises.md` with what `results/fuzz.json` holds, so that it cannot say otherwise."""
 
 from __future__ import annotations
 

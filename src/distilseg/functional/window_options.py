@@ -181,13 +181,10 @@ def described(description: Mapping[str, Any], kinds: Mapping[str, Callable[..., 
 
 
 def check_volumes(description: Mapping[str, Any]) -> None:
-    """Raises UserError where windows are not of three axes, and a whole model's scans are volumes [I J K].
-
-    Slices and slabs check their own; a network that sees slices is shown them by one of those.
-    """
-    patch = described(description, OPTIONS).patch
-    if description["kind"] == "sliding_window" and len(patch) != 3:
-        raise UserError(f"windows of {list(patch)} voxels for volumes", "give a patch of three axes")
+    """Raises UserError where windows cannot be cut from a volume [I J K]; slices and slabs always can."""
+    options = described(description, OPTIONS)
+    if isinstance(options, SlidingWindowOptions) and len(options.patch) != 3:
+        raise UserError(f"windows of {list(options.patch)} voxels for volumes", "give a patch of three axes")
 
 
 def _whole_numbers(values: Any, *, least: int) -> bool:
