@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -24,16 +24,18 @@ from .data.preparing.preprocess import Preprocessed, preprocess
 from .data.scans.scan import Scan
 from .errors import UserError, unknown
 from .functional.empty_windows import empty_once
+from .functional.window_options import check_volumes
 from .inference.build import make_inferer
 from .inference.denormals import denormals_flushed
 from .inference.inferer import Inferer, Network, logits_of
 from .inference.label_export import export_labels
 from .inference.region_export import export_regions
 from .names import component
+from .networks.build import NetworkSpec
 from .networks.checkpoint import load_network
 from .networks.modality_encoders import any_subset
 from .runs import open_run
-from .runtime.artefact import Artefact, open_artefact
+from .runtime.artefact import PLAN, Artefact, open_artefact
 from .runtime.label_export import restored_labels
 from .runtime.pipeline import Job, PredictSummary, Segmenter, place, predict_files, predict_jobs
 
@@ -53,6 +55,7 @@ __all__ = [
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 WEIGHTS = ("best", "last")
+Answers = Literal["classes", "regions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,26 +137,36 @@ def load_predictor(
             "repeat its `distilseg train` command, it resumes",
         )
     where = device_named(device)
-    about = run.read(run.experiment)
-    plan, inferer, answers = (
-        load_plan(run.plan),
-        make_inferer(about["inferer"]),
-        about.get("answers", "classes"),
-    )
-    logits = len(plan.labels if answers == "classes" else plan.regions)
+    about, plan = run.read(run.experiment), load_plan(run.plan)
+    answers = about.get("answers", "classes")
+    if answers not in get_args(Answers):
+        raise unknown(f"kind of answers in {run.experiment}", answers, get_args(Answers))
+    try:
+        check_volumes(about.get("inferer"))
+    except UserError as error:
+        raise UserError(f"{run.experiment}: {error.cause}", error.fix) from None
+    inferer = make_inferer(about["inferer"])
     network, spec, extra = load_network(path, trust=trust)
+    _check_fits(path, spec, extra, run.plan, plan, answers)
+    return Predictor(network.to(where), plan, inferer, where, answers, skip_empty)
+
+
+def _check_fits(
+    path: Path, spec: NetworkSpec, extra: Mapping[str, Any], plan_path: Path, plan: Plan, answers: str
+) -> None:
+    """Raises UserError where weights are of other modalities or classes than their plan names."""
+    logits = len(plan.logits_of(answers))
     if (learned := tuple(extra.get("modalities", plan.modalities))) != plan.modalities:
         raise UserError(
-            f"{path} learned from {', '.join(learned)}, {run.plan} gives it {', '.join(plan.modalities)}",
+            f"{path} learned from {', '.join(learned)}, {plan_path} gives it {', '.join(plan.modalities)}",
             "the order of the modalities matters: restore the plan that the run was trained with",
         )
     if (spec.in_channels, spec.classes) != (len(plan.modalities), logits):
         raise UserError(
             f"{path} takes {spec.in_channels} modalities and tells {spec.classes} {answers} apart,"
-            f" {run.plan} names {len(plan.modalities)} and {logits}",
+            f" {plan_path} names {len(plan.modalities)} and {logits}",
             "restore the plan that the run was trained with",
         )
-    return Predictor(network.to(where), plan, inferer, where, answers, skip_empty)
 
 
 def load_torch_artefact(
@@ -165,7 +178,10 @@ def load_torch_artefact(
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / component(about.network, kind="file")
         weights.write_bytes(artefact.read(about.network))
-        network, _, _ = load_network(weights, trust=trust)
+        network, spec, extra = load_network(weights, trust=trust)
+    named = artefact.path / about.network
+    _check_fits(named, spec, extra, artefact.path / PLAN, artefact.plan, about.answers)
+    check_volumes(about.inferer)
     inferer = make_inferer(about.inferer)
     return Predictor(network.to(where), artefact.plan, inferer, where, about.answers, skip_empty)
 

@@ -119,7 +119,7 @@ class Run:
     def read(self, path: Path) -> Any:
         """The JSON value in one of this run's files."""
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(
                 f"{path.name} is missing in the run folder {self.folder}",
@@ -129,6 +129,11 @@ class Run:
             raise UserError(
                 f"{path} is not valid JSON (line {error.lineno}: {error.msg})", "repair it"
             ) from None
+        except (ValueError, RecursionError) as error:  # no UTF-8, endless digits, lists without end
+            raise UserError(f"{path} is damaged ({error})", "restore it, or train the run again") from None
+        if not isinstance(value, dict):
+            raise UserError(f"{path} is damaged: it names no fields", "restore it, or train the run again")
+        return value
 
 
 def open_run(folder: Path | str) -> Run:

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import threading
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from distilseg.errors import UserError
 from distilseg.evaluation import METRICS, evaluate_case, evaluate_cases, summarise_rows
+from distilseg.evaluation.by_slice import evaluate_slices
 
 from .masks import blobs
 
@@ -257,3 +259,25 @@ def test_where_axes_lean_volumes_are_of_the_determinant_and_distances_undefined(
     assert [row["value"] for row in in_voxels] == [1.0]
     rounded = {**leaning, "voxel_mm3": 3.5 * (1 - 1e-5)}
     assert [row["value"] for row in evaluate_case(reference, prediction, metrics=["hd"], **rounded)] == [3.5]
+
+
+def test_memory_follows_what_an_atlas_holds_and_not_its_largest_value() -> None:
+    reference = np.zeros((20, 20, 20), np.uint32)
+    reference[4:10, 4:10, 4:10] = 600_000_000
+    reference[12:15, 12:15, 12:15] = 7
+    prediction = np.roll(reference, 1, axis=0)
+    labels = {0: "background", 7: "small", 600_000_000: "isocortex"}
+    tracemalloc.start()
+    rows = evaluate_case(
+        reference, prediction, case="mouse", labels=labels, spacing_mm=(1, 1, 1), metrics=["dice", "hd"]
+    )
+    by_slice = evaluate_slices(reference, prediction, case="mouse", labels=labels, spacing_mm=(1, 1, 1))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    found = {(row["label"], row["metric"]): row["value"] for row in rows}
+    assert found["isocortex", "dice"] == pytest.approx(5 / 6)
+    assert found["small", "dice"] == pytest.approx(2 / 3)
+    assert found["isocortex", "hd"] == found["small", "hd"] == 1
+    thick = [row["value"] for row in by_slice if row["case"] == "mouse#005" and row["label"] == "isocortex"]
+    assert thick == [pytest.approx(5 / 6), pytest.approx(5 / 7)]
+    assert peak < 50e6

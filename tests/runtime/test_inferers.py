@@ -137,8 +137,59 @@ def test_what_a_network_is_shown() -> None:
 def test_an_unknown_inferer_is_refused() -> None:
     with pytest.raises(UserError, match="unknown kind of inferer 'slab'; did you mean 'slabs'"):
         make_inferer({"kind": "slab"})
-    with pytest.raises(UserError, match="the inferer slabs lacks its patch"):
+    with pytest.raises(UserError, match="the inferer slabs lacks patch"):
         make_inferer({"kind": "slabs"})
+
+
+WINDOW = {"kind": "sliding_window", "patch": [8, 8, 8]}
+SLICES = {"kind": "slices", "patch": [8, 8]}
+SLABS = {"kind": "slabs", "patch": [8, 8, 3]}
+
+
+@pytest.mark.parametrize(
+    ("description", "told"),
+    [
+        (WINDOW | {"overlap": 1.0}, r"cannot overlap by 1\.0"),
+        (WINDOW | {"overlap": -0.5}, r"cannot overlap by -0\.5"),
+        (WINDOW | {"overlap": float("nan")}, "cannot overlap by nan"),
+        (WINDOW | {"overlap": "0.5"}, "cannot overlap by '0.5'"),
+        (WINDOW | {"blend": "gausian"}, "did you mean 'gaussian'"),
+        (WINDOW | {"blend": ["gaussian"]}, "unknown blend"),
+        (WINDOW | {"batch": 0}, "a pass of 0 patches"),
+        (WINDOW | {"batch": 2.5}, r"a pass of 2\.5 patches"),
+        (WINDOW | {"batch": True}, "a pass of True patches"),
+        (WINDOW | {"batch": 10**9}, "larger than any memory"),
+        (WINDOW | {"patch": [8, -8, 8]}, "cannot have the patch"),
+        (WINDOW | {"patch": [10**6] * 3}, "larger than any memory"),
+        (WINDOW | {"patch": [8] * 4}, "cannot have the patch"),
+        (WINDOW | {"patch": {"a": 1}}, "cannot have the patch"),
+        (WINDOW | {"stride": [1, 1, 9]}, "cannot stand"),
+        (WINDOW | {"stride": 4}, "cannot stand 4 apart"),
+        (WINDOW | {"patch": [64] * 3, "overlap": 0.99}, r"each voxel 262,144 times; let them overlap less"),
+        (WINDOW | {"mirror": [3]}, "no axis 3 to mirror"),
+        (WINDOW | {"mirror": [0, 0]}, "each once"),
+        (WINDOW | {"mirror": 1}, "mirror is 1"),
+        (WINDOW | {"average": "mean"}, "unknown average"),
+        (WINDOW | {"overlaps": 0.5}, "did you mean 'overlap'"),
+        (WINDOW | {"threads": 4}, "unknown option"),
+        (SLICES | {"axis": 3}, "slices across axis 3"),
+        (SLICES | {"patch": [8, 8, 8]}, "two sizes"),
+        (SLICES | {"overlap": 1}, "cannot overlap by 1"),
+        (SLABS | {"stride": 4}, "a stride from 1 to 3"),
+        (SLABS | {"stride": -1}, "a stride from 1 to 3"),
+        (SLABS | {"divisor": 10**9}, "divisor of 1000000000"),
+        (SLABS | {"batch": 0}, "a pass of 0 patches"),
+        (SLABS | {"pad": "mirror"}, "unknown padding"),
+    ],
+)
+def test_what_one_engine_refuses_the_other_refuses_in_the_same_words(
+    description: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UserError, match=told) as on_arrays:
+        make_inferer(description)
+    with pytest.raises(UserError) as on_tensors:
+        build.make_inferer(description)
+    assert str(on_arrays.value) == str(on_tensors.value)
 
 
 def test_threads_blend_as_one_does() -> None:

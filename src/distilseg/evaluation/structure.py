@@ -48,18 +48,31 @@ def cut_out(
     """Each region (a name and the label values it unites) of two integer label maps [*S]."""
     from scipy.ndimage import find_objects
 
-    top = max((value for values in regions.values() for value in values), default=0)
+    named = np.unique([value for values in regions.values() for value in values])
     found: list[list[Box | None]] = [
-        find_objects(labels, max_label=max(top, 1)) for labels in (reference, prediction)
+        find_objects(_numbered(labels, named), max_label=len(named)) for labels in (reference, prediction)
     ]
+    number = {value: n for n, value in enumerate(named.tolist())}
     for name, values in regions.items():
         if min(values) > 0:
             box = _around(
-                [box for boxes in found for value in values if (box := boxes[value - 1])], reference.ndim
+                [box for boxes in found for value in values if (box := boxes[number[value]])], reference.ndim
             )
         else:
             box = (slice(None),) * reference.ndim
         yield Structure(name, _mask(reference[box], values), _mask(prediction[box], values), spacing_mm)
+
+
+def _numbered(labels: npt.NDArray[Any], named: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """1 + n where a label map [*S] has the n-th of the values `named`, which ascend; 0 elsewhere.
+
+    Slice by slice: an atlas' values reach 6e8, and nothing here may be as large as they are.
+    """
+    numbers = np.zeros(labels.shape, np.int32)
+    for plane, own in zip(labels, numbers, strict=True):
+        places = np.searchsorted(named, plane).clip(max=len(named) - 1)
+        own[...] = np.where(named[places] == plane, places + 1, 0)
+    return numbers
 
 
 def _around(boxes: Sequence[Box], ndim: int) -> Box:

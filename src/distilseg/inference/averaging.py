@@ -9,27 +9,14 @@ labels work as ever:
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor
 
-from ..errors import unknown
-
-Average = Literal["probabilities", "logits"]
-Activation = Literal["softmax", "sigmoid"]
+from ..functional.window_options import Activation, Average
 
 # How near to 0 and 1 a probability may come before its logit is taken, in float32: finite, and far beyond
 # where a decision lies.
 _TINY, _ROUNDING = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).eps
-
-
-def check_averaging(average: str, activation: str) -> None:
-    """Raises UserError, with the known names, for one that there is not."""
-    if average not in get_args(Average):
-        raise unknown("average of windows", average, get_args(Average))
-    if activation not in get_args(Activation):
-        raise unknown("activation", activation, get_args(Activation))
 
 
 def to_average(logits_NKS: Tensor, average: Average, activation: Activation) -> Tensor:

@@ -15,60 +15,23 @@ the network answers is added to it and let go.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import UserError, unknown
+from ..functional.window_options import SlabsOptions
 from ..functional.windows import covering, step_starts
-from .averaging import Activation, Average, check_averaging, logits_of_mean, to_average
+from .averaging import logits_of_mean, to_average
 from .inferer import Network, logits_of
 
-Pad = Literal["edge", "zeros"]
 
-
-@dataclass(frozen=True)
-class Slabs:
+class Slabs(SlabsOptions):
     """(image [B M I J K], network of [B M *slab]) -> logits [B K I J K], float32.
 
     The network is shown slabs of k = patch[axis] voxels along `axis`, their axes those of the volume, and
     answers with logits of the same size. With k = 1 it is a 2D network and is shown images.
     """
-
-    patch: tuple[int, ...]  # voxels; across the slices it counts, in their plane it does not
-    axis: int = 2  # of the volume, across the slices
-    stride: int = 1  # slices from one window to the next, at most
-    average: Average = "probabilities"
-    activation: Activation = "softmax"  # what makes probabilities of logits; sigmoid for regions
-    batch: int = 4  # windows in one pass of the network
-    divisor: int = 32  # slices are padded to multiples of it
-    pad: Pad = "edge"
-
-    def __post_init__(self) -> None:
-        if len(self.patch) != 3 or min(self.patch) < 1 or self.axis not in (0, 1, 2):
-            raise UserError(
-                f"slabs across axis {self.axis} by patches of {list(self.patch)}",
-                "give an axis from 0 to 2 and three sizes in voxels",
-            )
-        if not 1 <= self.stride <= self.thickness:
-            raise UserError(
-                f"windows of {self.thickness} slices, one every {self.stride}",
-                f"give a stride from 1 to {self.thickness}, or slices are left out",
-            )
-        check_averaging(self.average, self.activation)
-        if self.pad not in get_args(Pad):
-            raise unknown("padding of slices", self.pad, get_args(Pad))
-        for what, number in (("batch", self.batch), ("divisor", self.divisor)):
-            if number < 1:
-                raise UserError(f"slabs with a {what} of {number}", "give 1 or more")
-
-    @property
-    def thickness(self) -> int:
-        """k: slices of a window."""
-        return self.patch[self.axis]
 
     def __call__(self, image: Tensor, network: Network) -> Tensor:
         if image.ndim != 5:

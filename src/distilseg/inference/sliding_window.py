@@ -17,72 +17,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import UserError, unknown
-from ..functional.windows import AxisWindow, axis_windows, window_steps
-from .averaging import Activation, Average, check_averaging, logits_of_mean, to_average
+from ..functional.window_options import SlidingWindowOptions
+from ..functional.windows import AxisWindow, axis_windows
+from .averaging import logits_of_mean, to_average
 from .inferer import Network
 from .mirroring import mean_over_flips
 
-Blend = Literal["gaussian", "constant"]
 
-
-@dataclass(frozen=True)
-class SlidingWindow:
+class SlidingWindow(SlidingWindowOptions):
     """(image [B M *S], network) -> logits [B K *S], float32; any size, 2D or 3D."""
-
-    patch: tuple[int, ...]  # voxels
-    overlap: float = 0.25  # least share of a patch that its neighbour sees too
-    blend: Blend = "gaussian"
-    batch: int = 4  # patches in one pass of the network
-    mirror: bool | tuple[int, ...] = False  # average over flips of all axes, or of these
-    stride: tuple[int, ...] | None = None  # voxels from one window to the next, in place of the overlap
-    average: Average = "logits"
-    activation: Activation = "softmax"  # what makes probabilities of logits; sigmoid for regions
-
-    def __post_init__(self) -> None:
-        if not self.patch or min(self.patch) < 1:
-            raise UserError(
-                f"a sliding window cannot have the patch {list(self.patch)}", "give voxels from 1"
-            )
-        if not 0 <= self.overlap < 1:
-            raise UserError(
-                f"windows cannot overlap by {self.overlap}", "give a share in [0, 1), such as 0.25"
-            )
-        if self.blend not in get_args(Blend):
-            raise unknown("blend of windows", self.blend, get_args(Blend))
-        check_averaging(self.average, self.activation)
-        if len(self.strides) != len(self.patch) or not all(
-            1 <= step <= size for step, size in zip(self.strides, self.patch, strict=True)
-        ):
-            raise UserError(
-                f"windows of {list(self.patch)} voxels cannot stand {list(self.strides)} apart",
-                "give a stride for each axis, from 1 to the patch's voxels",
-            )
-        if self.batch < 1:
-            raise UserError(f"a pass of {self.batch} patches is none", "give a batch of 1 or more")
-        if strange := [axis for axis in self.mirrored_axes if not 0 <= axis < len(self.patch)]:
-            raise UserError(
-                f"there is no axis {strange[0]} to mirror", f"a patch has axes 0 to {len(self.patch) - 1}"
-            )
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Voxels from one window to the next, at most, along each axis."""
-        return window_steps(self.patch, self.overlap, self.stride)
-
-    @property
-    def mirrored_axes(self) -> tuple[int, ...]:
-        """Axes of space that are flipped."""
-        if isinstance(self.mirror, bool):
-            return tuple(range(len(self.patch))) if self.mirror else ()
-        return tuple(self.mirror)
 
     def __call__(self, image: Tensor, network: Network) -> Tensor:
         shape = tuple(image.shape[2:])

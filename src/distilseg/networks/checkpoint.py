@@ -142,7 +142,7 @@ def _header(text: str, path: Path) -> dict[str, Any]:
     try:
         header = json.loads(text)
         return {"network": dict(header["network"]), "extra": dict(header["extra"])}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"the header of {path} is damaged", "copy or train it again") from None
 
 

@@ -23,6 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from ..data.planning.plan import Plan, plan_of
 from ..errors import UserError
+from ..functional.fusions import check_fusion
 from ..names import check_distinct, component, quoted
 
 DESCRIPTION, PLAN, CARD = "artefact.json", "plan.json", "README.md"
@@ -38,6 +39,14 @@ def _member(name: str) -> str:
 def _members(files: dict[str, str]) -> dict[str, str]:
     check_distinct(((name, DESCRIPTION) for name in files), kind="file")
     return files
+
+
+def _fusion(told: dict[str, Any]) -> dict[str, Any]:
+    if told:
+        if not set(told) <= {"how", "threshold"} or not isinstance(told.get("threshold", 0.5), int | float):
+            raise ValueError("it says how, and a threshold")
+        check_fusion(told.get("how", "vote"), told.get("threshold", 0.5))
+    return told
 
 
 Member = Annotated[str, AfterValidator(_member)]  # the name of a file of the artefact
@@ -67,7 +76,9 @@ class Description(BaseModel):
     answers: Literal["classes", "regions"]  # what the logits are of
     inferer: dict[str, Any]  # how a volume is cut and put together, as in experiment.json
     views: tuple[View, ...] = ()  # of several networks: all of them; the three above are the first's
-    fusion: dict[str, Any] = {}  # and how their answers become one: how, threshold
+    fusion: Annotated[
+        dict[str, Any], AfterValidator(_fusion)
+    ] = {}  # and how their answers become one: how, threshold
     made: dict[str, Any]  # recipe, data, teachers, licences, versions
     parity: dict[str, Any] = {}  # how far it is from the run in float, on how many cases
     quantisation: dict[str, Any] = {}  # where int8 was asked for: Dice before and after, what was kept
@@ -94,7 +105,8 @@ class Artefact:
         """The plan that a view was trained with; but for organs, the labels are those of `plan`."""
         if view.plan == PLAN:
             return self.plan
-        return plan_of(self.read(view.plan).decode("utf-8"), self.path / view.plan)
+        text = _text(self.path, self._read, view.plan, self.about.files)
+        return plan_of(text, self.path / view.plan)
 
     def read(self, name: str) -> bytes:
         """A file of it, whole; raises UserError where it is missing or not the one that was exported."""
@@ -120,10 +132,18 @@ def open_artefact(path: Path | str) -> Artefact:
     except ValidationError as error:
         fix = "is it of a newer distilseg? export the run again"
         raise UserError(f"{path}: {DESCRIPTION} makes no sense ({_first(error)})", fix) from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except UserError:
+        raise
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, endless digits, lists without end
         raise UserError(f"{path}: {DESCRIPTION} is damaged", _AGAIN) from None
-    plan = _checked(path, read, PLAN, about.files).decode("utf-8")
-    return Artefact(path, about, plan_of(plan, path / PLAN), read)
+    return Artefact(path, about, plan_of(_text(path, read, PLAN, about.files), path / PLAN), read)
+
+
+def _text(path: Path, read: Callable[[str], bytes], name: str, files: dict[str, str]) -> str:
+    try:
+        return _checked(path, read, name, files).decode("utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: {name} is damaged: it is not UTF-8", _AGAIN) from None
 
 
 def digest(content: bytes) -> str:

@@ -44,7 +44,20 @@ def load_engine(
     load = {"onnx": _onnx, "openvino": _openvino}[engine]
     own = network_thread()
     run = own.submit(_loaded, load, read, network, threads, device, lend).result()
-    return lambda windows: own.submit(run, np.ascontiguousarray(windows, np.float32)).result()
+
+    def asked(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            return own.submit(run, np.ascontiguousarray(windows, np.float32)).result()
+        except MemoryError:
+            raise
+        except Exception as error:  # of another number of modalities, of other windows
+            told = " ".join(str(error).split())[:300]
+            raise UserError(
+                f"{network} cannot take windows of {list(windows.shape)} ({told})",
+                "export the run that it is of again",
+            ) from None
+
+    return asked
 
 
 @cache

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError, unknown
 from ..functional.threads import shared
+from ..functional.window_options import OPTIONS, SlabsOptions, SlicesOptions, SlidingWindowOptions, described
 from ..functional.windows import AxisWindow, axis_windows, covering, step_starts, window_steps
 
 if TYPE_CHECKING:
@@ -38,25 +38,13 @@ _TINY, _ROUNDING = np.finfo(np.float32).tiny, np.finfo(np.float32).eps
 
 def make_inferer(description: Mapping[str, Any], *, threads: int = 0) -> Inferer:
     """The inferer of a description as an artefact or an experiment.json holds it, such as
-    {"kind": "sliding_window", "patch": [32, 48, 32], "overlap": 0.25}; UserError for an unknown one.
+    {"kind": "sliding_window", "patch": [32, 48, 32], "overlap": 0.25}; UserError where it makes no sense.
 
     `threads` blend the windows, 0: as many as there are processors, up to 8.
     """
-    kinds: dict[str, Callable[..., Volume]] = {
-        "sliding_window": sliding_window,
-        "slices": slices,
-        "slabs": slabs,
-    }
-    if (kind := description.get("kind")) not in kinds:
-        raise unknown("kind of inferer", kind, kinds)
-    options = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in description.items()
-        if name != "kind"
-    }
-    if "patch" not in options:
-        raise UserError(f"the inferer {kind} lacks its patch", "export the run again")
-    return partial(kinds[kind], threads=threads, **options)
+    options = described(description, OPTIONS)
+    cut = {SlidingWindowOptions: sliding_window, SlicesOptions: slices, SlabsOptions: slabs}[type(options)]
+    return partial(cut, threads=threads, **vars(options))
 
 
 def planned_inferer(plan: Plan) -> dict[str, Any]:
@@ -87,7 +75,7 @@ def sliding_window(image_MS: Volume, network: Network, **options: Any) -> Volume
     return logits_KS
 
 
-def slices(image_MS: Volume, network: Network, *, axis: int = 2, batch: int = 8, **options: Any) -> Volume:
+def slices(image_MS: Volume, network: Network, *, axis: int, batch: int, **options: Any) -> Volume:
     """As `distilseg.inference.slices.Slices`, whose options these are and those of `_windowed`."""
     planes_NMS = np.moveaxis(image_MS, 1 + axis, 0)
     parts = [
@@ -102,10 +90,10 @@ def _windowed(
     network: Network,
     *,
     patch: tuple[int, ...],
-    overlap: float = 0.25,
-    blend: str = "gaussian",
-    batch: int = 4,
-    mirror: bool | tuple[int, ...] = False,
+    overlap: float,
+    blend: str,
+    batch: int,
+    mirror: bool | tuple[int, ...],
     stride: tuple[int, ...] | None = None,
     average: str = "logits",
     activation: str = "softmax",
@@ -140,13 +128,13 @@ def slabs(
     network: Network,
     *,
     patch: tuple[int, ...],
-    axis: int = 2,
-    stride: int = 1,
-    average: str = "probabilities",
-    activation: str = "softmax",
-    batch: int = 4,
-    divisor: int = 32,
-    pad: str = "edge",
+    axis: int,
+    stride: int,
+    average: str,
+    activation: str,
+    batch: int,
+    divisor: int,
+    pad: str,
     threads: int = 0,
 ) -> Volume:
     """As `distilseg.inference.slabs.Slabs`, whose options these are."""

@@ -16,6 +16,7 @@ from ..data.preparing.preprocess import Preprocessed, preprocess
 from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..functional.empty_windows import empty_once
+from ..functional.window_options import check_volumes
 from .artefact import Artefact, View, open_artefact
 from .engine import Arrays, load_engine
 from .inferers import Inferer, make_inferer
@@ -87,6 +88,28 @@ def load_view(
     engine = artefact.about.engine
     if engine == "torch":
         raise UserError(f"{artefact.path} was exported for torch", "export it --to onnx or openvino")
-    inferer = make_inferer(view.inferer, threads=threads)
+    check_volumes(view.inferer)
+    inferer, plan = make_inferer(view.inferer, threads=threads), artefact.plan_of(view)
     network = load_engine(engine, artefact.read, view.network, threads=threads, device=device, lend=True)
-    return ArtefactPredictor(network, artefact.plan_of(view), inferer, view.answers, threads, skip_empty)
+    held = _held_to(network, len(plan.logits_of(view.answers)), view, artefact)
+    return ArtefactPredictor(held, plan, inferer, view.answers, threads, skip_empty)
+
+
+def _held_to(network: Arrays, named: int, view: View, artefact: Artefact) -> Arrays:
+    """The network, whose every answer is refused unless it has `named` maps of the windows' size."""
+
+    def answer(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits = network(windows)
+        found, wanted = logits.shape, (len(windows), named, *windows.shape[2:])
+        if found == wanted:
+            return logits
+        told = (
+            f"tells {found[1]} {view.answers} apart, its plan names {named}"
+            if len(found) == len(wanted) and found[1] != named
+            else f"answers windows {list(windows.shape)} with {list(found)}"
+        )
+        raise UserError(
+            f"{artefact.path}: the network {view.network} {told}", "export the run that it is of again"
+        )
+
+    return answer

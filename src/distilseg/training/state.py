@@ -5,7 +5,6 @@ Random numbers need no saving: patches, augmentation and dropout are functions o
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,9 +79,14 @@ def load_state(
     """Puts saved weights and optimizer state back; returns where the run stands and the precision's state."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        state = State(**content["state"])
+        missing = {"objective", "optimizer", "average", "precision"} - content.keys()
+        if missing:
+            raise ValueError(f"it lacks {min(missing)}")
+    except Exception as error:  # whatever a damaged file makes of the unpickler
+        told = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{path} cannot be read as a checkpoint of distilseg ({str(error).splitlines()[0]})",
+            f"{path} cannot be read as a checkpoint of distilseg ({told})",
             f"delete {path.parent} to start this run afresh",
         ) from None
     expected = _learned(objective).keys()
@@ -91,11 +95,17 @@ def load_state(
         raise UserError(
             f"{path} belongs to another network or method (differs in {odd})", f"delete {path.parent}"
         )
-    objective.load_state_dict(content["objective"], strict=False)
-    optimizer.load_state_dict(content["optimizer"])
-    if average:
-        average.restore(content["average"])
-    return State(**content["state"]), content["precision"]
+    try:
+        objective.load_state_dict(content["objective"], strict=False)
+        optimizer.load_state_dict(content["optimizer"])
+        if average:
+            average.restore(content["average"])
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{path} does not fit this run ({told})", f"delete {path.parent} to start this run afresh"
+        ) from None
+    return state, content["precision"]
 
 
 def _learned(objective: Objective) -> dict[str, Tensor]:

@@ -125,6 +125,10 @@ class Plan(BaseModel):
         """Class names by class index, background first."""
         return tuple(self.labels[value] for value in self.label_values)
 
+    def logits_of(self, answers: str) -> tuple[str, ...]:
+        """Names of what a network answers with, by channel: "classes", or "regions"."""
+        return self.classes if answers == "classes" else tuple(self.regions)
+
     @property
     def region_classes(self) -> tuple[tuple[int, ...], ...]:
         """Class indices that each region unites."""
@@ -188,6 +192,8 @@ def load_plan(path: Path, fingerprint: Fingerprint | None = None) -> Plan:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"no plan at {path}", "make one with `distilseg plan`") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is damaged: it is not UTF-8", "restore it") from None
     return plan_of(text, path, fingerprint)
 
 
@@ -202,6 +208,8 @@ def plan_of(text: str, path: Path, fingerprint: Fingerprint | None = None) -> Pl
         raise UserError(f"{path}: {one_line(error)}", "correct that field") from None
     except UserError as error:
         raise UserError(f"{path}: {error.cause}", error.fix) from None
+    except (ValueError, OverflowError, RecursionError) as error:  # endless digits, lists without end
+        raise UserError(f"{path} is no plan ({error})", "restore it") from None
     return plan
 
 
