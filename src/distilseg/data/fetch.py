@@ -25,7 +25,7 @@ from ..files import folder_written_whole
 
 Progress = Callable[[int, int], None]  # bytes here, bytes in all (0: unknown)
 
-ATTEMPTS = 5  # without a single new byte
+ATTEMPTS = 5  # without a byte beyond the furthest
 PAUSE_S = 1.0  # before the second attempt; doubled before each further one
 TIMEOUT_S = 30.0
 _CHUNK = 1 << 18
@@ -157,7 +157,7 @@ def _download_verified(url: str, part: Path, expected: str, by_hand: str, progre
 
 def _download(url: str, part: Path, by_hand: str, progress: Progress | None) -> bool:
     """Completes `part`; returns whether pieces of several requests were joined."""
-    joined, failures, reason = False, 0, ""
+    joined, failures, reason, furthest = False, 0, "", _size(part)
     while failures < ATTEMPTS:
         if failures:
             time.sleep(PAUSE_S * 2 ** (failures - 1))
@@ -182,7 +182,9 @@ def _download(url: str, part: Path, by_hand: str, progress: Progress | None) -> 
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         except ValueError as error:
             raise UserError(f"{url} is no address: {error}", "give one that begins with https://") from None
-        failures = 0 if _size(part) > before else failures + 1
+        # Beyond the furthest so far: a part that is forgotten and sent again is no progress.
+        failures = 0 if _size(part) > furthest else failures + 1
+        furthest = max(furthest, _size(part))
     raise UserError(
         f"cannot download {url}: {reason} ({_size(part)} bytes are kept)",
         f"check the connection and repeat the command, it resumes; {by_hand}",
