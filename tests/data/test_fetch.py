@@ -199,6 +199,30 @@ def test_a_server_that_keeps_failing(server: Server, tmp_path: Path) -> None:
     assert len(server.asked) == module.ATTEMPTS
 
 
+def test_a_server_that_forgets_a_part_is_not_asked_for_ever(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every whole answer is cut, every piece is of another place: what is forgotten and sent again is no news."""
+    answers = server.answer
+
+    def forgetful(handler: BaseHTTPRequestHandler) -> None:
+        if not handler.headers.get("Range"):
+            server.cuts = [700_000]
+            answers(handler)
+            return
+        server.asked.append(dict(handler.headers))
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes 5-9/{len(GOOD)}")
+        handler.send_header("Content-Length", "5")
+        handler.end_headers()
+        handler.wfile.write(b"other")
+
+    monkeypatch.setattr(server, "answer", forgetful)
+    with pytest.raises(UserError, match=r"cannot download"):
+        fetched(server, tmp_path)
+    assert len(server.asked) <= 2 * module.ATTEMPTS
+
+
 def test_not_found_is_not_asked_again(server: Server, tmp_path: Path) -> None:
     server.status, server.failures = 404, 99
     with pytest.raises(UserError, match=r"the server answers 404 Not Found; is the address right"):
