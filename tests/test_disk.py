@@ -23,7 +23,7 @@ WRITERS = {
     "python": "write_text(path, 'x' * 200_000)",
     "numpy": "with written_whole(path) as aside: np.savez(aside, a=np.random.rand(50_000))",
     "weights": "save_weights(path, build(spec), spec)",
-    "torch": "with written_whole(path) as aside, aside.open('wb') as file: torch.save(torch.rand(50_000), file)",
+    "torch": "with written_whole(path) as aside, aside.open('wb') as f: torch.save(torch.rand(50_000), f)",
     "nrrd": "write_array(path.with_suffix('.nrrd'), noise, like)",
     "nifti": "write_array(path.with_suffix('.nii.gz'), noise, like)",
 }
@@ -139,7 +139,10 @@ def test_the_command_line_says_it_in_one_line(
 
 
 def test_numpy_that_writes_less_than_asked(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a\.npy: "), written_whole(tmp_path / "a.npy") as aside:
+    def write_short(aside: Path) -> None:
         np.save(aside, np.zeros(3))
         raise OSError("100 requested and 8 written")
+
+    with pytest.raises(UserError, match=r"a\.npy: "), written_whole(tmp_path / "a.npy") as aside:
+        write_short(aside)
     assert list(tmp_path.iterdir()) == []

@@ -202,7 +202,7 @@ def test_a_server_that_keeps_failing(server: Server, tmp_path: Path) -> None:
 def test_a_server_that_forgets_a_part_is_not_asked_for_ever(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every whole answer is cut, every piece is of another place: what is forgotten and sent again is no news."""
+    """Whole answers are cut, pieces are of another place: what is sent again after that is no progress."""
     answers = server.answer
 
     def forgetful(handler: BaseHTTPRequestHandler) -> None:
@@ -221,6 +221,39 @@ def test_a_server_that_forgets_a_part_is_not_asked_for_ever(
     with pytest.raises(UserError, match=r"cannot download"):
         fetched(server, tmp_path)
     assert len(server.asked) <= 2 * module.ATTEMPTS
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["length told", "no length"])
+def test_no_more_is_taken_than_the_dataset_has(
+    server: Server, tmp_path: Path, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = list[int]()
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        if told:
+            handler.send_header("Content-Length", str(10**9))
+        handler.end_headers()
+        try:
+            for _ in range(300):
+                handler.wfile.write(bytes(10**6))
+                sent.append(10**6)
+        except OSError:
+            pass
+
+    monkeypatch.setattr(server, "answer", endless)
+    with pytest.raises(UserError, match=r"sends more than 40 MB, which the dataset cannot have"):
+        fetched(server, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert sum(sent) < 60e6
+
+
+def test_a_part_that_is_a_link_is_not_written_through(server: Server, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("kept")
+    (tmp_path / f"{FOLDER}.tar.part").symlink_to(theirs)
+    assert_whole(fetched(server, tmp_path))
+    assert theirs.read_text() == "kept"
 
 
 def test_not_found_is_not_asked_again(server: Server, tmp_path: Path) -> None:
