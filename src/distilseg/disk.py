@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def refusal(error: BaseException, path: Path | str) -> UserError | None:
     """`error` as one line about `path`; None for what is not the system's."""
     number = reason(error)
     if number is not None:
-        return UserError(f"{path}: {os.strerror(number)}", _FIXES[number])
+        said = error.strerror if isinstance(error, OSError) and error.errno == number else None
+        return UserError(f"{path}: {said or os.strerror(number)}", _FIXES[number])
     if not _WRITING_FAILED.search(str(error)):
         return None
     full = _free_bytes(Path(path).parent) < _FULL_BYTES
@@ -96,10 +98,10 @@ def naming(path: Path, aside: Path | None = None) -> Iterator[None]:
 def settled(aside: Path, path: Path) -> None:
     """Syncs the file or folder `aside`, soon to be `path`. Raises UserError where nothing was written."""
     if aside.is_dir():
-        for folder, _, files in os.walk(aside):
-            for name in files:
-                synced(Path(folder) / name)
-            synced(Path(folder))
+        for inside in aside.rglob("*"):
+            if not inside.is_symlink():
+                synced(inside)
+        synced(aside)
         return
     if not aside.stat().st_size:
         raise UserError(f"{path}: nothing was written", _FIXES[errno.ENOSPC])
@@ -128,8 +130,6 @@ def _within(name: str, place: Path) -> bool:
 
 
 def _free_bytes(folder: Path) -> int:
-    import shutil
-
     try:
         return shutil.disk_usage(folder).free
     except OSError:
