@@ -78,6 +78,45 @@ def test_what_a_killed_owner_left_is_no_claim(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["whole", "dangling"])
+def test_a_link_in_place_of_a_claim_is_removed_and_not_followed(tmp_path: Path, there: bool) -> None:
+    theirs, link = tmp_path / "theirs", tmp_path / ".a.nii.gz.claim"
+    if there:
+        theirs.mkdir()
+        (theirs / "precious").write_text("kept")
+    link.symlink_to(theirs)
+    mine = claim(tmp_path / "a.nii.gz")
+    assert mine is not None
+    assert not link.is_symlink()
+    mine.release()
+    link.symlink_to(theirs)
+    tidy(tmp_path / "a.nii.gz")
+    assert not link.is_symlink()
+    assert theirs.exists() == there
+    if there:
+        assert (theirs / "precious").read_text() == "kept"
+
+
+def test_a_run_folder_and_its_claim_are_no_links(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (tmp_path / "run").symlink_to(theirs)
+    with pytest.raises(UserError, match=r"run is a link"), claimed(tmp_path / "run"):
+        pass
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / ".claim").symlink_to(theirs / "made")
+    with claimed(own) as ours:
+        assert ours
+    assert list(theirs.iterdir()) == []
+
+
+def test_a_pipe_in_place_of_a_claim_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".claim")
+    with pytest.raises(OSError, match="No such device"), claimed(tmp_path):
+        pass
+
+
 def test_a_folder_is_claimed_by_one_process_at_a_time(tmp_path: Path) -> None:
     with claimed(tmp_path / "run") as first, claimed(tmp_path / "run") as second:
         assert (first, second) == (True, False)

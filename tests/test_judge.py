@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -92,6 +94,30 @@ def test_it_is_judged_once_and_again_on_request(judged: Run, study: Study) -> No
     assert judged.metrics.stat().st_mtime_ns > before
     assert judged.read(judged.folder / "evaluation.json")["tolerance_mm"] == 2.0
     judge(judged, study.dataset, device="cpu")
+
+
+def test_a_kill_between_numbers_and_record_leaves_no_record_of_other_numbers(
+    judged: Run, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at each file that is written: what is told afterwards is what was asked for."""
+    judge(judged, study.dataset, device="cpu", tolerance_mm=1.0)
+    right = judged.metrics.read_bytes()
+    for last in (judged.metrics, judged.cost, judged.overlays):
+
+        def kill(aside: Path, path: Path, last: Path = last, replace: Any = os.replace) -> None:
+            replace(aside, path)
+            if Path(path) == last:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", kill)
+            with pytest.raises(KeyboardInterrupt):
+                judge(judged, study.dataset, device="cpu", tolerance_mm=0.01, again=True)
+        assert not (judged.folder / "evaluation.json").exists()
+        judge(judged, study.dataset, device="cpu", tolerance_mm=1.0)
+        assert judged.metrics.read_bytes() == right
+        assert judged.read(judged.folder / "evaluation.json")["tolerance_mm"] == 1.0
+    judge(judged, study.dataset, device="cpu", tolerance_mm=2.0)
 
 
 def test_slices_are_judged_beside_and_nothing_else_changes(

@@ -21,6 +21,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from .disk import naming, settled, synced
+from .errors import UserError
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -34,8 +37,11 @@ class Claim:
     def written(self) -> Iterator[Path]:
         """Yields where to write the file; on success it is moved to its place."""
         aside = self.folder / self.path.name
-        yield aside
-        os.replace(aside, self.path)
+        with naming(self.path, aside):
+            yield aside
+            settled(aside, self.path)
+            os.replace(aside, self.path)
+            synced(self.path.parent)
 
     def release(self) -> None:
         """Leaves nothing behind but the file."""
@@ -49,6 +55,7 @@ def claim(path: Path) -> Claim | None:
     folder = _folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
+        _unlink_link(folder)
         with suppress(FileExistsError):
             folder.mkdir()
         try:
@@ -65,14 +72,20 @@ def claim(path: Path) -> Claim | None:
             break
         os.close(handle)  # we locked what its owner was about to remove
     for left in folder.iterdir():
-        left.unlink()
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink()
     return Claim(path, folder, handle)
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[bool]:
     """Whether `folder`, made if need be, is ours to work in meanwhile; False: another process has it."""
+    if folder.is_symlink():
+        raise UserError(f"{folder} is a link, and nothing is written through one", "name the folder itself")
     folder.mkdir(parents=True, exist_ok=True)
+    _unlink_link(folder / ".claim")
     try:
         handle = _locked(folder / ".claim", os.O_WRONLY | os.O_CREAT)
     except _Taken:
@@ -87,7 +100,7 @@ def claimed(folder: Path) -> Iterator[bool]:
 
 def tidy(path: Path) -> None:
     """Removes what a process that was killed left beside a finished file."""
-    if _folder(path).is_dir():
+    if _folder(path).is_dir() or _folder(path).is_symlink():
         left = claim(path)
         if left is not None:
             left.release()
@@ -102,7 +115,9 @@ def _locked(place: Path, flags: int) -> int | None:
 
     None: the system has no such locks. Raises _Taken, OSError.
     """
-    handle = os.open(place, flags, 0o666)
+    # Neither through a link, nor waiting for who would read a pipe; Windows knows neither.
+    careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(place, flags | careful, 0o666)
     try:
         import fcntl
 
@@ -116,6 +131,12 @@ def _locked(place: Path, flags: int) -> int | None:
     return handle
 
 
+def _unlink_link(place: Path) -> None:
+    """A link where a claim belongs is removed itself; what it leads to is not ours."""
+    if place.is_symlink():
+        place.unlink(missing_ok=True)
+
+
 def _folder(path: Path) -> Path:
     return path.parent / f".{path.name}.claim"  # an ending of its own: no pattern for scans meets it
 
@@ -126,6 +147,6 @@ def _unlocked(path: Path) -> Claim:
 
 def _is(folder: Path, handle: int) -> bool:
     try:
-        return os.path.samestat(os.stat(folder), os.fstat(handle))
+        return os.path.samestat(os.lstat(folder), os.fstat(handle))
     except FileNotFoundError:
         return False

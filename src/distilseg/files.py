@@ -1,6 +1,7 @@
-"""Files appear whole or not at all: written aside, then renamed.
+"""Files appear whole or not at all: written aside, synced and looked at, then renamed.
 
-A reader, a second process or a kill never meets half a file. Standard library only.
+A reader, a second process, a kill or a full disk never meets or leaves half a file. What the system refuses
+is one line that names the file. Standard library only.
 """
 
 from __future__ import annotations
@@ -14,19 +15,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .disk import naming, settled, synced
+from .errors import UserError
+
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` (same ending); on success it is renamed to `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     ending = "".join(path.suffixes[-2:]) if path.name.endswith(".gz") else path.suffix
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=ending, dir=path.parent)
+    with naming(path, path.parent / ".writing-"):
+        handle, name = tempfile.mkstemp(prefix=".writing-", suffix=ending, dir=path.parent)
     os.close(handle)
     aside = Path(name)
     try:
-        yield aside
-        aside.chmod(0o666 & ~_umask())
-        os.replace(aside, path)
+        with naming(path, aside):
+            yield aside
+            aside.chmod(0o666 & ~_umask())
+            settled(aside, path)
+            os.replace(aside, path)
+            synced(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -34,16 +43,22 @@ def written_whole(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def folder_written_whole(path: Path) -> Iterator[Path]:
     """The same for a folder. If another process was first, its folder stays and ours is dropped."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    if path.is_symlink():
+        raise UserError(f"{path} is a link, and nothing is written through one", "remove it")
+    with naming(path, path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
     try:
-        yield aside
-        aside.chmod(0o777 & ~_umask())
-        try:
-            os.rename(aside, path)
-        except OSError:
-            if not path.is_dir():
-                raise
+        with naming(path, aside):
+            yield aside
+            aside.chmod(0o777 & ~_umask())
+            settled(aside, path)
+            try:
+                os.rename(aside, path)
+            except OSError:
+                if not path.is_dir() or path.is_symlink():
+                    raise
+            synced(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -112,6 +112,7 @@ def judge(
                 pictures |= _picture(n, id, scans[shown[0]], reference, labels, predictor)
     timed = {id: _files(dataset.case(id), shown) for id in chosen[:TIMED_CASES]}
     cost = measure_cost(run, timed, device=device, trust=trust)
+    recorded.unlink(missing_ok=True)  # first: numbers never stand under the record of others
     write_rows(run.metrics, rows)
     write_json(run.cost, cost)
     with written_whole(run.overlays) as aside:
@@ -172,6 +173,7 @@ def judge_slices(
                 empty=empty,  # type: ignore[arg-type]
                 unknown_value=plan.unknown,
             )
+    recorded.unlink(missing_ok=True)  # first, as above
     write_rows(metrics, rows)
     write_json(recorded, way)
     return rows

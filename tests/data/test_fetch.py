@@ -199,6 +199,63 @@ def test_a_server_that_keeps_failing(server: Server, tmp_path: Path) -> None:
     assert len(server.asked) == module.ATTEMPTS
 
 
+def test_a_server_that_forgets_a_part_is_not_asked_for_ever(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole answers are cut, pieces are of another place: what is sent again after that is no progress."""
+    answers = server.answer
+
+    def forgetful(handler: BaseHTTPRequestHandler) -> None:
+        if not handler.headers.get("Range"):
+            server.cuts = [700_000]
+            answers(handler)
+            return
+        server.asked.append(dict(handler.headers))
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes 5-9/{len(GOOD)}")
+        handler.send_header("Content-Length", "5")
+        handler.end_headers()
+        handler.wfile.write(b"other")
+
+    monkeypatch.setattr(server, "answer", forgetful)
+    with pytest.raises(UserError, match=r"cannot download"):
+        fetched(server, tmp_path)
+    assert len(server.asked) <= 2 * module.ATTEMPTS
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["length told", "no length"])
+def test_no_more_is_taken_than_the_dataset_has(
+    server: Server, tmp_path: Path, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = list[int]()
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        if told:
+            handler.send_header("Content-Length", str(10**9))
+        handler.end_headers()
+        try:
+            for _ in range(300):
+                handler.wfile.write(bytes(10**6))
+                sent.append(10**6)
+        except OSError:
+            pass
+
+    monkeypatch.setattr(server, "answer", endless)
+    with pytest.raises(UserError, match=r"sends more than 40 MB, which the dataset cannot have"):
+        fetched(server, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert sum(sent) < 60e6
+
+
+def test_a_part_that_is_a_link_is_not_written_through(server: Server, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("kept")
+    (tmp_path / f"{FOLDER}.tar.part").symlink_to(theirs)
+    assert_whole(fetched(server, tmp_path))
+    assert theirs.read_text() == "kept"
+
+
 def test_not_found_is_not_asked_again(server: Server, tmp_path: Path) -> None:
     server.status, server.failures = 404, 99
     with pytest.raises(UserError, match=r"the server answers 404 Not Found; is the address right"):

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,24 +15,12 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
+from ..disk import refusal
 from ..errors import UserError, unknown
 from ..names import printable
 from . import cost, dataset, overview, prototypes, runs, shipping, start, teachers, training
 from .text import examples
 
-# What the system refuses because of a path, a right or a full disk: the user's to mend, not ours.
-_SYSTEM = {
-    errno.EACCES,
-    errno.EDQUOT,
-    errno.EEXIST,
-    errno.EISDIR,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOSPC,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-}
 # What the extra [train] brings; predicting with an artefact needs none of it.
 _TRAINING = {
     "einops",
@@ -69,10 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _refused(str(error), debug)
     except OSError as error:
-        if error.errno not in _SYSTEM:
-            return _bug()
-        place = error.filename2 or error.filename or "a file"  # the second is where a new file goes
-        return _refused(f"{place}: {error.strerror}; is the path right, and free?", debug)
+        told = refusal(error, error.filename2 or error.filename or "a file")  # 2: where a new file goes
+        return _refused(str(told), debug) if told else _bug()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _TRAINING:
@@ -88,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _refused(str(better), debug) if better else 2
         if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
             return _refused("there is not enough memory; give a smaller --batch-size or patch", debug)
+        if told := refusal(error, "a file"):
+            return _refused(str(told), debug)
         return _bug()
 
 

@@ -25,7 +25,7 @@ from ..files import folder_written_whole
 
 Progress = Callable[[int, int], None]  # bytes here, bytes in all (0: unknown)
 
-ATTEMPTS = 5  # without a single new byte
+ATTEMPTS = 5  # without a byte beyond the furthest
 PAUSE_S = 1.0  # before the second attempt; doubled before each further one
 TIMEOUT_S = 30.0
 _CHUNK = 1 << 18
@@ -39,6 +39,7 @@ class Archive:
     url: str
     checksum: str  # hexadecimal MD5 or SHA-256, told apart by length
     folder: str
+    most_bytes: int  # of the archive: a server that sends more sends another file
 
 
 # Address and checksum as in `monai.apps.DecathlonDataset` (MONAI 1.6, `resource` and `md5`).
@@ -47,6 +48,7 @@ ARCHIVES = {
         url="https://msd-for-monai.s3-us-west-2.amazonaws.com/Task04_Hippocampus.tar",
         checksum="9d24dba78a72977dbd1d2e110310f31b",
         folder="Task04_Hippocampus",
+        most_bytes=40_000_000,
     )
 }
 
@@ -67,6 +69,9 @@ def fetch(
     archive = _archive(name)
     parent = Path(to) if to is not None else cache_folder()
     folder, part = parent / archive.folder, parent / f"{archive.folder}.tar.part"
+    for place in (part, _validator(part)):
+        if place.is_symlink():  # never written through
+            place.unlink()
     if _is_dataset(folder):
         return folder
     url, expected = url or archive.url, (checksum or archive.checksum).lower()
@@ -74,7 +79,7 @@ def fetch(
     try:
         parent.mkdir(parents=True, exist_ok=True)
         if not part.is_file() or _digest(part, expected) != expected:
-            _download_verified(url, part, expected, by_hand, progress)
+            _download_verified(url, part, archive.most_bytes, expected, by_hand, progress)
         _unpack(part, folder, url)
     except OSError as error:
         if error.errno not in _UNWRITABLE:
@@ -139,13 +144,15 @@ def _found(place: Path, folder: str) -> Path | None:
 # Downloading: `part` grows, `part` + ".validator" remembers which version of the file it is a piece of.
 
 
-def _download_verified(url: str, part: Path, expected: str, by_hand: str, progress: Progress | None) -> None:
+def _download_verified(
+    url: str, part: Path, most_bytes: int, expected: str, by_hand: str, progress: Progress | None
+) -> None:
     """Completes `part`; what was joined from pieces of two versions is downloaded once more."""
-    joined = _download(url, part, by_hand, progress)
+    joined = _download(url, part, most_bytes, by_hand, progress)
     came = _digest(part, expected)
     if came != expected and joined:
         _forget(part)
-        _download(url, part, by_hand, progress)
+        _download(url, part, most_bytes, by_hand, progress)
         came = _digest(part, expected)
     if came != expected:
         _forget(part)
@@ -155,16 +162,16 @@ def _download_verified(url: str, part: Path, expected: str, by_hand: str, progre
         )
 
 
-def _download(url: str, part: Path, by_hand: str, progress: Progress | None) -> bool:
+def _download(url: str, part: Path, most_bytes: int, by_hand: str, progress: Progress | None) -> bool:
     """Completes `part`; returns whether pieces of several requests were joined."""
-    joined, failures, reason = False, 0, ""
+    joined, failures, reason, furthest = False, 0, "", _size(part)
     while failures < ATTEMPTS:
         if failures:
             time.sleep(PAUSE_S * 2 ** (failures - 1))
         before = _size(part)
         joined = joined or before > 0
         try:
-            if _request(url, part, progress):
+            if _request(url, part, most_bytes, progress):
                 return joined
             reason = "the connection was cut"
         except urllib.error.HTTPError as error:
@@ -180,16 +187,20 @@ def _download(url: str, part: Path, by_hand: str, progress: Progress | None) -> 
             if isinstance(error, OSError) and error.errno in _UNWRITABLE:
                 raise
             reason = str(getattr(error, "reason", error)) or type(error).__name__
+        except UserError:
+            raise
         except ValueError as error:
             raise UserError(f"{url} is no address: {error}", "give one that begins with https://") from None
-        failures = 0 if _size(part) > before else failures + 1
+        # Beyond the furthest so far: a part that is forgotten and sent again is no progress.
+        failures = 0 if _size(part) > furthest else failures + 1
+        furthest = max(furthest, _size(part))
     raise UserError(
         f"cannot download {url}: {reason} ({_size(part)} bytes are kept)",
         f"check the connection and repeat the command, it resumes; {by_hand}",
     )
 
 
-def _request(url: str, part: Path, progress: Progress | None) -> bool:
+def _request(url: str, part: Path, most_bytes: int, progress: Progress | None) -> bool:
     """One request for what `part` lacks; returns whether it is complete now."""
     here, version = _size(part), _validator(part)
     headers = {"User-Agent": "distilseg", "Accept-Encoding": "identity"}
@@ -210,17 +221,29 @@ def _request(url: str, part: Path, progress: Progress | None) -> bool:
         validator = etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
         length = response.headers.get("Content-Length")
         total = here + int(length) if length else 0
+        if max(total, here) > most_bytes:
+            raise _too_large(url, part, most_bytes)
         with part.open("ab" if resumes else "wb") as file:
             if not resumes:
                 version.unlink(missing_ok=True)
                 if validator:
                     version.write_text(validator, encoding="latin-1")
             while chunk := response.read(_CHUNK):
-                file.write(chunk)
                 here += len(chunk)
+                if here > most_bytes:
+                    raise _too_large(url, part, most_bytes)
+                file.write(chunk)
                 if progress:
                     progress(here, total)
     return not total or here >= total
+
+
+def _too_large(url: str, part: Path, most_bytes: int) -> UserError:
+    _forget(part)
+    return UserError(
+        f"{url} sends more than {most_bytes / 1e6:.0f} MB, which the dataset cannot have",
+        "correct the address",
+    )
 
 
 def _size(path: Path) -> int:

@@ -31,6 +31,7 @@ from .graph import counts
 
 WARM_CASES = 3  # at least, for the median
 MOST_CASES = 100  # that are timed
+LONGEST_S = 4 * 3600  # that the process is waited for
 ENOUGH_S = 6.0  # of timing: a median over many cases shrugs off what else the machine does
 
 Scans = Mapping[str, tuple[Any, ...]]  # modality -> file, channel, ...: a `Source` in plain values
@@ -65,7 +66,15 @@ def measure_cost(
     order += ["--threads", str(threads)] if threads else []
     order += ["--trust", trust] if trust else []
     order += ["--again"] if again else []
-    done = subprocess.run(order, input=json.dumps(cases), capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            order, input=json.dumps(cases), capture_output=True, text=True, check=False, timeout=LONGEST_S
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"measuring the cost of {folder.name} took more than {LONGEST_S / 3600:.0f} hours and was ended",
+            "measure on smaller cases, or on another --device",
+        ) from None
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         last = last.removeprefix("distilseg.errors.UserError: ")

@@ -32,7 +32,7 @@ from ..networks.build import NetworkSpec, build
 from ..runtime.artefact import DESCRIPTION, PLAN, Description, digest
 from ..runtime.inferers import OVERLAP, planned_inferer
 from ..runtime.times import STAGES
-from .cost import processors
+from .cost import LONGEST_S, processors
 from .cost_model import CaseCost, array_bytes, cut
 
 Engine = Literal["openvino", "onnx", "torch"]
@@ -164,9 +164,20 @@ class Machine:
         with tempfile.TemporaryDirectory() as folder:
             untrained_artefact(Path(folder) / "artefact", plan, self.engine)
             command = [sys.executable, "-m", "distilseg.export.cost_process", str(Path(folder) / "artefact")]
-            done = subprocess.run(
-                command, input=json.dumps(order), capture_output=True, text=True, check=False
-            )
+            try:
+                done = subprocess.run(
+                    command,
+                    input=json.dumps(order),
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=LONGEST_S,
+                )
+            except subprocess.TimeoutExpired:
+                raise UserError(
+                    f"measuring {plan.network} took more than {LONGEST_S / 3600:.0f} hours and was ended",
+                    "plan for a smaller network or smaller cases",
+                ) from None
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
             last = last.removeprefix("distilseg.errors.UserError: ")

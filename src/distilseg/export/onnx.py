@@ -59,6 +59,8 @@ def write_onnx(
             program.save(path, external_data=False)
     except ImportError as error:
         raise UserError(f"ONNX cannot be written ({error})", "pip install 'distilseg[export]'") from None
+    except OSError:  # of the disk, not of the network
+        raise
     except Exception as error:  # whatever the exporter makes of an operation that it does not know
         raise UserError(
             f"{type(network).__name__} cannot be written as ONNX: {_reason(error)}",

@@ -69,8 +69,9 @@ def save_state(
         "average": average.weights if average else {},
         "precision": dict(precision),
     }
-    with written_whole(path) as aside:
-        torch.save(content, aside)
+    # To a file of Python's: it tells why it cannot be written, torch's own does not.
+    with written_whole(path) as aside, aside.open("wb") as file:
+        torch.save(content, file)
 
 
 def load_state(

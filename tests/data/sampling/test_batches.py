@@ -159,7 +159,20 @@ def test_an_error_comes_as_it_was_raised(workers):
 
 def test_a_worker_that_dies_is_no_riddle():
     dying = Dying(cases(), patch=(8, 8, 12), seed=11)
-    with pytest.raises(RuntimeError, match="a data worker died") as caught:
+    with pytest.raises(UserError, match="no batch came from the data workers") as caught:
         made(dying, workers=1)
-    assert f"while cutting a patch of case {dying.case(5).id}:" in str(caught.value)
-    assert "fewer workers" in str(caught.value)
+    assert f"busy with case {dying.case(5).id}:" in str(caught.value)
+    assert "fewer --workers" in str(caught.value)
+
+
+def test_workers_without_shared_memory_say_so(monkeypatch):
+    def full(tensor):
+        raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
+
+    sampler, own = PatchSampler(cases(), patch=(8, 8, 12), seed=11), os.getpid()
+    share = torch.Tensor.share_memory_
+    monkeypatch.setattr(torch.Tensor, "share_memory_", lambda t: share(t) if os.getpid() == own else full(t))
+    with pytest.raises(
+        UserError, match=r"shared memory .* cannot hold a batch: .*No space left.*--workers 0"
+    ):
+        made(sampler, workers=1)

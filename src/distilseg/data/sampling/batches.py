@@ -27,6 +27,8 @@ from .augmentation import Augmentation
 from .maps import CaseMap
 from .patches import Patch, PatchSampler
 
+_LONGEST_S = 600  # that a batch of a worker is waited for
+
 Maps = Mapping[str, Mapping[str, CaseMap | AnswerMap]]  # case id -> name -> map
 
 
@@ -58,7 +60,7 @@ def batches(
     starts = range(first, first + steps * batch_size, batch_size)
     at = torch.full((max(workers, 1),), -1)
     if workers:
-        at.share_memory_()  # type: ignore[no-untyped-call]
+        _share(at)
     maker = _Maker(sampler, augmentation, share, at, maps or {})
     return _by_processes(maker, starts, workers) if workers else _by_thread(maker, starts)
 
@@ -75,7 +77,10 @@ class _Maker(TorchDataset["Batch | Exception"]):
 
     def __getitem__(self, start: int) -> Batch | Exception:
         try:
-            return self.make(start)
+            batch = self.make(start)
+            # Here, where an error can be told: a worker that finds no room later keeps everybody waiting.
+            _share(batch.image, batch.label, *batch.maps.values())
+            return batch
         except Exception as error:
             return error
 
@@ -121,6 +126,19 @@ class _Maker(TorchDataset["Batch | Exception"]):
         return " or ".join(self.sampler.case(index).id for index in self.at.tolist() if index >= 0) or "none"
 
 
+def _share(*tensors: Tensor) -> None:
+    """Moves them to memory that processes share. Raises `UserError` where it is too small."""
+    try:
+        for tensor in tensors:
+            tensor.share_memory_()  # type: ignore[no-untyped-call]
+    except (RuntimeError, OSError) as error:
+        told = " ".join(str(error).split())
+        raise UserError(
+            f"the shared memory of the data workers (/dev/shm) cannot hold a batch: {told}",
+            "give --workers 0, or make it larger (docker run --shm-size)",
+        ) from None
+
+
 def _flat(maps: Tensor, axis: int | None) -> Tensor:
     """[B C I J 1] -> [B C I J], where the patch is a slice."""
     return maps if axis is None else maps.squeeze(2 + axis)
@@ -140,7 +158,9 @@ def _by_thread(maker: _Maker, starts: range) -> Iterator[Batch]:
 def _by_processes(maker: _Maker, starts: range, workers: int) -> Iterator[Batch]:
     # Its own generator: the global one must not notice how many workers there are.
     generator = torch.Generator()
-    loader = DataLoader(maker, sampler=starts, batch_size=None, num_workers=workers, generator=generator)
+    loader = DataLoader(
+        maker, sampler=starts, batch_size=None, num_workers=workers, generator=generator, timeout=_LONGEST_S
+    )
     made = iter(loader)
     batch: Batch | Exception | None = None
     try:
@@ -148,9 +168,10 @@ def _by_processes(maker: _Maker, starts: range, workers: int) -> Iterator[Batch]
             try:
                 batch = next(made)
             except RuntimeError as error:
-                raise RuntimeError(
-                    f"a data worker died while cutting a patch of case {maker.busy_with()}: {error}."
-                    " Out of memory? Use fewer workers, or 0."
+                told = " ".join(str(error).split())
+                raise UserError(
+                    f"no batch came from the data workers, busy with case {maker.busy_with()}: {told}",
+                    "are memory and shared memory (/dev/shm) large enough? use fewer --workers, or 0",
                 ) from error
             if isinstance(batch, Exception):
                 raise batch

@@ -64,6 +64,13 @@ def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
     one_file = path.with_suffix(".mha") if path.suffix.lower() == ".mhd" else path
     sitk.WriteImage(image, str(one_file), useCompression=True, compressionLevel=1)
     one_file.replace(path)
+    # ITK does not tell of a full disk: what it wrote is read back.
+    try:
+        whole = np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), array_IJK.T)
+    except RuntimeError:
+        whole = False
+    if not whole:
+        raise RuntimeError(f"Error writing {path}: it cannot be read back")
 
 
 def _affine(image: Any) -> np.ndarray:
