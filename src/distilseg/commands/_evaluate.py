@@ -80,8 +80,7 @@ def evaluate(
     unless `again`. Two folders: label maps are matched by file name without ending; `labels` names their
     values ({1: "anterior"}) or the dataset.json that does (default: the one beside the references). Values
     without a name are judged too, as "label 2": all of them, or, where `labels` chooses some, those that
-    predictions alone hold. `out` is
-    a CSV table of the rows.
+    predictions alone hold. `out` is a CSV table of the rows.
 
     Several runs, such as one for each view, are judged as one: `fuse` says how they become one ("vote", the
     default, "mean", "threshold", "organs"; see `inference.fusion`). The results lie in a folder `fused-...`
@@ -234,7 +233,7 @@ def _label_maps(folder: Path) -> dict[str, Path]:
 
 
 def _labels(references: Path, given: Path | str | None) -> tuple[dict[int, str], int | None]:
-    """Value -> name, as a dataset.json or labels.json says it, and the value of voxels that nobody labelled."""
+    """Value -> name, as a dataset.json or labels.json says it; the value of voxels that nobody labelled."""
     places = [references / "dataset.json", references.parent / "dataset.json"]
     path = Path(given) if given is not None else next((place for place in places if place.is_file()), None)
     if path is None:

@@ -84,7 +84,7 @@ def _check_patients(dataset: Dataset) -> None:
 
 
 def check_files(cases: Iterable[Case]) -> None:
-    """Raises UserError for one file under two cases of different patients: it would teach and judge at once."""
+    """Raises UserError for one file under two cases of two patients: it would teach and judge at once."""
     first: dict[tuple[Any, ...], tuple[Case, Path]] = {}
     for case in cases:
         own = [(source.path, source.channel, source.slice) for source in case.images.values()]
