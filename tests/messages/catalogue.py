@@ -87,6 +87,18 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
         "check {w}/case_of_a_path.csv",
         [r"the case name '\.\./up'", r"holds /", r"give it another"],
     ),
+    "one file under two cases": (
+        OF + "/file_twice.csv",
+        [
+            r"one file belongs to two cases",
+            r"phantom_000\.nii\.gz to a, .*phantom_000\.nii\.gz to b",
+            r"patient",
+        ],
+    ),
+    "one patient in two spellings": (
+        OF + "/patient_twice.csv",
+        [r"patient names 'P1' \(case a\) and 'p1' \(case b\)", r"differ by case", r"of its own"],
+    ),
     "a case that is listed twice": (
         OF + "/case_twice.csv",
         [

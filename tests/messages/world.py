@@ -90,6 +90,9 @@ def _datasets(folder: Path) -> None:
         files = [f"good/{part}/phantom_00{{}}.nii.gz" for part in ("imagesTr", "labelsTr")]
         lines = [",".join([name, *(file.format(n) for file in files)]) for n, name in enumerate(names)]
         _write(folder / f"{table}.csv", "\n".join(["case,image:MR,label", *lines]))
+    one = "good/imagesTr/phantom_000.nii.gz,good/labelsTr/phantom_000.nii.gz"
+    _write(folder / "file_twice.csv", f"case,image:MR,label\na,{one}\nb,{one}")
+    _write(folder / "patient_twice.csv", f"case,image:MR,label,patient\na,{one},P1\nb,{one},p1")
 
 
 def _plans(folder: Path) -> None:

@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from ..data.formats import read_dataset
-from ..data.formats.common import by_stem, image_files, labels_beside, read_json, unknown_value, value_to_name
+from ..data.formats.common import (
+    MOST_VALUES,
+    by_stem,
+    image_files,
+    labels_beside,
+    read_json,
+    unknown_value,
+    unnamed,
+    value_to_name,
+    values_held,
+)
 from ..data.scans.reading import read_scan
 from ..data.scans.scan import Scan
 from ..errors import UserError
@@ -68,8 +78,9 @@ def evaluate(
     `given-...` inside the run, which `compare` finds); `data` says where its dataset lies now, if it moved;
     `trust` names a network of one's own that may be run; results are kept in the run folder, and found there
     unless `again`. Two folders: label maps are matched by file name without ending; `labels` names their
-    values ({1: "anterior"}) or the dataset.json that does (default: the one beside the references). `out` is
-    a CSV table of the rows.
+    values ({1: "anterior"}) or the dataset.json that does (default: the one beside the references). Values
+    without a name are judged too, as "label 2": all of them, or, where `labels` chooses some, those that
+    predictions alone hold. `out` is a CSV table of the rows.
 
     Several runs, such as one for each view, are judged as one: `fuse` says how they become one ("vote", the
     default, "mean", "threshold", "organs"; see `inference.fusion`). The results lie in a folder `fused-...`
@@ -144,8 +155,6 @@ def _folders(
     progress: Callable[[int, int], object] | None,
     **options: Any,
 ) -> Evaluation:
-    if isinstance(labels, Mapping):
-        check_distinct(((name, f"the value {value}") for value, name in labels.items()), kind="class")
     named, unknown = (labels, None) if isinstance(labels, Mapping) else _labels(references, labels)
     truth, made = _label_maps(references), _label_maps(predictions)
     wanted = list(truth if cases is None else cases)
@@ -158,6 +167,8 @@ def _folders(
             f" (such as {next(iter(wanted))}; there: {next(iter(made))})",
             "label maps are matched by file name without ending; rename them",
         )
+    files = [truth[case] for case in shared], [made[case] for case in shared]
+    judged = _with_unnamed(named, unknown, *files, some=labels is not None)
     done = 0
     sheared: list[str] = []
 
@@ -175,13 +186,41 @@ def _folders(
             sheared.append(case)
         return reference.array, prediction.array, place.spacing_mm, place.voxel_mm3
 
-    rows = evaluate_cases(shared, load, labels=named, unknown_value=unknown, progress=count, **options)
+    rows = evaluate_cases(shared, load, labels=judged, unknown_value=unknown, progress=count, **options)
     return Evaluation(
         rows,
         without_prediction=tuple(case for case in wanted if case not in made),
         without_reference=tuple(case for case in made if case not in truth),
         sheared=tuple(sorted(sheared)),
     )
+
+
+def _with_unnamed(
+    named: Mapping[int, str],
+    unknown: int | None,
+    references: Sequence[Path],
+    predictions: Sequence[Path],
+    *,
+    some: bool,
+) -> dict[int, str]:
+    """`named`, and "label <value>" for each other value in the label maps: all that was drawn is judged.
+
+    `some`: the names were chosen, so that what references hold beside them is left out; what a prediction
+    holds and neither references nor names know is an error of the prediction, and counts in any case.
+    """
+    drawn, predicted = values_held(references), values_held(predictions)
+    others = (predicted - drawn if some else predicted | drawn) - {0, unknown, *named}
+    if others and min(others) < 0:
+        raise UserError(f"the label maps hold the value {min(others)}", "label values start at 0; remap them")
+    if len(others) > MOST_VALUES:
+        where = predictions if len(predicted) > MOST_VALUES else references
+        raise UserError(
+            f"the label maps of {where[0].parent} hold {len(others)} values without a name",
+            "are they images? otherwise name the classes with --labels",
+        )
+    both = {**named, **{value: unnamed(value) for value in sorted(others)}}
+    check_distinct(((name, f"the value {value}") for value, name in both.items()), kind="class")
+    return both
 
 
 def _label_maps(folder: Path) -> dict[str, Path]:
@@ -194,14 +233,11 @@ def _label_maps(folder: Path) -> dict[str, Path]:
 
 
 def _labels(references: Path, given: Path | str | None) -> tuple[dict[int, str], int | None]:
-    """Value -> name, as a dataset.json says it, or else "label <value>" for the values that are there.
-
-    And the value of voxels that nobody labelled.
-    """
+    """Value -> name, as a dataset.json or labels.json says it; the value of voxels that nobody labelled."""
     places = [references / "dataset.json", references.parent / "dataset.json"]
     path = Path(given) if given is not None else next((place for place in places if place.is_file()), None)
     if path is None:
-        return labels_beside(references, list(_label_maps(references).values())), None
+        return labels_beside(references, []), None
     labels_, unknown = unknown_value(read_json(path).get("labels"), path)
     return value_to_name(labels_, path), unknown
 

@@ -22,7 +22,9 @@ from ..data.planning.plan import Plan, load_plan
 from ..data.planning.splits import Split, folds, load_split, split_cases, split_of_judges, subset
 from ..data.preparing.single_slices import one_slice_each
 from ..data.scans.detached import voxel_files
+from ..data.scans.scan import ENDINGS
 from ..errors import UserError
+from ..names import identity
 from .experiment import Study
 
 OWN, REST = "own", "rest"  # in place of a folder of scans without labels
@@ -106,10 +108,12 @@ def with_unlabelled(study: Study, named: Sequence[Path | str]) -> Study:
         found, refused = find_cases(places, dataset.modalities)
         for case, why in refused.items():
             raise UserError(f"the scan {case} cannot be learned from: {why}", "leave it out of --unlabelled")
-        known = {case.id for case in (*dataset.cases, *dataset.unlabelled)}
-        if twice := sorted(known & {case.id for case in found}):
+        known = {identity(case.id, ENDINGS): case for case in (*dataset.cases, *dataset.unlabelled)}
+        if twice := next((case for case in found if identity(case.id, ENDINGS) in known), None):
+            other = known[identity(twice.id, ENDINGS)]
             raise UserError(
-                f"{twice[0]} is the name of a case of {dataset.name} and of a scan without a label",
+                f"{twice.id} is the name of a case of {dataset.name} and of a scan without a label"
+                f" ({_first_file(other)}, {_first_file(twice)})",
                 "rename the scan, or leave it out where it is the same: a case that judges must not teach",
             )
         _check_copies(dataset.cases, found)
@@ -117,6 +121,10 @@ def with_unlabelled(study: Study, named: Sequence[Path | str]) -> Study:
         dataset = replace(dataset, unlabelled=(*dataset.unlabelled, *hidden))
         own += [case.id for case in hidden]
     return replace(study, dataset=dataset, unlabelled=tuple(own)) if own else study
+
+
+def _first_file(case: Case) -> Path:
+    return next(iter(case.images.values())).path
 
 
 def _check_copies(labelled: Sequence[Case], found: Sequence[Case]) -> None:

@@ -303,11 +303,11 @@ def test_a_case_listed_twice(tmp_path: Path) -> None:
 def test_one_image_under_two_ids_of_one_patient_is_only_a_warning(tmp_path: Path) -> None:
     for id in "ab":
         write(tmp_path / f"{id}.nii.gz", image(0))
-    write(tmp_path / "l.nii.gz", label(1))
+        write(tmp_path / f"l_{id}.nii.gz", label(1))
     table = tmp_path / "t.csv"
-    table.write_text("case,image:CT,label,patient\na,a.nii.gz,l.nii.gz,P\nb,b.nii.gz,l.nii.gz,P\n")
+    table.write_text("case,image:CT,label,patient\na,a.nii.gz,l_a.nii.gz,P\nb,b.nii.gz,l_b.nii.gz,P\n")
     assert kinds(tmp_path) == [("b", "duplicate", "warning")]
-    table.write_text("case,image:CT,label,patient\na,a.nii.gz,l.nii.gz,P\nb,b.nii.gz,l.nii.gz,Q\n")
+    table.write_text("case,image:CT,label,patient\na,a.nii.gz,l_a.nii.gz,P\nb,b.nii.gz,l_b.nii.gz,Q\n")
     assert kinds(tmp_path) == [("b", "duplicate", "error")]
 
 

@@ -324,3 +324,14 @@ def test_real_sets(real_data: Path) -> None:
     ]
     assert plan.spacing_mm == pytest.approx((1.953, 1.953, 3.27), abs=1e-3)
     assert plan.patch == (64, 64, 48)
+
+
+def test_two_classes_or_regions_of_one_name_are_refused() -> None:
+    plan = make_plan(*HIPPOCAMPUS)
+    twice = plan.model_copy(update={"labels": {0: "background", 1: "kidney", 2: "Kidney"}})
+    with pytest.raises(UserError, match=r"'kidney' \(the value 1\) and 'Kidney' \(the value 2\) differ"):
+        check_plan(twice)
+    three = {0: "background", 1: "core", 2: "edema"}
+    regions = {"tumour": (1, 2), "Tumour": (1,)}
+    with pytest.raises(UserError, match=r"region names 'tumour' \(the values \[1, 2\]\) and 'Tumour'"):
+        check_plan(plan.model_copy(update={"labels": three, "regions": regions}))

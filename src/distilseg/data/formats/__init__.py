@@ -6,12 +6,14 @@ what the dataset names; whether every file is there and sound is the business of
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ...errors import UserError, unknown
 from ...names import check_distinct, component
-from ..case import Dataset
+from ..case import Case, Dataset
 from ..scans.scan import ENDINGS, ending
 from . import answered, brats, folders, hecktor, msd, nnunet, picai, table
 
@@ -68,6 +70,32 @@ def _check_names(dataset: Dataset) -> None:
         of_cases.append((case.id, first))
     check_distinct(of_cases, kind="case", endings=ENDINGS)
     check_distinct(((name, name) for name in dataset.modalities), kind="modality")
+    _check_patients(dataset)
+    check_files((*dataset.cases, *dataset.unlabelled))
+
+
+def _check_patients(dataset: Dataset) -> None:
+    """Two spellings of one patient would lie on both sides of a split."""
+    first: dict[str, str] = {}
+    for case in dataset.cases:
+        if case.patient:
+            first.setdefault(case.patient, f"case {case.id}")
+    check_distinct(first.items(), kind="patient")
+
+
+def check_files(cases: Iterable[Case]) -> None:
+    """Raises UserError for one file under two cases of two patients: it would teach and judge at once."""
+    first: dict[tuple[Any, ...], tuple[Case, Path]] = {}
+    for case in cases:
+        own = [(source.path, source.channel, source.slice) for source in case.images.values()]
+        own += [(case.label, None, case.slice)] if case.label is not None else []
+        for path, *part in own:
+            other, there = first.setdefault((path.resolve(), *part), (case, path))
+            if other.group != case.group:
+                raise UserError(
+                    f"one file belongs to two cases: {there} to {other.id}, {path} to {case.id}",
+                    "correct one of the two, or give both cases the same patient",
+                )
 
 
 def _recognise(folder: Path) -> str:

@@ -16,7 +16,7 @@ from ...names import check_distinct, quoted
 from ..scans.reading import read_stored
 from ..scans.scan import ENDINGS, UnreadableImage, ending, stem
 
-_MOST_VALUES = 256  # a label map with more distinct values is taken for an image
+MOST_VALUES = 256  # a label map with more distinct values is taken for an image
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -137,14 +137,24 @@ def labels_beside(folder: Path, label_maps: Sequence[Path]) -> dict[int, str]:
     sidecar = folder / "labels.json"
     if sidecar.is_file():
         return value_to_name(read_json(sidecar), sidecar)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found: set[int] = set().union(*pool.map(_whole_values, label_maps))
-    if len(found) > _MOST_VALUES:
+    found = values_held(label_maps)
+    if len(found) > MOST_VALUES:
         raise UserError(
             f"the label maps of {folder} hold {len(found)} different values",
             f"are the images and labels swapped? otherwise name the classes in {sidecar}",
         )
-    return {0: "background", **{value: f"label {value}" for value in sorted(found) if value > 0}}
+    return {0: "background", **{value: unnamed(value) for value in sorted(found) if value > 0}}
+
+
+def unnamed(value: int) -> str:
+    """What a label value is called that nobody named."""
+    return f"label {value}"
+
+
+def values_held(label_maps: Sequence[Path]) -> set[int]:
+    """The whole numbers that any of the label maps holds; those that cannot be read add none."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return set().union(*pool.map(_whole_values, label_maps))
 
 
 def _whole_values(path: Path) -> set[int]:

@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import UserError
 from ..case import Case, Dataset, Source
 from ..scans.scan import ENDINGS, stem
-from .common import description, image_files, in_numeric_order, unknown_value, value_to_name
+from .common import check_twins, description, image_files, in_numeric_order, unknown_value, value_to_name
 
 
 def recognises(folder: Path) -> bool:
@@ -73,6 +73,8 @@ def _listed(folder: Path, entries: Any, modalities: Sequence[str]) -> list[Case]
 def _found(folder: Path, known: dict[str, Any], modalities: Sequence[str]) -> list[Case]:
     """The cases that lie in imagesTr, labelsTr and imagesTs."""
     ending = _ending(folder, known)
+    for part in ("imagesTr", "labelsTr", "imagesTs"):
+        check_twins(image_files(folder / part))
 
     def stems(part: str) -> list[str]:
         return [stem(file) for file in image_files(folder / part) if file.name.endswith(ending)]

@@ -28,6 +28,7 @@ from pydantic import (
 
 from ...errors import UserError, unknown
 from ...files import write_text
+from ...names import check_distinct
 from ..readable import readable_json
 from ..scans.limits import check_grid
 from ..scans.scan import axis_order
@@ -234,6 +235,10 @@ def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
     axis_order(plan.orientation)
     if 0 not in plan.labels or len(plan.labels) < 2:
         raise UserError(f"labels {plan.labels} need the background 0 and a structure", "name both")
+    check_distinct(((name, f"the value {value}") for value, name in plan.labels.items()), kind="class")
+    check_distinct(
+        ((name, f"the values {list(values)}") for name, values in plan.regions.items()), kind="region"
+    )
     if plan.unknown in plan.labels:
         raise UserError(
             f"unknown is {plan.unknown}, which labels call {plan.labels[plan.unknown]}",
