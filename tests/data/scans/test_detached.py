@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from distilseg.data.scans.detached import voxel_files
+from distilseg.data.scans.detached import files_of
 from distilseg.data.scans.reading import read_geometry, read_stored
 from distilseg.data.scans.scan import UnreadableImage
 
@@ -37,7 +37,10 @@ def written(path: Path, names: str) -> Path:
 def test_voxels_beside_the_header(ending: str, tmp_path: Path) -> None:
     (tmp_path / "scan.raw").write_bytes(bytes(range(8)))
     path = written(tmp_path / f"scan{ending}", "scan.raw")
-    assert voxel_files(path) == (tmp_path / "scan.raw",)
+    assert files_of(path) == (
+        path,
+        tmp_path / "scan.raw",
+    )
     np.testing.assert_array_equal(read_stored(path).array.ravel("F"), range(8))
 
 
@@ -46,7 +49,7 @@ def test_a_list_of_slices(ending: str, tmp_path: Path) -> None:
     for n in range(2):
         (tmp_path / f"{n}.raw").write_bytes(bytes([n] * 4))
     path = written(tmp_path / f"scan{ending}", "LIST\n0.raw\n1.raw")
-    assert voxel_files(path) == (tmp_path / "0.raw", tmp_path / "1.raw")
+    assert files_of(path) == (path, tmp_path / "0.raw", tmp_path / "1.raw")
 
 
 @pytest.mark.parametrize("ending", [".mha", ".nrrd", ".nii.gz"])
@@ -57,7 +60,7 @@ def test_voxels_behind_the_header(ending: str, tmp_path: Path) -> None:
     )
     path = tmp_path / f"scan{ending}"
     sitk.WriteImage(sitk.GetImageFromArray(image.reshape(4, 4, 4)), str(path), useCompression=False)
-    assert voxel_files(path) == ()
+    assert files_of(path) == (path,)
     np.testing.assert_array_equal(read_stored(path).array.ravel("F"), image)
 
 

@@ -33,7 +33,7 @@ from ...files import folder_written_whole, write_json
 from ...types import UNKNOWN
 from ..case import Case, Dataset
 from ..planning.plan import Plan
-from ..scans.detached import voxel_files
+from ..scans.detached import files_of
 from ..scans.reading import read_label, read_scans
 from .grid import Grid
 from .preprocess import VERSION, preprocess
@@ -215,8 +215,8 @@ def _key(case: Case, plan: Plan, known: Digests, digests: Digests) -> str:
 
 
 def _digest(path: Path, known: Digests, digests: Digests) -> str:
-    """Digest of an image: its file and, where a header keeps the voxels beside it, those files too."""
-    return "".join(_file_digest(file, known, digests) for file in (path, *voxel_files(path)))
+    """Digest of an image: of all the files that it consists of."""
+    return "".join(_file_digest(file, known, digests) for file in files_of(path))
 
 
 def _file_digest(path: Path, known: Digests, digests: Digests) -> str:
