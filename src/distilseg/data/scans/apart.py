@@ -23,6 +23,7 @@ import numpy as np
 LIMIT_S = 120.0  # to read a file, and
 LEAST_BYTES_S = 1e6  # of its bytes in a second more: a slow network drive is no hang
 _PATIENCE_S = 5.0  # until a process that has nothing to do has ended
+_PIPE_BYTES = 2**20  # fewer changes between the two, where the system lets a pipe grow
 _PACKAGES = str(Path(__file__).resolve().parents[3])
 
 
@@ -45,6 +46,7 @@ class _Reader:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            pipesize=_PIPE_BYTES,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([_PACKAGES, *([known] if known else [])])},
         )
         self.ask, self.told = cast(BinaryIO, self.process.stdin), cast(BinaryIO, self.process.stdout)
@@ -63,7 +65,7 @@ class _Reader:
         if "dtype" not in said:
             return said, None
         array = np.empty(said["shape"], said["dtype"])
-        left = memoryview(array.reshape(-1).view(np.uint8))
+        left = memoryview(cast(Any, array.reshape(-1).view(np.uint8)))
         while left:
             got = self.told.readinto(left)  # type: ignore[attr-defined]
             if not got:
