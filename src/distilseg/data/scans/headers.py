@@ -22,6 +22,7 @@ from .scan import UnreadableImage, ending
 LARGEST = 2**20  # bytes; one of a list of slices is long
 MOST_AXES = 16
 PACKED = 1032  # bytes that deflate makes of one, at most
+_MOST = 1e9  # of a length in mm, or a part of a direction: ITK turns matrices of larger ones for ever
 _AGAIN = "copy or export the file again"
 
 _META_FIELD = re.compile(r"[ \t]*([A-Za-z]\w*)[ \t]*[=:](.*)")
@@ -166,7 +167,7 @@ def _whole(path: Path, fields: dict[str, str], name: str, expected: int, *, most
 
 def _numbers(path: Path, text: str, name: str, expected: int) -> None:
     try:
-        sound = [math.isfinite(float(word)) for word in text.split()] == [True] * expected
+        sound = [abs(float(word)) < _MOST for word in text.split()] == [True] * expected
     except ValueError:
         sound = False
     if not sound:
