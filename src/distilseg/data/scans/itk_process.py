@@ -56,7 +56,10 @@ def _answer(told: BinaryIO, path: str, reader: str, voxels: bool) -> None:
         if voxels:
             said |= {"shape": array.shape, "dtype": array.dtype.str}
         else:
-            said |= {"components": file.GetNumberOfComponents(), "value_bytes": int(bits[1]) // 8 if bits else 8}
+            said |= {
+                "components": file.GetNumberOfComponents(),
+                "value_bytes": int(bits[1]) // 8 if bits else 8,
+            }
     except Exception as error:
         said, array = {"error": str(error).strip() or type(error).__name__}, None
     told.write(json.dumps(said).encode() + b"\n")
