@@ -13,12 +13,16 @@ MOST_BYTES = 2**28
 
 
 def read_object(
-    path: Path, *, missing: UserError | None = None, fix: str = "repair it there"
+    path: Path,
+    *,
+    missing: UserError | None = None,
+    unlike: UserError | None = None,
+    fix: str = "repair it there",
 ) -> dict[str, Any]:
     """The JSON object in the file at `path`.
 
-    Raises `UserError`: `missing` where there is no such file, else one that says where the file is damaged
-    and, as `fix`, what to do.
+    Raises `UserError`: `missing` where there is no such file, `unlike` where it holds no object,
+    else one that says where the file is damaged and, as `fix`, what to do.
     """
     try:
         if path.exists() and not path.is_file():
@@ -31,10 +35,12 @@ def read_object(
         raise UserError(f"{path} cannot be read ({error.strerror})", "restore the file") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})", "restore the file") from None
-    return object_in(content, path, fix=fix)
+    return object_in(content, path, unlike=unlike, fix=fix)
 
 
-def object_in(content: bytes, place: object, *, fix: str = "repair it there") -> dict[str, Any]:
+def object_in(
+    content: bytes, place: object, *, unlike: UserError | None = None, fix: str = "repair it there"
+) -> dict[str, Any]:
     """The JSON object that `content` spells; `place` is where it was, for the message. Raises `UserError`."""
     if len(content) > MOST_BYTES:
         raise UserError(f"{place} has more than {MOST_BYTES:,} bytes", "is it the right file?")
@@ -53,7 +59,7 @@ def object_in(content: bytes, place: object, *, fix: str = "repair it there") ->
         raise UserError(f"{place} is not valid JSON ({error})", fix) from None
     if not isinstance(value, dict):
         kind = type(value).__name__
-        raise UserError(f"{place} holds a {kind}, an object {{...}} was expected", "correct it")
+        raise unlike or UserError(f"{place} holds a {kind}, an object {{...}} was expected", "correct it")
     return value
 
 

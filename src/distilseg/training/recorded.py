@@ -34,9 +34,9 @@ from ..data.sampling.patches import Foreground
 from ..distillation.method import Modalities, Role, whole_image
 from ..errors import UserError
 from ..files import folder_written_whole, write_json
-from ..json_files import read_object
 from ..inference.denormals import denormals_flushed
 from ..inference.stitched import passes, stitched
+from ..json_files import read_object
 from ..networks.features import Tapped, feature_modules, select
 from ..types import Batch
 from .budget import Budget

@@ -101,7 +101,7 @@ def test_a_pattern_of_slices(ending: str, tmp_path: Path) -> None:
     "names", ["%s.raw 1 2 1", "%n%n.raw 1 2 1", "../%d.raw 1 2 1", "%d.raw 1 999999999 1"]
 )
 def test_patterns_that_are_none(ending: str, names: str, tmp_path: Path) -> None:
-    with pytest.raises(UnreadableImage, match="that is no pattern|is no name for a file"):
+    with pytest.raises(UnreadableImage, match=r"that is no pattern|is no name for a file"):
         read_stored(written(tmp_path / f"scan{ending}", names))
 
 
@@ -111,7 +111,7 @@ def test_a_link_leads_nowhere_else(target: str, ending: str, tmp_path: Path) -> 
     (tmp_path / "scans").mkdir()
     (tmp_path / "secret.raw").write_bytes(bytes(8))
     (tmp_path / "scans" / "scan.raw").symlink_to(target)
-    with pytest.raises(UnreadableImage, match="which is no file|is a link into the folder"):
+    with pytest.raises(UnreadableImage, match=r"which is no file|is a link into the folder"):
         read_stored(written(tmp_path / "scans" / f"scan{ending}", "scan.raw"))
 
 
@@ -133,7 +133,7 @@ def test_a_header_is_read_as_its_library_does(before: str, tmp_path: Path) -> No
     path.write_bytes(
         (META.partition("ElementDataFile")[0] + before + "\n").encode() + b"\nElementDataFile = x"
     )
-    with pytest.raises(UnreadableImage, match="is no NAME = VALUE|is no name for a file"):
+    with pytest.raises(UnreadableImage, match=r"is no NAME = VALUE|is no name for a file"):
         read_stored(path)
 
 

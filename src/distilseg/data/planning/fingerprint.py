@@ -119,11 +119,12 @@ def save_fingerprint(path: Path, fingerprint: Fingerprint) -> None:
 def load_fingerprint(path: Path) -> Fingerprint:
     """Reads a fingerprint that `save_fingerprint` wrote."""
     absent = UserError(f"no fingerprint at {path}", "make one with `distilseg plan`")
-    value = read_object(path, missing=absent, fix="delete it and repeat `distilseg plan`")
+    other = UserError(f"{path} is not a fingerprint", "delete it and repeat `distilseg plan`")
+    value = read_object(path, missing=absent, unlike=other, fix=other.fix)
     try:
         return Fingerprint.model_validate(value)
     except ValidationError:
-        raise UserError(f"{path} is not a fingerprint", "delete it and repeat `distilseg plan`") from None
+        raise other from None
 
 
 def working_shapes(

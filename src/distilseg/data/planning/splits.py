@@ -146,15 +146,15 @@ def load_split(path: Path, cases: Iterable[Case], *, trains: bool = False) -> Sp
 
     `trains`: refused, too, if it names no case to train on.
     """
-    value = read_object(path, missing=UserError(f"no split at {path}", "leave the option out to make one"))
+    absent = UserError(f"no split at {path}", "leave the option out to make one")
+    no_split = UserError(f"{path} is not a split", "it must hold three lists: train, validation, test")
+    value = read_object(path, missing=absent, unlike=no_split)
     try:
         if not all(isinstance(ids, list) for ids in value.values()):
             raise TypeError
         split = Split(**{part: tuple(str(id) for id in ids) for part, ids in value.items()})
     except (TypeError, AttributeError):
-        raise UserError(
-            f"{path} is not a split", "it must hold three lists: train, validation, test"
-        ) from None
+        raise no_split from None
     group = {case.id: case.group for case in cases}
     placed: dict[str, str] = {}
     for part, ids in asdict(split).items():
