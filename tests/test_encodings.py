@@ -14,8 +14,8 @@ from .data.small_datasets import nnunet
 ODD = "tumeur μ ▁▇ 肝"
 
 
-def said(encoding: str, *words: str, locale: str = "C") -> subprocess.CompletedProcess[bytes]:
-    known = {**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": locale, "PYTHONUTF8": "0"}
+def said(encoding: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+    known = {**os.environ, "PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONUTF8": "0"}
     return subprocess.run(
         [sys.executable, "-m", "distilseg", *words], env=known, capture_output=True, check=False
     )
@@ -24,11 +24,10 @@ def said(encoding: str, *words: str, locale: str = "C") -> subprocess.CompletedP
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_what_cannot_be_shown_ends_nothing(encoding: str, tmp_path: Path) -> None:
     labels = {"background": 0, ODD: 1, "organ": 2}
-    data = nnunet(tmp_path / ODD, labels=labels)
-    for words in (["--help"], ["recipes"], ["check", "--help"], ["check", str(data)], ["plan", str(data)]):
+    data = str(nnunet(tmp_path / "data", labels=labels))
+    for words in (["--help"], ["recipes"], ["check", "--help"], ["check", data], ["plan", data]):
         done = said(encoding, *words)
-        assert b"Traceback" not in done.stderr, (words, done.stderr.decode(encoding))
-        assert done.returncode in (0, 1) or b"error:" in done.stderr
+        assert (done.returncode, b"Traceback" in done.stderr) == (0, False), (words, done.stderr)
         done.stdout.decode(encoding)
     refused = said(encoding, "check", str(tmp_path / f"no {ODD}"))
     assert refused.returncode == 2

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import re
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -117,3 +120,49 @@ def _made(folder: Path, *names: str) -> tuple[str, ...]:
     for name in names:
         (folder / name).mkdir()
     return names
+
+
+def test_a_reader_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ITK turns this direction for ever; its process ends itself, so that none stays where nobody waits."""
+    monkeypatch.setattr(apart, "LIMIT_S", 1.0)
+    (path,) = _files(".mha", tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"1 0 0 0 1 0 0 0 1", b"1 0 0 0 1 0 0 1e308 1"))
+    with pytest.raises(apart.ReaderFailed, match="took longer than 1 s"):
+        apart.read_apart(path, "MetaImageIO", size=0, voxels=True)
+
+
+ENDS = """
+import os, sys
+from pathlib import Path
+from distilseg.data.scans import apart
+from distilseg.data.scans.reading import read_stored
+read_stored(Path(sys.argv[1]))
+print(apart._idle[0].process.pid, flush=True)
+if sys.argv[2] == "forks":  # a child of ours has a reader of its own, and leaves ours as it is
+    if os.fork() == 0:
+        read_stored(Path(sys.argv[1]))
+        os._exit(0)
+    assert os.wait()[1] == 0
+    read_stored(Path(sys.argv[1]))
+os._exit(0) if sys.argv[2] == "at once" else None
+"""
+
+
+@pytest.mark.parametrize("how", ["at once", "as ever", "forks"])
+def test_no_reader_stays(how: str, tmp_path: Path) -> None:
+    (path,) = _files(".mha", tmp_path)
+    done = subprocess.run([sys.executable, "-c", ENDS, str(path), how], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    left = Path(f"/proc/{int(done.stdout)}/cmdline")
+    until = time.monotonic() + 10
+    while left.is_file() and b"itk_process" in left.read_bytes() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert time.monotonic() < until
+
+
+def test_threads_read_at_once(tmp_path: Path) -> None:
+    (path,) = _files(".nrrd", tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        for array in pool.map(lambda n: read_stored(path).array, range(40)):
+            np.testing.assert_array_equal(array, VOXELS.T)
+    assert len(apart._idle) <= 5
