@@ -97,7 +97,7 @@ def test_a_file_that_kills_its_reader_costs_itself_alone(
     with pytest.raises(apart.ReaderFailed, match="the reader crashed on it, SIG"):
         apart.read_apart(deadly, "MetaImageIO", size=0, voxels=True)
     np.testing.assert_array_equal(read_stored(sound).array, VOXELS.T)
-    with pytest.raises(UserError, match=r"scan.mha has a damaged header: its NDims is '-1'"):
+    with pytest.raises(UserError, match=r"scan.mha cannot be read .its header is damaged: its NDims is '-1'"):
         read_stored(deadly)
 
 

@@ -182,4 +182,4 @@ def _bytes(path: Path, name: str, known: dict[str, int]) -> int:
 
 
 def _no_header(path: Path, why: str, kind: str = "unreadable") -> NoReturn:
-    raise UnreadableImage(kind, f"{path} has a damaged header: {why}", _AGAIN)
+    raise UnreadableImage(kind, f"{path} cannot be read (its header is damaged: {why})", _AGAIN)
