@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import distilseg
+from distilseg.data.formats.inputs import find_cases
 from distilseg.errors import UserError
 from distilseg.names import MOST_BYTES, check_distinct, component, identity, printable, quoted
 
@@ -234,3 +235,13 @@ def test_every_join_of_a_name_goes_through_component() -> None:
     found = set(_joins())
     assert sorted(found - set(KNOWN)) == [], "let these go through names.component, or say here why not"
     assert sorted(set(KNOWN) - found) == [], "these are gone"
+
+
+def test_a_name_too_long_for_a_file_costs_its_own_case_alone(tmp_path: Path) -> None:
+    """243 bytes are a name on every file system; with what is written beside it, they would not be."""
+    long = tmp_path / ("x" * (243 - len(".nii.gz")) + ".nii.gz")
+    for path in (long, tmp_path / "case_1.nii.gz"):
+        path.write_bytes(b"")
+    cases, refused = find_cases(tmp_path, ["CT"])
+    assert [case.id for case in cases] == ["case_1"]
+    assert "it has 243 bytes with its ending, at most 200 are taken" in refused[str(long)]

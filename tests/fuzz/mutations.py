@@ -12,6 +12,7 @@ import json
 import re
 import struct
 from collections.abc import Callable
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -123,7 +124,7 @@ def mutated_json(value: Any, rng: Random) -> bytes:
         if rng.random() < 0.25:
             del holder[key]
         else:
-            holder[key] = rng.choice(VALUES)
+            holder[key] = deepcopy(rng.choice(VALUES))
     return json.dumps(copy).encode()
 
 

@@ -15,7 +15,6 @@ from ..data.formats.common import (
     by_stem,
     image_files,
     labels_beside,
-    read_json,
     unknown_value,
     unnamed,
     value_to_name,
@@ -26,6 +25,7 @@ from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..evaluation.evaluate import DEFAULT_METRICS, check_by, evaluate_cases
 from ..functional.upright import leans
+from ..json_files import read_object
 from ..judge import judge, judge_slices
 from ..names import check_distinct
 from ..runs import open_run, write_rows
@@ -238,7 +238,7 @@ def _labels(references: Path, given: Path | str | None) -> tuple[dict[int, str],
     path = Path(given) if given is not None else next((place for place in places if place.is_file()), None)
     if path is None:
         return labels_beside(references, []), None
-    labels_, unknown = unknown_value(read_json(path).get("labels"), path)
+    labels_, unknown = unknown_value(read_object(path).get("labels"), path)
     return value_to_name(labels_, path), unknown
 
 

@@ -12,7 +12,6 @@ it can be given away where the scans cannot.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from ..errors import UserError, unknown
 from ..files import write_text
+from ..json_files import read_object
 from .readable import readable_json
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -105,18 +105,15 @@ def save_prototypes(path: Path, prototypes: PrototypeFile) -> None:
 
 def load_prototypes(path: Path) -> PrototypeFile:
     """Reads and checks a file; one that is missing, damaged or of another format raises UserError."""
+    absent = UserError(f"there is no prototype file {path}", "fit prototypes, or give their file")
     try:
-        return PrototypeFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"there is no prototype file {path}", "fit prototypes, or give their file") from None
+        return PrototypeFile.model_validate(read_object(path, missing=absent, fix="copy it again"))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise UserError(
             f"{path} is no prototype file: {field + ': ' if field else ''}{first['msg']}", "fit it again"
         ) from None
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error})", "it may be truncated: copy it again") from None
 
 
 def load_scores(path: Path) -> dict[str, list[float]]:

@@ -26,10 +26,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..data.formats.common import read_json
 from ..data.planning.plan import Normalisation, Plan, Positive, PositiveMm
 from ..data.scans.scan import axis_order
 from ..errors import UserError
+from ..json_files import read_object
 from .naming import Naming, naming_of
 from .teacher import Activation
 
@@ -122,7 +122,7 @@ def card_for(path: Path, chosen: Path | None) -> tuple[Card, Path]:
             'write one, such as {"modalities": ["CT"], "labels": {"0": "background", "1": "liver"},'
             ' "spacing_mm": [1, 1, 1], "normalisation": "zscore", "patch": [96, 96, 96]}',
         )
-    known = read_json(found)
+    known = read_object(found)
     try:
         card = Card.model_validate_json(
             json.dumps({_ALSO.get(key, key): value for key, value in known.items()})

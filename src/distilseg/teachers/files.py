@@ -23,11 +23,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.formats.common import by_stem, image_files, read_json
+from ..data.formats.common import by_stem, image_files
 from ..data.preparing.preprocess import same_grid
 from ..data.scans.reading import read_scan
 from ..data.scans.scan import Scan
 from ..errors import UserError
+from ..json_files import read_object
 from .certain import TableLogits
 from .identity import digest_of, file_digest, only, summary
 from .naming import Named, Naming, naming_of
@@ -200,7 +201,7 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> FilesTeacher:
     soft = {file.stem: file for file in _probability_files(path)}
     cases |= soft
     description = next((path / name for name in DESCRIPTIONS if (path / name).is_file()), None)
-    about = {} if description is None else read_json(description)
+    about = {} if description is None else read_object(description)
     if description is not None and ("labels" in about or "regions" in about):
         naming = naming_of(about, description)
     elif soft:

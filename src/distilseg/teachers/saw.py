@@ -30,10 +30,8 @@ def read_saw(path: Path | str) -> tuple[str, ...]:
     if path.suffix.lower() == ".json":
         try:
             named = list(_texts(json.loads(text), path))
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{path} is not valid JSON (line {error.lineno}: {error.msg})", "repair it"
-            ) from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path} is not valid JSON ({error})", "repair it") from None
     else:
         named = [line.partition("#")[0].strip() for line in text.splitlines()]
     cases = tuple(dict.fromkeys(stem(name) for name in named if name))

@@ -26,7 +26,7 @@ from ..data.case import Case, Dataset
 from ..data.formats import LAYOUTS, answered, read_dataset
 from ..data.formats.inputs import find_cases
 from ..data.planning.splits import kept_apart
-from ..data.scans.detached import voxel_files
+from ..data.scans.detached import files_of
 from ..data.scans.reading import read_scan, write_label_map
 from ..data.scans.scan import Scan
 from ..errors import UserError
@@ -185,7 +185,7 @@ def _key(case: Case, foreign: Sequence[Foreign]) -> str:
     """Of the content of the case's scans, the teachers with their options, and the classes."""
     images: Mapping[str, Any] = {
         name: [
-            [file_digest(file) for of in (source.path, source.onto) if of for file in (of, *voxel_files(of))],
+            [file_digest(file) for of in (source.path, source.onto) if of for file in files_of(of)],
             *source.plain()[1:2],
             *source.plain()[3:],
         ]

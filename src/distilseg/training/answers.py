@@ -31,6 +31,7 @@ from ..data.sampling.batches import Maps
 from ..data.sampling.patches import Foreground
 from ..errors import UserError
 from ..files import folder_written_whole, write_json
+from ..json_files import read_object
 from ..teachers.answers import (
     RANKED,
     blocks,
@@ -206,14 +207,13 @@ def _opened(foreign: Foreign, entry: Path) -> Recorded:
             numbers=RANKED if kept == "ranked" else 0,
             dense=len(foreign.classes.groups) if foreign.dense else 0,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"the answers {entry} are damaged ({error})", "delete that folder, repeat") from error
     return Recorded(answers, structures)
 
 
 def _about(entry: Path) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads((entry / "about.json").read_text(encoding="utf-8"))
-    return about
+    return read_object(entry / "about.json", fix="delete its folder, repeat")
 
 
 def _folder(cache: Path | None) -> Path:

@@ -32,9 +32,11 @@ from ..data.preparing.cache import CachedCase, default_folder, sample_foreground
 from ..data.sampling.maps import CaseMap, open_map
 from ..data.sampling.patches import Foreground
 from ..distillation.method import Modalities, Role, whole_image
+from ..errors import UserError
 from ..files import folder_written_whole, write_json
 from ..inference.denormals import denormals_flushed
 from ..inference.stitched import passes, stitched
+from ..json_files import read_object
 from ..networks.features import Tapped, feature_modules, select
 from ..types import Batch
 from .budget import Budget
@@ -167,8 +169,11 @@ def _record(
 
 
 def _opened(entry: Path) -> CaseMap:
-    stride = json.loads((entry / "about.json").read_text(encoding="utf-8"))["stride"]
-    return open_map(entry / "map.npy", stride)
+    try:
+        stride = read_object(entry / "about.json")["stride"]
+        return open_map(entry / "map.npy", stride)
+    except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"the answers {entry} are damaged ({error})", "delete that folder, repeat") from error
 
 
 def _key(teacher: Teacher, case: CachedCase, patch: Sequence[int], name: str) -> str:

@@ -21,7 +21,7 @@ from ..data.planning.fingerprint import Fingerprint, load_fingerprint, measure, 
 from ..data.planning.plan import Plan, load_plan
 from ..data.planning.splits import Split, folds, load_split, split_cases, split_of_judges, subset
 from ..data.preparing.single_slices import one_slice_each
-from ..data.scans.detached import voxel_files
+from ..data.scans.detached import files_of
 from ..data.scans.scan import ENDINGS
 from ..errors import UserError
 from ..names import identity
@@ -145,7 +145,7 @@ def _check_copies(labelled: Sequence[Case], found: Sequence[Case]) -> None:
 def _files(case: Case) -> list[Path]:
     """What its voxels lie in, modality by modality."""
     paths = [case.images[name].path for name in sorted(case.images)]
-    return [file for path in paths if path.is_file() for file in (path, *voxel_files(path))]
+    return [file for path in paths if path.is_file() for file in files_of(path)]
 
 
 def _sizes(files: Sequence[Path]) -> tuple[int, ...]:

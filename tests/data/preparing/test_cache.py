@@ -294,13 +294,47 @@ def test_entries_are_mapped_by_one_thread(tmp_path, monkeypatch):
     assert threads == {threading.get_ident()}
 
 
-def test_a_damaged_entry_is_named(tmp_path):
+@pytest.mark.parametrize("left", [0, 300])
+@pytest.mark.parametrize("file", ["image.npy", "label.npy", "foreground.npy", "case.json"])
+def test_a_damaged_entry_is_made_anew(tmp_path, file, left):
     dataset, cache = write_dataset(tmp_path / "data", 1), tmp_path / "cache"
-    entry = cache_cases(dataset, ["c0"], PLAN, folder=cache)["c0"].folder
-    (entry / "image.npy").write_bytes((entry / "image.npy").read_bytes()[:300])
-    with pytest.raises(UserError, match=r"case c0: its cache entry .* is damaged") as caught:
-        cache_cases(dataset, ["c0"], PLAN, folder=cache)
-    assert str(entry) in str(caught.value)
+    sound = cache_cases(dataset, ["c0"], PLAN, folder=cache)["c0"]
+    image, place = np.array(sound.image), sound.folder / file
+    place.write_bytes(place.read_bytes()[: min(left, place.stat().st_size // 2)])
+    with pytest.raises(UserError, match=r"case c0: its cache entry .* is damaged"):
+        open_case("c0", sound.folder)
+    again = cache_cases(dataset, ["c0"], PLAN, folder=cache)["c0"]
+    assert again.folder == sound.folder
+    np.testing.assert_array_equal(again.image, image)
+
+
+SLICES = {  # how a header says that its voxels are 0.raw ... 3.raw
+    ".mhd": ["LIST\n0.raw\n1.raw\n2.raw\n3.raw", "%d.raw 0 3 1"],
+    ".nrrd": ["LIST\n0.raw\n1.raw\n2.raw\n3.raw", "%d.raw 0 3 1"],
+}
+
+
+@pytest.mark.parametrize(("ending", "voxels"), [(end, how) for end, hows in SLICES.items() for how in hows])
+def test_voxels_beside_the_header_name_the_entry(tmp_path, ending, voxels):
+    """Another slice is another case, whichever file it lies in."""
+    rng = np.random.default_rng(0)
+    for n in range(4):
+        (tmp_path / f"{n}.raw").write_bytes(rng.integers(1, 99, 64, np.uint8).tobytes())
+    header = {
+        ".mhd": "ObjectType = Image\nNDims = 3\nDimSize = 8 8 4\nElementType = MET_UCHAR\nElementDataFile = ",
+        ".nrrd": "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 8 8 4\nencoding: raw\ndata file: ",
+    }[ending]
+    path = tmp_path / f"scan{ending}"
+    path.write_text(header + voxels + "\n")
+    dataset = Dataset(
+        "made up", tmp_path, "none", ("MR",), PLAN.labels, (), (Case("c", {"MR": Source(path)}),)
+    )
+    before = cache_cases(dataset, ["c"], PLAN, folder=tmp_path / "cache")["c"]
+    assert cache_cases(dataset, ["c"], PLAN, folder=tmp_path / "cache")["c"].folder == before.folder
+    (tmp_path / "2.raw").write_bytes(bytes(range(64)))
+    after = cache_cases(dataset, ["c"], PLAN, folder=tmp_path / "cache")["c"]
+    assert after.folder != before.folder
+    assert not np.array_equal(after.image, before.image)
 
 
 @pytest.mark.real_data

@@ -16,8 +16,9 @@ from typing import Any
 
 from ...errors import UserError
 from ...files import write_json
+from ...json_files import read_object
 from ..case import Case, Dataset, Source
-from .common import read_json, value_to_name
+from .common import value_to_name
 
 NAME = "answered.json"
 
@@ -30,7 +31,7 @@ def recognises(folder: Path) -> bool:
 def read(folder: Path) -> Dataset:
     """The dataset in `folder`; raises `UserError` where its description is damaged."""
     path = folder / NAME
-    known = read_json(path)
+    known = read_object(path)
     try:
         cases = tuple(_case(folder, entry) for entry in known["cases"])
         name, labelled_by = str(known["name"]), str(known["labelled_by"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,50 +11,18 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from ...names import check_distinct, quoted
+from ...json_files import read_object
+from ...names import check_distinct
 from ..scans.reading import read_stored
 from ..scans.scan import ENDINGS, UnreadableImage, ending, stem
 
 MOST_VALUES = 256  # a label map with more distinct values is taken for an image
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; raises `UserError` with the line where it is damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_each_key_once)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path} is not valid JSON (line {error.lineno}, column {error.colno}: {error.msg})",
-            "repair it there",
-        ) from None
-    except _Twice as twice:
-        raise UserError(f"{path} names {twice} twice in one object", "keep one of the two") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error})", "restore the file") from None
-    if not isinstance(value, dict):
-        raise UserError(
-            f"{path} holds a {type(value).__name__}, an object {{...}} was expected", "correct it"
-        )
-    return value
-
-
-class _Twice(Exception):
-    """A key that stands twice: JSON's readers keep the last and say nothing."""
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            raise _Twice(quoted(key))
-        values[key] = value
-    return values
-
-
 def description(folder: Path) -> dict[str, Any]:
     """The folder's dataset.json; empty if it has none."""
     path = folder / "dataset.json"
-    return read_json(path) if path.is_file() else {}
+    return read_object(path) if path.is_file() else {}
 
 
 def by_stem(files: Sequence[Path]) -> dict[str, Path]:
@@ -90,7 +57,7 @@ def whole_number(value: Any, what: str, path: Path) -> int:
         if isinstance(value, bool) or int(value) != float(value):
             raise ValueError
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(
             f"{path}: {what} {value!r} is not a whole number", "number them 0, 1, 2, ..."
         ) from None
@@ -136,7 +103,7 @@ def labels_beside(folder: Path, label_maps: Sequence[Path]) -> dict[int, str]:
     """Names from `labels.json` in `folder`; without it "label <value>" for the values that the maps hold."""
     sidecar = folder / "labels.json"
     if sidecar.is_file():
-        return value_to_name(read_json(sidecar), sidecar)
+        return value_to_name(read_object(sidecar), sidecar)
     found = values_held(label_maps)
     if len(found) > MOST_VALUES:
         raise UserError(

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from ...errors import UserError
 from ..case import Case, Dataset, Source
@@ -99,9 +101,16 @@ def _boxes(folder: Path) -> dict[str, Box]:
     boxes: dict[str, Box] = {}
     for table in (path for place in places for path in sorted(place.glob("*bbox*.csv"))):
         with table.open(newline="", encoding="utf-8-sig") as file:
-            for line, row in enumerate(csv.DictReader(file), start=2):
+            for line, row in _rows(table, file):
                 boxes[row.get("PatientID") or ""] = _box(row, f"{table}, line {line}")
     return boxes
+
+
+def _rows(table: Path, file: TextIO) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        yield from enumerate(csv.DictReader(file), start=2)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{table} cannot be read ({error})", "save the table as UTF-8") from None
 
 
 def _box(row: dict[str, str], where: str) -> Box:

@@ -98,7 +98,10 @@ def _rows(path: Path) -> list[list[str]]:
         raise UserError(f"{path} cannot be read ({error})", "save the table as UTF-8") from None
     lines = text.splitlines()
     delimiter = max(",;\t", key=lines[0].count) if lines else ","
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+    except csv.Error as error:  # such as a cell of more than 131 072 signs
+        raise UserError(f"{path} cannot be read ({error})", "correct the table") from None
     header = rows[0] if rows else []
     if "case" not in header or not _image_columns(header):
         raise UserError(

@@ -8,7 +8,6 @@ and the same data always gives the same numbers. Voxels that are not finite are 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ...errors import UserError
 from ...files import write_text
+from ...json_files import read_object
 from ..case import Case, Dataset
 from ..readable import readable_json
 from ..scans.scan import axis_order
@@ -118,12 +118,13 @@ def save_fingerprint(path: Path, fingerprint: Fingerprint) -> None:
 
 def load_fingerprint(path: Path) -> Fingerprint:
     """Reads a fingerprint that `save_fingerprint` wrote."""
+    absent = UserError(f"no fingerprint at {path}", "make one with `distilseg plan`")
+    other = UserError(f"{path} is not a fingerprint", "delete it and repeat `distilseg plan`")
+    value = read_object(path, missing=absent, unlike=other, fix=other.fix)
     try:
-        return Fingerprint.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise UserError(f"no fingerprint at {path}", "make one with `distilseg plan`") from None
-    except (json.JSONDecodeError, ValidationError):
-        raise UserError(f"{path} is not a fingerprint", "delete it and repeat `distilseg plan`") from None
+        return Fingerprint.model_validate(value)
+    except ValidationError:
+        raise other from None
 
 
 def working_shapes(

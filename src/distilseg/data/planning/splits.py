@@ -8,7 +8,6 @@ the 5 training subjects of a low-data run are among the 10 of the next.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from random import Random
 
 from ...errors import UserError
 from ...files import write_text
+from ...json_files import read_object
 from ..case import Case
 from ..readable import readable_json
 
@@ -146,19 +146,15 @@ def load_split(path: Path, cases: Iterable[Case], *, trains: bool = False) -> Sp
 
     `trains`: refused, too, if it names no case to train on.
     """
+    absent = UserError(f"no split at {path}", "leave the option out to make one")
+    no_split = UserError(f"{path} is not a split", "it must hold three lists: train, validation, test")
+    value = read_object(path, missing=absent, unlike=no_split)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
         if not all(isinstance(ids, list) for ids in value.values()):
             raise TypeError
         split = Split(**{part: tuple(str(id) for id in ids) for part, ids in value.items()})
-    except FileNotFoundError:
-        raise UserError(f"no split at {path}", "leave the option out to make one") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not valid JSON (line {error.lineno}: {error.msg})", "repair it") from None
     except (TypeError, AttributeError):
-        raise UserError(
-            f"{path} is not a split", "it must hold three lists: train, validation, test"
-        ) from None
+        raise no_split from None
     group = {case.id: case.group for case in cases}
     placed: dict[str, str] = {}
     for part, ids in asdict(split).items():

@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +30,11 @@ from numpy.typing import NDArray
 
 from ...errors import UserError
 from ...files import folder_written_whole, write_json
+from ...json_files import read_object
 from ...types import UNKNOWN
 from ..case import Case, Dataset
 from ..planning.plan import Plan
-from ..scans.detached import voxel_files
+from ..scans.detached import files_of
 from ..scans.reading import read_label, read_scans
 from .grid import Grid
 from .preprocess import VERSION, preprocess
@@ -94,7 +95,7 @@ def cache_cases(
                 # Mapped here and not in the threads: NumPy reads a header with Python's own parser, in which
                 # CPython 3.11 may fail (SystemError) where two threads use it at once.
                 id = waiting[finished]
-                done[id] = open_case(id, finished.result())
+                done[id] = _opened(cases[id], plan, finished.result())
                 if progress is not None:
                     progress(len(done), len(cases))
         finally:
@@ -108,7 +109,7 @@ def cache_cases(
 def open_case(id: str, folder: Path) -> CachedCase:
     """Maps the entry at `folder`. Raises `UserError` if it is damaged, as after a power cut."""
     try:
-        about = json.loads((folder / "case.json").read_text(encoding="utf-8"))
+        about = read_object(folder / "case.json")
         image = np.load(folder / "image.npy", mmap_mode="r")
         label = np.load(folder / "label.npy", mmap_mode="r") if about["labelled"] else None
         foreground, start = {}, 0
@@ -118,8 +119,8 @@ def open_case(id: str, folder: Path) -> CachedCase:
                 foreground[int(index)] = voxels[start : start + count]
                 start += count
         grid = Grid.from_dict(about["grid"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _Damaged(
             f"case {id}: its cache entry {folder} is damaged ({error})", "delete that folder and start again"
         ) from error
     return CachedCase(id, folder, image, label, foreground, grid, grid.spacing_mm)
@@ -160,11 +161,18 @@ def sample_foreground(label: NDArray[np.uint8]) -> dict[int, NDArray[np.int32]]:
 
 def _entry(case: Case, plan: Plan, folder: Path, known: Digests, digests: Digests) -> Path:
     """Where the case's entry lies, made if it is not there."""
-    try:
+    with _naming(case):
         entry = folder / _key(case, plan, known, digests)
         if not entry.is_dir():
             _make(case, plan, entry)
         return entry
+
+
+@contextlib.contextmanager
+def _naming(case: Case) -> Iterator[None]:
+    """Errors that name the case."""
+    try:
+        yield
     except UserError as error:
         if f"case {case.id}" in error.cause:
             raise
@@ -173,6 +181,21 @@ def _entry(case: Case, plan: Plan, folder: Path, known: Digests, digests: Digest
         raise UserError(f"case {case.id}: {error}", "check the file and the space on the disk") from error
     except Exception as error:
         raise RuntimeError(f"case {case.id}: preprocessing failed: {error!r}") from error
+
+
+class _Damaged(UserError):
+    """An entry that cannot be opened."""
+
+
+def _opened(case: Case, plan: Plan, entry: Path) -> CachedCase:
+    """The entry, made anew where it is damaged."""
+    try:
+        return open_case(case.id, entry)
+    except _Damaged:
+        shutil.rmtree(entry)
+    with _naming(case):
+        _make(case, plan, entry)
+    return open_case(case.id, entry)
 
 
 def _make(case: Case, plan: Plan, entry: Path) -> None:
@@ -215,8 +238,8 @@ def _key(case: Case, plan: Plan, known: Digests, digests: Digests) -> str:
 
 
 def _digest(path: Path, known: Digests, digests: Digests) -> str:
-    """Digest of an image: its file and, where a header keeps the voxels beside it, those files too."""
-    return "".join(_file_digest(file, known, digests) for file in (path, *voxel_files(path)))
+    """Digest of an image: of all the files that it consists of."""
+    return "".join(_file_digest(file, known, digests) for file in files_of(path))
 
 
 def _file_digest(path: Path, known: Digests, digests: Digests) -> str:
@@ -231,7 +254,7 @@ def _file_digest(path: Path, known: Digests, digests: Digests) -> str:
 
 def _read_digests(folder: Path) -> Digests:
     try:
-        entries = json.loads((folder / "digests.json").read_text(encoding="utf-8"))
+        entries = read_object(folder / "digests.json")
         return {
             path: (int(size), int(time_ns), str(digest)) for path, (size, time_ns, digest) in entries.items()
         }

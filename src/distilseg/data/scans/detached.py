@@ -1,63 +1,90 @@
-"""Voxels in other files than their header: MetaImage's .mhd and .raw, NRRD's detached data.
+"""The files that a scan consists of: its own, and those beside it that MetaImage's and NRRD's headers name.
 
-    ElementDataFile = ct.raw        MetaImage; LOCAL: none, LIST: a name a line, until the file ends
-    data file: ct.raw               NRRD; LIST: a name a line, until the file ends
+    ElementDataFile = ct.raw                MetaImage; LOCAL: none, LIST: a name a line, until the file ends
+    data file: ct.raw                       NRRD; LIST: a name a line, until the file ends
+    data file: slice%03d.raw 1 40 1         both: a pattern, the first and the last number, the step
 
-They lie beside the header. A header that names anything else is refused: it came with the scan, from whoever
-made that, and is not to say which file or device of this machine is read.
+They lie in the folder of the header, not below it, and are regular files, links followed. A header that
+leads anywhere else is refused: it came with the scan, from whoever made that, and is not to say which file,
+folder or device of this machine is read. Where header and voxels are links into one folder, that is theirs.
 """
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import UserError
 from ...names import component, quoted
+from .headers import Said, check_held, read_header
 from .scan import UnreadableImage, ending
 
-_LARGEST_HEADER = 2**20  # bytes; one of a list of slices is long
-_META = re.compile(rb"^ElementDataFile *= *(.*?)[ \r]*$", re.MULTILINE)
-_NRRD = re.compile(rb"^data ?file: *(.*?)[ \r]*$", re.MULTILINE)
-_BLANK = re.compile(rb"^\r?$", re.MULTILINE)
+_MOST_FILES = 100_000
+_PATTERN = re.compile(r"([^%]*)(%0?\d{0,2}d)([^%\s]*)((?:\s+\d{1,9}){0,4})")
 
 
-def voxel_files(path: Path) -> tuple[Path, ...]:
-    """The files beside `path` that hold its voxels; () where it holds them, and for other kinds of scan.
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files whose bytes decide what a scan's voxels are, its own first.
 
-    Raises `UnreadableImage` for a header that names what does not lie beside it, or is no file. A pattern
-    (slice%03d.raw) names no file and is left to the reader.
+    Raises `UnreadableImage` where `path` is no regular file, for a header that is none, and for one that
+    names what does not lie beside it, or is no regular file.
     """
-    kind = ending(path).lower()
-    if kind not in (".mha", ".mhd", ".nrrd"):
-        return ()
-    with path.open("rb") as file:
-        header = file.read(_LARGEST_HEADER)
-    if kind == ".nrrd":
-        blank = _BLANK.search(header)
-        header = header[: blank.start()] if blank else header
-    found = (_NRRD if kind == ".nrrd" else _META).search(header)
-    if found is None or found[1].upper() == b"LOCAL":
-        return ()
-    names = [found[1]]
-    if found[1].startswith(b"LIST"):
-        names = [line.strip() for line in header[found.end() :].splitlines() if line.strip()]
-    beside = [_beside(path, os.fsdecode(name)) for name in names]
-    return tuple(voxels for voxels in beside if voxels.exists())
+    _check_regular(path)
+    if ending(path).lower() not in (".mha", ".mhd", ".nrrd"):
+        return (path,)
+    header = read_header(path)
+    named = [_beside(path, name) for name in _names(path, header)]
+    present = [file for file in named if file.exists()]
+    if len(present) == len(named):
+        check_held(path, header, named or [path])
+    return (path, *present)
+
+
+def _check_regular(path: Path) -> None:
+    if not path.is_file():
+        reason = "no such file"
+        if path.exists():
+            reason = "it is a folder" if path.is_dir() else "it is no regular file"
+        raise UnreadableImage(
+            "missing", f"{path} cannot be read: {reason}", "restore the file or correct its path"
+        )
+
+
+def _names(path: Path, header: Said) -> Sequence[str]:
+    """The names that a header gives to the files of its voxels."""
+    if header.voxels.startswith("LIST"):
+        return header.listed
+    if "%" not in header.voxels:
+        return [header.voxels] if header.voxels else []
+    match = _PATTERN.fullmatch(header.voxels)
+    told = [int(number) for number in match[4].split()[:3]] if match else []
+    first, last, step = (*told, *(1, header.last, 1)[len(told) :])
+    numbers = range(first, last + 1, max(1, step))
+    if match is None or len(numbers) > _MOST_FILES:
+        raise UnreadableImage(
+            "unreadable",
+            f"{path} keeps its voxels in {quoted(header.voxels)}: that is no pattern",
+            "list them",
+        )
+    return [match[1] + match[2] % number + match[3] for number in numbers]
 
 
 def _beside(path: Path, name: str) -> Path:
     try:
-        file = path.parent / component(name, kind="file")
+        file = path.parent / component(name.removeprefix("./"), kind="file")
     except UserError as error:
-        raise UnreadableImage(
-            "unreadable",
-            f"{path} keeps its voxels in {quoted(name)}: {error.cause}",
-            "put both into one folder",
-        ) from None
+        raise _elsewhere(path, name, error.cause) from None
     if file.exists() and not file.is_file():
         raise UnreadableImage(
             "unreadable", f"{path} keeps its voxels in {file}, which is no file", "restore it"
         )
+    if file.is_symlink() and file.resolve().parent not in (path.parent.resolve(), path.resolve().parent):
+        raise _elsewhere(path, name, f"it is a link into the folder {file.resolve().parent}")
     return file
+
+
+def _elsewhere(path: Path, name: str, why: str) -> UnreadableImage:
+    return UnreadableImage(
+        "unreadable", f"{path} keeps its voxels in {quoted(name)}: {why}", "put both into one folder"
+    )

@@ -2,53 +2,42 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
-from .detached import voxel_files
-from .scan import Header, Scan, Stored, UnreadableImage
+from .apart import ReaderFailed, read_apart
+from .detached import files_of
+from .scan import Header, Scan, Stored, UnreadableImage, ending
 
+_READERS = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO"}
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read(path: Path) -> Stored:
     """The whole file, in one read."""
-    voxel_files(path)
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise _unreadable(path, error) from None
-    array = sitk.GetArrayFromImage(image)  # [.. K J I], then the components of a vector image
-    spatial = image.GetDimension()
+    said, array = _said(path, voxels=True)  # [.. K J I], then the components of a vector image
+    spatial = len(said["size"])
     array = array.transpose(*reversed(range(spatial)), *range(spatial, array.ndim))
     if spatial == 2:  # one voxel thick, so that what follows are components
         array = np.expand_dims(array, 2)
     trailing = tuple(axis for axis in range(3, array.ndim) if array.shape[axis] == 1)
-    return Stored(array.squeeze(trailing), _affine(image), stated_mm=image.GetSpacing()[:3])
+    return Stored(array.squeeze(trailing), _affine(said), stated_mm=tuple(said["spacing"][:3]))
 
 
 def read_header(path: Path) -> Header:
     """What the file says it holds, without the voxels."""
-    voxel_files(path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _unreadable(path, error) from None
-    shape, components = tuple(reader.GetSize()), reader.GetNumberOfComponents()
+    said, _ = _said(path, voxels=False)
+    shape, components = tuple(said["size"]), said["components"]
     if len(shape) == 2 and components > 1:
         shape = (*shape, 1)
-    bits = re.search(r"(\d+)-bit", sitk.GetPixelIDValueAsString(reader.GetPixelID()))
     return Header(
         (*shape, components) if components > 1 else shape,
-        _affine(reader),
-        int(bits[1]) // 8 if bits else 8,
-        tuple(reader.GetSpacing()[:3]),
+        _affine(said),
+        said["value_bytes"],
+        tuple(said["spacing"][:3]),
     )
 
 
@@ -73,18 +62,27 @@ def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
         raise RuntimeError(f"Error writing {path}: it cannot be read back")
 
 
-def _affine(image: Any) -> np.ndarray:
-    """[4 4] voxel index -> RAS+ mm, from an image or a reader of any dimension."""
-    n = image.GetDimension()
+def _said(path: Path, *, voxels: bool) -> tuple[dict[str, Any], Any]:
+    """What ITK reads, in a process apart."""
+    size = sum(file.stat().st_size for file in files_of(path))
+    try:
+        return read_apart(path, _READERS[ending(path).lower()], size=size, voxels=voxels)
+    except ReaderFailed as error:
+        raise _unreadable(path, error) from None
+
+
+def _affine(said: dict[str, Any]) -> np.ndarray:
+    """[4 4] voxel index -> RAS+ mm, of an image of any dimension."""
+    n = len(said["size"])
     used = min(n, 3)
     affine = np.eye(4)
-    direction = np.array(image.GetDirection()).reshape(n, n)[:used, :used]
-    affine[:used, :used] = direction * np.array(image.GetSpacing())[:used]
-    affine[:used, 3] = image.GetOrigin()[:used]
+    direction = np.array(said["direction"]).reshape(n, n)[:used, :used]
+    affine[:used, :used] = direction * np.array(said["spacing"])[:used]
+    affine[:used, 3] = said["origin"][:used]
     return _LPS_TO_RAS @ affine
 
 
-def _unreadable(path: Path, error: RuntimeError) -> UnreadableImage:
+def _unreadable(path: Path, error: ReaderFailed) -> UnreadableImage:
     reason = str(error).strip().splitlines()[-1].strip().removeprefix("itk::ERROR: ")
     if reason.startswith("Reason:"):  # the system's last error, which says nothing: the file itself was found
         reason = "its header or voxels are damaged, cut short or missing"

@@ -9,22 +9,26 @@ unmirrored wherever a scan is shown. Convert to NIfTI where the true spacing mat
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
+from .apart import ReaderFailed, read_apart
+from .headers import PACKED
 from .scan import Header, Scan, Stored, UnreadableImage
 
 AFFINE = np.diag([1.0, -1.0, 1.0, 1.0])  # voxel index -> RAS+ mm
+_MAGIC = b"\x89PNG\r\n\x1a\n"
+_HEADER = struct.Struct(">16sIIBB")  # what it begins with; width, height, bits a sample, kind of colour
+_SAMPLES = {2: 3, 4: 2, 6: 4}  # kind of colour -> samples a pixel, where it is not one
 
 
 def read(path: Path) -> Stored:
     """The whole file, in one read; colour whose channels are equal is grey."""
-    try:
-        array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))  # [J I], then channels
-    except RuntimeError as error:
-        raise _unreadable(path, error) from None
+    _, array = _said(path, voxels=True)  # [J I], then channels
     if array.ndim == 3:
         array = _grey(path, array)
     return Stored(array.T[..., np.newaxis], AFFINE.copy())
@@ -32,14 +36,9 @@ def read(path: Path) -> Stored:
 
 def read_header(path: Path) -> Header:
     """What the file says it holds, without the pixels."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _unreadable(path, error) from None
-    components = reader.GetNumberOfComponents()
-    return Header((*reader.GetSize(), 1, *([components] if components > 1 else [])), AFFINE.copy(), 2)
+    said, _ = _said(path, voxels=False)
+    components = said["components"]
+    return Header((*said["size"], 1, *([components] if components > 1 else [])), AFFINE.copy(), 2)
 
 
 def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
@@ -67,8 +66,23 @@ def _grey(path: Path, array_JIC: np.ndarray) -> np.ndarray:
     return grey
 
 
-def _unreadable(path: Path, error: Exception) -> UnreadableImage:
-    reason = str(error).strip().splitlines()[-1].strip()
+def _said(path: Path, *, voxels: bool) -> tuple[dict[str, Any], Any]:
+    """What ITK reads, in a process apart, of a file that may hold as many pixels as it says."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(_HEADER.size)
+    if len(start) < _HEADER.size or not start.startswith(_MAGIC):
+        raise _unreadable(path, "it does not begin like one")
+    _, width, height, bits, colour = _HEADER.unpack(start)
+    if width * height * bits * _SAMPLES.get(colour, 1) / 8 > size * PACKED:
+        raise _unreadable(path, f"it says it holds {width} x {height} pixels, in {size} bytes")
+    try:
+        return read_apart(path, "PNGImageIO", size=size, voxels=voxels)
+    except ReaderFailed as error:
+        raise _unreadable(path, str(error).splitlines()[-1].strip()) from None
+
+
+def _unreadable(path: Path, reason: str) -> UnreadableImage:
     return UnreadableImage(
         "unreadable", f"{path} is no PNG that can be read ({reason})", "save it as 8 or 16 bit greyscale"
     )

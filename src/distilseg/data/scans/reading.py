@@ -12,7 +12,8 @@ own space.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,7 @@ import numpy as np
 from ...errors import UserError
 from ...files import written_whole
 from ..case import Case, Source
+from .detached import files_of
 from .limits import check_size
 from .plausible import check_plausible
 from .scan import ENDINGS, NIFTI_ENDINGS, Geometry, Header, Scan, Stored, UnreadableImage, ending
@@ -33,11 +35,9 @@ def read_stored(path: Path) -> Stored:
     What its header promises must fit into memory, and is looked at first.
     """
     backend = _backend(path)
-    try:
-        check_size(path, backend.read_header(_existing(path)))
+    with _one_refusal(path):
+        check_size(path, backend.read_header(files_of(path)[0]))
         stored: Stored = backend.read(path)
-    except OSError as error:
-        raise UnreadableImage("unreadable", f"{path} cannot be read ({error.strerror})", "check it") from None
     return stored
 
 
@@ -133,8 +133,10 @@ def scan_of(stored: Stored, source: Source) -> Scan:
 
 def read_geometry(path: Path) -> Geometry:
     """Shape (I J K) and affine from the header alone. Raises `UserError`, naming the file."""
-    header: Header = _backend(path).read_header(_existing(path))
-    check_size(path, header)
+    backend = _backend(path)
+    with _one_refusal(path):
+        header: Header = backend.read_header(files_of(path)[0])
+        check_size(path, header)
     return header.geometry
 
 
@@ -160,13 +162,16 @@ def write_array(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
         backend.write(aside, array_IJK, like)
 
 
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        reason = "it is a folder" if path.is_dir() else "no such file"
-        raise UnreadableImage(
-            "missing", f"{path} cannot be read: {reason}", "restore the file or correct its path"
-        )
-    return path
+@contextmanager
+def _one_refusal(path: Path) -> Iterator[None]:
+    """Whatever a library raises about a file is that the file cannot be read."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        told = (error.strerror if isinstance(error, OSError) else "") or f"{type(error).__name__}: {error}"
+        raise UnreadableImage("unreadable", f"{path} cannot be read ({told})", "check it") from error
 
 
 def _backend(path: Path) -> ModuleType:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 import tempfile
 import zipfile
@@ -20,6 +19,7 @@ from typing import IO, Any
 
 from ...data.scans.scan import ending
 from ...errors import UserError
+from ...json_files import object_in
 
 Place = Path | zipfile.Path  # of a file or folder; both are asked in the same words
 
@@ -146,13 +146,7 @@ def read_json(place: Place) -> dict[str, Any]:
         content = file.read(_MOST_TEXT + 1)
     if len(content) > _MOST_TEXT:
         raise UserError(f"{place} has more than {_MOST_TEXT:,} bytes", "is it the right file?")
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{place} is not valid JSON ({error})", "copy it again from the model") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{place} holds no JSON object", "copy it again from the model")
-    return value
+    return object_in(content, place, fix="copy it again from the model")
 
 
 @contextlib.contextmanager
