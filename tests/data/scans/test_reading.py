@@ -196,6 +196,16 @@ def test_a_metaimage_without_spacing(tmp_path: Path) -> None:
     assert kind_of(path) == "spacing"
 
 
+@pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd"])
+def test_what_a_dicom_series_leaves_in_a_header(ending: str, tmp_path: Path) -> None:
+    described = sitk.GetImageFromArray(image(0).transpose(2, 1, 0))
+    for name, value in {"0008|0060": "CT", "Patient Name": "Å", "note": "long " * 400}.items():
+        described.SetMetaData(name, value)
+    path = tmp_path / f"a{ending}"
+    sitk.WriteImage(described, path)
+    assert np.array_equal(read_scan(path).array, image(0))
+
+
 # Writing
 
 
