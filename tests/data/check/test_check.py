@@ -503,7 +503,7 @@ def test_a_copy_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("distilseg.data.check.fix.write_label_map", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match=r"out: No space left on device; free space there"):
         fix_dataset(dataset, report, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 

@@ -6,13 +6,14 @@ what the dataset names; whether every file is there and sound is the business of
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ...errors import UserError, unknown
-from ...names import check_distinct, component
+from ...names import check_distinct, component, quoted
 from ..case import Case, Dataset
 from ..scans.scan import ENDINGS, ending
 from . import answered, brats, folders, hecktor, msd, nnunet, picai, table
@@ -90,12 +91,20 @@ def check_files(cases: Iterable[Case]) -> None:
         own = [(source.path, source.channel, source.slice) for source in case.images.values()]
         own += [(case.label, None, case.slice)] if case.label is not None else []
         for path, *part in own:
-            other, there = first.setdefault((path.resolve(), *part), (case, path))
+            other, there = first.setdefault((_real(case, path), *part), (case, path))
             if other.group != case.group:
                 raise UserError(
                     f"one file belongs to two cases: {there} to {other.id}, {path} to {case.id}",
                     "correct one of the two, or give both cases the same patient",
                 )
+
+
+def _real(case: Case, path: Path) -> str:
+    """Where it leads, links followed; a path that there cannot be raises UserError."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a null byte
+        raise UserError(f"case {case.id}: {quoted(str(path))} is no path", "correct it") from None
 
 
 def _recognise(folder: Path) -> str:
