@@ -193,7 +193,7 @@ def _model(path: str, place: Place, checkpoint: str, folds: tuple[str, ...] | No
     if folds is None:
         chosen = sorted((fold for fold in there if fold != "all"), key=int) or list(there)
     else:
-        chosen = list(folds)
+        chosen = [fold for fold in there if fold in folds]  # in whatever order they were asked for
         missing = [fold for fold in folds if fold not in there]
         if there and missing:
             raise UserError(
