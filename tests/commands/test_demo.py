@@ -1,4 +1,4 @@
-"""The demo, whole but small: two runs, a table, a page, a predicted scan; what it says where no scans are."""
+"""The demo, whole but small: three runs, a table, a page, an artefact; what it says where no scans are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from distilseg.cli import main
 from distilseg.commands import _demo
 from distilseg.data.formats import read_dataset
 from distilseg.data.phantom.volumes import write_phantom
+from distilseg.errors import UserError
 from distilseg.runs import Run, find_runs
+from distilseg.runtime.artefact import open_artefact
 
 DEMO = ["demo", "--minutes", "0.6", "--out", "demo", "--device", "cpu"]
 
@@ -23,51 +25,69 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demo")
 
 
+def offline(name: str, **options: object) -> Path:
+    raise UserError("cannot download it: the network cannot be reached", "check the connection")
+
+
 @pytest.fixture
 def said(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    """What the demo prints on a machine without scans, with a phantom small enough for a test."""
+    """What the demo prints on a machine without scans and network, with a phantom small enough for a test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(place / "cache"))
     monkeypatch.chdir(place)
     monkeypatch.setattr(_demo, "find_data", lambda name, explicit: explicit and Path(explicit))
-    small = partial(write_phantom, cases=8, shape=(20, 20, 20), spacing_mm=(1, 1, 1))
+    monkeypatch.setattr(_demo, "fetch", offline)
+    small = partial(write_phantom, cases=9, shape=(20, 20, 20), spacing_mm=(1, 1, 1), structures=_demo.ORGANS)
     monkeypatch.setattr(_demo, "write_phantom", lambda folder, **given: small(folder))
     monkeypatch.setattr(_demo, "SLACK", 5.0)  # seconds of training: a hiccup must not cut the student short
-    monkeypatch.setattr(_demo, "LIGHT", {"filters": [4, 8, 8, 8, 8]})
+    monkeypatch.setattr(_demo, "LABELS", 2)
+    monkeypatch.setitem(_demo.TEACHER, "network_options", {"filters": [4, 8, 8, 8, 8]})
+    monkeypatch.setitem(_demo.STUDENT, "network", "student_tiny")
     assert main(DEMO) == 0
     return capsys.readouterr().out
 
 
-def pair(place: Path) -> tuple[Run, Run]:
-    runs = {run.name.split("-")[0]: run for run in find_runs(place / "demo" / "runs")}
-    assert set(runs) == {"supervised", "dual_self_distillation"}
-    return runs["supervised"], runs["dual_self_distillation"]
+def runs_of(place: Path) -> tuple[Run, Run, Run]:
+    """Teacher, control, student."""
+    runs = find_runs(place / "demo" / "runs")
+    (student,) = (run for run in runs if run.name.startswith("distil-"))
+    control = next(run for run in runs if run.name == student.read(student.experiment)["control"])
+    (teacher,) = (run for run in runs if run.name not in (student.name, control.name))
+    return teacher, control, student
 
 
 def test_demo(place: Path, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "NO REAL SCANS FOUND" in said
-    assert "built-in phantom (synthetic anatomy)" in said
-    assert "distilseg fetch hippocampus" in said
+    assert "28 MB of hippocampus MR are fetched" in said
+    assert "that did not work: cannot download it: the network cannot be reached" in said
+    assert said.count("SYNTHETIC: these scans are computed") == 2  # before it starts, and above the table
 
-    control, student = pair(place)
+    teacher, control, student = runs_of(place)
     steps = control.read(control.status)["steps"]
     assert steps > 0
     assert student.read(student.status)["steps"] == steps
-    assert student.read(student.experiment)["control"] == control.name
+    about = student.read(student.experiment)
+    assert about["teachers_of_others"]["teacher"]["name"] == teacher.name
+    assert about["subjects"] == {"training": 2, "drawn": True}
+    assert len(about["unlabelled"]) == len(teacher.read(teacher.split)["train"]) - 2
     assert control.read(control.cost)["parameters"] == student.read(student.cost)["parameters"]
 
     for words in (
-        *("Dice", "HD95 [mm]", "NSD", "liver", "lesion", "difference from supervised", "95 %", "Wilcoxon"),
-        *("parameters", "GFLOPs", "seconds a case", "at this budget", "minutes in all"),
+        *("Dice", "HD95 [mm]", "NSD", "liver", "kidney", "difference from supervised", "95 %", "Wilcoxon"),
+        *("parameters", "GFLOPs", "seconds a case", "minutes in all"),
         *(
             "report: demo/report.html",
-            "a predicted case: demo/predictions",
-            f"trained model: {short(student)}",
+            "a scan predicted with it: demo/predictions",
+            "times as fast as the teacher",
         ),
     ):
         assert words in said, words
-    assert "<svg" in (place / "demo" / "report.html").read_text()
+    page = (place / "demo" / "report.html").read_text()
+    assert "<svg" in page
+    assert '<p class="badge">SYNTHETIC: these scans are computed' in page
 
+    artefact = open_artefact(student.folder / "export" / "openvino.zip")
+    assert artefact.about.engine == "openvino"
     dataset = read_dataset(place / "demo" / "phantom")
+    assert set(dataset.labels.values()) == {"background", *_demo.ORGANS}
     (made,) = (place / "demo" / "predictions").iterdir()
     scan = next(iter(dataset.case(made.name.removesuffix(".nii.gz")).images.values()))
     assert np.array_equal(nibabel.load(made).affine, nibabel.load(scan.path).affine)
@@ -76,9 +96,5 @@ def test_demo(place: Path, said: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert main([*DEMO, "--data", "demo/phantom"]) == 0
     again = capsys.readouterr().out
     assert "data: demo/phantom" in again
-    assert "NO REAL SCANS" not in again
+    assert "SYNTHETIC" not in again
     assert student.last.stat().st_mtime_ns == finished
-
-
-def short(student: Run) -> str:
-    return f"demo/runs/{student.folder.parent.name}/{student.name}"

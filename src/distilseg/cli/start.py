@@ -23,27 +23,36 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
 
 def demo(
     minutes: Annotated[
-        float, typer.Option(min=0, help="How long the whole may take, on 4 CPU cores.")
+        float, typer.Option(min=0, help="How long the whole may take, on two CPU cores.")
     ] = 10.0,
     data: Annotated[
-        str | None, typer.Option(help="A dataset; otherwise hippocampus MR, if it is at hand.")
+        str | None, typer.Option(help="A dataset; otherwise hippocampus MR, found or fetched.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where runs, predictions and the report go.")] = Path("demo"),
     seed: Annotated[int, typer.Option(min=0, help="Of split, weights and patches.")] = 0,
     device: Device = "auto",
 ) -> None:
-    """The whole line: train a distilled model and its control, judge both, predict a scan."""
+    """The whole line: a large teacher, a small student without and with its answers, judged and shipped."""
     from .. import commands
     from ..report import print_comparison
     from ..training.machine import Machine
 
     start = time.perf_counter()
     machine = Machine(device=device)
-    runs = commands.demo(minutes=minutes, data=data, out=out, seed=seed, machine=machine, say=show.say)
-    print_comparison(commands.compare(runs), show.console())
+    with show.progress("fetching the scans") as progress:
+        made = commands.demo(
+            minutes=minutes, data=data, out=out, seed=seed, machine=machine, say=show.say, progress=progress
+        )
+    if made.badge:
+        show.say(made.badge)
+    print_comparison(commands.compare(made.runs), show.console())
+    if made.artefact is not None:
+        show.say(
+            f"the taught student as one file, without torch: {made.artefact}, "
+            f"{made.artefact.stat().st_size / 1e6:.1f} MB, {made.times_as_fast:.0f} times as fast as the teacher"
+        )
+    show.say(f"a scan predicted with it: {out / 'predictions'}")
     show.say(f"report: {out / 'report.html'}")
-    show.say(f"a predicted case: {out / 'predictions'}; all test cases: {runs[-1].predictions}")
-    show.say(f"the trained model: {runs[-1].folder}")
     show.say(f"{(time.perf_counter() - start) / 60:.1f} minutes in all")
 
 

@@ -59,11 +59,13 @@ def fetch(
     to: Path | str | None = None,
     url: str | None = None,
     checksum: str | None = None,
+    attempts: int = ATTEMPTS,
     progress: Progress | None = None,
 ) -> Path:
     """The folder of dataset `name`, downloaded if `to` (else the user's cache) does not hold it yet.
 
-    `url` names a mirror, `checksum` its MD5 or SHA-256 if it differs. Raises `UserError` where the download
+    `url` names a mirror, `checksum` its MD5 or SHA-256 if it differs; it is given up after so many `attempts`
+    that bring nothing new. Raises `UserError` where the download
     fails; repeating the call resumes it.
     """
     archive = _archive(name)
@@ -79,7 +81,7 @@ def fetch(
     try:
         parent.mkdir(parents=True, exist_ok=True)
         if not part.is_file() or _digest(part, expected) != expected:
-            _download_verified(url, part, archive.most_bytes, expected, by_hand, progress)
+            _download_verified(url, part, archive.most_bytes, expected, by_hand, attempts, progress)
         _unpack(part, folder, url)
     except OSError as error:
         if error.errno not in _UNWRITABLE:
@@ -145,14 +147,20 @@ def _found(place: Path, folder: str) -> Path | None:
 
 
 def _download_verified(
-    url: str, part: Path, most_bytes: int, expected: str, by_hand: str, progress: Progress | None
+    url: str,
+    part: Path,
+    most_bytes: int,
+    expected: str,
+    by_hand: str,
+    attempts: int,
+    progress: Progress | None,
 ) -> None:
     """Completes `part`; what was joined from pieces of two versions is downloaded once more."""
-    joined = _download(url, part, most_bytes, by_hand, progress)
+    joined = _download(url, part, most_bytes, by_hand, attempts, progress)
     came = _digest(part, expected)
     if came != expected and joined:
         _forget(part)
-        _download(url, part, most_bytes, by_hand, progress)
+        _download(url, part, most_bytes, by_hand, attempts, progress)
         came = _digest(part, expected)
     if came != expected:
         _forget(part)
@@ -162,10 +170,12 @@ def _download_verified(
         )
 
 
-def _download(url: str, part: Path, most_bytes: int, by_hand: str, progress: Progress | None) -> bool:
+def _download(
+    url: str, part: Path, most_bytes: int, by_hand: str, attempts: int, progress: Progress | None
+) -> bool:
     """Completes `part`; returns whether pieces of several requests were joined."""
     joined, failures, reason, furthest = False, 0, "", _size(part)
-    while failures < ATTEMPTS:
+    while failures < attempts:
         if failures:
             time.sleep(PAUSE_S * 2 ** (failures - 1))
         before = _size(part)

@@ -39,15 +39,17 @@ def write_report(
     metrics: Sequence[str] = ("dice", "hd95", "nsd"),
     title: str | None = None,
     notes: Sequence[str] = (),
+    badge: str = "",
     date: datetime.date | None = None,
 ) -> Comparison:
     """Compares `runs` (one run is enough) and writes the page to `path`, whole or not at all.
 
     title: of the page; by default what was compared. notes: sentences of the caller's that the reader should
-    see above the table, such as that the scans are synthetic. date: of the page; by default today.
+    see above the table. badge: what nobody may miss, such as that the scans are synthetic. date: of the page;
+    by default today.
     """
     comparison = compare_runs(runs, control=control, metrics=metrics)
-    write_text(Path(path), render(comparison, title=title, notes=notes, date=date))
+    write_text(Path(path), render(comparison, title=title, notes=notes, badge=badge, date=date))
     return comparison
 
 
@@ -56,6 +58,7 @@ def render(
     *,
     title: str | None = None,
     notes: Sequence[str] = (),
+    badge: str = "",
     date: datetime.date | None = None,
 ) -> str:
     """The page's text."""
@@ -78,6 +81,7 @@ def render(
         devices=_devices(comparison),
         cards=_cards(comparison),
         notes=notes,
+        badge=badge,
         by_subjects=sizes.title(comparison) if comparison.metrics else "",
         folds=fold_scores(comparison),
         dice=titled("Dice", comparison.labelled_by),

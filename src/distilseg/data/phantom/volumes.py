@@ -32,6 +32,7 @@ Array = NDArray[Any]
 
 MODALITIES = ("CT", "PET", "MR")
 LABELS = {0: "background", 1: "liver", 2: "spleen", 3: "kidney", 4: "vessel", 5: "lesion"}
+STRUCTURES = tuple(LABELS[value] for value in range(1, len(LABELS)))
 _LIVER, _VESSEL, _LESION = 1, 4, 5
 
 # Organ: centre and radii as shares of the field of view, axes R A S; exponent 2 is an ellipsoid, 4 boxier.
@@ -52,8 +53,12 @@ def phantom_case(
     seed: int = 0,
     shape: Sequence[int] = (48, 48, 48),
     modalities: Sequence[str] = MODALITIES,
+    structures: Sequence[str] = STRUCTURES,
 ) -> tuple[dict[str, Array], NDArray[np.uint8]]:
-    """One case: images [I J K] by modality, and the label map [I J K] that made them. Axes run R A S."""
+    """One case: images [I J K] by modality, and the label map [I J K] that made them. Axes run R A S.
+
+    `structures`: which of them there are; a lesion needs a liver. The others' voxels are what lies around.
+    """
     if len(shape) != 3 or min(shape) < 16:
         raise UserError(
             f"a phantom of shape {tuple(shape)} holds no anatomy", "give three axes of at least 16 voxels"
@@ -61,9 +66,14 @@ def phantom_case(
     for name in modalities:
         if name not in MODALITIES:
             raise unknown("modality of the phantom", name, MODALITIES)
+    for name in structures:
+        if name not in STRUCTURES:
+            raise unknown("structure of the phantom", name, STRUCTURES)
+    if LABELS[_LESION] in structures and LABELS[_LIVER] not in structures:
+        raise UserError("a phantom has its lesion in the liver", "ask for both")
     rng = np.random.default_rng([seed, case])
     shape = tuple(int(n) for n in shape)
-    tissue = _anatomy(rng, shape)
+    tissue = _anatomy(rng, shape, structures)
     # Every modality draws from its own stream: asking for fewer leaves the others as they were.
     streams = dict(zip(MODALITIES, rng.spawn(len(MODALITIES)), strict=True))
     painters = {"CT": _ct, "PET": _pet, "MR": _mr}
@@ -79,6 +89,7 @@ def write_phantom(
     spacing_mm: Sequence[float] = (1.5, 1.5, 1.5),
     seed: int = 0,
     modalities: Sequence[str] = MODALITIES,
+    structures: Sequence[str] = STRUCTURES,
     layout: Literal["msd", "nnunet"] = "msd",
     any_orientation: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -101,14 +112,17 @@ def write_phantom(
         f"Synthetic anatomy, no patient: seed {seed}, shape {'x'.join(map(str, shape))},"
         f" spacing {'x'.join(f'{mm:g}' for mm in spacing_mm)} mm{', any orientation' * any_orientation}"
     )
-    about = _description(names, description, modalities, layout)
+    labels = {value: name for value, name in LABELS.items() if value == 0 or name in structures}
+    about = _description(names, description, modalities, labels, layout)
     if (folder / "dataset.json").is_file():
         if json.loads((folder / "dataset.json").read_text(encoding="utf-8")) == about:
             return folder
         raise UserError(f"{folder} already holds another dataset", "give a new folder")
 
     def write(case: int, to: Path) -> None:
-        images, label = phantom_case(case, seed=seed, shape=shape, modalities=modalities)
+        images, label = phantom_case(
+            case, seed=seed, shape=shape, modalities=modalities, structures=structures
+        )
         affine = np.diag([*spacing_mm, 1.0])
         affine[:3, 3] = -0.5 * (np.array(shape) - 1) * spacing_mm  # the world's origin is the centre
         if any_orientation:
@@ -138,7 +152,7 @@ def write_phantom(
 
 
 def _description(
-    names: list[str], description: str, modalities: Sequence[str], layout: str
+    names: list[str], description: str, modalities: Sequence[str], named: dict[int, str], layout: str
 ) -> dict[str, Any]:
     about: dict[str, Any] = {
         "name": "Phantom",
@@ -148,7 +162,7 @@ def _description(
     }
     channels = {str(channel): name for channel, name in enumerate(modalities)}
     if layout == "nnunet":
-        labels = {name: value for value, name in LABELS.items()}
+        labels = {name: value for value, name in named.items()}
         return about | {
             "channel_names": channels,
             "labels": labels,
@@ -159,7 +173,7 @@ def _description(
     return about | {
         "tensorImageSize": "4D" if len(modalities) > 1 else "3D",
         "modality": channels,
-        "labels": {str(value): name for value, name in LABELS.items()},
+        "labels": {str(value): name for value, name in named.items()},
         "numTraining": len(names),
         "numTest": 0,
         "training": files,
@@ -181,22 +195,35 @@ def _some_axes(rng: np.random.Generator) -> Array:
 # Anatomy: tissue 0 is outside the body, 1 the body, 1 + label the rest.
 
 
-def _anatomy(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _anatomy(
+    rng: np.random.Generator, shape: tuple[int, ...], structures: Sequence[str]
+) -> NDArray[np.uint8]:
     u_3S = _deformed_coordinates(rng, shape)
     tissue = np.where(_inside(u_3S, (0, 0, 0), (0.92, 0.82, 0.96), 2.5), 1, 0).astype(np.uint8)
     for label, (home, radii, exponent) in _ORGANS.items():
         moved = np.array(home) + rng.uniform(-0.04, 0.04, 3)
         grown = np.array(radii) * rng.uniform(0.85, 1.1, 3)
-        tissue[_inside(u_3S, moved, grown, exponent)] = 1 + label
+        if LABELS[label] in structures:
+            tissue[_inside(u_3S, moved, grown, exponent)] = 1 + label
+    if LABELS[_VESSEL] in structures:
+        _draw_vessels(rng, shape, tissue)
+    if LABELS[_LESION] in structures:
+        _draw_lesion(rng, u_3S, tissue)
+    return tissue
+
+
+def _draw_vessels(rng: np.random.Generator, shape: tuple[int, ...], tissue: NDArray[np.uint8]) -> None:
     for points, radius in _vessels(rng, shape):
         _stamp(tissue, points, radius, 1 + _VESSEL)
+
+
+def _draw_lesion(rng: np.random.Generator, u_3S: NDArray[np.float32], tissue: NDArray[np.uint8]) -> None:
     liver = np.argwhere(tissue == 1 + _LIVER)
     centre = u_3S[
         (slice(None), *liver[rng.integers(len(liver))])
     ]  # a voxel of the liver: never an empty lesion
     lesion = _inside(u_3S, centre, rng.uniform(0.12, 0.22, 3), 2.0)
     tissue[lesion & (tissue == 1 + _LIVER)] = 1 + _LESION
-    return tissue
 
 
 def _deformed_coordinates(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
