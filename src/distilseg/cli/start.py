@@ -49,7 +49,7 @@ def demo(
     if made.artefact is not None:
         show.say(
             f"the taught student as one file, without torch: {made.artefact}, "
-            f"{made.artefact.stat().st_size / 1e6:.1f} MB, {made.times_as_fast:.0f} times as fast as the teacher"
+            f"{made.artefact.stat().st_size / 1e6:.1f} MB, {made.times_as_fast:.0f} times as fast as its teacher"
         )
     show.say(f"a scan predicted with it: {out / 'predictions'}")
     show.say(f"report: {out / 'report.html'}")
