@@ -1,5 +1,5 @@
 # Two commands on a fresh machine, nothing needed but Python and make:
-#   make demo    the whole line on real hippocampus MR, in about ten minutes of four CPU cores
+#   make demo    the whole line on real hippocampus MR, in about ten minutes of two CPU cores
 #   make test    every check: style, types, architecture, documents, tests
 # And: make docs, the site in site/; make bench, the claims of speed and memory (see benchmarks/).
 PYTHON ?= python3
@@ -33,7 +33,7 @@ pytest: $(VENV)/.installed-dev
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export]'
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt

@@ -5,7 +5,7 @@
     STUDY/rows.py      which run is which row of the tables, which rows are compared: `read`; further names
                        for the page: `names`
     STUDY/page.md      the page, written by a person; numbers and verdicts enter by name (see page.py)
-    STUDY/readme.md    what the README shows of it, between <!-- STUDY:begin --> and <!-- STUDY:end -->
+    STUDY/summary.md   what the overview shows of it, between <!-- STUDY:begin --> and <!-- STUDY:end -->
     STUDY/figures.py   its figures: `draw`
 
 A new study is such a folder and a line in mkdocs.yml. `python -m evidence STUDY run|collect|page`.

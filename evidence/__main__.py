@@ -2,7 +2,7 @@
 
 run       hours; repeat it after an interruption, it resumes
 collect   finished runs -> results/STUDY; some studies time what they ship: leave the machine alone
-page      results/STUDY -> docs/evidence/STUDY.md, its figures, its part of the README
+page      results/STUDY -> docs/evidence/STUDY.md, its figures, its part of the overview and of the README
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", help="folder of the scans; by default in $DISTILSEG_DATA or ../shared/data")
     parser.add_argument("--runs", help="by default runs/evidence/STUDY")
     parser.add_argument("--results", type=Path, help="by default results/STUDY")
-    parser.add_argument("--out", type=Path, help="a trial of the page in this folder; the README stays")
+    parser.add_argument("--out", type=Path, help="a trial of the page in this folder; all else stays")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="jobs side by side")
     parser.add_argument("--job", type=int, help="this one alone, in this process")
     given, own = parser.parse_known_args(arguments)

@@ -61,6 +61,7 @@ def against(
     *,
     ticks: Sequence[float] = (),
     front: bool = False,
+    height: float = 5.0,
 ) -> str:
     """Mean Dice with its interval against what each panel's title says.
 
@@ -80,7 +81,7 @@ def against(
         if legend:
             figure.legend(loc="outside upper left", ncols=4, fontsize=8.5)
 
-    return svg(WIDTH, 5.0, draw, salt=" ".join(panels))
+    return svg(WIDTH, height, draw, salt=" ".join(panels))
 
 
 def _panel(axes: Axes, found: Evidence, points: Sequence[Point], front: bool) -> None:

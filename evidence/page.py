@@ -1,4 +1,4 @@
-"""Rendering: results -> figures, the page, and the study's part of the README, from those files alone.
+"""Rendering: results -> figures, the page, its part of the overview, the README; from those files alone.
 
 A template, `page.md` of a study, is prose that a person wrote. It may use by name: all of the study's
 evidence (rows.py), the tables of tables.py (`seeds_table()`), the constants of the study's rows in lower
@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import re
 import textwrap
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from .jobs import ROOT
 from .rows import Evidence, listed, numeral, p_of
 
 DOCS, RESULTS, README = ROOT / "docs" / "evidence", ROOT / "results", ROOT / "README.md"
+OVERVIEW = DOCS / "index.md"
 HERE = Path(__file__).parent
 TABLES = ("by_structure", "short", "comparisons", "structures", "seeds", "folds", "costs")
 
@@ -52,19 +54,28 @@ def read(study: str, results: Path | None = None) -> Any:
 
 def render(study: str, found: Any, template: str = "page.md") -> str:
     """A template of the study."""
+    told = _rendered([folder(study), HERE], template, _names(study, found))
+    if template != "page.md":
+        return told
+    source = (folder(study) / template).relative_to(ROOT).as_posix()
+    return f"<!-- python -m evidence {study} page; its words: {source} -->\n\n{_refilled(told)}"
+
+
+def readme() -> str:
+    """The README, whose every figure comes from results: `evidence(study)` is a study's."""
+    told = _rendered([HERE], "readme.md", {"evidence": read, "number": words.number})
+    return f"<!-- its words: evidence/readme.md -->\n\n{told}"
+
+
+def _rendered(folders: Sequence[Path], template: str, names: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([folder(study), HERE]),
+        loader=jinja2.FileSystemLoader(folders),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    told = environment.get_template(template).render(**_names(study, found))
-    told = re.sub(r" +$", "", told, flags=re.MULTILINE)
-    if template != "page.md":
-        return told
-    source = (folder(study) / template).relative_to(ROOT).as_posix()
-    return f"<!-- python -m evidence {study} page; its words: {source} -->\n\n{_refilled(told)}"
+    return re.sub(r" +$", "", environment.get_template(template).render(**names), flags=re.MULTILINE)
 
 
 def _names(study: str, found: Any) -> dict[str, Any]:
@@ -113,20 +124,21 @@ def figures(study: str, found: Any) -> dict[str, str]:
     return {f"{study}{suffix}.svg": standalone(picture) for suffix, picture in pictures.items()}
 
 
-def readme_with(study: str, found: Any, readme: str) -> str:
-    """The README with the study's part made anew, where it has one."""
-    if not (folder(study) / "readme.md").is_file():
-        return readme
+def overview_with(study: str, found: Any, overview: str) -> str:
+    """The overview of all studies with this one's part made anew, where it has one."""
+    if not (folder(study) / "summary.md").is_file():
+        return overview
     between = re.compile(rf"(<!-- {study}:begin -->\n).*?(<!-- {study}:end -->)", re.DOTALL)
-    told = render(study, found, "readme.md")
-    return between.sub(lambda match: match[1] + told + match[2], readme)
+    told = render(study, found, "summary.md")
+    return between.sub(lambda match: match[1] + told + match[2], overview)
 
 
 def write(study: str, results: Path | None = None, out: Path | None = None) -> None:
-    """All that is made of the study's results; with `out`, a trial in that folder, the README untouched."""
+    """All that is made of the study's results; with `out`, a trial in that folder alone."""
     found = read(study, results)
     for name, picture in figures(study, found).items():
         write_text((out or DOCS) / name, picture)
     write_text((out or DOCS) / f"{study}.md", render(study, found))
     if out is None:
-        write_text(README, readme_with(study, found, README.read_text(encoding="utf-8")))
+        write_text(OVERVIEW, overview_with(study, found, OVERVIEW.read_text(encoding="utf-8")))
+        write_text(README, readme())

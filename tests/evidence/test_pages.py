@@ -16,7 +16,7 @@ from distilseg.runs import find_runs, read_rows, write_rows
 from evidence import page
 
 STUDIES = page.studies()
-# Cell by cell what the pages' and the README's tables held when prose was assembled by conditionals.
+# Cell by cell what the tables of pages and overview (then README) held when conditionals assembled prose.
 RECORDED = json.loads((Path(__file__).parent / "recorded_tables.json").read_text(encoding="utf-8"))
 # Rows that were called by their recipe then.
 WAYS = {
@@ -73,7 +73,7 @@ def tables(text: str) -> list[list[list[str]]]:
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_no_number_of_the_tables_is_lost(name: str) -> None:
-    text = committed(name) if name in STUDIES else page.README.read_text(encoding="utf-8")
+    text = committed(name) if name in STUDIES else page.OVERVIEW.read_text(encoding="utf-8")
     there = tables(text)
     assert RECORDED[name]
     for table in RECORDED[name]:
@@ -89,8 +89,23 @@ def test_no_number_of_the_tables_is_lost(name: str) -> None:
 @pytest.mark.parametrize("study", STUDIES)
 def test_the_committed_page_is_what_the_results_say(study: str) -> None:
     assert rendered(study) == committed(study)
-    readme = page.README.read_text(encoding="utf-8")
-    assert page.readme_with(study, found(study), readme) == readme
+    overview = page.OVERVIEW.read_text(encoding="utf-8")
+    assert page.overview_with(study, found(study), overview) == overview
+
+
+def test_the_readme_says_what_the_results_say() -> None:
+    """All of it is rendered; what its words themselves hold are no results."""
+    assert page.readme() == page.README.read_text(encoding="utf-8")
+    written = (page.HERE / "readme.md").read_text(encoding="utf-8")
+    assert not re.findall(r"\d\.\d{2,}|[+−]\d|\d ?%|\btimes as\b.*\d", written)
+
+
+def test_the_readme_fits_a_door() -> None:
+    lines = page.readme().splitlines()
+    assert len(lines) <= 120
+    rows = [line for line in lines if line.startswith("| ") and "±" not in line]
+    assert sum(1 for line in lines if re.match(r"\| .*\d\.\d{3}", line)) <= 6
+    assert rows
 
 
 def test_a_number_that_was_changed_by_hand_is_found() -> None:

@@ -48,8 +48,9 @@ def demo(
     print_comparison(commands.compare(made.runs), show.console())
     if made.artefact is not None:
         show.say(
-            f"the taught student as one file, without torch: {made.artefact}, "
-            f"{made.artefact.stat().st_size / 1e6:.1f} MB, {made.times_as_fast:.0f} times as fast as its teacher"
+            f"the taught student as one file, without torch: {made.artefact}"
+            f" ({made.artefact.stat().st_size / 1e6:.1f} MB), {made.times_as_fast:.0f} times as fast as"
+            " the teacher"
         )
     show.say(f"a scan predicted with it: {out / 'predictions'}")
     show.say(f"report: {out / 'report.html'}")

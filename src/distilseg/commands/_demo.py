@@ -96,8 +96,8 @@ def demo(
     )
     say(
         f"a large teacher learns from all labels, {minutes_of['teacher']:.2g} minutes; a student from"
-        f" {len(few.split.train)} labels, {minutes_of['control']:.2g} minutes; and the same student from these"
-        f" and the teacher's answers on {len(few.unlabelled)} scans more, for as many steps"
+        f" {len(few.split.train)} labels, {minutes_of['control']:.2g} minutes; and the same student from"
+        f" these and the teacher's answers on {len(few.unlabelled)} scans more, for as many steps"
     )
 
     def made(experiment: Experiment) -> Run:
