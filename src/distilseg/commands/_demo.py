@@ -33,6 +33,7 @@ from ._predict import predict
 TEACHER: dict[str, Any] = {"network": "dynunet", "network_options": {"filters": [16, 32, 64, 128, 256]}}
 STUDENT: dict[str, Any] = {"network": "student_small"}
 LABELS = 5  # that the students are given; the teacher has all
+ANSWERED = 60  # other scans that the teacher answers for, at most
 OVERHEAD_MINUTES = 2.5  # reading, recording answers, judging, costs, export, report
 SHARES = {
     "teacher": 0.6,
@@ -88,6 +89,7 @@ def demo(
     study = make_study(dataset, seed=seed)
     split = study.split
     few = of_subjects(study, min(LABELS, len(split.train)), rest=True)
+    few = replace(few, unlabelled=few.unlabelled[:ANSWERED])
     share = max(0.3 * minutes, minutes - OVERHEAD_MINUTES)
     minutes_of = {who: part * share for who, part in SHARES.items()}
     say(
