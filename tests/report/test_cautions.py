@@ -179,3 +179,12 @@ def test_seconds_of_different_machines_are_flagged(make_run):
         timed("a", threads=1), timed("b", threads=4)
     )
     assert "different machines" not in warnings_of(timed("c", threads=2), timed("d"), timed("e", threads=2))
+
+
+def test_seconds_of_cases_of_different_sizes_are_flagged(make_run):
+    def timed(name, voxels):
+        return make_run(name, {LIVER: [0.8] * N}, cost={"seconds_per_case": 0.5, "voxels_per_case": voxels})
+
+    told = warnings_of(timed("a", 1000), timed("b", 1200))
+    assert "cases of different sizes (medians: 1,000 voxels for a, 1,200 voxels for b)" in told
+    assert "different sizes" not in warnings_of(timed("c", 1000), timed("d", 1050))

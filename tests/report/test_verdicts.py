@@ -130,9 +130,9 @@ def test_hardly_learned(make_run):
     assert {one.outcome for one in comparison.differences.values()} == {"early"}
     (told,) = verdicts(comparison)
     assert told == (
-        "Too early to say whether dsd helps: Dice 0.034 against 0.024 of supervised, and neither has learned"
-        " much yet (Dice below 0.1). Train both longer; if that does not lift them, look for the reason in"
-        " labels and plan (distilseg check)."
+        "Too early to say at this budget whether dsd helps: Dice 0.034 against 0.024 of supervised, and"
+        " neither has learned much yet (Dice below 0.1). Train both longer; if that does not lift them, look"
+        " for the reason in labels and plan (distilseg check)."
     )
     page = render(comparison)
     assert "too early to say" in page
@@ -154,9 +154,9 @@ def test_rising_steeply(make_run):
     assert rise(comparison.contender("supervised")) == pytest.approx(0.1)
     assert rise(comparison.contender("dsd")) == pytest.approx(0.03)
     assert verdicts(comparison) == [
-        "Too early to say whether dsd helps: Dice (liver) 0.790 against 0.770 of supervised, and validation"
-        " was still rising steeply (by 0.10 for supervised in the last quarter of the steps). Train both"
-        " longer, until it levels off, and compare again."
+        "Too early to say at this budget whether dsd helps: Dice (liver) 0.790 against 0.770 of supervised,"
+        " and validation was still rising steeply (by 0.10 for supervised in the last quarter of the steps)."
+        " Train both longer, until it levels off, and compare again."
     ]
     validated(control, [0.1, 0.3, 0.37, 0.4])
     assert compare_runs([control, student]).differences["dsd", "liver", "dice"].outcome == "helped"

@@ -14,6 +14,7 @@ from .contenders import METRICS, Contender, Metric, evaluation, seen_cases, trai
 from .score import Score
 
 CLOCKS = ("device", "processor", "threads")  # what seconds depend on, by their names in cost.json
+SAME_SIZE = 1.1  # times: cases that are not larger cost about as much
 SMALLEST_N = 6  # with 5 pairs the smallest two-sided p of the Wilcoxon signed-rank test is 2 / 2^5 = 0.0625
 
 
@@ -216,6 +217,10 @@ def _clocks(competing: Sequence[Contender]) -> Iterator[str]:
     apart = [f"{name}: {', '.join(map(str, told))}" for name, told in of_clock.items() if len(told) > 1]
     if apart:
         yield f"Seconds a case were measured on different machines ({'; '.join(apart)}): do not compare them."
+    sizes = {c.name: float(c.cost["voxels_per_case"]) for c in timed if c.cost.get("voxels_per_case")}
+    if sizes and max(sizes.values()) > SAME_SIZE * min(sizes.values()):
+        told = ", ".join(f"{size:,.0f} voxels for {name}" for name, size in sizes.items())
+        yield f"Seconds a case were measured on cases of different sizes (medians: {told}): compare none."
 
 
 def _some(names: Sequence[str]) -> str:

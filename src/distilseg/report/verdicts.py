@@ -17,7 +17,7 @@ SENTENCES = {
         " That is statistically shown, and smaller than {relevant:g}, the smallest that counts here."
     ),
     "none": "{name} was not shown to differ from {control} at this budget: {levels}, {difference}.",
-    "early": "Too early to say whether {name} helps: {levels} of {control}, and {why}.",
+    "early": "Too early to say at this budget whether {name} helps: {levels} of {control}, and {why}.",
 }
 LABELS = {
     "helped": "helped",

@@ -42,7 +42,7 @@ def score(value: Score, metric: Metric) -> str:
 
 def mark(value: Score, metric: Metric) -> str:
     """What stands beside an incomplete mean of distances, which leave out the worst cases."""
-    return INCOMPLETE if not metric.is_share and value.incomplete else ""
+    return INCOMPLETE if not metric.is_share and value.incomplete and value.n else ""
 
 
 def left_out(value: Score) -> str:
