@@ -210,7 +210,7 @@ def test_undefined_distances_mark_the_mean(make_run):
 
     shown = printed(comparison)
     assert "2.62 ± 0.52 †" in shown
-    assert "2 structures undefined" in shown
+    assert "lacks 2" in shown
     assert "† without undefined values" in " ".join(shown.split())
     page = render(comparison)
     assert "2.62 ± 0.52 †<small>2 structures undefined</small>" in page

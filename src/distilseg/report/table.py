@@ -198,7 +198,10 @@ def _score(comparison: Comparison, name: str, structure: str, metric: Metric) ->
     score = comparison.scores.get((name, structure, metric.name))
     if score is None:
         return words.MISSING
-    return "\n".join(filter(None, [words.score(score, metric), words.left_out(score)]))
+    lines = [words.score(score, metric)]
+    lines += [f"{score.excluded} undefined"] * bool(score.excluded)
+    lines += [f"lacks {score.lacking}"] * bool(score.lacking and not metric.is_share)
+    return "\n".join(lines)
 
 
 def _change(comparison: Comparison, name: str, structure: str, metric: Metric) -> Text:
@@ -219,7 +222,10 @@ def _legend(comparison: Comparison) -> str:
     if comparison.by == "slice":
         legend += "; a case's value: the mean over its slices"
     if any(words.mark(comparison.scores[key], METRICS[key[2]]) for key in comparison.scores):
-        legend += f";{words.INCOMPLETE} without undefined values, which are its worst: look at Dice as well"
+        legend += (
+            f";{words.INCOMPLETE} without undefined values, which are its worst (lacks n: of single"
+            " structures): look at Dice as well"
+        )
     if comparison.differences:
         legend += (
             "; difference: run minus its control, paired by case, [95 % bootstrap interval], Wilcoxon p"

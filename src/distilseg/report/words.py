@@ -45,11 +45,11 @@ def mark(value: Score, metric: Metric) -> str:
     return INCOMPLETE if not metric.is_share and value.incomplete and value.n else ""
 
 
-def left_out(value: Score) -> str:
+def left_out(value: Score, metric: Metric) -> str:
     """What a mean was made without, in short; "" where it is whole."""
     cases = f"{value.excluded} of {value.n + value.excluded} undefined" if value.excluded else ""
     structures = f"{value.lacking} {'structure' if value.lacking == 1 else 'structures'} undefined"
-    return ", ".join(filter(None, [cases, structures * bool(value.lacking)]))
+    return ", ".join(filter(None, [cases, structures * bool(value.lacking and not metric.is_share)]))
 
 
 def fold_score(value: FoldScore, metric: Metric) -> str:
