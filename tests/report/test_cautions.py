@@ -19,7 +19,7 @@ def control(make_run):
     return make_run("supervised", {LIVER: [0.8] * N})
 
 
-ONE_SEED = "One seed was trained of supervised, dsd."
+ONE_SEED = "One seed was trained of each run."
 
 
 def test_a_fair_comparison_has_no_caution(make_run):
@@ -38,6 +38,8 @@ def test_one_seed_is_a_caution(control, make_run):
     assert warnings_of(control) == ""  # there is nothing to compare
     again = [make_run(f"dsd-{s}", {LIVER: [0.8] * N}, recipe="taught", seed=s) for s in (0, 1)]
     assert warnings_of(control, *again).startswith("One seed was trained of supervised. ")
+    other = make_run("other", {LIVER: [0.8] * N})
+    assert warnings_of(control, other, *again).startswith("One seed was trained of supervised; other. ")
 
 
 def test_different_test_cases(control, make_run):

@@ -107,11 +107,14 @@ def _unfinished(competing: Sequence[Contender]) -> Iterator[str]:
 
 def _one_seed(competing: Sequence[Contender], controls: Mapping[str, str | None]) -> Iterator[str]:
     """Of runs that are compared, those of one training; a model of others has no other seed."""
-    compared = {*controls, *controls.values()} if any(controls.values()) else set()
-    single = [c.name for c in competing if c.name in compared and c.trained_here and len(set(c.seeds)) == 1]
+    if not any(controls.values()):
+        return
+    trained = [c for c in competing if c.trained_here]
+    single = [c.name for c in trained if len(set(c.seeds)) == 1]
     if single:
+        told = "each run" if len(single) == len(trained) else "; ".join(single)
         yield (
-            f"One seed was trained of {_some(single)}. Interval and p speak of other cases, not of other"
+            f"One seed was trained of {told}. Interval and p speak of other cases, not of other"
             " trainings: another seed can move a run by as much as the difference shown. Train more"
             " (--seed 1, --seed 2) and compare all."
         )

@@ -74,6 +74,12 @@ def difference_told(difference: Difference, metric: Metric) -> str:
     )
 
 
+def in_short(comparison: Comparison, metric: Metric, difference: Difference) -> str:
+    """The levels and, unless it is too early for one, the difference: of the metrics beside the first."""
+    told = levels(comparison, metric, difference)
+    return told if difference.outcome == "early" else f"{told}, {difference_told(difference, metric)}"
+
+
 def other_way(comparison: Comparison, name: str, metric: Metric, difference: Difference) -> str:
     """Names the structures whose own mean difference has the other sign, the largest first.
 
