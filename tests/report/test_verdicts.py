@@ -136,6 +136,7 @@ def test_hardly_learned(make_run):
     )
     page = render(comparison)
     assert "too early to say" in page
+    assert "95 % interval +" not in page[: page.index("Before you trust this")]
     assert 'class="n helped"' not in page
     assert {row["verdict"] for row in csv_rows(comparison)} == {"", "early"}
 

@@ -199,7 +199,7 @@ def _cards(comparison: Comparison) -> list[dict[str, str]]:
                 "metric": first.title,
                 "sentence": verdicts.verdict(comparison, name, first),
                 "others": "; ".join(
-                    f"{verdicts.levels(comparison, metric, other)}, {verdicts.difference_told(other, metric)}"
+                    verdicts.in_short(comparison, metric, other)
                     for metric in others
                     if (other := told[metric])
                 ),
