@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TINTS = {"helped": HELPED, "hurt": HURT, "none": PALETTE[0]}
+TINTS = {"helped": HELPED, "hurt": HURT, "small": PALETTE[1], "none": PALETTE[0], "early": FAINT}
 
 
 def gains(found: Evidence, question: str) -> str:
@@ -34,8 +34,8 @@ def gains(found: Evidence, question: str) -> str:
         axes.grid(False, axis="y")
         axes.invert_yaxis()
         axes.set_xlabel("Dice less the control's, 95 % interval over cases")
-        for outcome, tint in TINTS.items():
-            axes.plot([], [], "o-", color=tint, label=VERDICTS[outcome])
+        for outcome in sorted({one.outcome for one in told.values()}, key=list(TINTS).index):
+            axes.plot([], [], "o-", color=TINTS[outcome], label=VERDICTS[outcome])
         figure.legend(loc="outside upper left", ncols=3, fontsize=9)
 
     return svg(WIDTH, 0.32 * len(told) + 1.1, draw, salt=f"gains {question}")

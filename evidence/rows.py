@@ -10,20 +10,33 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from distilseg.report import Comparison, Difference, Score, compare_runs, differences, words
+from distilseg.report import RELEVANT, Comparison, Difference, Score, compare_runs, differences, words
 from distilseg.report.contenders import METRICS, Contender, Metric, Values, contenders
 from distilseg.report.folds import fold_scores
+from distilseg.report.learned import too_early
 from distilseg.runs import Run, find_runs
 
 Pair = tuple[str, str]
 Found = TypeVar("Found", bound="Evidence")
-VERDICTS = {"helped": "helped", "hurt": "hurt", "none": "no difference shown"}
-COMPARES = {"helped": "was better than", "hurt": "was worse than", "none": "was not shown to differ from"}
+VERDICTS = {
+    "helped": "helped",
+    "hurt": "hurt",
+    "small": f"shown, but smaller than {RELEVANT:g}",
+    "none": "no difference shown",
+    "early": "too early to say",
+}
+COMPARES = {
+    "helped": "was better than",
+    "hurt": "was worse than",
+    "small": "was hardly different from",
+    "none": "was not shown to differ from",
+    "early": "cannot yet be compared with",
+}
 NUMERALS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
 
 
@@ -36,7 +49,7 @@ class Told:
 
     @property
     def outcome(self) -> str:
-        """helped, hurt or none."""
+        """What may be said of it: a key of `VERDICTS`."""
         return self.difference.outcome
 
     @property
@@ -163,7 +176,11 @@ class Evidence:
             ((a, b), s): (over(self.score(a, metric, s).values), over(self.score(b, metric, s).values))
             for (a, b), s in keys
         }
-        return differences(values, METRICS[metric])
+        early = {(a, b) for (a, b), _ in values if too_early(self.rows[a], self.rows[b])}
+        return {
+            key: replace(difference, outcome="early") if key[0] in early else difference
+            for key, difference in differences(values, METRICS[metric]).items()
+        }
 
     def less(
         self,
@@ -233,9 +250,10 @@ def status_of(run: Run) -> Any:
 
 
 def interval_of(score: Any, metric: Metric) -> str:
-    """A mean with its interval."""
+    """A mean with its interval, marked where it is incomplete."""
     mean = words.number(score.mean, metric.decimals)
-    return f"{mean} ({words.interval(score.interval, metric, sign=False)})"
+    told = words.interval(score.interval, metric, sign=False)
+    return f"{mean} ({told}){words.mark(score, metric)}"
 
 
 def p_of(p: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from distilseg.report import words
 from distilseg.report.folds import fold_scores
 
-from .rows import Evidence, Told
+from .rows import VERDICTS, Evidence, Told
 
 
 def table(heads: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
@@ -33,9 +33,14 @@ def short(found: Evidence, question: str, teachers: Sequence[str] = ()) -> str:
     controls, lines = dict(found.questions[question]), []
     for row, label in found.labels.items():
         role = "teacher" if row in teachers else "control"
-        told = _difference(found.less(question, row)) if row in controls else role
+        told = _said(found.less(question, row)) if row in controls else role
         lines.append([label, found.scored(row), told, len(found.rows[row].runs)])
     return table(["run", "Dice", "difference from its control", "runs"], lines)
+
+
+def _said(told: Told) -> str:
+    """A difference; where it is too early for one, this beside it."""
+    return _difference(told) + f"; {VERDICTS['early']}" * (told.outcome == "early")
 
 
 def _difference(told: Told) -> str:

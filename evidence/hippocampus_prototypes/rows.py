@@ -89,12 +89,13 @@ class Twice(Told):
 
     @property
     def outcome(self) -> str:
-        return "none" if self.doubts else "helped" if self.difference.mean > 0 else "hurt"
+        early = self.difference.outcome == "early"
+        return "none" if self.doubts and not early else self.difference.outcome
 
     @property
     def brief(self) -> str:
         shown = {"helped": "shown to be higher", "hurt": "shown to be lower", "none": "inside the noise"}
-        return shown[self.outcome]
+        return shown.get(self.outcome, self.verdict)
 
     @property
     def whole(self) -> str:

@@ -1,7 +1,7 @@
 """Students made for CPUs: plain and distilled, float and int8, beside a large DynUNet; two hours.
 
-Each student is trained on the labels alone, with deep supervision (dsd_ds, what helped most on these scans),
-and by the large network's soft labels (teach_former_pwd, what helped most of what has teachers) beside the
+Each student is trained on the labels alone, with deep supervision (dsd_ds, which gained most on these scans),
+and by the large network's soft labels (teach_former_pwd, which gained most of what has teachers) beside the
 control of that recipe's own objective. Every seed has a large network of its own. What is shipped is judged.
 """
 

@@ -59,7 +59,9 @@ def names(found: Evidence) -> dict[str, Any]:
     runs = [run for row in STUDENTS for run in found.rows[row].runs]
     recorded = [run.read(run.experiment)["machine"]["teacher_outputs"] for run in runs]
     tests = found.tests("ablations").items()
+    told = ("One seed", "Seconds a case")  # by the page itself
     return {
+        "cautions": [caution for caution in found.comparison.warnings if not caution.startswith(told)],
         "points": lambda value: words.number(value, 2, sign=True),
         "gains": gains,
         "by_number": [statistics.fmean(gains[r] for r in SUBSETS if len(r) == n + 1) for n in (1, 2, 3)],

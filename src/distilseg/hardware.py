@@ -1,9 +1,12 @@
-"""What this machine calls itself, for records. Standard library only."""
+"""What this machine calls itself, and how busy it was, for records. Standard library only."""
 
 from __future__ import annotations
 
 import platform
+from dataclasses import dataclass, field
 from pathlib import Path
+
+BUSY = 0.05  # a larger part of its time spent waiting says that others had the processors
 
 
 def processor_name() -> str:
@@ -12,3 +15,32 @@ def processor_name() -> str:
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """From here on: for what part of its time this process wanted to run, and had to wait for a processor.
+
+    Linux counts both for every thread; a process that waits for its own threads counts too.
+    """
+
+    before: dict[str, tuple[int, int]] = field(default_factory=lambda: _scheduled())
+
+    def share(self) -> float | None:
+        """In [0, 1]; None where the system does not tell."""
+        after = _scheduled()
+        ran = sum(now[0] - self.before.get(thread, (0, 0))[0] for thread, now in after.items())
+        waited = sum(now[1] - self.before.get(thread, (0, 0))[1] for thread, now in after.items())
+        return waited / (ran + waited) if ran + waited else None
+
+
+def _scheduled() -> dict[str, tuple[int, int]]:
+    """Thread -> nanoseconds on a processor, and waiting for one."""
+    found = {}
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        try:
+            ran, waited, _ = path.read_text().split()
+        except (OSError, ValueError):  # the thread has ended
+            continue
+        found[path.parent.name] = (int(ran), int(waited))
+    return found

@@ -136,3 +136,8 @@ def test_holm_does_not_count_what_could_not_be_tested() -> None:
     assert corrected[0] == pytest.approx(0.02)
     assert math.isnan(corrected[1])
     assert corrected[2] == pytest.approx(0.04)
+
+
+def test_what_differs_by_rounding_alone_has_a_point_for_an_interval():
+    low, high = mean_interval([0.1 + 0.2, 0.3, 0.3, 0.3])
+    assert low == high == pytest.approx(0.3)

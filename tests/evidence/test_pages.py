@@ -45,6 +45,9 @@ CALLED = KD | {
     for recipe, way in WAYS.items()
     for network, label in NETWORKS.items()
 }
+# V-Net's control was still learning fast.
+EARLY = ("+0.189 (+0.168 to +0.210), p < 0.001", "+0.159 (+0.139 to +0.179), p < 0.001")
+CALLED |= {gain: f"{gain}; too early to say" for gain in EARLY}
 CALLED["dual_self_distillation, dynunet (detach_teacher=True, filters=8…128)"] = (
     "DynUNet 8…128, DSD, teachers detached"
 )
@@ -159,10 +162,13 @@ def changed(study: str, tmp_path: Path, gains: dict[str, float]) -> Any:
 
 
 def test_a_verdict_follows_the_data(tmp_path: Path) -> None:
-    assert "to rise for V-Net and to fall for none" in " ".join(rendered("hippocampus-dsd").split())
+    told = " ".join(rendered("hippocampus-dsd").split())
+    assert "to rise for none and to fall for none" in told
+    assert "For V-Net it is too early to say" in told
+    assert found("hippocampus-dsd").less("control", "vnet dsd").difference.p_holm < 0.001
     other = changed("hippocampus-dsd", tmp_path, {"unetr dsd": 0.05, "dynunet-16 dsd": -0.05})
     told = " ".join(page.render("hippocampus-dsd", other).split())
-    assert "to rise for UNETR and V-Net and to fall for DynUNet 16…256, and for DynUNet 8…128 no" in told
+    assert "to rise for UNETR and to fall for DynUNet 16…256, and for DynUNet 8…128 no" in told
     assert [other.less("control", f"{n} dsd").verdict for n in ("unetr", "dynunet-16", "dynunet-8")] == [
         "helped",
         "hurt",

@@ -22,6 +22,7 @@ from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.errors import UserError
 from distilseg.export import artefact as exporting
 from distilseg.export import verify
+from distilseg.export.card import model_card
 from distilseg.judge import judge
 from distilseg.predict import load_predictor
 from distilseg.recipes import find
@@ -236,6 +237,24 @@ def test_the_card_shows_what_was_measured(runs: dict[str, Run], shipped: Path, t
     assert "- data: Phantom, licence: CC0-1.0" in card
     assert "| network [MB] |" in card
     assert "The run, measured alone: " in card
+    assert card.count(" [s] |") == 1  # seconds of run and artefact stand beside each other, and nowhere else
+    assert not re.search(r"\d s a case", card)
+
+
+def test_the_card_is_called_by_a_name(shipped: Path, runs: dict[str, Run]) -> None:
+    card = (shipped / "README.md").read_text()
+    assert card.startswith("# dynunet on Phantom, by supervised\n")
+    assert f"run `{runs['volumes'].name}`" in card
+
+
+@pytest.mark.parametrize(("waited", "said"), [(0.3, True), (0.01, False), (None, False)])
+def test_the_card_says_where_the_machine_was_busy(
+    shipped: Path, runs: dict[str, Run], waited: float | None, said: bool
+) -> None:
+    artefact = open_artefact(shipped)
+    about = artefact.about.model_copy(update={"cost": {**artefact.about.cost, "waited": waited}})
+    card = model_card(runs["volumes"], about, artefact.plan)
+    assert ("30% of the time was spent waiting for a processor" in card) is said
 
 
 def test_size_and_seconds_of_artefact_and_run_side_by_side(shipped: Path, runs: dict[str, Run]) -> None:
@@ -247,7 +266,8 @@ def test_size_and_seconds_of_artefact_and_run_side_by_side(shipped: Path, runs: 
     card = (shipped / "README.md").read_text()
     assert "|  | the run, in torch | this artefact, onnx |" in card
     assert f"| a case [s] | {cost['run_s']:.3f} | {cost['artefact_s']:.3f} |" in card
-    assert "median of 2 while it was exported" in card
+    assert "median of 2 while it was exported, the two in turns on 1 thread each" in card
+    assert cost["threads"] == 1
 
 
 def test_teachers_and_their_licences_are_named(folder: Path, tmp_path: Path) -> None:

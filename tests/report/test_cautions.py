@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from distilseg.report import compare_runs
+from distilseg.report import compare_runs, words
 
 LIVER = ("liver", "dice")
 N = 12
@@ -19,8 +19,27 @@ def control(make_run):
     return make_run("supervised", {LIVER: [0.8] * N})
 
 
-def test_a_fair_comparison_has_no_caution(control, make_run):
-    assert warnings_of(control, make_run("dsd", {LIVER: [0.8] * N})) == ""
+ONE_SEED = "One seed was trained of each run."
+
+
+def test_a_fair_comparison_has_no_caution(make_run):
+    runs = [
+        make_run(f"{recipe}-{seed}", {LIVER: [0.8] * N}, recipe=recipe, seed=seed)
+        for recipe in ("supervised", "dsd")
+        for seed in (0, 1)
+    ]
+    assert warnings_of(*runs) == ""
+
+
+def test_one_seed_is_a_caution(control, make_run):
+    told = warnings_of(control, make_run("dsd", {LIVER: [0.8] * N}))
+    assert told.startswith(f"{ONE_SEED} Interval and p speak of other cases, not of other trainings")
+    assert "\n" not in told  # and the only one
+    assert warnings_of(control) == ""  # there is nothing to compare
+    again = [make_run(f"dsd-{s}", {LIVER: [0.8] * N}, recipe="taught", seed=s) for s in (0, 1)]
+    assert warnings_of(control, *again).startswith("One seed was trained of supervised. ")
+    other = make_run("other", {LIVER: [0.8] * N})
+    assert warnings_of(control, other, *again).startswith("One seed was trained of supervised; other. ")
 
 
 def test_different_test_cases(control, make_run):
@@ -74,7 +93,9 @@ def test_different_budgets_are_told_unless_time_or_steps_agree(control, make_run
 def test_a_metric_that_a_run_lacks(control, make_run):
     other = make_run("dsd", {LIVER: [0.8] * N, ("liver", "nsd"): [0.9] * N})
     told = compare_runs([control, other], metrics=("dice", "nsd")).warnings
-    assert told == ("NSD was not measured for supervised; run `distilseg evaluate` to have it.",)
+    one_seed, *others = told
+    assert one_seed.startswith(ONE_SEED)
+    assert others == ["NSD was not measured for supervised; run `distilseg evaluate` to have it."]
 
 
 def test_folds_of_one_split_are_no_leak_and_one_contender(make_run):
@@ -86,7 +107,8 @@ def test_folds_of_one_split_are_no_leak_and_one_contender(make_run):
             values = {LIVER: [dice] * 6}
             runs.append(make_run(f"{recipe}-{fold}", values, recipe=recipe, cases=test, split=split))
     comparison = compare_runs(runs, metrics=("dice",))
-    assert comparison.warnings == ()
+    (one_seed,) = comparison.warnings  # folds are no seeds
+    assert one_seed.startswith(ONE_SEED)
     assert comparison.differences["dsd", "liver", "dice"].n == N
 
 
@@ -136,3 +158,35 @@ def test_terms_and_traps_of_a_teacher(control, make_run):
 def test_scans_without_labels_that_taught_and_test(control, make_run):
     run = make_run("distil", {LIVER: [0.8] * N}, unlabelled=["case_3"])
     assert "distil was trained or validated on 1 of its test cases (case_3)" in warnings_of(control, run)
+
+
+def test_seconds_of_a_busy_machine_are_flagged(make_run):
+    cost = {"seconds_per_case": 0.5}
+    runs = [
+        make_run("quiet", {LIVER: [0.8] * N}, cost={**cost, "waited": 0.05}),
+        make_run("loud", {LIVER: [0.8] * N}, cost={**cost, "waited": 0.23}),
+        make_run("old", {LIVER: [0.8] * N}, cost=cost),
+    ]
+    told = warnings_of(*runs)
+    assert "The machine was busy while seconds a case were measured of loud (23%):" in told
+    cells = {c.name: words.costs(c)["seconds a case"] for c in compare_runs(runs).contenders}
+    assert cells == {"quiet": "0.500 s", "loud": "0.500 s (busy)", "old": "0.500 s"}
+
+
+def test_seconds_of_different_machines_are_flagged(make_run):
+    def timed(name, **where):
+        return make_run(name, {LIVER: [0.8] * N}, cost={"seconds_per_case": 0.5, "device": "cpu", **where})
+
+    assert "different machines (threads: 1.0, 4.0): do not compare them" in warnings_of(
+        timed("a", threads=1), timed("b", threads=4)
+    )
+    assert "different machines" not in warnings_of(timed("c", threads=2), timed("d"), timed("e", threads=2))
+
+
+def test_seconds_of_cases_of_different_sizes_are_flagged(make_run):
+    def timed(name, voxels):
+        return make_run(name, {LIVER: [0.8] * N}, cost={"seconds_per_case": 0.5, "voxels_per_case": voxels})
+
+    told = warnings_of(timed("a", 1000), timed("b", 1200))
+    assert "cases of different sizes (medians: 1,000 voxels for a, 1,200 voxels for b)" in told
+    assert "different sizes" not in warnings_of(timed("c", 1000), timed("d", 1050))

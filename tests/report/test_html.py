@@ -72,7 +72,7 @@ def test_page_tells_what_a_reader_needs(runs, tmp_path):
         "dsd and its control supervised, on Phantom",
         "12 test cases, none of which any run was trained or validated on",
         "2026-01-02",
-        "dsd helped at this budget, against supervised: Dice +0.0",
+        "dsd helped at this budget: Dice 0.640 against 0.627 of supervised, +0.0",
         "Made up.",
         "CC0",
         "A. Nobody",

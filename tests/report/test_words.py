@@ -27,7 +27,7 @@ def test_helped(make_run):
     low, high = comparison.differences["dsd", "liver", "dice"].interval
     # Eight differences of one sign; two equal pairs of ranks do not change the smallest p: 2 / 2^8.
     assert verdicts(comparison) == [
-        "dsd helped at this budget, against supervised: Dice (liver) +0.026"
+        "dsd helped at this budget: Dice (liver) 0.796 against 0.770 of supervised, +0.026"
         f" (95 % interval +{low:.3f} to +{high:.3f}, p = 0.008, 8 cases)."
     ]
 
@@ -36,7 +36,7 @@ def test_hurt(make_run):
     comparison = compared(make_run, [-0.02, -0.03, -0.024, -0.035, -0.021, -0.031, -0.022, -0.032])
     (sentence,) = verdicts(comparison)
     assert sentence.startswith(
-        "dsd hurt at this budget, against supervised: Dice (liver) −0.027 (95 % interval −0.0"
+        "dsd hurt at this budget: Dice (liver) 0.743 against 0.770 of supervised, −0.027 (95 % interval −0.0"
     )
     assert sentence.endswith("p = 0.008, 8 cases).")
 
@@ -45,23 +45,28 @@ def test_no_difference_shown(make_run):
     comparison = compared(make_run, [0.01, -0.011, 0.02, -0.018, 0.003, -0.002, 0.007, 0.001])
     (sentence,) = verdicts(comparison)
     assert sentence.startswith(
-        "dsd did not help at this budget; no difference from supervised was shown:"
-        " Dice (liver) +0.001 (95 % interval −0."
+        "dsd was not shown to differ from supervised at this budget:"
+        " Dice (liver) 0.771 against 0.770, +0.001 (95 % interval −0."
     )
     assert "helped" not in sentence
 
 
 def test_equal_runs(make_run):
     (sentence,) = verdicts(compared(make_run, [0.0] * 8))
-    assert "Dice (liver) 0.000 (95 % interval 0.000 to 0.000, p = 1.00, 8 cases)" in sentence
+    assert (
+        "Dice (liver) 0.770 against 0.770, 0.000 (95 % interval 0.000 to 0.000, p = 1.00, 8 cases)"
+        in sentence
+    )
 
 
 def test_one_case_cannot_be_tested(make_run):
     control = make_run("supervised", {LIVER: [0.7]}, cases=["only"])
     student = make_run("dsd", {LIVER: [0.8]}, cases=["only"])
     (sentence,) = verdicts(compare_runs([control, student]))
-    assert "did not help" in sentence
-    assert "Dice (liver) +0.100 (95 % interval – to –, p not testable, 1 cases)" in sentence
+    assert "was not shown to differ" in sentence
+    assert (
+        "Dice (liver) 0.800 against 0.700, +0.100 (95 % interval – to –, p not testable, 1 cases)" in sentence
+    )
 
 
 def test_the_corrected_p_is_told_where_it_differs(make_run):

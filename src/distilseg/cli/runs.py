@@ -34,6 +34,9 @@ from .text import words as listed
 Metrics = Annotated[str, typer.Option(help="By comma; the verdict is about the first.")]
 Control = Annotated[Path | None, typer.Option(help="The run to measure against; else what the runs name.")]
 RunFolders = Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")]
+Relevant = Annotated[
+    float, typer.Option(help="Smaller differences of Dice, IoU and NSD are said not to matter, however sure.")
+]
 Fuse = Annotated[
     str | None, typer.Option(help="Several runs as one: vote (the default), mean, threshold or organs.")
 ]
@@ -176,6 +179,7 @@ def compare(
         typer.Option(help="By comma; the verdict is about the first. Else dice,hd95,nsd, by slice dice,iou."),
     ] = None,
     by: Annotated[str, typer.Option(help="case, or slice: a case's mean over its slices.")] = "case",
+    relevant: Relevant = 0.005,
     out: Annotated[Path | None, typer.Option(help="A CSV table.")] = None,
     html: Annotated[Path | None, typer.Option(help="A page with figures.")] = None,
 ) -> None:
@@ -184,7 +188,9 @@ def compare(
     from ..report import print_comparison
 
     chosen = None if metrics is None else listed(metrics) or []
-    comparison = commands.compare(runs, control=control, metrics=chosen, by=by, out=out, html=html)
+    comparison = commands.compare(
+        runs, control=control, metrics=chosen, by=by, relevant=relevant, out=out, html=html
+    )
     print_comparison(comparison, show.console())
     for path in (out, html):
         if path is not None:
@@ -196,12 +202,15 @@ def report(
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
     control: Control = None,
     metrics: Metrics = "dice,hd95,nsd",
+    relevant: Relevant = 0.005,
     pictures: Annotated[Path | None, typer.Option(help="A folder: also every figure as an SVG file.")] = None,
 ) -> None:
     """One self-contained page about runs: tables, figures, verdicts."""
     from .. import commands
 
-    commands.report(runs, out, control=control, metrics=listed(metrics) or [], pictures=pictures)
+    commands.report(
+        runs, out, control=control, metrics=listed(metrics) or [], relevant=relevant, pictures=pictures
+    )
     show.say(f"written to {out}")
     if pictures is not None:
         show.say(f"figures written to {pictures}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..evaluation.by_slice import SLICE_METRICS
 from ..evaluation.evaluate import check_by
-from ..report import Comparison, compare_runs, write_csv, write_report
+from ..report import RELEVANT, Comparison, compare_runs, write_csv, write_report
 from ..runs import Run, find_runs, open_run
 
 METRICS = ("dice", "hd95", "nsd")
@@ -20,12 +20,14 @@ def compare(
     control: Path | str | None = None,
     metrics: Sequence[str] | None = None,
     by: str = "case",
+    relevant: float = RELEVANT,
     out: Path | str | None = None,
     html: Path | str | None = None,
 ) -> Comparison:
     """The runs' test results against their control; `out` is a CSV table, `html` a page with figures.
 
-    Each of `runs` is a run folder or a folder that holds run folders. `control`, `by`: see `compare_runs`.
+    Each of `runs` is a run folder or a folder that holds run folders. `control`, `by`,
+    `relevant`: see `compare_runs`.
     `metrics`: None is Dice, HD95 and NSD, by slice Dice and IoU.
     """
     check_by(by)
@@ -35,11 +37,11 @@ def compare(
         metrics = METRICS if by == "case" else SLICE_METRICS
     found = open_runs(runs)
     against = None if control is None else open_run(control)
-    comparison = compare_runs(found, control=against, metrics=metrics, by=by)
+    comparison = compare_runs(found, control=against, metrics=metrics, by=by, relevant=relevant)
     if out is not None:
         write_csv(comparison, Path(out))
     if html is not None:
-        write_report(found, html, control=against, metrics=metrics)
+        write_report(found, html, control=against, metrics=metrics, relevant=relevant)
     return comparison
 
 

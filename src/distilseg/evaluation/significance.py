@@ -111,13 +111,14 @@ def mean_interval(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Interval:
-    """Bootstrap (BCa) interval of the mean of finite values; NaN below two, a point if all are equal."""
+    """Bootstrap (BCa) interval of the mean of finite values; NaN below two, a point if all are equal, but for
+    rounding."""
     from scipy.stats import bootstrap
 
     values = np.asarray(values, dtype=np.float64)
     if values.size < 2:
         return NOTHING
-    if np.ptp(values) == 0:
+    if np.ptp(values) <= ROUNDING * np.abs(values).max():
         return float(values[0]), float(values[0])
     result = bootstrap(
         (values,),

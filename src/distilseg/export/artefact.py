@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from ..data.case import Dataset, Source
@@ -19,7 +20,7 @@ from ..data.planning.splits import load_split
 from ..data.readable import readable_json
 from ..errors import UserError, unknown
 from ..files import folder_written_whole, written_whole
-from ..hardware import processor_name
+from ..hardware import Waiting, processor_name
 from ..networks.folding import folded
 from ..predict import Predictor, Segmenter, load_torch_artefact
 from ..runs import Run
@@ -34,7 +35,7 @@ from .int8 import CALIBRATION_CASES, MAX_DICE_DROP, Quantised, quantise
 from .onnx import write_onnx
 from .openvino import write_openvino
 from .provenance import file_digest, provenance, provenance_of_views
-from .verify import TOLERANCE, Parity, compare, record, refuse_beyond, seconds
+from .verify import TOLERANCE, Parity, compare, record, refuse_beyond, seconds_in_turns
 
 MOST_JUDGING = 20  # that judge int8
 
@@ -122,8 +123,9 @@ def export_run(
         artefact: Segmenter = (
             load_torch_artefact(folder, device="cpu", trust=trust)
             if about.engine == "torch"
-            else load_shipped(folder)
+            else load_shipped(folder, threads=torch.get_num_threads())
         )
+        waiting = Waiting()
         regions = about.answers == "regions"
         found = compare(predictor, artefact, sources, regions=regions, progress=progress)
         refuse_beyond(found, tolerance, target)
@@ -147,12 +149,11 @@ def export_run(
                 }
             )
             _describe(folder, about)
-        artefact_s = [one.artefact_s for one in found]
+        timed = [one.run_s for one in found], [one.artefact_s for one in found]
         if quantised is not None and quantised.kept == "int8":
-            artefact_s = seconds(load_artefact(folder), sources)
-        about = about.model_copy(
-            update={"cost": _cost(folder, about, paths, [one.run_s for one in found], artefact_s)}
-        )
+            waiting, int8 = Waiting(), load_artefact(folder, threads=torch.get_num_threads())
+            timed = seconds_in_turns(predictor, int8, sources)
+        about = about.model_copy(update={"cost": _cost(folder, about, paths, *timed, waiting.share())})
         _describe(folder, about)
         write_card(folder / CARD, run, about, predictor.plan)
         return Exported(out, tuple(found), quantised)
@@ -223,9 +224,17 @@ def _describe(folder: Path, about: Description) -> None:
 
 
 def _cost(
-    folder: Path, about: Description, weights: Sequence[Path], run_s: list[float], artefact_s: list[float]
+    folder: Path,
+    about: Description,
+    weights: Sequence[Path],
+    run_s: list[float],
+    artefact_s: list[float],
+    waited: float | None,
 ) -> dict[str, Any]:
-    """Of the run and of the artefact: bytes of the network, median seconds of a case once it is warm."""
+    """Of the run and of the artefact: bytes of the network, median seconds of a case once it is warm.
+
+    Both on as many threads; waited: see `hardware.Waiting`.
+    """
     networks = (folder / name for name in about.files if not name.endswith(".json"))
     return {
         "run_bytes": sum(path.stat().st_size for path in weights),
@@ -233,6 +242,8 @@ def _cost(
         "run_s": statistics.median(run_s[1:] or run_s),
         "artefact_s": statistics.median(artefact_s[1:] or artefact_s),
         "cases": len(run_s[1:] or run_s),
+        "threads": torch.get_num_threads(),
+        "waited": waited,
         "processor": processor_name(),
     }
 

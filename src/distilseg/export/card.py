@@ -10,6 +10,7 @@ from typing import Any
 from ..data.planning.plan import Plan
 from ..evaluation import summarise_rows
 from ..evaluation.agreement import limits, titled
+from ..hardware import BUSY
 from ..runs import Run, read_rows
 from ..runtime.artefact import Description
 from .int8 import Quantised
@@ -31,7 +32,7 @@ _HOW = {
 def model_card(run: Run, about: Description, plan: Plan) -> str:
     """The card of an artefact whose description is complete."""
     parts = [
-        f"# {about.name}",
+        f"# {_name(about.made)}",
         f"Segments {_structures(plan)} in {_scans(plan)}. Made with distilseg, exported for {about.target}.",
         _section("Use", [f"```\n{_HOW[about.engine]}\ndistilseg predict THIS_FOLDER SCANS PREDICTIONS\n```"]),
         _section("What it takes and gives", _inside(plan)),
@@ -50,6 +51,14 @@ _LIMITS = [
     "Measured on the test cases of one dataset and nothing else: judge it on scans of your own scanners"
     " before you rely on it (`distilseg evaluate REFERENCES PREDICTIONS`). Not a medical device."
 ]
+
+
+def _name(made: Mapping[str, Any]) -> str:
+    """What a person calls it: network, dataset and recipe. The run's own name stands below."""
+    views = made.get("views", ())
+    network = Path(str(made["network"]["name"])).name
+    several = f" of {len(views)} views" if views else ""
+    return f"{network}{several} on {made['dataset']['name']}, by {made['recipe']}"
 
 
 def _structures(plan: Plan) -> str:
@@ -115,9 +124,15 @@ def _costs(run: Run, about: Description) -> list[str]:
         ["a case [s]", *(f"{cost[of]:.3f}" for of in ("run_s", "artefact_s"))],
     ]
     how = (
-        f"A case: from the scan in memory to its label map, median of {cost['cases']} while it was exported"
-        f" ({cost['processor']}, each engine with the threads that it takes by itself)."
+        f"A case: from the scan in memory to its label map, median of {cost['cases']} while it was exported,"
+        f" the two in turns on {cost['threads']} {'thread' if cost['threads'] == 1 else 'threads'} each"
+        f" ({cost['processor']})."
     )
+    if (cost["waited"] or 0) > BUSY:
+        how += (
+            f" The machine was busy meanwhile: {cost['waited']:.0%} of the time was spent waiting for a"
+            " processor. Take their ratio, not the seconds."
+        )
     return [_table(table), how, *([_cost(run.read(run.cost))] if run.cost.is_file() else [])]
 
 
@@ -126,8 +141,7 @@ def _cost(cost: Mapping[str, Any]) -> str:
     return (
         f"The run, measured alone: {cost['parameters']:,} parameters,"
         f" {cost['multiply_accumulates'] / 1e9:.2f} GMAC a patch"
-        f" of {'x'.join(map(str, cost['counted_on'][2:]))}, {cost['seconds_per_case']:.2f} s a case"
-        f" ({cost['device']}, {cost['threads']} threads, {cost['processor']})"
+        f" of {'x'.join(map(str, cost['counted_on'][2:]))}"
         + (f", peak memory {memory / 1e9:.2f} GB." if memory else ".")
     )
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..hardware import processor_name
+from ..hardware import Waiting, processor_name
 from ..runs import Run, open_run
 from ..runtime.artefact import Artefact, is_artefact, open_artefact
 from ..runtime.inferers import window_shape
@@ -57,6 +57,7 @@ def measure_cost(
         load_s, first_case_s                two parts of it
         seconds_per_case, quartiles_s       median, and lower and upper quartile, of the other cases
         stages_s                            their median seconds by stage, and of reading the scans before
+        waited                              part of its time spent waiting for a processor that others had
         peak_memory_bytes                   of the process, once it is loaded
         energy_j_per_case                   median by the processor's counters, or None and `energy` says why
     """
@@ -107,6 +108,7 @@ def _measure(
     load_s, until_loaded_s = time.perf_counter() - start, time.time() - began
     reset_peak()
     counted, why = counters()
+    waiting = Waiting()
     seconds, joules, voxels, stages = [], [], [], []
     for n, (case, images) in enumerate(itertools.cycle(cases.items()) if again else cases.items()):
         times = StageTimes()
@@ -125,6 +127,7 @@ def _measure(
         voxels.append(labels.size)
         if (n + 1 > WARM_CASES and sum(seconds) > ENOUGH_S) or n + 1 == MOST_CASES:
             break
+    waited = waiting.share()
     peak = peak_bytes()  # before the graph is read once more to be counted
     warm = seconds[1:] or seconds
     return {
@@ -137,6 +140,7 @@ def _measure(
         "first_case_s": seconds[0],
         "load_s": load_s,
         "first_s": until_loaded_s + seconds[0],
+        "waited": waited,
         "cases_timed": len(seconds),
         "voxels_per_case": statistics.median(voxels),
         "peak_memory_bytes": peak,

@@ -92,9 +92,16 @@ def record(found: list[Parity], tolerance: float) -> dict[str, Any]:
     }
 
 
-def seconds(segmenter: Segmenter, cases: Mapping[str, Mapping[str, Source]]) -> list[float]:
-    """What each case takes, as `compare` times it."""
-    return [_answer(segmenter, read_scans(images), case)[2] for case, images in cases.items()]
+def seconds_in_turns(
+    run: Segmenter, artefact: Segmenter, cases: Mapping[str, Mapping[str, Source]]
+) -> tuple[list[float], list[float]]:
+    """What each of them takes for each case, as `compare` times it; what else the machine does meets both."""
+    run_s, artefact_s = [], []
+    for case, images in cases.items():
+        scans = read_scans(images)
+        run_s.append(_answer(run, scans, case)[2])
+        artefact_s.append(_answer(artefact, scans, case)[2])
+    return run_s, artefact_s
 
 
 def _answer(

@@ -11,14 +11,15 @@ Reads run folders only and never imports torch; Matplotlib is imported where som
 
 from __future__ import annotations
 
-from .comparison import Comparison, Difference, compare_runs, differences
+from .comparison import RELEVANT, Comparison, Difference, compare_runs, differences
 from .html import render, write_report
 from .pictures import write_pictures
 from .score import Score
 from .table import csv_rows, print_comparison, write_csv
-from .words import verdict, verdicts
+from .verdicts import verdict, verdicts
 
 __all__ = [
+    "RELEVANT",
     "Comparison",
     "Difference",
     "Score",

@@ -13,6 +13,8 @@ from ..evaluation.agreement import limits, titled
 from .contenders import METRICS, Contender, Metric, evaluation, seen_cases, training_cases
 from .score import Score
 
+CLOCKS = ("device", "processor", "threads")  # what seconds depend on, by their names in cost.json
+SAME_SIZE = 1.1  # times: cases that are not larger cost about as much
 SMALLEST_N = 6  # with 5 pairs the smallest two-sided p of the Wilcoxon signed-rank test is 2 / 2^5 = 0.0625
 
 
@@ -31,6 +33,7 @@ def cautions(
     yield from leaks(competing)
     yield from _teachers_of_others(competing)
     yield from _unfinished(competing)
+    yield from _one_seed(competing, controls)
     yield from _different_conditions(competing, controls, by)
     for name, control in controls.items():
         if control:
@@ -38,6 +41,7 @@ def cautions(
             yield from _different_cases(own, other)
             yield from _different_budgets(own, other)
     yield from _undefined(competing, metrics, overall, scores)
+    yield from _clocks(competing)
     for name in asked:
         missing = [c.name for c in competing if all(metric != name for _, metric in c.values)]
         if missing:
@@ -99,6 +103,21 @@ def _unfinished(competing: Sequence[Contender]) -> Iterator[str]:
         for (one, seed, tested), (other, seed_too, tested_too) in combinations(made, 2):
             if seed == seed_too and tested & tested_too:
                 yield f"{one.name} and {other.name} are alike, seed included; they are averaged all the same."
+
+
+def _one_seed(competing: Sequence[Contender], controls: Mapping[str, str | None]) -> Iterator[str]:
+    """Of runs that are compared, those of one training; a model of others has no other seed."""
+    if not any(controls.values()):
+        return
+    trained = [c for c in competing if c.trained_here]
+    single = [c.name for c in trained if len(set(c.seeds)) == 1]
+    if single:
+        told = "each run" if len(single) == len(trained) else "; ".join(single)
+        yield (
+            f"One seed was trained of {told}. Interval and p speak of other cases, not of other"
+            " trainings: another seed can move a run by as much as the difference shown. Train more"
+            " (--seed 1, --seed 2) and compare all."
+        )
 
 
 def _different_conditions(
@@ -179,6 +198,32 @@ def _undefined(
                 f"{metric.title} is undefined in {told} (usually an empty prediction); these are left out of"
                 f" the means and of the paired differences, so look at {dice} as well."
             )
+        lacking = {name: score.lacking for name, score in found.items() if score and score.lacking}
+        if lacking and not metric.is_share:
+            told = ", ".join(f"{count} of {name}" for name, count in lacking.items())
+            yield (
+                f"The {overall} of {metric.title} is made without structures that nobody found or that are"
+                f" not there: {told}. It flatters; look at {dice}, where a missed structure counts as 0."
+            )
+
+
+def _clocks(competing: Sequence[Contender]) -> Iterator[str]:
+    """Seconds that should not be laid beside each other."""
+    timed = [c for c in competing if c.cost.get("seconds_per_case") is not None]
+    if disturbed := [f"{c.name} ({c.cost['waited']:.0%})" for c in timed if c.busy]:
+        yield (
+            f"The machine was busy while seconds a case were measured of {', '.join(disturbed)}: in brackets"
+            " what part of its time it waited for a processor. Judge again when nothing else runs"
+            " (distilseg evaluate RUN --again)."
+        )
+    of_clock = {name: dict.fromkeys(c.cost[name] for c in timed if c.cost.get(name)) for name in CLOCKS}
+    apart = [f"{name}: {', '.join(map(str, told))}" for name, told in of_clock.items() if len(told) > 1]
+    if apart:
+        yield f"Seconds a case were measured on different machines ({'; '.join(apart)}): do not compare them."
+    sizes = {c.name: float(c.cost["voxels_per_case"]) for c in timed if c.cost.get("voxels_per_case")}
+    if sizes and max(sizes.values()) > SAME_SIZE * min(sizes.values()):
+        told = ", ".join(f"{size:,.0f} voxels for {name}" for name, size in sizes.items())
+        yield f"Seconds a case were measured on cases of different sizes (medians: {told}): compare none."
 
 
 def _some(names: Sequence[str]) -> str:

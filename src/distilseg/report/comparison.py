@@ -10,7 +10,12 @@ contender minus control, case by case, over the cases where both have a value.
     p_t        two-sided paired t-test, for comparison with papers that report it, and p_t_holm, the same
                corrected in the same way; no verdict rests on it
 
-"helped" and "hurt" are said only where the interval excludes 0 *and* p_holm < 0.05.
+A difference is shown where the interval excludes 0 *and* p_holm < 0.05. What may be said of it:
+
+    helped, hurt    it is shown, and no smaller than the smallest that is relevant
+    small           it is shown, and smaller than that; of metrics between 0 and 1, as the tables write them
+    none            it is not shown
+    early           the two have not learned enough to be compared (see `learned.py`), whatever the test says
 """
 
 from __future__ import annotations
@@ -18,21 +23,24 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal, TypeVar
 
-from ..errors import unknown
+from ..errors import UserError, unknown
 from ..evaluation.agreement import titled
 from ..evaluation.significance import Paired, holm, paired
 from ..runs import Run
 from .cautions import cautions
 from .contenders import METRICS, Contender, Metric, Values, check_one_judge, contenders
+from .learned import too_early
 from .score import Score
 
 MEAN = "mean over structures"
 ALPHA = 0.05
-Outcome = Literal["helped", "hurt", "none"]
+RELEVANT = 0.005  # of Dice, and of what else lies between 0 and 1
+Outcome = Literal["helped", "hurt", "small", "none", "early"]
 K = TypeVar("K")
 
 
@@ -41,7 +49,9 @@ class Difference:
     """Contender minus control, paired by case."""
 
     values: Values
-    mean: float
+    own: float  # the contender's mean over the pairs
+    other: float  # the control's
+    mean: float  # of the differences
     interval: tuple[float, float]
     n: int
     p: float
@@ -68,6 +78,8 @@ class Comparison:
     warnings: tuple[str, ...]
     by: str = "case"  # or slice: each value of a case is then the mean over its slices
     labelled_by: str = ""  # the teacher whose answers stood for labels: scores are agreement with it
+    relevant: float = RELEVANT  # smaller differences are called so
+    early: Mapping[str, str] = field(default_factory=dict)  # contender -> why no verdict may be given yet
 
     @property
     def overall(self) -> str:
@@ -99,16 +111,25 @@ def compare_runs(
     control: Run | None = None,
     metrics: Sequence[str] = ("dice", "hd95", "nsd"),
     by: str = "case",
+    relevant: float = RELEVANT,
 ) -> Comparison:
     """The runs' test results, each against its control.
 
     The control is `control`; or what the run's experiment.json names, if that is among `runs`; or the first
     run, and the first of each number of training subjects where there are several of one. Runs that differ
     only in their seed count as one contender. `by="slice"` compares what slices scored; still over cases,
-    each the mean over its slices, because slices of one case are not independent. Raises `UserError` for a
-    run without test results, for an unknown metric, for runs of different datasets and for runs of which some
-    were judged by labels and some by agreement with a teacher.
+    each the mean over its slices, because slices of one case are not independent. A difference of Dice, IoU
+    or NSD that is smaller than `relevant` is called small, however sure it is.
+
+    Raises `UserError` for a run without test results, for an unknown metric, for a `relevant` that no Dice
+    can differ by, for runs of different datasets and for runs of which some were judged by labels and some
+    by agreement with a teacher.
     """
+    if not 0 <= relevant < 1:
+        raise UserError(
+            f"{relevant:g} is no smallest relevant difference of a Dice between 0 and 1",
+            f"give one such as {RELEVANT:g}, or 0 to call none small",
+        )
     for name in metrics or [""]:
         if name not in METRICS:
             raise unknown("metric", name, METRICS)
@@ -140,8 +161,23 @@ def compare_runs(
             means = _means_over_structures(competing, structures, metric.name)
             values |= {(name, MEAN, metric.name): mean for name, mean in means.items()}
         structures += (MEAN,)
-    scores = {key: Score.of(of_case) for key, of_case in values.items() if of_case}
-    differences = _differences(values, controls, structures, chosen)
+    of_name = {c.name: c for c in competing}
+    scores = {
+        (name, structure, metric): Score.of(
+            of_case, _lacking(of_name[name], metric, of_case) if structure == MEAN else 0
+        )
+        for (name, structure, metric), of_case in values.items()
+        if of_case
+    }
+    early = {
+        name: why
+        for name, other in controls.items()
+        if other is not None and (why := too_early(of_name[name], of_name[other]))
+    }
+    differences = {
+        key: replace(difference, outcome="early") if key[0] in early else difference
+        for key, difference in _differences(values, controls, structures, chosen, relevant).items()
+    }
     warnings = cautions(competing, controls, chosen, structures[-1], scores, metrics, by)
     return Comparison(
         tuple(competing),
@@ -154,6 +190,8 @@ def compare_runs(
         tuple(warnings),
         by,
         labelled_by,
+        relevant,
+        early,
     )
 
 
@@ -216,11 +254,32 @@ def _means_over_structures(
     return means
 
 
+def _lacking(contender: Contender, metric: str, means: Values) -> int:
+    """How many values of single structures these means over a case's structures are made without.
+
+    A structure that neither reference nor prediction has, by its Dice, is not lacking.
+    """
+    return sum(
+        not math.isfinite(value)
+        and math.isfinite(means.get(case, math.nan))
+        and not _absent(contender.values.get((structure, "dice"), {}).get(case))
+        for (structure, name), of_case in contender.values.items()
+        if name == metric
+        for case, value in of_case.items()
+    )
+
+
+def _absent(dice: float | None) -> bool:
+    """By its Dice: undefined, or by some conventions 1, where both are empty."""
+    return dice is not None and (math.isnan(dice) or dice == 1)
+
+
 def _differences(
     values: Mapping[Key, Values],
     controls: Mapping[str, str | None],
     structures: Sequence[str],
     metrics: Sequence[Metric],
+    relevant: float,
 ) -> dict[Key, Difference]:
     found: dict[Key, Difference] = {}
     for metric in metrics:
@@ -235,14 +294,16 @@ def _differences(
         }
         for mean in (False, True):
             family = {key: pair for key, pair in pairs.items() if (key[1] == MEAN) == mean}
-            found |= differences(family, metric)
+            found |= differences(family, metric, relevant)
     return found
 
 
-def differences(pairs: Mapping[K, tuple[Values, Values]], metric: Metric) -> dict[K, Difference]:
+def differences(
+    pairs: Mapping[K, tuple[Values, Values]], metric: Metric, relevant: float = RELEVANT
+) -> dict[K, Difference]:
     """Each pair's first less its second, by case; p is corrected for the number of pairs.
 
-    A pair without a case that has a value in both is left out.
+    relevant: see `compare_runs`. A pair without a case that has a value in both is left out.
     """
     tested: dict[K, tuple[Values, Paired]] = {}
     for key, (own, other) in pairs.items():
@@ -255,6 +316,8 @@ def differences(pairs: Mapping[K, tuple[Values, Values]], metric: Metric) -> dic
     return {
         key: Difference(
             values=by_case,
+            own=fmean(pairs[key][0][case] for case in by_case),
+            other=fmean(pairs[key][1][case] for case in by_case),
             mean=test.mean_difference,
             interval=test.interval,
             n=test.n,
@@ -262,15 +325,23 @@ def differences(pairs: Mapping[K, tuple[Values, Values]], metric: Metric) -> dic
             p_holm=p,
             p_t=test.p_t,
             p_t_holm=p_t,
-            outcome=outcome_of(test.interval, p, metric),
+            outcome=outcome_of(test.interval, p, metric, test.mean_difference, relevant),
         )
         for (key, (by_case, test)), p, p_t in zip(tested.items(), p_holm, p_t_holm, strict=True)
     }
 
 
-def outcome_of(interval: tuple[float, float], p_holm: float, metric: Metric) -> Outcome:
-    """What may honestly be said of a difference with this interval and corrected p."""
+def outcome_of(
+    interval: tuple[float, float],
+    p_holm: float,
+    metric: Metric,
+    mean: float = math.inf,
+    relevant: float = 0.0,
+) -> Outcome:
+    """What may honestly be said of a difference with this interval, corrected p and mean."""
     low, high = interval
     if not p_holm < ALPHA or low <= 0 <= high or math.isnan(low):
         return "none"
+    if metric.is_share and round(abs(mean), metric.decimals) < relevant:
+        return "small"
     return "helped" if (low > 0) == metric.higher_is_better else "hurt"

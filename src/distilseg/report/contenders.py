@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..evaluation.by_slice import by_case
+from ..hardware import BUSY
 from ..runs import Run, read_rows
 
 Values = Mapping[str, float]  # case -> value, NaN where undefined
@@ -37,6 +38,11 @@ class Metric:
     @property
     def arrow(self) -> str:
         return "↑" if self.higher_is_better else "↓"
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it lies between 0, the worst, and 1; all others here are distances."""
+        return self.higher_is_better
 
 
 METRICS = {
@@ -84,6 +90,11 @@ class Contender:
     def trained_here(self) -> bool:
         """Whether it is runs that were trained: a model of others was only judged, see `judged_teacher`."""
         return self.recipe != "teacher"
+
+    @property
+    def busy(self) -> bool:
+        """Whether others had the processors while its seconds were measured; unknown of older records."""
+        return (self.cost.get("waited") or 0.0) > BUSY
 
     @property
     def cases(self) -> set[str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..evaluation.agreement import titled
-from ..runs import Run, read_rows
 from .comparison import Comparison
 from .drawing import WIDTH, legend, svg
 from .figures import PANEL_HEIGHT, colours
+from .logged import Curve, curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 POINTS = 240  # per curve; more are averaged in equal stretches
 WINDOW = 15  # points of the running mean
 COLUMNS = 3
-
-Curve = tuple[list[float], list[float]]  # steps, values
 
 
 def loss_curves(comparison: Comparison) -> str:
@@ -40,7 +38,11 @@ def validated_by(comparison: Comparison) -> str:
 
 def _grid(comparison: Comparison, table: str, *, skipped: Sequence[str], first: str) -> str:
     """A panel per column of the table, a curve per run; the first seed is full, the others are pale."""
-    read = [(c.name, i, _curves(run, table)) for c in comparison.contenders for i, run in enumerate(c.runs)]
+    read = [
+        (c.name, i, curves(run.losses if table == "losses" else run.validation))
+        for c in comparison.contenders
+        for i, run in enumerate(c.runs)
+    ]
     names = [name for name in dict.fromkeys(n for _, _, found in read for n in found) if name not in skipped]
     names.sort(key=lambda name: name != first)
     if not names:
@@ -73,27 +75,6 @@ def _grid(comparison: Comparison, table: str, *, skipped: Sequence[str], first: 
         legend(figure, tints)
 
     return svg(WIDTH, PANEL_HEIGHT * rows + 0.4, draw, salt=table)
-
-
-def _curves(run: Run, table: str) -> Mapping[str, Curve]:
-    """Column -> curve; a row cut short by a kill and values that are no numbers are left out."""
-    curves: dict[str, Curve] = {}
-    for row in read_rows(run.losses if table == "losses" else run.validation):
-        step = _number(row.get("step"))
-        for name, text in row.items():
-            value = _number(text)
-            if name and math.isfinite(step) and math.isfinite(value):
-                steps, values = curves.setdefault(name, ([], []))
-                steps.append(step)
-                values.append(value)
-    return curves
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "nan")
-    except (TypeError, ValueError):
-        return math.nan
 
 
 def _thinned(curve: Curve) -> Curve:

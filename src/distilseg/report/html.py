@@ -16,10 +16,10 @@ from .. import __version__
 from ..evaluation.agreement import titled
 from ..files import write_text
 from ..runs import Run
-from . import curves, figures, overlays, sizes, words
+from . import curves, figures, overlays, sizes, verdicts, words
 from .bubbles import bubbles
 from .cautions import leaks
-from .comparison import MEAN, Comparison, compare_runs
+from .comparison import MEAN, RELEVANT, Comparison, compare_runs
 from .contenders import evaluation, seen_cases, training_cases
 from .drawing import in_page_colours
 from .folds import fold_scores
@@ -41,14 +41,15 @@ def write_report(
     notes: Sequence[str] = (),
     badge: str = "",
     date: datetime.date | None = None,
+    relevant: float = RELEVANT,
 ) -> Comparison:
     """Compares `runs` (one run is enough) and writes the page to `path`, whole or not at all.
 
     title: of the page; by default what was compared. notes: sentences of the caller's that the reader should
     see above the table. badge: what nobody may miss, such as that the scans are synthetic. date: of the page;
-    by default today.
+    by default today. relevant: see `compare_runs`.
     """
-    comparison = compare_runs(runs, control=control, metrics=metrics)
+    comparison = compare_runs(runs, control=control, metrics=metrics, relevant=relevant)
     write_text(Path(path), render(comparison, title=title, notes=notes, badge=badge, date=date))
     return comparison
 
@@ -178,30 +179,32 @@ def _title(comparison: Comparison) -> str:
 
 
 def _cards(comparison: Comparison) -> list[dict[str, str]]:
-    """For each contender with a control: outcome, sentence, and the other metrics in short."""
+    """For each contender with a control: outcome, levels, sentence, and the other metrics in short."""
     cards = []
     for contender in comparison.contenders:
-        if not comparison.controls[contender.name] or not comparison.metrics:
+        name = contender.name
+        if not comparison.controls[name] or not comparison.metrics:
             continue
         first, *others = comparison.metrics
-        difference = comparison.differences.get((contender.name, comparison.overall, first.name))
+        told = {
+            metric: comparison.differences.get((name, comparison.overall, metric.name))
+            for metric in comparison.metrics
+        }
+        difference = told[first]
         outcome = difference.outcome if difference else "none"
         cards.append(
             {
-                "name": contender.name,
+                "name": name,
                 "outcome": outcome,
-                "label": {"helped": "helped", "hurt": "hurt", "none": "no difference shown"}[outcome],
-                "value": words.number(difference.mean, first.decimals, sign=True)
-                if difference
-                else words.MISSING,
+                "label": verdicts.LABELS[outcome],
+                "own": words.number(difference.own if difference else None, first.decimals),
+                "other": words.number(difference.other if difference else None, first.decimals),
                 "metric": first.title,
-                "sentence": words.verdict(comparison, contender.name, first),
+                "sentence": verdicts.verdict(comparison, name, first),
                 "others": "; ".join(
-                    f"{metric.title} {words.evidence_of(other, metric)}"
+                    verdicts.in_short(comparison, metric, other)
                     for metric in others
-                    if (
-                        other := comparison.differences.get((contender.name, comparison.overall, metric.name))
-                    )
+                    if (other := told[metric])
                 ),
             }
         )

@@ -20,12 +20,24 @@ class Score:
     interval: tuple[float, float]  # 95 %, bootstrap over cases
     n: int
     excluded: int  # cases without a value
+    lacking: int = 0  # of a mean over structures: single ones that cases were averaged without
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the mean was made without some values; means of distances are then marked: they flatter."""
+        return bool(self.excluded or self.lacking)
 
     @classmethod
-    def of(cls, values: Values) -> Self:
+    def of(cls, values: Values, lacking: int = 0) -> Self:
         """The score of these cases; values that are no number are left out and counted."""
         finite = [value for value in values.values() if math.isfinite(value)]
         summary = summarise(finite)
         return cls(
-            values, summary.mean, summary.std, summary.interval, len(finite), len(values) - len(finite)
+            values,
+            summary.mean,
+            summary.std,
+            summary.interval,
+            len(finite),
+            len(values) - len(finite),
+            lacking,
         )

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..names import printable
 from ..runs import write_rows
-from . import folds, sizes, words
+from . import folds, sizes, verdicts, words
 from .comparison import Comparison
-from .contenders import Metric
+from .contenders import METRICS, Metric
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-STYLES = {"helped": "green", "hurt": "red", "none": ""}
+STYLES = {"helped": "green", "hurt": "red"}
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
@@ -33,7 +33,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     if comparison.metrics and sizes.families(comparison):
         console.print(size_table(comparison))
     console.print(cost_table(comparison))
-    for sentence in words.verdicts(comparison):
+    for sentence in verdicts.verdicts(comparison):
         console.print(_text(sentence, style="bold"))
 
 
@@ -129,6 +129,7 @@ def cost_table(comparison: Comparison) -> Table:
 def csv_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """One row per contender, structure and metric, in full precision; empty where there is no value."""
     rows = []
+    metrics = {metric.name: metric for metric in comparison.metrics}
     for (name, structure, metric), score in comparison.scores.items():
         contender = comparison.contender(name)
         difference = comparison.differences.get((name, structure, metric))
@@ -145,7 +146,11 @@ def csv_rows(comparison: Comparison) -> list[dict[str, Any]]:
                 "high": _plain(score.interval[1]),
                 "n": score.n,
                 "excluded": score.excluded,
+                "structures_undefined": score.lacking,
+                "incomplete": "yes" if words.mark(score, metrics[metric]) else "",
                 "control": comparison.controls[name] or "",
+                "mean_of_pairs": _plain(difference.own) if difference else "",
+                "control_mean_of_pairs": _plain(difference.other) if difference else "",
                 "difference": _plain(difference.mean) if difference else "",
                 "difference_low": _plain(difference.interval[0]) if difference else "",
                 "difference_high": _plain(difference.interval[1]) if difference else "",
@@ -158,6 +163,7 @@ def csv_rows(comparison: Comparison) -> list[dict[str, Any]]:
                 "parameters": contender.cost.get("parameters", ""),
                 "multiply_accumulates": contender.cost.get("multiply_accumulates", ""),
                 "seconds_per_case": contender.cost.get("seconds_per_case", ""),
+                "waited_for_a_processor": _plain(contender.cost.get("waited")),
                 "peak_memory_bytes": contender.cost.get("peak_memory_bytes", ""),
                 "steps": _plain(contender.steps),
                 "training_seconds": _plain(contender.seconds),
@@ -192,7 +198,10 @@ def _score(comparison: Comparison, name: str, structure: str, metric: Metric) ->
     score = comparison.scores.get((name, structure, metric.name))
     if score is None:
         return words.MISSING
-    return words.score(score, metric) + (f"\n{score.excluded} undefined" if score.excluded else "")
+    lines = [words.score(score, metric)]
+    lines += [f"{score.excluded} undefined"] * bool(score.excluded)
+    lines += [f"lacks {score.lacking}"] * bool(score.lacking and not metric.is_share)
+    return "\n".join(lines)
 
 
 def _change(comparison: Comparison, name: str, structure: str, metric: Metric) -> Text:
@@ -203,7 +212,8 @@ def _change(comparison: Comparison, name: str, structure: str, metric: Metric) -
         words.number(value, metric.decimals, sign=True) for value in (difference.mean, *difference.interval)
     )
     return _text(
-        f"{mean}\n[{low}, {high}]\np {words.p_value(difference.p_holm)}", style=STYLES[difference.outcome]
+        f"{mean}\n[{low}, {high}]\np {words.p_value(difference.p_holm)}",
+        style=STYLES.get(difference.outcome, ""),
     )
 
 
@@ -211,6 +221,11 @@ def _legend(comparison: Comparison) -> str:
     legend = "↑ higher is better, ↓ lower is better"
     if comparison.by == "slice":
         legend += "; a case's value: the mean over its slices"
+    if any(words.mark(comparison.scores[key], METRICS[key[2]]) for key in comparison.scores):
+        legend += (
+            f";{words.INCOMPLETE} without undefined values, which are its worst (lacks n: of single"
+            " structures): look at Dice as well"
+        )
     if comparison.differences:
         legend += (
             "; difference: run minus its control, paired by case, [95 % bootstrap interval], Wilcoxon p"

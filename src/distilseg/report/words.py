@@ -1,4 +1,4 @@
-"""Numbers and verdicts in plain words, the same in the terminal and on the page."""
+"""Numbers for people, the same in the terminal and on the page."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from .comparison import MEAN, Comparison, Difference
 from .contenders import Contender, Metric, folder_name
 from .folds import FoldScore
 from .score import Score
 
 MISSING = "–"
+INCOMPLETE = " †"  # beside a mean distance that was made without some values
 
 
 def number(value: float | None, decimals: int, *, sign: bool = False) -> str:
@@ -34,7 +34,22 @@ def p_value(p: float) -> str:
 
 
 def score(value: Score, metric: Metric) -> str:
-    return f"{number(value.mean, metric.decimals)} ± {number(value.std, metric.decimals)}"
+    """Mean ± standard deviation, marked where it is incomplete."""
+    return (
+        f"{number(value.mean, metric.decimals)} ± {number(value.std, metric.decimals)}{mark(value, metric)}"
+    )
+
+
+def mark(value: Score, metric: Metric) -> str:
+    """What stands beside an incomplete mean of distances, which leave out the worst cases."""
+    return INCOMPLETE if not metric.is_share and value.incomplete and value.n else ""
+
+
+def left_out(value: Score, metric: Metric) -> str:
+    """What a mean was made without, in short; "" where it is whole."""
+    cases = f"{value.excluded} of {value.n + value.excluded} undefined" if value.excluded else ""
+    structures = f"{value.lacking} {'structure' if value.lacking == 1 else 'structures'} undefined"
+    return ", ".join(filter(None, [cases, structures * bool(value.lacking and not metric.is_share)]))
 
 
 def fold_score(value: FoldScore, metric: Metric) -> str:
@@ -53,43 +68,6 @@ def heading(metric: Metric) -> str:
     return f"{metric.title}{f' [{metric.unit}]' if metric.unit else ''} {metric.arrow}"
 
 
-def verdict(comparison: Comparison, name: str, metric: Metric) -> str:
-    """One sentence on a contender against its control, for the mean over structures."""
-    control = comparison.control_told(name)
-    difference = comparison.differences.get((name, comparison.overall, metric.name))
-    if control is None:
-        return f"{name} is the control."
-    if difference is None:
-        return f"{name} cannot be compared with {control}: no test case has a {metric.title} of both."
-    where = f" ({comparison.overall})" if comparison.overall != MEAN else ""
-    evidence = f"{metric.title}{where} {evidence_of(difference, metric)}"
-    if difference.outcome == "helped":
-        return f"{name} helped at this budget, against {control}: {evidence}."
-    if difference.outcome == "hurt":
-        return f"{name} hurt at this budget, against {control}: {evidence}."
-    return f"{name} did not help at this budget; no difference from {control} was shown: {evidence}."
-
-
-def evidence_of(difference: Difference, metric: Metric) -> str:
-    """The mean difference, its interval, p and n, for brackets."""
-    unit = f" {metric.unit}" if metric.unit else ""
-    test = f"p {p_value(difference.p)}"
-    if p_value(difference.p) != p_value(difference.p_holm):
-        test += f", corrected {p_value(difference.p_holm).removeprefix('= ')}"
-    return (
-        f"{number(difference.mean, metric.decimals, sign=True)}{unit}"
-        f" (95 % interval {interval(difference.interval, metric)}, {test}, {difference.n} cases)"
-    )
-
-
-def verdicts(comparison: Comparison) -> list[str]:
-    """For every contender but the controls: the verdict on the first metric."""
-    if not comparison.metrics:
-        return []
-    first = comparison.metrics[0]
-    return [verdict(comparison, c.name, first) for c in comparison.contenders if comparison.controls[c.name]]
-
-
 # Cost
 
 
@@ -102,7 +80,7 @@ def costs(contender: Contender) -> dict[str, str]:
     return {
         "parameters": count(cost.get("parameters")),
         "GFLOPs": giga(cost.get("multiply_accumulates")),
-        "seconds a case": seconds(cost.get("seconds_per_case")),
+        "seconds a case": seconds(cost.get("seconds_per_case")) + " (busy)" * contender.busy,
         "peak memory": memory(cost.get("peak_memory_bytes")),
         "steps": f"{contender.steps:,.0f}" if contender.steps is not None else MISSING,
         "training time": duration(contender.seconds),
