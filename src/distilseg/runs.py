@@ -136,6 +136,14 @@ class Run:
         return value
 
 
+def seen_cases(run: Run) -> set[str]:
+    """The cases that shaped the run: those it was trained on, with labels and without, and those that chose
+    its best weights."""
+    split = run.read(run.split) if run.split.is_file() else {}
+    judged = {str(case) for part in ("train", "validation") for case in split.get(part, ())}
+    return judged | {str(case) for case in run.read(run.experiment).get("unlabelled", ())}
+
+
 def open_run(folder: Path | str) -> Run:
     """The run in `folder`; raises `UserError` if `folder` is none."""
     run = Run(Path(folder))

@@ -66,8 +66,11 @@ def test_demo(place: Path, said: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert student.read(student.status)["steps"] == steps
     about = student.read(student.experiment)
     assert about["teachers_of_others"]["teacher"]["name"] == teacher.name
+    split = teacher.read(teacher.split)  # of a run of ours nobody need say what it saw
+    assert about["teachers_of_others"]["teacher"]["saw"] == sorted([*split["train"], *split["validation"]])
+    assert "Nobody said" not in said
     assert about["subjects"] == {"training": 2, "drawn": True}
-    assert len(about["unlabelled"]) == len(teacher.read(teacher.split)["train"]) - 2
+    assert len(about["unlabelled"]) == len(split["train"]) - 2
     assert control.read(control.cost)["parameters"] == student.read(student.cost)["parameters"]
 
     for words in (

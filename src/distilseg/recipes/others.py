@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..runs import Run
 from ..teachers.classes import StudentAnswers, match_classes, read_joined, shared_out
 from ..teachers.opening import open_teacher
+from ..teachers.run import RunTeacher
 from ..teachers.saw import read_saw
 from ..teachers.teacher import Teacher, TeacherOptions
 from ..training.experiment import Answers, Experiment, Finished, Study, TeacherOutputs
@@ -77,7 +78,15 @@ class Others:
                 "say what it is made of with --classes, or use distil, which leaves it to the labels",
             )
         shown = shown_modalities(teacher, study.dataset.modalities, self.modalities or None)
-        return Foreign(teacher, classes, shown, dense, None if self.saw is None else read_saw(self.saw))
+        return Foreign(teacher, classes, shown, dense, self._saw(teacher, study))
+
+    def _saw(self, teacher: Teacher, study: Study) -> tuple[str, ...] | None:
+        """What its cases were: as the file says, or as a run of ours on this dataset recorded."""
+        if self.saw is not None:
+            return read_saw(self.saw)
+        if isinstance(teacher, RunTeacher) and teacher.provenance.dataset == study.dataset.name:
+            return teacher.seen or None
+        return None
 
 
 def opening(

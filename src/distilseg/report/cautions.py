@@ -10,7 +10,8 @@ from itertools import combinations
 from typing import Any
 
 from ..evaluation.agreement import limits, titled
-from .contenders import METRICS, Contender, Metric, evaluation, seen_cases, training_cases
+from ..runs import seen_cases
+from .contenders import METRICS, Contender, Metric, evaluation, training_cases
 from .score import Score
 
 CLOCKS = ("device", "processor", "threads")  # what seconds depend on, by their names in cost.json

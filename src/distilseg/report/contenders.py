@@ -344,14 +344,6 @@ def training_cases(run: Run) -> set[str]:
     return set(map(str, run.read(run.split).get("train", ()))) if run.split.is_file() else set()
 
 
-def seen_cases(run: Run) -> set[str]:
-    """The cases that shaped the run: those it was trained on, with labels and without, and those that chose
-    its best weights."""
-    split = run.read(run.split) if run.split.is_file() else {}
-    judged = {str(case) for part in ("train", "validation") for case in split.get(part, ())}
-    return judged | {str(case) for case in run.read(run.experiment).get("unlabelled", ())}
-
-
 def evaluation(run: Run, by: str = "case") -> Mapping[str, Any]:
     """How the run was judged: weights, tolerance_mm, empty, unit, and labelled_by where a teacher's answers
     stood for labels; nothing where it was not recorded."""

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..evaluation.agreement import titled
 from ..files import write_text
-from ..runs import Run
+from ..runs import Run, seen_cases
 from . import curves, figures, overlays, sizes, verdicts, words
 from .bubbles import bubbles
 from .cautions import leaks
 from .comparison import MEAN, RELEVANT, Comparison, compare_runs
-from .contenders import evaluation, seen_cases, training_cases
+from .contenders import evaluation, training_cases
 from .drawing import in_page_colours
 from .folds import fold_scores
 from .stages import stage_bars

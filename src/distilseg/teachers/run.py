@@ -16,7 +16,7 @@ from ..data.preparing.grid import Grid, make_grid
 from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..predict import Predictor, load_predictor, load_torch_artefact
-from ..runs import Run, open_run
+from ..runs import Run, open_run, seen_cases
 from ..runtime.artefact import DESCRIPTION, Artefact, is_artefact, open_artefact
 from ..runtime.predictor import ArtefactPredictor
 from ..runtime.views import ArtefactViews, load_shipped
@@ -36,6 +36,7 @@ class RunTeacher:
     provenance: Provenance
     digest: str
     described: Mapping[str, Any]  # for people
+    seen: tuple[str, ...] = ()  # cases of its dataset that shaped it; () where that is not known
 
     @property
     def plan(self) -> Plan:
@@ -135,6 +136,7 @@ def _of_run(path: Path, options: TeacherOptions) -> RunTeacher:
         ),
         digest=digest_of("run", digests, window, predictor.answers),
         described={"inferer": window},
+        seen=tuple(sorted(seen_cases(run))),
     )
 
 
