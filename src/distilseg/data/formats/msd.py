@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import UserError
 from ..case import Case, Dataset, Source
 from ..scans.scan import ending, stem
-from .common import description, in_numeric_order, value_to_name
+from .common import description, in_numeric_order, listed, value_to_name
 
 
 def recognises(folder: Path) -> bool:
@@ -99,4 +99,4 @@ def _numbered(path: Path, number: int) -> Path:
 
 
 def _path(folder: Path, name: str) -> Path:
-    return folder / name.replace("\\", "/")
+    return listed(folder, name.replace("\\", "/"), folder / "dataset.json")

@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import UserError
 from ..case import Case, Dataset, Source
 from ..scans.scan import ENDINGS, stem
-from .common import check_twins, description, image_files, in_numeric_order, unknown_value, value_to_name
+from .common import check_twins, description, image_files, in_numeric_order, listed, unknown_value, value_to_name
 
 
 def recognises(folder: Path) -> bool:
@@ -51,7 +51,7 @@ def read(folder: Path) -> Dataset:
 
 
 def _listed(folder: Path, entries: Any, modalities: Sequence[str]) -> list[Case]:
-    """The cases of `dataset`: {CASE: {"images": [...], "label": ...}}, paths relative to the folder."""
+    """The cases of `dataset`: {CASE: {"images": [...], "label": ...}}, paths relative to the folder, or with variables."""
     path, cases = folder / "dataset.json", []
     if not isinstance(entries, dict):
         raise UserError(
@@ -64,9 +64,11 @@ def _listed(folder: Path, entries: Any, modalities: Sequence[str]) -> list[Case]
                 f"{path}: case {id} must list {len(modalities)} images ({', '.join(modalities)})",
                 "correct its entry",
             )
-        sources = {m: Source(folder / str(name)) for m, name in zip(modalities, images, strict=True)}
+        sources = {
+            m: Source(listed(folder, str(name), path)) for m, name in zip(modalities, images, strict=True)
+        }
         label = entry.get("label")
-        cases.append(Case(str(id), sources, folder / str(label) if label else None))
+        cases.append(Case(str(id), sources, listed(folder, str(label), path) if label else None))
     return cases
 
 
