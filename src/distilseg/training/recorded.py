@@ -39,6 +39,7 @@ from ..inference.stitched import passes, stitched
 from ..json_files import read_object
 from ..networks.features import Tapped, feature_modules, select
 from ..types import Batch
+from ..user_cache import caching_in
 from .budget import Budget
 from .experiment import Answers, TeacherOutputs
 from .objective import map_name
@@ -162,8 +163,7 @@ def _record(
             continue
         values, stride = maps[name]
         largest = torch.finfo(torch.float16).max  # a logit beyond is as sure as this one
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with folder_written_whole(entry) as aside:
+        with caching_in(entry.parent), folder_written_whole(entry) as aside:
             np.save(aside / "map.npy", values.clamp(-largest, largest).half().numpy())
             write_json(aside / "about.json", {"stride": list(stride)})
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from rich.progress import Progress
 
 from ..data.case import Case, Dataset
@@ -25,6 +24,7 @@ from ..data.scans.detached import files_of
 from ..data.scans.scan import ENDINGS
 from ..errors import UserError
 from ..names import identity
+from ..user_cache import kept_if_possible, user_cache
 from .experiment import Study
 
 OWN, REST = "own", "rest"  # in place of a folder of scans without labels
@@ -199,11 +199,12 @@ def fingerprint_of(dataset: Dataset, cache: Path | None = None) -> Fingerprint:
         repr((MEASURES, dataset.name, dataset.modalities, dict(dataset.labels), state, changed)).encode(),
         digest_size=12,
     ).hexdigest()
-    kept = (cache or Path(platformdirs.user_cache_dir("distilseg"))) / "fingerprints" / f"{key}.json"
+    kept = (cache or user_cache()) / "fingerprints" / f"{key}.json"
     if kept.is_file():
         return load_fingerprint(kept)
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("measuring the scans", total=len(dataset.cases))
         found = measure(dataset, progress=lambda done, total: bar.update(task, completed=done))
-    save_fingerprint(kept, found)
+    with kept_if_possible("what was measured of the scans", kept.parent):
+        save_fingerprint(kept, found)
     return found
