@@ -65,6 +65,8 @@ def print_check(report: CheckReport) -> None:
             for p in report.problems
         ]
         console().print(table(["case", "", "problem", "fix"], rows))
+    for note in report.notes:
+        say(note)
     fixable = sum(problem.fixable for problem in report.problems)
     told = f", {fixable} of them repaired by --fix FOLDER" if fixable else ""
     say(

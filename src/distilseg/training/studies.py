@@ -15,7 +15,7 @@ from rich.progress import Progress
 from ..data.case import Case, Dataset
 from ..data.formats import read_dataset
 from ..data.formats.inputs import find_cases
-from ..data.planning.decide import make_plan
+from ..data.planning.decide import like_ct, make_plan, named_ct, unnamed_ct
 from ..data.planning.fingerprint import Fingerprint, load_fingerprint, measure, save_fingerprint
 from ..data.planning.plan import Plan, load_plan
 from ..data.planning.splits import Split, folds, load_split, split_cases, split_of_judges, subset
@@ -28,7 +28,7 @@ from ..user_cache import kept_if_possible, user_cache
 from .experiment import Study
 
 OWN, REST = "own", "rest"  # in place of a folder of scans without labels
-MEASURES = 3  # raise it when more is measured: kept fingerprints are then measured again
+MEASURES = 4  # raise it when more is measured: kept fingerprints are then measured again
 
 
 def make_study(
@@ -63,7 +63,12 @@ def make_study(
     if isinstance(plan, Path):
         plan = load_plan(plan, fingerprint_of(dataset))
     if plan is None:
-        plan = make_plan(dataset, fingerprint_of(dataset), **plan_options)
+        measured = fingerprint_of(dataset)
+        plan = make_plan(dataset, measured, **plan_options)
+        for name in unnamed_ct(dataset, measured):
+            from .observers import warn  # with torch, which a plan does without
+
+            warn(f"{like_ct(name)}; {named_ct(dataset, name)}")
     elif plan_options:
         raise UserError(
             f"a plan is given, and also {sorted(plan_options)}", "edit the plan, or leave one out"
