@@ -108,7 +108,7 @@ def _dataset(
         labels=labels_beside(folder, list(labels.values())),
         cases=tuple(cases),
         unlabelled=tuple(unlabelled),
-        naming=f"name them by their numbers in {folder / MODALITIES}, such as"
+        naming=f"name them by their numbers in {MODALITIES} beside the two folders, such as"
         + (' {"0": "CT"}' if len(modalities) == 1 else ' {"0": "CT", "1": "PET"}'),
     )
 

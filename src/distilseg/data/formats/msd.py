@@ -42,7 +42,7 @@ def read(folder: Path) -> Dataset:
         unlabelled=tuple(case for case in (*labelled, *listed) if not case.label),
         licence=str(known.get("licence") or known.get("license") or ""),
         reference=str(known.get("reference") or ""),
-        naming=f'call them CT in "modality" of {path}',
+        naming=f'call them CT in "modality" of {path.name}',
     )
 
 

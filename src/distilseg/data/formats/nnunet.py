@@ -47,7 +47,7 @@ def read(folder: Path) -> Dataset:
         licence=str(known.get("licence") or known.get("license") or ""),
         reference=str(known.get("reference") or ""),
         unknown=unknown,
-        naming=f'call them CT in "{"channel_names" if "channel_names" in known else "modality"}" of {path}',
+        naming=f'call them CT in "{"channel_names" if "channel_names" in known else "modality"}" of {path.name}',
     )
 
 

@@ -66,7 +66,7 @@ def read(folder: Path) -> Dataset:
         labels=labels_beside(path.parent, [case.label for case in cases if case.label]),
         cases=tuple(case for case in cases if case.label),
         unlabelled=tuple(case for case in cases if not case.label),
-        naming=f"call their column image:CT in {path}",
+        naming=f"call their column image:CT in {path.name}",
     )
 
 
