@@ -42,7 +42,9 @@ def test_measures_are_not_kept_and_the_plan_is_made(
     dataset = read_dataset(data)
     assert make_plan(dataset, fingerprint_of(dataset)).modalities == dataset.modalities
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"Caution: what was measured of the scans is not kept for the next time: the cache {no_cache}")
+    assert line.startswith(
+        f"Caution: what was measured of the scans is not kept for the next time: the cache {no_cache}"
+    )
     assert "Not a directory; name a folder of yours by the variable XDG_CACHE_HOME" in line
 
 
@@ -67,7 +69,9 @@ def test_a_disk_that_is_full_meanwhile_is_the_caches(
     dataset = read_dataset(data)
     plan = make_plan(dataset, fingerprint_of(dataset, tmp_path))
     monkeypatch.setattr("distilseg.data.preparing.cache.np.save", full)
-    with pytest.raises(UserError, match=rf"the cache {tmp_path}/full cannot be written: No space left.*--cache"):
+    with pytest.raises(
+        UserError, match=rf"the cache {tmp_path}/full cannot be written: No space left.*--cache"
+    ):
         cache_cases(dataset, [dataset.cases[0].id], plan, folder=tmp_path / "full")
 
 

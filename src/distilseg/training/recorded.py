@@ -43,7 +43,7 @@ from ..user_cache import caching_in
 from .budget import Budget
 from .experiment import Answers, TeacherOutputs
 from .objective import map_name
-from .observers import announce
+from .observers import announce, label
 
 VERSION = 2
 OVERLAP = 0.5
@@ -126,7 +126,7 @@ def recorded(
         for teacher in teachers:
             start, made, windows = time.monotonic(), 0, teacher.patch or patch
             teacher.network.to(device).eval()
-            for id, case in bar.track(cases.items(), description=f"recording {teacher.role}"):
+            for id, case in bar.track(cases.items(), description=label(f"recording {teacher.role}")):
                 entries = {name: folder / _key(teacher, case, windows, name) for name in teacher.names}
                 if not all(entry.is_dir() for entry in entries.values()):
                     _record(teacher, case, windows, device, entries)

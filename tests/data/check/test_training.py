@@ -38,7 +38,8 @@ def told(folder: Path) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("value", "number_type"), [(1e39, np.float64), (-1e39, np.float64), (3e38, np.float32), (-1.7e308, np.float64)]
+    ("value", "number_type"),
+    [(1e39, np.float64), (-1e39, np.float64), (3e38, np.float32), (-1.7e308, np.float64)],
 )
 def test_voxels_beyond_32_bit_floats(tmp_path: Path, value: float, number_type: type) -> None:
     folder, spoiled = nnunet(tmp_path / "Dataset001_A"), image(99).astype(number_type)
@@ -47,7 +48,10 @@ def test_voxels_beyond_32_bit_floats(tmp_path: Path, value: float, number_type: 
     assert "case case_1: PET holds voxels beyond ±8.5e+37, " in refusal(folder)
     (problem,) = check_dataset(folder).problems
     assert (problem.case, problem.kind, problem.severity) == ("case_1", "beyond_float", "error")
-    assert f"has 1 voxel beyond ±8.5e+37, which is all that 32-bit floats can be scaled from (up to {abs(value):.3g})" in problem.message
+    assert (
+        f"has 1 voxel beyond ±8.5e+37, which is all that 32-bit floats can be scaled from (up to {abs(value):.3g})"
+        in problem.message
+    )
 
 
 def test_the_largest_voxels_that_check_passes_are_learned_from(tmp_path: Path) -> None:
@@ -66,7 +70,9 @@ def test_the_largest_voxels_that_check_passes_are_learned_from(tmp_path: Path) -
 
 def test_one_rule_in_two_voices() -> None:
     assert unlearnable(np.array([1, 2], np.uint64), "x") is None
-    with pytest.raises(UserError, match=r"^case a: CT holds voxels that are NaN or infinite; `distilseg check`"):
+    with pytest.raises(
+        UserError, match=r"^case a: CT holds voxels that are NaN or infinite; `distilseg check`"
+    ):
         check_learnable(np.array([1.0, np.nan]), "case a: CT")
     kind, error = unlearnable(np.array([np.inf, np.nan, 0.0]), "a.nii") or ("", UserError(""))
     assert (kind, error.cause) == ("non_finite", "a.nii has 2 NaN or infinite voxels of 3")
@@ -95,7 +101,9 @@ def test_thousands_of_classes_are_not_called_absent(tmp_path: Path) -> None:
     held = np.arange(16 * 16 * 16).reshape(16, 16, 16) % 1200
     for case in range(3):
         for channel in range(2):
-            write(folder / f"imagesTr/case_{case}_{channel:04d}.nii.gz", image(10 * case + channel, (16,) * 3))
+            write(
+                folder / f"imagesTr/case_{case}_{channel:04d}.nii.gz", image(10 * case + channel, (16,) * 3)
+            )
         write(folder / f"labelsTr/case_{case}.nii.gz", held.astype(np.uint16))
     assert told(folder) == [("", "classes", "error")]
 
@@ -126,7 +134,9 @@ def test_where_some_can_be_read_it_is_said_with_less_certainty(tmp_path: Path) -
     (folder / "labelsTr/case_2.nii.gz").write_text("hello")
     assert told(folder) == [("case_2", "unreadable", "error"), ("", "label_absent", "warning")]
     absent = str(check_dataset(folder).problems[-1])
-    assert "none of the 2 label maps that could be read holds 2, the class 'organ'; mend the other 1" in absent
+    assert (
+        "none of the 2 label maps that could be read holds 2, the class 'organ'; mend the other 1" in absent
+    )
 
 
 def test_folders_whose_label_maps_cannot_be_read_are_not_said_to_name_no_structure(tmp_path: Path) -> None:
@@ -304,5 +314,7 @@ def test_several_modalities_of_plain_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize("named", [{"0": "CT", "1": "PET"}, {"1": "CT"}, {}, {"0": ""}, {"0": 5}])
 def test_modalities_that_do_not_fit_the_images(tmp_path: Path, named: object) -> None:
     write_json(plain(tmp_path) / "modalities.json", named)
-    with pytest.raises(UserError, match=r"modalities\.json names the modalities .*, the images are of 0; name each"):
+    with pytest.raises(
+        UserError, match=r"modalities\.json names the modalities .*, the images are of 0; name each"
+    ):
         read_dataset(tmp_path)

@@ -11,8 +11,8 @@ from pathlib import Path
 from ..case import Dataset
 from ..formats import read_dataset
 from ..scans.scan import ending
-from .case import check_case
 from . import training
+from .case import check_case
 from .report import CheckReport, Findings, Problem, Severity
 
 TOLERANCE_MM = 0.01

@@ -14,7 +14,15 @@ from typing import Any
 from ...errors import UserError
 from ..case import Case, Dataset, Source
 from ..scans.scan import ENDINGS, stem
-from .common import check_twins, description, image_files, in_numeric_order, listed, unknown_value, value_to_name
+from .common import (
+    check_twins,
+    description,
+    image_files,
+    in_numeric_order,
+    listed,
+    unknown_value,
+    value_to_name,
+)
 
 
 def recognises(folder: Path) -> bool:

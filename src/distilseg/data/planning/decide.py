@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ...errors import UserError, unknown
+from ...names import pasted
 from ..case import Dataset
 from ..scans.scan import axis_order
 from .fingerprint import Fingerprint, Intensities, across_single_slices, working_shapes
@@ -217,7 +218,7 @@ def like_ct(modality: str) -> str:
 
 def named_ct(dataset: Dataset, modality: str) -> str:
     """How it is named in the dataset's layout."""
-    way = dataset.naming or f"plan with --normalisation {modality}=window_zscore"
+    way = dataset.naming or f"plan with {pasted('--normalisation', f'{modality}=window_zscore')}"
     return f"if they are CT, {way}: then one window and one scale hold for all images"
 
 

@@ -57,7 +57,9 @@ def check_learnable(array: NDArray[Any], what: str) -> None:
     found = unlearnable(array, what)
     if found is not None:
         kind, _ = found
-        raise UserError(f"{what} holds voxels {_TOLD[kind]}", "`distilseg check` shows where; repair the scan")
+        raise UserError(
+            f"{what} holds voxels {_TOLD[kind]}", "`distilseg check` shows where; repair the scan"
+        )
 
 
 def check_classes(values: Collection[int]) -> None:
