@@ -82,5 +82,5 @@ def test_a_dataset_to_fetch_is_told_by_its_own_option(no_cache: Path) -> None:
 
 def test_what_the_system_does_not_refuse_stays_as_it_is(tmp_path: Path) -> None:
     for context in (caching_in(tmp_path), kept_if_possible("it", tmp_path)):
-        with pytest.raises(UserError, match="^another; fix$"), context:
+        with pytest.raises(UserError, match=r"^another; fix$"), context:
             raise UserError("another", "fix")

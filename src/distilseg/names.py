@@ -111,11 +111,9 @@ def quoted(name: str) -> str:
 
 
 def pasted(*words: object) -> str:
-    """Words of a command line as a shell takes them: quoted, and a path that begins with - not as an option."""
-    said = (
-        f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words
-    )
-    return shlex.join(said)
+    """A command line to be pasted into a shell: words quoted, and no path an option that begins with -."""
+    led = [f"./{word}" if isinstance(word, Path) and str(word)[0] == "-" else str(word) for word in words]
+    return shlex.join(led)
 
 
 def printable(text: object) -> str:

@@ -107,8 +107,8 @@ def _check_recipe(recipe: str) -> None:
     if "answer_weight" not in find(recipe).options:
         raise UserError(
             f"the recipe {recipe} is not made of distil, and takes its teachers otherwise",
-            f"train it by {pasted('distilseg', 'train', recipe)}; here are distil, distil_hard, distil_answers,"
-            " distil_labelled and distil_dsd",
+            f"train it by {pasted('distilseg', 'train', recipe)}; here are distil, distil_hard,"
+            " distil_answers, distil_labelled and distil_dsd",
         )
 
 

@@ -1,7 +1,7 @@
 """Text of others in Markdown: shown as it is spelt, and never markup, a link or HTML.
 
-Names, licences and references come from whoever made a dataset or a model. A model card is shown by pages that
-render it, so of such text nothing may be obeyed:
+Names, licences and references come from whoever made a dataset or a model. A model card is shown by pages
+that render it, so of such text nothing may be obeyed:
 
     & < > [ ] | * ` ~ \\ and _ at the edge of a word    written as entities
     javascript: data: vbscript:                        their colon too, for what makes links of bare addresses

@@ -23,11 +23,15 @@ from ..small_datasets import SHAPE, decathlon, image, label, nnunet, write, writ
 
 def refusal(folder: Path) -> str:
     """What training says before its first step: it measures, plans, and prepares every case."""
-    dataset = read_dataset(folder)
     with pytest.raises(UserError) as refused:
-        plan = make_plan(dataset, measure(dataset))
-        cache_cases(dataset, [case.id for case in dataset.cases], plan, folder=folder.parent / "cache")
+        prepare(folder)
     return str(refused.value)
+
+
+def prepare(folder: Path) -> None:
+    dataset = read_dataset(folder)
+    plan = make_plan(dataset, measure(dataset))
+    cache_cases(dataset, [case.id for case in dataset.cases], plan, folder=folder.parent / "cache")
 
 
 def told(folder: Path) -> list[tuple[str, str, str]]:
@@ -49,8 +53,8 @@ def test_voxels_beyond_32_bit_floats(tmp_path: Path, value: float, number_type: 
     (problem,) = check_dataset(folder).problems
     assert (problem.case, problem.kind, problem.severity) == ("case_1", "beyond_float", "error")
     assert (
-        f"has 1 voxel beyond ±8.5e+37, which is all that 32-bit floats can be scaled from (up to {abs(value):.3g})"
-        in problem.message
+        "has 1 voxel beyond ±8.5e+37, which is all that 32-bit floats can be scaled from"
+        f" (up to {abs(value):.3g})" in problem.message
     )
 
 
@@ -186,8 +190,8 @@ def test_too_few_patients_are_a_note_as_they_can_be_judged_on(
     report = check_dataset(folder)
     assert report.ok
     assert report.notes == (
-        "to train on it: 2 patient(s) cannot be dealt into 3 parts by the fractions (0.7, 0.1, 0.2); add cases, or"
-        " say in a file which are of which part, of which test may have none: --split",
+        "to train on it: 2 patient(s) cannot be dealt into 3 parts by the fractions (0.7, 0.1, 0.2); add"
+        " cases, or say in a file which are of which part, of which test may have none: --split",
     )
     assert main(["check", str(folder)]) == 0
     assert report.notes[0] in capsys.readouterr().out
@@ -250,7 +254,7 @@ IF_CT = "look like CT in Hounsfield units, which {name!r} does not say"
 
 def test_plain_folders_are_told_how_to_name_it_and_then_keep_one_scale(tmp_path: Path) -> None:
     folder = plain(tmp_path)
-    fix = 'if they are CT, name them by their numbers in modalities.json beside the two folders, such as {"0": "CT"}'
+    fix = 'name them by their numbers in modalities.json beside the two folders, such as {"0": "CT"}'
     for sentence in (warning(folder), reason(folder)):
         assert IF_CT.format(name="image") in sentence
         assert fix in sentence
@@ -272,7 +276,7 @@ def test_a_table_is_told_the_column(tmp_path: Path) -> None:
 def test_descriptions_are_told_the_field(tmp_path: Path) -> None:
     nnunet(tmp_path / "n", channels=("MRI",))
     decathlon(tmp_path / "d")
-    for folder, numbers, field in (("n", "_0000", "channel_names"), ("d", "", "modality")):
+    for folder, numbers in (("n", "_0000"), ("d", "")):
         for path in sorted((tmp_path / folder / "imagesTr").iterdir()):
             number = int(path.name[5])
             write(tmp_path / folder / f"imagesTr/case_{number}{numbers}.nii.gz", ct(number))

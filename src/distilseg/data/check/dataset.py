@@ -140,7 +140,8 @@ def _absent_classes(dataset: Dataset, findings: Sequence[Findings]) -> list[Prob
         f" (they hold {', '.join(map(str, strange[:5]))}, which no class is named for)" if strange else ""
     )
     fix = "correct the dataset's labels: what no case shows cannot be learned"
-    which, severity = "no label map", "error"
+    severity: Severity = "error"
+    which = "no label map"
     if len(read) < len(labelled):
         which, severity = f"none of the {len(read)} label maps that could be read", "warning"
         fix = f"mend the other {len(labelled) - len(read)} and check again: {fix}"

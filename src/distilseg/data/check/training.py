@@ -1,7 +1,7 @@
 """Whether the whole can be learned from: what training asks of a dataset before it prepares a case.
 
-The planner and the split are asked themselves, about what was measured while the files were read, so that they
-refuse here what they would refuse there.
+The planner and the split are asked themselves, about what was measured while the files were read, so that
+they refuse here what they would refuse there.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def of_hounsfield(dataset: Dataset, findings: Sequence[Findings]) -> list[Proble
 
 
 def notes(dataset: Dataset) -> tuple[str, ...]:
-    """What training wants to be told: too few patients are enough to judge on, and for a split of one's own."""
+    """What training wants to be told: few patients are enough to judge on, and for a split of one's own."""
     try:
         if dataset.labelled_by:
             split_of_judges(dataset.cases)

@@ -48,8 +48,8 @@ def image_files(folder: Path) -> list[Path]:
 def listed(folder: Path, name: str, place: object) -> Path:
     """The file that the list at `place` calls `name`, relative to `folder` if it is no whole path.
 
-    Variables of the environment (`$SCANS`, `${SCANS}`) and a `~` ahead stand for what they do in a shell, as in
-    nnU-Net's lists, unless a file is called so. Raises `UserError` for a variable that is not set.
+    Variables of the environment (`$SCANS`, `${SCANS}`) and a `~` ahead stand for what they do in a shell, as
+    in nnU-Net's lists, unless a file is called so. Raises `UserError` for a variable that is not set.
     """
     literal = folder / name
     if not ("$" in name or "%" in name or name.startswith("~")) or _is_there(literal):

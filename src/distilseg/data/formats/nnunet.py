@@ -24,6 +24,8 @@ from .common import (
     value_to_name,
 )
 
+_CHANNELS = "channel_names"
+
 
 def recognises(folder: Path) -> bool:
     """A `dataset.json` that names channels and lists no training cases."""
@@ -55,12 +57,12 @@ def read(folder: Path) -> Dataset:
         licence=str(known.get("licence") or known.get("license") or ""),
         reference=str(known.get("reference") or ""),
         unknown=unknown,
-        naming=f'call them CT in "{"channel_names" if "channel_names" in known else "modality"}" of {path.name}',
+        naming=f'call them CT in "{_CHANNELS if _CHANNELS in known else "modality"}" of {path.name}',
     )
 
 
 def _listed(folder: Path, entries: Any, modalities: Sequence[str]) -> list[Case]:
-    """The cases of `dataset`: {CASE: {"images": [...], "label": ...}}, paths relative to the folder, or with variables."""
+    """The cases of `dataset`: {CASE: {"images": [...], "label": ...}}, paths as `listed` reads them."""
     path, cases = folder / "dataset.json", []
     if not isinstance(entries, dict):
         raise UserError(

@@ -3,9 +3,9 @@
     case,image:CT,image:PET,label,patient
     p01_a,scans/p01_ct.nii.gz,scans/p01_pet.nii.gz,masks/p01.nii.gz,p01
 
-Paths are relative to the table; variables in them (`$SCANS`) are those of the environment. A case without label is unlabelled; `patient` is optional. Comma, semicolon
-or tabulator may separate. `labels.json` beside the table may name the label values: {"0":
-"background", "1": "tumour"}.
+Paths are relative to the table; variables in them (`$SCANS`) are those of the environment. A case without
+label is unlabelled; `patient` is optional. Comma, semicolon or tabulator may separate. `labels.json` beside
+the table may name the label values: {"0": "background", "1": "tumour"}.
 """
 
 from __future__ import annotations

@@ -251,7 +251,7 @@ def _nonzero_shape(arrays: Sequence[NDArray[Any]]) -> tuple[int, ...]:
 def filled_along(array: NDArray[Any]) -> list[NDArray[np.bool_]]:
     """For each axis of [*S], along it: whether any voxel is not 0."""
     axes = range(array.ndim)
-    return [array.any(axis=tuple(other for other in axes if other != axis)) for axis in axes]
+    return [np.atleast_1d(array.any(axis=tuple(o for o in axes if o != axis))) for axis in axes]
 
 
 def box_shape(filled: Sequence[NDArray[np.bool_]]) -> tuple[int, ...]:

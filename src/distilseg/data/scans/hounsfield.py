@@ -1,4 +1,4 @@
-"""Whether a scan's values look like Hounsfield units, those of CT: told from the numbers, whatever its name says.
+"""Whether a scan's values look like Hounsfield units, those of CT, whatever its name says.
 
 Air is -1000, water 0; scanners write whole numbers from -1024 on, some -2000, -2048 or -3024 outside of their
 circle. Nothing else that is scanned has both: a least value about there, and one of several hundred. What
@@ -6,8 +6,8 @@ decides is
 
     least      a whole number, -1100 to -900, or down to -3100 where padding lies outside of the circle
     greatest   at least 300, contrast or bone
-    most       1000 or more (bone) where nothing was padded, or at least half of the voxels as dense as air and
-               lungs (below -800) or as fat, organs and blood (-200 to 200)
+    most       1000 or more (bone) where nothing was padded, or at least half of the voxels as dense as air
+               and lungs (below -800) or as fat, organs and blood (-200 to 200)
 
 It is a guess: it is told, and changes nothing.
 """
