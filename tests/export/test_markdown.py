@@ -57,7 +57,12 @@ def test_a_cell_stays_one_cell() -> None:
 
 
 def test_ordinary_names_are_left_alone() -> None:
-    for name in ("kidney_left", "CC-BY 4.0, see https://x.org/a", "nnU-Net (2021): a paper", "Prévost & Söhne"):
+    for name in (
+        "kidney_left",
+        "CC-BY 4.0, see https://x.org/a",
+        "nnU-Net (2021): a paper",
+        "Prévost & Söhne",
+    ):
         assert html.unescape(plain(name)) == name
     assert plain("kidney_left") == "kidney_left"
     assert code("supervised-1a2b") == "`supervised-1a2b`"

@@ -16,7 +16,10 @@ from ..small_datasets import decathlon, nnunet, write_json
 
 def of_nnunet(folder: Path, root: str) -> None:
     described = json.loads((folder / "dataset.json").read_text())
-    images, label = [f"{root}/imagesTr/case_0_{m:04d}.nii.gz" for m in range(2)], f"{root}/labelsTr/case_0.nii.gz"
+    images, label = (
+        [f"{root}/imagesTr/case_0_{m:04d}.nii.gz" for m in range(2)],
+        f"{root}/labelsTr/case_0.nii.gz",
+    )
     write_json(folder / "dataset.json", described | {"dataset": {"a": {"images": images, "label": label}}})
 
 
