@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
+import subprocess
 import unicodedata
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 import distilseg
 from distilseg.data.formats.inputs import find_cases
 from distilseg.errors import UserError
-from distilseg.names import MOST_BYTES, check_distinct, component, identity, printable, quoted
+from distilseg.names import MOST_BYTES, check_distinct, component, identity, pasted, printable, quoted
 
 GOOD = [
     "a",
@@ -146,6 +149,33 @@ def test_nothing_that_a_terminal_obeys_is_shown() -> None:
     assert len(quoted("x" * 1000)) == 62
 
 
+def test_printed_commands_can_be_pasted(tmp_path: Path) -> None:
+    awkward = tmp_path / "it's $HOME; `a b`"
+    line = pasted("distilseg", "predict", awkward, "SCANS", Path("-rf"), "--zip")
+    assert shlex.split(line) == ["distilseg", "predict", str(awkward), "SCANS", "./-rf", "--zip"]
+    said = subprocess.run(["sh", "-c", f"printf '%s\n' {line}"], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[2] == str(awkward)
+    assert pasted("--plan", Path("plan.json")) == "--plan plan.json"
+
+
+_COMMAND = re.compile(r"(\bdistilseg [a-z][^`;:]*|--(plan|trust|out|data|cache|runs|normalisation) )$")
+_QUOTED = ("pasted(", "command", "f'{command}")
+
+
+def test_no_command_is_printed_but_what_pasted_quotes() -> None:
+    root = Path(distilseg.__file__).parent
+    bare = []
+    for path in sorted(root.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            parts = node.values if isinstance(node, ast.JoinedStr) else []
+            for before, value in pairwise(parts):
+                if isinstance(before, ast.Constant) and isinstance(value, ast.FormattedValue):
+                    told = ast.unparse(value.value)
+                    if _COMMAND.search(str(before.value)) and not told.startswith(_QUOTED):
+                        bare.append((path.relative_to(root).as_posix(), told))
+    assert bare == []
+
+
 # Nothing else called like a name is joined to a path: it goes through `component`, or stands here with the
 # reason why it need not.
 
@@ -164,15 +194,12 @@ KNOWN = {
     ("data/fetch.py", "f'{part.name}.validator'"): _OURS,
     ("data/formats/answered.py", "str(label)"): _READ,
     ("data/formats/brats.py", "f'{patient.name}_{part}{ending}'"): _THERE,
+    ("data/formats/common.py", "name"): _READ,
     ("data/formats/folders.py", "f'{id}_{number:04d}{first.name.removeprefix(stem(first))}'"): _THERE,
     ("data/formats/hecktor.py", "name"): _OURS,
     ("data/formats/msd.py", "f'{stem(path)}_{number:04d}{ending(path)}'"): _READ,
-    ("data/formats/msd.py", "name.replace('\\\\', '/')"): _READ,
     ("data/formats/nnunet.py", "f'{id}_{number:04d}{ending}'"): _THERE,
     ("data/formats/nnunet.py", "f'{id}{ending}'"): _THERE,
-    ("data/formats/nnunet.py", "str(label)"): _READ,
-    ("data/formats/nnunet.py", "str(name)"): _READ,
-    ("data/formats/table.py", "label"): _READ,
     ("data/phantom/slices.py", "f'phantom_{case:03d}{ending}'"): _OURS,
     ("data/phantom/volumes.py", "f'{names[case]}.nii.gz'"): _OURS,
     ("data/phantom/volumes.py", "f'{names[case]}_{channel:04d}.nii.gz'"): _OURS,

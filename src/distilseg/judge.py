@@ -31,6 +31,7 @@ from .files import write_json, written_whole
 from .names import component
 from .predict import Segmenter
 from .runs import Run, read_rows, write_rows
+from .training.observers import label
 from .views import is_fused, load_segmenter
 
 MOST_OVERLAYS = 24
@@ -90,7 +91,7 @@ def judge(
     rows: list[dict[str, Any]] = []
     pictures: dict[str, NDArray[Any]] = {}
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        for n, id in enumerate(bar.track(chosen, description=f"judging {run.name}")):
+        for n, id in enumerate(bar.track(chosen, description=label(f"judging {run.name}"))):
             case = dataset.case(id)
             scans, reference = _read(case, shown)
             labels = predictor.segment(scans, case=id)
@@ -154,7 +155,7 @@ def judge_slices(
     predictor: Segmenter | None = None
     rows: list[dict[str, Any]] = []
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        for id in bar.track(chosen, description=f"judging {run.name} by slice"):
+        for id in bar.track(chosen, description=label(f"judging {run.name} by slice")):
             case = dataset.case(id)
             _, reference = _read(case, ())
             written = _prediction(run, case, reference)

@@ -33,6 +33,7 @@ from .runs import Run, write_rows
 from .teachers.classes import channels_by_value
 from .training.experiment import Study, file_digest
 from .training.foreign import Foreign
+from .training.observers import label
 
 _TOLERANCE_MM = 1.0  # as runs are judged
 _EMPTY: Empty = "nan"
@@ -59,7 +60,7 @@ def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> 
     rows: list[dict[str, Any]] = []
     seconds: list[float] = []
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        for id in bar.track(study.split.test, description=f"judging {foreign.teacher.name}"):
+        for id in bar.track(study.split.test, description=label(f"judging {foreign.teacher.name}")):
             case = study.dataset.case(id)
             reference, place = read_label(case), run.predictions / component(id, ".nii.gz", kind="case")
             if not place.is_file():

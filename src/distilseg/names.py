@@ -23,8 +23,10 @@ nothing is ever written to it, and the name of a case that is made from it goes 
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from .errors import UserError
 
@@ -106,6 +108,12 @@ def twins(kind: str, one: tuple[str, object], other: tuple[str, object]) -> User
 def quoted(name: str) -> str:
     """A name for a message: in quotation marks, nothing in it that a terminal obeys, and not too long."""
     return repr(name if len(name) <= _SHOWN else name[: _SHOWN - 3] + "...")
+
+
+def pasted(*words: object) -> str:
+    """A command line to be pasted into a shell: words quoted, and no path an option that begins with -."""
+    led = [f"./{word}" if isinstance(word, Path) and str(word)[0] == "-" else str(word) for word in words]
+    return shlex.join(led)
 
 
 def printable(text: object) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from distilseg.cli import main
 from distilseg.commands import export, predict
@@ -131,7 +132,9 @@ def test_an_artefact_gives_the_label_maps_of_its_run(
         assert (by_artefact[name] != labels).mean() < 1e-3
 
 
-def test_the_same_without_any_training_software(shipped: Path, scans: Path, tmp_path: Path) -> None:
+def test_the_same_without_any_training_software(
+    runs: dict[str, Run], shipped: Path, scans: Path, tmp_path: Path
+) -> None:
     program = tmp_path / "without_training.py"
     program.write_text(WITHOUT_TRAINING.replace("{names!r}", repr(TRAINING)))
     words = [sys.executable, str(program), "predict", str(shipped), str(scans), str(tmp_path / "out")]
@@ -141,10 +144,82 @@ def test_the_same_without_any_training_software(shipped: Path, scans: Path, tmp_
     predict(shipped, scans, tmp_path / "here")
     for name, labels in label_maps(tmp_path / "here").items():
         np.testing.assert_array_equal(label_maps(tmp_path / "out")[name], labels)
-    words[2:4] = ["predict", str(scans)]  # what needs torch says so
+    words[2:4] = ["predict", str(runs["volumes"].folder)]  # what needs torch says so
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     told = "error: this needs torch, which is not installed; pip install 'distilseg[train]'\n"
     assert (done.returncode, done.stderr) == (2, told)
+
+
+@pytest.mark.parametrize("command", ["predict", "cost", "teacher"])
+def test_what_is_no_artefact_is_told_so_and_not_to_install_torch(
+    command: str, scans: Path, runs: dict[str, Run], tmp_path: Path
+) -> None:
+    program, empty, note = (tmp_path / name for name in ("without_training.py", "empty", "note.txt"))
+    program.write_text(WITHOUT_TRAINING.replace("{names!r}", repr(TRAINING)))
+    empty.mkdir()
+    note.write_text("no model")
+    np.savez(tmp_path / "weights.npz", np.zeros(3))
+    for path in (empty, note, tmp_path / "weights.npz", tmp_path / "nowhere", scans):
+        words = [str(path), *([str(empty), str(tmp_path / "out")] if command == "predict" else [])]
+        line = [sys.executable, str(program), command, *words]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        (said,) = done.stderr.splitlines()
+        assert "torch" not in said
+        assert str(path) in said
+
+
+def test_text_of_others_on_the_card_is_no_markup(shipped: Path, runs: dict[str, Run]) -> None:
+    evil = "<script>x</script> [a](javascript:alert(1)) | `b`\n# c"
+    artefact = open_artefact(shipped)
+    made = {
+        **artefact.about.made,
+        "dataset": {"name": evil, "licence": evil, "reference": evil},
+        "recipe": evil,
+        "continues": evil,
+        "teachers": [
+            {"role": evil, "run": evil, "dataset": {"name": evil, "licence": evil, "reference": evil}}
+        ],
+        "teachers_of_others": [
+            {
+                "role": evil,
+                **dict.fromkeys(("name", "kind", "network", "trainer", "digest"), evil),
+                "dataset": {"name": evil, "licence": evil, "reference": evil},
+                "warnings": [evil],
+            }
+        ],
+    }
+    about = artefact.about.model_copy(update={"made": made, "name": evil})
+    labels = {value: f"{value}{evil}" if value else name for value, name in artefact.plan.labels.items()}
+    plan = artefact.plan.model_copy(
+        update={
+            "labels": labels,
+            "modalities": (evil,),
+            "normalisation": {evil: next(iter(artefact.plan.normalisation.values()))},
+        }
+    )
+    card = model_card(runs["volumes"], about, plan)
+    assert "<" not in card
+    assert "](" not in card
+    assert "javascript:" not in card
+    assert card.count("\n# ") == 0
+    assert card.startswith("# &#60;script&#62;x&#60;/script&#62; ")
+    page = MarkdownIt("commonmark").enable("table").render(card)
+    assert set(re.findall(r"<(\w+)", page)) <= {
+        "h1",
+        "h2",
+        "p",
+        "pre",
+        "code",
+        "ul",
+        "li",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+    }
 
 
 def test_without_simpleitk_other_files_than_nifti_are_refused_one_by_one(

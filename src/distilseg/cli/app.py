@@ -17,7 +17,7 @@ import typer
 from .. import __version__
 from ..disk import refusal
 from ..errors import UserError, unknown
-from ..names import printable
+from ..names import pasted, printable
 from . import cost, dataset, overview, prototypes, runs, shipping, start, teachers, training
 from .text import examples
 
@@ -143,14 +143,18 @@ def _said_better(error: Any, words: Sequence[str]) -> UserError | None:
         if option in words:
             last = len(words) - words[::-1].index(option)
             cause = f"{cause}, not {words[last]!r}" if last < len(words) else cause
-    return UserError(cause[:1].lower() + cause[1:], f"see `{where} --help`")
+    return UserError(cause[:1].lower() + cause[1:], f"see `{pasted(*where.split(' ', 2), '--help')}`")
 
 
 def _refused(line: str, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
+        _print_traceback()
     print(f"error: {printable(' '.join(line.split()))}", file=sys.stderr)
     return 2
+
+
+def _print_traceback() -> None:
+    print(printable(traceback.format_exc().rstrip()), file=sys.stderr)
 
 
 def _interrupted(words: Sequence[str]) -> int:
@@ -160,6 +164,6 @@ def _interrupted(words: Sequence[str]) -> int:
 
 
 def _bug() -> int:
-    traceback.print_exc()
+    _print_traceback()
     print(_REPORT, file=sys.stderr)
     return 1

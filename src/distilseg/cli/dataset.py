@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ..names import pasted
 from . import show
 from .arguments import Layout, Modalities, SliceView
 from .text import drawn_view, examples, lengths, pairs, whole_numbers, words
@@ -59,7 +59,7 @@ def check(
     with show.progress("checking") as progress:
         report = commands.check(dataset, layout=layout, fix=fix, tolerance_mm=tolerance_mm, progress=progress)
     if as_json:
-        show.say(json.dumps(report.to_dict(), indent=2))
+        show.say_json(report.to_dict())
     else:
         show.print_check(report)
         if fix is not None:
@@ -165,4 +165,4 @@ def plan(
         show.print_plan(found.plan)
         show.print_budget(found)
     if out is not None:
-        show.say(f"written to {out}; edit it and train with --plan {out}")
+        show.say(f"written to {out}; edit it and train with {pasted('--plan', out)}")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..names import pasted
 from . import show
 from .arguments import Data, Trust, Weights
 from .text import examples
@@ -85,4 +86,5 @@ def export(
         for sentence in int8.sentences():
             show.say(sentence)
     show.say(f"written to {exported.path}")
-    show.say(f"predict with it, no torch needed: distilseg predict {exported.path} SCANS PREDICTIONS")
+    command = pasted("distilseg", "predict", exported.path, "SCANS", "PREDICTIONS")
+    show.say(f"predict with it, no torch needed: {command}")

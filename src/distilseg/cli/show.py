@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,14 +34,20 @@ def say(line: str) -> None:
     print(printable(line), flush=True)
 
 
+def say_json(value: Any) -> None:
+    """A value for programs: in ASCII, so that no text in it is obeyed by a terminal."""
+    print(json.dumps(value, indent=2).replace("\x7f", "\\u007f"), flush=True)
+
+
 @contextlib.contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr that `(done, total)` moves; nothing where stderr is no terminal."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(escape(printable(what)), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
@@ -65,6 +72,8 @@ def print_check(report: CheckReport) -> None:
             for p in report.problems
         ]
         console().print(table(["case", "", "problem", "fix"], rows))
+    for note in report.notes:
+        say(note)
     fixable = sum(problem.fixable for problem in report.problems)
     told = f", {fixable} of them repaired by --fix FOLDER" if fixable else ""
     say(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from ..names import pasted
 from . import show
 from .arguments import Card, Configuration, Folds, Mirror, Orientation, Step, TrustModel
 from .text import examples, runs_of
@@ -79,7 +78,7 @@ def teacher(
         ),
     )
     if as_json:
-        print(json.dumps(told, indent=2, ensure_ascii=False))
+        show.say_json(told)
         return
     plain = {name: value for name, value in told.items() if name not in _SHOWN and value != ""}
     rows = [(name.replace("_", " "), _shown(value)) for name, value in plain.items()]
@@ -96,9 +95,8 @@ def teacher(
         if in_files
         else "it can be rebuilt here, layer by layer as its files say"
     )
-    named = shlex.quote(str(model))
-    show.say(f"segment with it: distilseg predict {named} SCANS OUT")
-    show.say(f"distil it:       distilseg distil {named} --data SCANS --minutes 60")
+    show.say(f"segment with it: {pasted('distilseg', 'predict', model, 'SCANS', 'OUT')}")
+    show.say(f"distil it:       {pasted('distilseg', 'distil', model, '--data', 'SCANS', '--minutes', '60')}")
 
 
 def options_of_teacher(
@@ -205,7 +203,8 @@ def _run_distil(recipe: Recipe, given: Mapping[str, Any]) -> None:
         print_comparison(commands.report(made.runs, page), show.console())
         show.say(f"report: {page}")
     show.say(f"the student: {made.student.folder}")
-    show.say(f"ship it: distilseg export {shlex.quote(str(made.student.folder))} --to openvino --zip")
+    command = pasted("distilseg", "export", made.student.folder, "--to", "openvino", "--zip")
+    show.say(f"ship it: {command}")
 
 
 def _shown(value: Any) -> str:

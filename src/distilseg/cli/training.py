@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import UserError
-from ..names import component
+from ..names import component, pasted
 from . import show
 from .text import examples
 
@@ -65,9 +65,9 @@ def _asked_for(words: Sequence[str]) -> list[Recipe]:
 
 
 def _examples_of(recipe: Recipe) -> str:
-    train = f"distilseg train {recipe.name} --data DATASET"
+    train = pasted("distilseg", "train", recipe.name, "--data", "DATASET")
     if "data_3d" in recipe.options:
-        train = f"distilseg train {recipe.name} --data-3d VOLUMES --data-2d SLICES"
+        train = pasted("distilseg", "train", recipe.name, "--data-3d", "VOLUMES", "--data-2d", "SLICES")
     more = [f"{train} --teachers h_denseformer,unetr --minutes 30"] if "teachers" in recipe.options else []
     more += [f"{train} --student-sees CT --minutes 30"] if "student_sees" in recipe.options else []
     more += [f"{train} --view all --minutes 30"] if "fuse" in recipe.options else []
@@ -137,7 +137,8 @@ def _ending(runs: Sequence[Run], *, judged: bool) -> None:
             told = [f"fold {number}"] if len(of_size) > 1 else []
             told += [f"{size} subject{'s' * (size != '1')}"] if len(sizes) > 1 else []
             show.say(f"the trained model{' of ' * bool(told)}{', '.join(told)}: {one.folder}")
-    show.say(f"predict with it: distilseg predict {run.folder} SCAN.nii.gz PREDICTIONS")
+    command = pasted("distilseg", "predict", run.folder, "SCAN.nii.gz", "PREDICTIONS")
+    show.say(f"predict with it: {command}")
 
 
 def _kind(run: Run) -> tuple[str, bool]:

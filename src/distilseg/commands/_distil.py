@@ -14,6 +14,7 @@ from ..data.formats import read_dataset
 from ..errors import UserError, unknown
 from ..evaluation.agreement import limits
 from ..judged_teacher import judge_teacher
+from ..names import pasted
 from ..recipes import find
 from ..recipes.others import OPENING, opening
 from ..runs import Run
@@ -106,8 +107,8 @@ def _check_recipe(recipe: str) -> None:
     if "answer_weight" not in find(recipe).options:
         raise UserError(
             f"the recipe {recipe} is not made of distil, and takes its teachers otherwise",
-            f"train it by distilseg train {recipe}; here are distil, distil_hard, distil_answers,"
-            " distil_labelled and distil_dsd",
+            f"train it by {pasted('distilseg', 'train', recipe)}; here are distil, distil_hard,"
+            " distil_answers, distil_labelled and distil_dsd",
         )
 
 

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
 from ..data.case import Dataset
 from ..data.formats import read_dataset
 from ..data.planning.decide import make_plan
 from ..data.planning.plan import Plan, save_plan
 from ..errors import UserError
 from ..training.studies import fingerprint_of, narrowed
+from ..user_cache import user_cache
 
 if TYPE_CHECKING:
     from ..export.within_budget import WithinBudget
@@ -78,8 +77,7 @@ def within_budget(
 
     limits = limits_of(max_seconds, max_memory)
     dataset = _dataset(data, layout, modalities, one_slice_per_subject, split_seed)
-    kept = cache or Path(platformdirs.user_cache_dir("distilseg"))
-    machine = Machine(engine_here(), kept, measure_again)
+    machine = Machine(engine_here(), cache or user_cache(), measure_again)
     return plan_within(dataset, fingerprint_of(dataset), limits, machine, progress=progress, **options)
 
 

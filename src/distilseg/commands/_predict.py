@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..runs import Run
-from ..runtime.artefact import is_artefact, open_artefact
+from ..runs import Run, find_runs, open_run
+from ..runtime.artefact import DESCRIPTION, is_artefact, open_artefact
 from ..runtime.pipeline import PredictSummary, Segmenter, predict_files
 from ..runtime.views import load_artefact_views, load_shipped
 
@@ -71,7 +71,14 @@ def predict(
             else _artefact(named[0], threads, device, trust, skip_empty)
         )
         return predict_files(predictor, inputs, out, overwrite=overwrite, progress=progress)
-    if len(named) == 1 and named[0].exists() and not _is_run(named[0]):
+    if absent := [path for path in named if not path.exists()]:
+        raise UserError(
+            f"there is no {absent[0]}", "give a run folder, or an artefact that `distilseg export` made"
+        )
+    if len(named) > 1:
+        for path in named:
+            open_run(path)
+    elif not _is_run(named[0]):
         from ..teachers.opening import open_teacher, recognised
 
         if recognised(named[0]):
@@ -86,14 +93,16 @@ def predict(
                 progress=progress,
                 say=say,
             )
+        if not find_runs(named[0]):
+            raise UserError(
+                f"{named[0]} is neither a run nor a folder that holds finished runs, no artefact (no"
+                f" {DESCRIPTION} in it) and no model of others that is known",
+                "give what `distilseg train` or `distilseg export` made",
+            )
     if probabilities:
         raise UserError(
             f"{named[0]} is no model of others, whose probabilities can be written",
             "leave out --probabilities",
-        )
-    if absent := [path for path in named if not path.exists()]:
-        raise UserError(
-            f"there is no {absent[0]}", "give a run folder, or an artefact that `distilseg export` made"
         )
 
     import torch

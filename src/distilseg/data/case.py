@@ -92,6 +92,7 @@ class Dataset:
     reference: str = ""
     unknown: int | None = None  # value in the label maps of voxels that nobody labelled
     drawn: SliceDraw | None = None  # one slice of each patient's volumes is all there is
+    naming: str = ""  # how a modality is called CT in this layout, as an order; "": its names are fixed
     labelled_by: str = ""  # the teacher whose answers are the label maps; "": people
 
     @property

@@ -1,8 +1,7 @@
 """Public datasets: fetched once into the user's cache, and found wherever they already are.
 
 A download resumes where it was cut (HTTP Range; `If-Range` with the server's validator, so that a file that
-changed meanwhile starts anew), is verified by its checksum, and is unpacked whole or not at all. Standard
-library only.
+changed meanwhile starts anew), is verified by its checksum, and is unpacked whole or not at all.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import UserError, unknown
 from ..files import folder_written_whole
+from ..user_cache import user_cache
 
 Progress = Callable[[int, int], None]  # bytes here, bytes in all (0: unknown)
 
@@ -29,7 +29,10 @@ ATTEMPTS = 5  # without a byte beyond the furthest
 PAUSE_S = 1.0  # before the second attempt; doubled before each further one
 TIMEOUT_S = 30.0
 _CHUNK = 1 << 18
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+_UNWRITABLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG),
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,8 @@ def fetch(
         if error.errno not in _UNWRITABLE:
             raise
         raise UserError(
-            f"cannot write to {parent}: {error.strerror}", "give another folder by --to"
+            f"cannot write to {'the cache ' * (to is None)}{parent}: {error.strerror}",
+            "give another folder by --to",
         ) from None
     _forget(part)
     return folder
@@ -124,9 +128,7 @@ def find_data(name: str, explicit: Path | str | None = None) -> Path | None:
 
 def cache_folder() -> Path:
     """Where fetched datasets are kept."""
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("distilseg")) / "data"
+    return user_cache() / "data"
 
 
 def _archive(name: str) -> Archive:

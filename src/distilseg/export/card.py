@@ -1,4 +1,7 @@
-"""The model card, Markdown: what a student is for, what it was measured to do, whence it comes."""
+"""The model card, Markdown: what a student is for, what it was measured to do, whence it comes.
+
+Text that others wrote goes through `markdown.py`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from ..hardware import BUSY
 from ..runs import Run, read_rows
 from ..runtime.artefact import Description
 from .int8 import Quantised
+from .markdown import code, plain
 from .provenance import licence_notes
 
 _METRICS = {
@@ -32,7 +36,7 @@ _HOW = {
 def model_card(run: Run, about: Description, plan: Plan) -> str:
     """The card of an artefact whose description is complete."""
     parts = [
-        f"# {_name(about.made)}",
+        f"# {plain(_name(about.made))}",
         f"Segments {_structures(plan)} in {_scans(plan)}. Made with distilseg, exported for {about.target}.",
         _section("Use", [f"```\n{_HOW[about.engine]}\ndistilseg predict THIS_FOLDER SCANS PREDICTIONS\n```"]),
         _section("What it takes and gives", _inside(plan)),
@@ -41,7 +45,7 @@ def model_card(run: Run, about: Description, plan: Plan) -> str:
         _section("Equal to the run it was exported from", [_parity(about)]),
         *([_section("In int8", _quantisation(about.quantisation))] if about.quantisation else []),
         _section("Where it comes from", _origin(about.made)),
-        _section("Licences", _list(licence_notes(about.made))),
+        _section("Licences", _list([plain(note) for note in licence_notes(about.made)])),
         _section("Limits", _LIMITS),
     ]
     return "\n\n".join(parts) + "\n"
@@ -62,19 +66,20 @@ def _name(made: Mapping[str, Any]) -> str:
 
 
 def _structures(plan: Plan) -> str:
-    names = list(plan.regions) or [name for value, name in sorted(plan.labels.items()) if value]
+    named = list(plan.regions) or [name for value, name in sorted(plan.labels.items()) if value]
+    names = [plain(name) for name in named]
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _scans(plan: Plan) -> str:
-    return plan.modalities[0] if len(plan.modalities) == 1 else f"{len(plan.modalities)} scans a case"
+    return plain(plan.modalities[0]) if len(plan.modalities) == 1 else f"{len(plan.modalities)} scans a case"
 
 
 def _inside(plan: Plan) -> list[str]:
     spacing = " x ".join(f"{mm:g}" for mm in plan.spacing_mm)
-    scaled = ", ".join(f"{name} by {how.kind}" for name, how in plan.normalisation.items())
-    labels = ", ".join(f"{value} {name}" for value, name in sorted(plan.labels.items()))
-    order = ", ".join(f"{name} (_{n:04d})" for n, name in enumerate(plan.modalities))
+    scaled = ", ".join(f"{plain(name)} by {how.kind}" for name, how in plan.normalisation.items())
+    labels = ", ".join(f"{value} {plain(name)}" for value, name in sorted(plan.labels.items()))
+    order = ", ".join(f"{plain(name)} (_{n:04d})" for n, name in enumerate(plan.modalities))
     return _list(
         [
             f"scans in this order: {order}; NIfTI, or NRRD and MetaImage where SimpleITK is installed",
@@ -93,13 +98,13 @@ def _measured(run: Run) -> list[str]:
     cells = {(row["label"], row["metric"]): row for row in summary}
     shown = {name: told for name, told in _METRICS.items() if any(row["metric"] == name for row in summary)}
     teacher = _labelled_by(run)
-    table = [["structure", *(titled(title, teacher) + unit for title, unit, _ in shown.values())]]
+    table = [["structure", *(plain(titled(title, teacher)) + unit for title, unit, _ in shown.values())]]
     for label in dict.fromkeys(row["label"] for row in summary):
         scores = [_score(cells.get((label, name)), decimals) for name, (_, _, decimals) in shown.items()]
-        table.append([label, *scores])
+        table.append([plain(label), *scores])
     cases = len({row["case"] for row in rows})
     told = f"On {cases} test cases of the run; mean ± standard deviation over cases."
-    return [told, _table(table), *([limits(teacher)] if teacher else [])]
+    return [told, _table(table), *([plain(limits(teacher))] if teacher else [])]
 
 
 def _labelled_by(run: Run) -> str:
@@ -126,7 +131,7 @@ def _costs(run: Run, about: Description) -> list[str]:
     how = (
         f"A case: from the scan in memory to its label map, median of {cost['cases']} while it was exported,"
         f" the two in turns on {cost['threads']} {'thread' if cost['threads'] == 1 else 'threads'} each"
-        f" ({cost['processor']})."
+        f" ({plain(cost['processor'])})."
     )
     if (cost["waited"] or 0) > BUSY:
         how += (
@@ -161,11 +166,12 @@ def _quantisation(record: Mapping[str, Any]) -> list[str]:
     found = Quantised(**record)
     table = [["structure", f"{found.judged} in float", f"{found.judged} in int8"]]
     table += [
-        [name, f"{score:.4f}", f"{found.dice_int8[name]:.4f}"] for name, score in found.dice_float.items()
+        [plain(name), f"{score:.4f}", f"{found.dice_int8[name]:.4f}"]
+        for name, score in found.dice_float.items()
     ]
     calibrated = f"calibrated on {found.calibration_windows} windows of {found.calibration_cases} other cases"
-    left = [f"in float: {', '.join(found.layers_in_float)}"] if found.layers_in_float else []
-    return [_table(table), *_list([*found.sentences(), calibrated, *left])]
+    left = [f"in float: {plain(', '.join(found.layers_in_float))}"] if found.layers_in_float else []
+    return [_table(table), *_list([*map(plain, found.sentences()), calibrated, *left])]
 
 
 def _origin(made: Mapping[str, Any]) -> list[str]:
@@ -174,18 +180,26 @@ def _origin(made: Mapping[str, Any]) -> list[str]:
     networks = [view["network"] for view in views]
     weights = [(view["run"], view["weights"]) for view in views]
     answers = [
-        f"teacher {t['role']}: the answers of `{t['name']}`"
-        f" ({', '.join(filter(None, [t['kind'], t['network'], t['dataset']['name']]))}), digest {t['digest']}"
+        f"teacher {plain(t['role'])}: the answers of {code(t['name'])}"
+        f" ({plain(', '.join(filter(None, [t['kind'], t['network'], t['dataset']['name']])))}), digest"
+        f" {plain(t['digest'])}"
         for t in made.get("teachers_of_others", ())
     ]
-    taught = [f"teacher {t['role']}: run `{t['run']}`, on {t['dataset']['name']}" for t in made["teachers"]]
+    taught = [
+        f"teacher {plain(t['role'])}: run {code(t['run'])}, on {plain(t['dataset']['name'])}"
+        for t in made["teachers"]
+    ]
     lines = [
-        f"recipe `{made['recipe']}` on {data['name']}, run `{made['run']}`, seed {made['seed']}",
-        *(f"network `{n['name']}` with {n['options'] or 'its defaults'}" for n in networks),
+        f"recipe {code(made['recipe'])} on {plain(data['name'])}, run {code(made['run'])}, seed"
+        f" {plain(made['seed'])}",
+        *(
+            f"network {code(n['name'])} with {code(n['options']) if n['options'] else 'its defaults'}"
+            for n in networks
+        ),
         *taught,
         *answers,
-        *([f"training went on from the run `{made['continues']}`"] if made["continues"] else []),
-        *(f"weights `{of['of']}` of `{run}`, SHA-256 {of['sha256']}" for run, of in weights),
+        *([f"training went on from the run {code(made['continues'])}"] if made["continues"] else []),
+        *(f"weights {code(of['of'])} of {code(run)}, SHA-256 {of['sha256']}" for run, of in weights),
         f"exported with {', '.join(f'{name} {version}' for name, version in made['exported_with'].items())}",
     ]
     return _list(lines)

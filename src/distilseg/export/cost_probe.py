@@ -32,6 +32,7 @@ from ..networks.build import NetworkSpec, build
 from ..runtime.artefact import DESCRIPTION, PLAN, Description, digest
 from ..runtime.inferers import OVERLAP, planned_inferer
 from ..runtime.times import STAGES
+from ..user_cache import kept_if_possible
 from .cost import LONGEST_S, processors
 from .cost_model import CaseCost, array_bytes, cut
 
@@ -156,7 +157,8 @@ class Machine:
             kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["found"]
             return kept
         found = measure()
-        write_json(path, {"about": about, "found": found})
+        with kept_if_possible("what was measured of this machine", path.parent):
+            write_json(path, {"about": about, "found": found})
         return found
 
     def _asked(self, plan: Plan, order: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..files import written_whole
+from ..names import pasted
 from .build import NetworkSpec, build, names
 
 HEADER = "distilseg"
@@ -57,7 +58,7 @@ def load_network(
     if spec.name not in names() and spec.name != trust:
         raise UserError(
             f"{path} names the network {spec.name!r}, not one of this package; loading would run that file",
-            f"if you trust it, say so: --trust {spec.name} (in Python trust={spec.name!r})",
+            f"if you trust it, say so: {pasted('--trust', spec.name)} (in Python trust={spec.name!r})",
         )
     network = build(_without_start(spec))
     _fill(network, tensors, path, in_place=not mapped)

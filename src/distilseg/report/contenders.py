@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import UserError
 from ..evaluation.by_slice import by_case
 from ..hardware import BUSY
+from ..names import pasted
 from ..runs import Run, read_rows
 
 Values = Mapping[str, float]  # case -> value, NaN where undefined
@@ -178,7 +179,7 @@ def check_one_judge(names: Mapping[str, str]) -> None:
 def _values(run: Run, by: str) -> dict[tuple[str, str], dict[str, float]]:
     """metrics.csv as (structure, metric) -> case -> value."""
     table = run.metrics if by == "case" else run.slices / run.metrics.name
-    command = f"distilseg evaluate {run.folder}" + ("" if by == "case" else " --by slice")
+    command = pasted("distilseg", "evaluate", run.folder, *([] if by == "case" else ["--by", "slice"]))
     rows = read_rows(table)
     if not rows:
         state = "has no test results yet" if run.finished else "is not finished"

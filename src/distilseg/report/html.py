@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..evaluation.agreement import titled
 from ..files import write_text
+from ..names import pasted
 from ..runs import Run, seen_cases
 from . import curves, figures, overlays, sizes, verdicts, words
 from .bubbles import bubbles
@@ -94,7 +95,10 @@ def render(
             for contender in comparison.contenders
             for run in contender.runs
         ],
-        runs=[run.name for contender in comparison.contenders for run in contender.runs],
+        compare=pasted(
+            *("distilseg", "compare"),
+            *(run.name for contender in comparison.contenders for run in contender.runs),
+        ),
         figures=_figures(comparison),
         colours={name: in_page_colours(tint) for name, tint in figures.colours(comparison).items()},
         MEAN=MEAN,

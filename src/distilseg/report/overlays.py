@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..evaluation.agreement import titled
+from ..names import pasted
 from ..runs import Run
 from . import words
 from .comparison import Comparison
@@ -57,7 +58,8 @@ def read_slices(run: Run) -> list[Slice]:
                 slices.append(Slice(title, np.asarray(image, np.float32), reference, prediction))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{run.overlays} cannot be read ({error})", f"run `distilseg evaluate {run.folder}` again"
+            f"{run.overlays} cannot be read ({error})",
+            f"run `{pasted('distilseg', 'evaluate', run.folder)}` again",
         ) from None
     return slices
 

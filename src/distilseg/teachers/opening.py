@@ -11,7 +11,8 @@ from .teacher import Teacher, TeacherOptions
 
 def kinds() -> tuple[ModuleType, ...]:
     """The modules that open teachers, each with `recognises(path)` and `open_as_teacher(path, options)`;
-    the first that recognises a path opens it. Beside its answers nnU-Net leaves copies of a model's plans."""
+    the first that recognises a path opens it, and what needs torch is imported only then. Beside its answers
+    nnU-Net leaves copies of a model's plans."""
     from . import files, graphs, monai_bundle, nnunet, run, totalsegmentator
 
     return run, files, totalsegmentator, nnunet, monai_bundle, graphs

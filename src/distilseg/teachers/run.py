@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from ..data.planning.plan import Plan
 from ..data.preparing.grid import Grid, make_grid
 from ..data.scans.scan import Scan
 from ..errors import UserError
-from ..predict import Predictor, load_predictor, load_torch_artefact
 from ..runs import Run, open_run, seen_cases
 from ..runtime.artefact import DESCRIPTION, Artefact, is_artefact, open_artefact
 from ..runtime.predictor import ArtefactPredictor
@@ -24,6 +23,9 @@ from .identity import digest_of, file_digest, only, preparation, summary
 from .restoring import probabilities_of
 from .showing import in_order
 from .teacher import Activation, Answer, Head, Labels, Placement, Provenance, TeacherOptions
+
+if TYPE_CHECKING:
+    from ..predict import Predictor
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +74,12 @@ class RunTeacher:
 
     def labels(self, answer: Answer, scans: Mapping[str, Scan]) -> Labels:
         """The label map that `distilseg predict` writes."""
-        if isinstance(self.predictor, Predictor):
-            import torch
+        if isinstance(self.predictor, ArtefactPredictor | ArtefactViews):
+            return self.predictor.labels(answer.logits, self._grid(scans))
+        import torch
 
-            found: Labels = self.predictor.labels(torch.from_numpy(answer.logits), self._grid(scans))
-            return found
-        return self.predictor.labels(answer.logits, self._grid(scans))
+        found: Labels = self.predictor.labels(torch.from_numpy(answer.logits), self._grid(scans))
+        return found
 
     def probabilities(self, answer: Answer, scans: Mapping[str, Scan]) -> NDArray[np.float32]:
         """Of interpolated logits [K I J K]."""
@@ -111,6 +113,8 @@ def open_as_teacher(path: Path, options: TeacherOptions) -> RunTeacher:
 
 
 def _of_run(path: Path, options: TeacherOptions) -> RunTeacher:
+    from ..predict import load_predictor
+
     run = open_run(path)
     about = run.read(run.experiment)
     if "fusion" in about:
@@ -171,5 +175,7 @@ def _of_artefact(path: Path, options: TeacherOptions) -> RunTeacher:
 def _predictor(artefact: Artefact, options: TeacherOptions) -> Predictor | ArtefactPredictor | ArtefactViews:
     if artefact.about.engine == "torch":
         trust = next((name for name in options.trust if ".py:" in name), None)
+        from ..predict import load_torch_artefact
+
         return load_torch_artefact(artefact, device=options.device, trust=trust)
     return load_shipped(artefact, threads=options.threads or 0, device=options.device)

@@ -45,6 +45,7 @@ from ..teachers.answers import (
 from ..teachers.classes import ClassMap
 from ..teachers.files import FilesTeacher
 from ..teachers.traps import Seen, traps
+from ..user_cache import caching_in
 from .experiment import Experiment
 from .foreign import Foreign
 from .objective import map_name
@@ -98,7 +99,8 @@ def unrecorded(foreign: Foreign, cases: Mapping[str, CachedCase], cache: Path | 
     missing = [id for id, case in cases.items() if not _entry(foreign, case, cache).is_dir()]
     if missing:
         folder = _folder(cache)
-        folder.mkdir(parents=True, exist_ok=True)
+        with caching_in(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         _check_disk(foreign, [cases[id] for id in missing], folder)
     return missing
 
@@ -171,7 +173,7 @@ def _record(foreign: Foreign, case: Case, prepared: CachedCase, entry: Path) -> 
     kept, shape = kept_as(foreign.classes), prepared.image.shape[1:]
     label = np.empty(shape, np.uint8)
     channels = np.asarray(group_to_channel(foreign.classes), np.uint8)
-    with folder_written_whole(entry) as aside:
+    with caching_in(entry.parent), folder_written_whole(entry) as aside:
         answers = np.lib.format.open_memmap(
             aside / "answers.npy", "w+", np.uint8, (channels_of(foreign.classes), *shape)
         )

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from ..errors import UserError
 from ..evaluation.agreement import titled
@@ -46,21 +48,21 @@ class Bar:
         self._title = titled("Dice", labelled_by)
         console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[news]}"),
+            TextColumn("{task.fields[news]}", markup=False),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task(name, total=1.0, news="")
+        self._task = self._progress.add_task(printable(name), total=1.0, news="")
         self._dice = ""
         self._progress.start()
 
     def after_step(self, step: Step) -> None:
         terms = "  ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
-        news = f"step {step.step}  {terms}{self._dice}"
+        news = printable(f"step {step.step}  {terms}{self._dice}")
         self._progress.update(self._task, completed=step.progress, news=news)
 
     def after_validation(self, step: int, dice: Mapping[str, float], best: bool) -> None:
@@ -98,10 +100,15 @@ class TensorBoard:
         self._writer.close()
 
 
+def label(text: str) -> str:
+    """What a bar is about: names in it are neither markup nor obeyed by a terminal."""
+    return escape(printable(text))
+
+
 def announce(message: str) -> None:
     """One line for the person in front of the terminal; nothing where stderr is not one."""
     if sys.stderr.isatty():
-        Console(stderr=True).print(message, highlight=False)
+        Console(stderr=True).print(Text(printable(message)))
 
 
 _told: set[str] = set()
@@ -121,9 +128,14 @@ def _to_stderr(sentence: str) -> None:
 def with_progress(ids: Sequence[str], what: str) -> Iterator[str]:
     """The ids one by one: a bar in a terminal; in a log a line now and then, with the time that is left."""
     if sys.stderr.isatty():
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, transient=True) as bar:
-            yield from bar.track(ids, description=what)
+            yield from bar.track(ids, description=printable(what))
         return
     start = told = time.monotonic()
     for n, id in enumerate(ids):

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import platformdirs
 import torch
 
 from ..data.sampling.augmentation import Augmentation
@@ -25,6 +24,7 @@ from ..data.sampling.patches import PatchSampler
 from ..files import write_json
 from ..hardware import processor_name
 from ..runs import Run
+from ..user_cache import kept_if_possible, user_cache
 from .experiment import Experiment
 from .machine import Machine, make_fabric
 from .objective import Objective, arguments
@@ -99,12 +99,14 @@ def fastest_precision(
     key = hashlib.blake2b(
         json.dumps([about, kind, name, torch.__version__]).encode(), digest_size=8
     ).hexdigest()
-    kept = (cache or Path(platformdirs.user_cache_dir("distilseg"))) / "precision" / f"{key}.json"
+    kept = (cache or user_cache()) / "precision" / f"{key}.json"
     if kept.is_file():
         seconds = json.loads(kept.read_text())["seconds"]
     else:
         seconds = _median_seconds(step, kind, formats, repeats)
-        write_json(kept, {"about": about, "machine": name, "torch": torch.__version__, "seconds": seconds})
+        found = {"about": about, "machine": name, "torch": torch.__version__, "seconds": seconds}
+        with kept_if_possible("which number format is fastest", kept.parent):
+            write_json(kept, found)
     weighed = {precision: s if precision == "32-true" else s / WORTH_IT for precision, s in seconds.items()}
     return min(weighed, key=weighed.__getitem__), seconds
 

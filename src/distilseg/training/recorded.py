@@ -39,10 +39,11 @@ from ..inference.stitched import passes, stitched
 from ..json_files import read_object
 from ..networks.features import Tapped, feature_modules, select
 from ..types import Batch
+from ..user_cache import caching_in
 from .budget import Budget
 from .experiment import Answers, TeacherOutputs
 from .objective import map_name
-from .observers import announce
+from .observers import announce, label
 
 VERSION = 2
 OVERLAP = 0.5
@@ -125,7 +126,7 @@ def recorded(
         for teacher in teachers:
             start, made, windows = time.monotonic(), 0, teacher.patch or patch
             teacher.network.to(device).eval()
-            for id, case in bar.track(cases.items(), description=f"recording {teacher.role}"):
+            for id, case in bar.track(cases.items(), description=label(f"recording {teacher.role}")):
                 entries = {name: folder / _key(teacher, case, windows, name) for name in teacher.names}
                 if not all(entry.is_dir() for entry in entries.values()):
                     _record(teacher, case, windows, device, entries)
@@ -162,8 +163,7 @@ def _record(
             continue
         values, stride = maps[name]
         largest = torch.finfo(torch.float16).max  # a logit beyond is as sure as this one
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with folder_written_whole(entry) as aside:
+        with caching_in(entry.parent), folder_written_whole(entry) as aside:
             np.save(aside / "map.npy", values.clamp(-largest, largest).half().numpy())
             write_json(aside / "about.json", {"stride": list(stride)})
 

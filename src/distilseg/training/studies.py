@@ -10,13 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from rich.progress import Progress
 
 from ..data.case import Case, Dataset
 from ..data.formats import read_dataset
 from ..data.formats.inputs import find_cases
-from ..data.planning.decide import make_plan
+from ..data.planning.decide import like_ct, make_plan, named_ct, unnamed_ct
 from ..data.planning.fingerprint import Fingerprint, load_fingerprint, measure, save_fingerprint
 from ..data.planning.plan import Plan, load_plan
 from ..data.planning.splits import Split, folds, load_split, split_cases, split_of_judges, subset
@@ -25,10 +24,11 @@ from ..data.scans.detached import files_of
 from ..data.scans.scan import ENDINGS
 from ..errors import UserError
 from ..names import identity
+from ..user_cache import kept_if_possible, user_cache
 from .experiment import Study
 
 OWN, REST = "own", "rest"  # in place of a folder of scans without labels
-MEASURES = 3  # raise it when more is measured: kept fingerprints are then measured again
+MEASURES = 4  # raise it when more is measured: kept fingerprints are then measured again
 
 
 def make_study(
@@ -63,7 +63,12 @@ def make_study(
     if isinstance(plan, Path):
         plan = load_plan(plan, fingerprint_of(dataset))
     if plan is None:
-        plan = make_plan(dataset, fingerprint_of(dataset), **plan_options)
+        measured = fingerprint_of(dataset)
+        plan = make_plan(dataset, measured, **plan_options)
+        for name in unnamed_ct(dataset, measured):
+            from .observers import warn  # with torch, which a plan does without
+
+            warn(f"{like_ct(name)}; {named_ct(dataset, name)}")
     elif plan_options:
         raise UserError(
             f"a plan is given, and also {sorted(plan_options)}", "edit the plan, or leave one out"
@@ -199,11 +204,12 @@ def fingerprint_of(dataset: Dataset, cache: Path | None = None) -> Fingerprint:
         repr((MEASURES, dataset.name, dataset.modalities, dict(dataset.labels), state, changed)).encode(),
         digest_size=12,
     ).hexdigest()
-    kept = (cache or Path(platformdirs.user_cache_dir("distilseg"))) / "fingerprints" / f"{key}.json"
+    kept = (cache or user_cache()) / "fingerprints" / f"{key}.json"
     if kept.is_file():
         return load_fingerprint(kept)
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("measuring the scans", total=len(dataset.cases))
         found = measure(dataset, progress=lambda done, total: bar.update(task, completed=done))
-    save_fingerprint(kept, found)
+    with kept_if_possible("what was measured of the scans", kept.parent):
+        save_fingerprint(kept, found)
     return found

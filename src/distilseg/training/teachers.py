@@ -19,6 +19,7 @@ from ..data.sampling.batches import Maps
 from ..data.sampling.patches import Foreground
 from ..distillation.method import Method, Modalities, whole_image
 from ..errors import UserError
+from ..names import pasted
 from ..networks.build import NetworkSpec
 from ..networks.checkpoint import load_network
 from ..runs import Run
@@ -57,8 +58,8 @@ def load_teacher(role: str, run: Run, experiment: Experiment) -> tuple[nn.Module
         raise UserError(
             f"the teacher {run.folder} was trained on scans prepared with {name} {prepared[name]},"
             f" here it is {wanted[name]}",
-            f"train with its plan, --plan {run.plan}, or take the recipe distil, which learns from answers of"
-            " any",
+            f"train with its plan, {pasted('--plan', run.plan)}, or take the recipe distil, which learns from"
+            " answers of any",
         )
     return network, spec
 

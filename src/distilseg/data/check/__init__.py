@@ -12,10 +12,13 @@ make training or evaluation wrong or impossible; a *warning* is worth a look and
                     stated twice and differently
     shape, affine   image and label (or two modalities) lie on different grids
     non_finite      NaN or infinite voxels           constant     all voxels are equal
+    beyond_float    voxels that 32-bit floats cannot be scaled from
     label_value     a value that the dataset does not name, or no whole number
     label_type      whole numbers stored as floats   label_empty  background only
     label_absent    a class that no case holds       unlabelled   an image for training without a label
-    duplicate       one image twice
+    duplicate       one image twice                  hounsfield   CT that is not called so
+    classes         no structure, or more than a class index can number
+    plan            the planner refuses the whole, such as volumes that are too small to be halved
 """
 
 from .dataset import check_dataset

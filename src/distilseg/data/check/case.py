@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from ..case import Case, Dataset, Source
+from ..planning.fingerprint import filled_along
+from ..scans.hounsfield import looks_like_hounsfield
+from ..scans.learnable import unlearnable
 from ..scans.reading import merged_values, read_stored, scan_of
 from ..scans.scan import Scan, Stored, UnreadableImage
 from .grid import Placed, check_grid, compare_grids
 from .label import check_label
-from .report import Findings, voxels
+from .report import Findings
 
 
 def check_case(case: Case, dataset: Dataset, tolerance_mm: float) -> Findings:
@@ -27,6 +30,8 @@ def check_case(case: Case, dataset: Dataset, tolerance_mm: float) -> Findings:
             if check_grid(scan, found) and channels[name].onto is None:  # else it is resampled when read
                 reference = reference or Placed(scan.geometry, path)
                 compare_grids(scan, reference, f"{name} image", tolerance_mm, found)
+                _check_box(scan, channels[name], found)
+                _remember_filled(scan, found)
     if case.label is not None:
         for _, scan in _scans(case.label, {"label": Source(case.label)}, found):
             check_label(merged_values(scan, case), dataset.labels, dataset.unknown, found)
@@ -60,17 +65,34 @@ def _check_channels(stored: Stored, sources: Mapping[str, Source], path: Path, f
         )
 
 
+def _check_box(scan: Scan, source: Source, found: Findings) -> None:
+    """What the scan keeps of its voxels when it is read."""
+    if source.box_mm:
+        from ..scans.placing import box_voxels  # with SimpleITK, which few datasets need
+
+        try:
+            box_voxels(scan.geometry, source)
+        except UnreadableImage as error:
+            found.add(error.kind, error.cause, error.fix, source.path)
+
+
+def _remember_filled(scan: Scan, found: Findings) -> None:
+    """Where the case's images are not 0, of all on the grid of the first."""
+    found.grid = found.grid or scan.geometry
+    if found.grid.shape == scan.geometry.shape:
+        own = filled_along(scan.array)
+        found.filled = [a | b for a, b in zip(found.filled or own, own, strict=True)]
+
+
 def _check_voxels(array: np.ndarray, modality: str, path: Path, found: Findings) -> None:
     with np.errstate(invalid="ignore"):
         low, high = array.min(), array.max()
-    if not (np.isfinite(low) and np.isfinite(high)):
-        bad = int(array.size - np.isfinite(array).sum())
-        found.add(
-            "non_finite",
-            f"{path} has {bad} NaN or infinite {voxels(bad)} of {array.size}",
-            "fill them, with the value of air for instance, before training",
-            path,
-        )
+    found.ranges[modality] = float(low), float(high)
+    if looks_like_hounsfield(array):
+        found.hounsfield.add(modality)
+    if (refused := unlearnable(array, str(path))) is not None:
+        kind, error = refused
+        found.add(kind, error.cause, error.fix, path)
     elif low == high:
         found.add(
             "constant", f"all voxels of {path} are {low}", "is it the right file?", path, severity="warning"

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..case import Dataset
 from ..formats import read_dataset
 from ..scans.scan import ending
+from . import training
 from .case import check_case
 from .report import CheckReport, Findings, Problem, Severity
 
@@ -47,13 +48,22 @@ def check_dataset(
     problems = [problem for found in findings for problem in found.problems]
     between += _single_among_volumes(findings)
     problems = sorted([*problems, *between], key=lambda problem: order[problem.case])  # stable
+    problems += [
+        *training.of_classes(dataset, findings),
+        *_absent_classes(dataset, findings),
+        *_without_spacing(dataset),
+        *training.of_hounsfield(dataset, findings),
+    ]
+    if not any(problem.severity == "error" for problem in problems):
+        problems += training.of_plan(dataset, findings)
     return CheckReport(
         dataset=dataset.name,
         folder=dataset.folder,
         cases_checked=len(cases),
         files_checked=sum(found.files for found in findings),
         tolerance_mm=tolerance_mm,
-        problems=(*problems, *_absent_classes(dataset, findings), *_without_spacing(dataset)),
+        problems=tuple(problems),
+        notes=training.notes(dataset),
     )
 
 
@@ -84,7 +94,7 @@ def _same_images(findings: Sequence[Findings]) -> list[Problem]:
 
 def _single_among_volumes(findings: Sequence[Findings]) -> list[Problem]:
     """Single slices are a kind of dataset, but among volumes they are probably mistaken for one."""
-    if all(found.single for found in findings):
+    if all(found.single for found in findings if found.grids):
         return []
     fix = "is it a 2D image? 3D networks need volumes"
     return [
@@ -119,18 +129,24 @@ def _unlabelled(dataset: Dataset) -> list[Problem]:
 
 
 def _absent_classes(dataset: Dataset, findings: Sequence[Findings]) -> list[Problem]:
-    held: set[int] = set().union(*(found.values for found in findings))
+    """Classes that no label map holds; said with less certainty where some could not be read."""
+    labelled = [found for found in findings if found.case.label is not None]
+    read = [found for found in labelled if found.label_read]
+    if not read:
+        return []
+    held: set[int] = set().union(*(found.counts for found in labelled))
     strange = sorted(held - set(dataset.labels))
     others = (
         f" (they hold {', '.join(map(str, strange[:5]))}, which no class is named for)" if strange else ""
     )
+    fix = "correct the dataset's labels: what no case shows cannot be learned"
+    severity: Severity = "error"
+    which = "no label map"
+    if len(read) < len(labelled):
+        which, severity = f"none of the {len(read)} label maps that could be read", "warning"
+        fix = f"mend the other {len(labelled) - len(read)} and check again: {fix}"
     return [
-        Problem(
-            "",
-            "label_absent",
-            f"no label map holds {value}, the class {name!r}{others}",
-            "correct the dataset's labels: what no case shows cannot be learned",
-        )
+        Problem("", "label_absent", f"{which} holds {value}, the class {name!r}{others}", fix, severity)
         for value, name in sorted(dataset.labels.items())
         if value != 0 and value not in held
     ]

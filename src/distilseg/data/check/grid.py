@@ -29,6 +29,7 @@ def check_grid(scan: Scan, found: Findings) -> bool:
     if refusal is not None:
         found.add(refusal.kind, refusal.cause, refusal.fix, path)
         return False
+    found.grids += 1
     if min(geometry.shape) == 1:
         found.single.append((path, geometry.shape))
     return True

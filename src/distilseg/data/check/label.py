@@ -6,17 +6,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..scans.learnable import voxels
 from ..scans.scan import Scan, numbers
-from .report import Findings, voxels
+from .report import Findings
 
 _TOO_MANY = 1000  # distinct values
 
 
 def check_label(scan: Scan, labels: Mapping[int, str], unknown: int | None, found: Findings) -> None:
     """Reports values that have no name or are no whole numbers, an empty map, and whole numbers as floats."""
-    counts = _counts(scan.array)
+    counts, found.label_read = _counts(scan.array)
     whole = {int(value): n for value, n in counts.items() if np.isfinite(value) and value == np.floor(value)}
-    found.values |= set(whole)
+    found.counts = whole
     path = scan.path
     bad = sum(n for value, n in counts.items() if not np.isfinite(value))
     if bad:
@@ -63,8 +64,9 @@ def check_label(scan: Scan, labels: Mapping[int, str], unknown: int | None, foun
         )
 
 
-def _counts(array: np.ndarray) -> dict[float, int]:
-    """Voxels by value (NaN counts as infinite); ends early on what is no label map, but an image."""
+def _counts(array: np.ndarray) -> tuple[dict[float, int], bool]:
+    """Voxels by value (NaN counts as infinite), and whether all were counted: it ends early on what is no
+    label map, but an image."""
     counts: dict[float, int] = {}
     for k in range(array.shape[2]):
         values, times = _histogram(array[:, :, k].ravel(order="K"))
@@ -72,8 +74,8 @@ def _counts(array: np.ndarray) -> dict[float, int]:
             key = value if value == value else float("inf")
             counts[key] = counts.get(key, 0) + n
         if len(counts) > _TOO_MANY:
-            break
-    return counts
+            return counts, False
+    return counts, True
 
 
 def _histogram(voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

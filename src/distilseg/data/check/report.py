@@ -6,7 +6,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..case import Case
+from ..scans.scan import Geometry
 
 Severity = Literal["error", "warning"]
 
@@ -37,6 +41,7 @@ class CheckReport:
     files_checked: int
     tolerance_mm: float
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()  # nothing is wrong with the scans, and training needs to be told something
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -69,9 +74,15 @@ class Findings:
 
     case: Case
     problems: list[Problem] = field(default_factory=list)
-    values: set[int] = field(default_factory=set)  # whole numbers in the label map
+    counts: dict[int, int] = field(default_factory=dict)  # whole numbers in the label map -> voxels
+    label_read: bool = False  # to the end
     fingerprints: dict[str, str] = field(default_factory=dict)  # modality -> hash of its voxels
     files: int = 0
+    grid: Geometry | None = None  # of the first image on a usable one
+    filled: list[NDArray[np.bool_]] = field(default_factory=list)  # per axis of it: where an image is not 0
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)  # modality -> least and greatest
+    hounsfield: set[str] = field(default_factory=set)  # modalities whose voxels look like CT's
+    grids: int = 0  # files on a usable grid
     single: list[tuple[Path, tuple[int, ...]]] = field(
         default_factory=list
     )  # one voxel thick, with its shape
@@ -87,8 +98,3 @@ class Findings:
         fixable: bool = False,
     ) -> None:
         self.problems.append(Problem(self.case.id, kind, message, fix, severity, fixable, path))
-
-
-def voxels(count: int) -> str:
-    """The noun for a count."""
-    return "voxel" if count == 1 else "voxels"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +13,11 @@ import numpy as np
 
 from ...errors import UserError
 from ...json_files import read_object
-from ...names import check_distinct
+from ...names import check_distinct, quoted
 from ..scans.reading import read_stored
 from ..scans.scan import ENDINGS, UnreadableImage, ending, stem
 
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))")
 MOST_VALUES = 256  # a label map with more distinct values is taken for an image
 
 
@@ -41,6 +43,31 @@ def image_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if ending(path) and not path.name.startswith("."))
+
+
+def listed(folder: Path, name: str, place: object) -> Path:
+    """The file that the list at `place` calls `name`, relative to `folder` if it is no whole path.
+
+    Variables of the environment (`$SCANS`, `${SCANS}`) and a `~` ahead stand for what they do in a shell, as
+    in nnU-Net's lists, unless a file is called so. Raises `UserError` for a variable that is not set.
+    """
+    literal = folder / name
+    if not ("$" in name or "%" in name or name.startswith("~")) or _is_there(literal):
+        return literal
+    expanded = os.path.expanduser(os.path.expandvars(name))
+    if unset := _VARIABLE.search(expanded):
+        raise UserError(
+            f"{place}: {quoted(name)} names the variable {unset[1] or unset[2]}, which is not set",
+            "set it, or write the path out",
+        )
+    return folder / expanded
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, a null byte: told where it is read
+        return False
 
 
 def in_numeric_order(names: Mapping[str, Any], what: str, path: Path) -> tuple[str, ...]:

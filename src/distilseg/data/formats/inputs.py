@@ -175,8 +175,8 @@ def _by_modality(case: Case, modalities: Sequence[str], path: Path) -> Case:
         return Case(case.id, {modalities[0]: next(iter(case.images.values()))}, patient=case.patient)
     if missing := [name for name in modalities if name not in case.images]:
         raise UserError(
-            f"{path} has the modalities {', '.join(case.images)}, not {', '.join(missing)}",
-            expected(modalities),
+            f"{expected(modalities)}; {path} has {', '.join(case.images)}, and no {' and no '.join(missing)}",
+            "name its modalities so, or give scans of these",
         )
     return Case(case.id, {name: case.images[name] for name in modalities}, patient=case.patient)
 
@@ -205,8 +205,8 @@ def _grouped(files: Iterable[Path], modalities: Sequence[str]) -> tuple[list[Cas
             sources = [Source(by_number[None], channel) for channel in channels]
         else:
             found = ", ".join(file.name for file in by_number.values())
-            fix = f"{expected(modalities)}, named {_suffixed(name, modalities)}"
-            refused[name] = str(UserError(f"case {name}: found {found}", fix))
+            wanted = f"{expected(modalities)}, named {_suffixed(name, modalities)}"
+            refused[name] = str(UserError(f"case {name}: {wanted}; found {found}", "complete it, or rename"))
             continue
         cases.append(Case(name, dict(zip(modalities, sources, strict=True))))
     return cases, refused

@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import UserError
 from ..case import Case, Dataset, Source
 from ..scans.scan import ending, stem
-from .common import description, in_numeric_order, value_to_name
+from .common import description, in_numeric_order, listed, value_to_name
 
 
 def recognises(folder: Path) -> bool:
@@ -42,6 +42,7 @@ def read(folder: Path) -> Dataset:
         unlabelled=tuple(case for case in (*labelled, *listed) if not case.label),
         licence=str(known.get("licence") or known.get("license") or ""),
         reference=str(known.get("reference") or ""),
+        naming=f'call them CT in "modality" of {path.name}',
     )
 
 
@@ -99,4 +100,4 @@ def _numbered(path: Path, number: int) -> Path:
 
 
 def _path(folder: Path, name: str) -> Path:
-    return folder / name.replace("\\", "/")
+    return listed(folder, name.replace("\\", "/"), folder / "dataset.json")

@@ -14,7 +14,17 @@ from typing import Any
 from ...errors import UserError
 from ..case import Case, Dataset, Source
 from ..scans.scan import ENDINGS, stem
-from .common import check_twins, description, image_files, in_numeric_order, unknown_value, value_to_name
+from .common import (
+    check_twins,
+    description,
+    image_files,
+    in_numeric_order,
+    listed,
+    unknown_value,
+    value_to_name,
+)
+
+_CHANNELS = "channel_names"
 
 
 def recognises(folder: Path) -> bool:
@@ -47,11 +57,12 @@ def read(folder: Path) -> Dataset:
         licence=str(known.get("licence") or known.get("license") or ""),
         reference=str(known.get("reference") or ""),
         unknown=unknown,
+        naming=f'call them CT in "{_CHANNELS if _CHANNELS in known else "modality"}" of {path.name}',
     )
 
 
 def _listed(folder: Path, entries: Any, modalities: Sequence[str]) -> list[Case]:
-    """The cases of `dataset`: {CASE: {"images": [...], "label": ...}}, paths relative to the folder."""
+    """The cases of `dataset`: {CASE: {"images": [...], "label": ...}}, paths as `listed` reads them."""
     path, cases = folder / "dataset.json", []
     if not isinstance(entries, dict):
         raise UserError(
@@ -64,9 +75,11 @@ def _listed(folder: Path, entries: Any, modalities: Sequence[str]) -> list[Case]
                 f"{path}: case {id} must list {len(modalities)} images ({', '.join(modalities)})",
                 "correct its entry",
             )
-        sources = {m: Source(folder / str(name)) for m, name in zip(modalities, images, strict=True)}
+        sources = {
+            m: Source(listed(folder, str(name), path)) for m, name in zip(modalities, images, strict=True)
+        }
         label = entry.get("label")
-        cases.append(Case(str(id), sources, folder / str(label) if label else None))
+        cases.append(Case(str(id), sources, listed(folder, str(label), path) if label else None))
     return cases
 
 

@@ -3,9 +3,9 @@
     case,image:CT,image:PET,label,patient
     p01_a,scans/p01_ct.nii.gz,scans/p01_pet.nii.gz,masks/p01.nii.gz,p01
 
-Paths are relative to the table. A case without label is unlabelled; `patient` is optional. Comma, semicolon
-or tabulator may separate. `labels.json` beside the table may name the label values: {"0":
-"background", "1": "tumour"}.
+Paths are relative to the table; variables in them (`$SCANS`) are those of the environment. A case without
+label is unlabelled; `patient` is optional. Comma, semicolon or tabulator may separate. `labels.json` beside
+the table may name the label values: {"0": "background", "1": "tumour"}.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...errors import UserError
 from ..case import Case, Dataset, Source
-from .common import labels_beside
+from .common import labels_beside, listed
 
 _PREFIX = "image:"
 
@@ -52,11 +52,12 @@ def read(folder: Path) -> Dataset:
                 f"{path}, line {line}: case {cell['case']} has no {' and no '.join(absent)} image",
                 "every case needs every modality; add the file or leave the case out",
             )
-        images = {name: Source(path.parent / cell[column]) for column, name in modalities.items()}
-        label = cell.get("label")
-        cases.append(
-            Case(cell["case"], images, path.parent / label if label else None, cell.get("patient", ""))
-        )
+        place = f"{path}, line {line}"
+        images = {
+            name: Source(listed(path.parent, cell[column], place)) for column, name in modalities.items()
+        }
+        label = listed(path.parent, cell["label"], place) if cell.get("label") else None
+        cases.append(Case(cell["case"], images, label, cell.get("patient", "")))
     return Dataset(
         name=path.parent.resolve().name if path.stem == "dataset" else path.stem,
         folder=path.parent if folder == path.parent else path,
@@ -65,6 +66,7 @@ def read(folder: Path) -> Dataset:
         labels=labels_beside(path.parent, [case.label for case in cases if case.label]),
         cases=tuple(case for case in cases if case.label),
         unlabelled=tuple(case for case in cases if not case.label),
+        naming=f"call their column image:CT in {path.name}",
     )
 
 

@@ -7,13 +7,14 @@ kept. The reasons stand in the plan.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 from pydantic import ValidationError
 
 from ...errors import UserError, unknown
+from ...names import pasted
 from ..case import Dataset
 from ..scans.scan import axis_order
 from .fingerprint import Fingerprint, Intensities, across_single_slices, working_shapes
@@ -154,7 +155,7 @@ def _normalisations(
     for name in wanted:
         if name not in dataset.modalities:
             raise unknown("modality in normalisation", name, dataset.modalities)
-    scaling, reasons = {}, []
+    scaling, reasons, unnamed = {}, [], unnamed_ct(dataset, fingerprint)
     for name in dataset.modalities:
         kind = wanted.get(name)
         measured = fingerprint.intensities[name]
@@ -162,6 +163,8 @@ def _normalisations(
             kind, reason = "window_zscore", "CT is calibrated: one window and one scale for the set"
         elif kind is None:
             kind, reason = "zscore", "not calibrated: each image by itself"
+            if name in unnamed:
+                reason += f"; but {like_ct(name)}: {named_ct(dataset, name)}"
         else:
             reason = "given"
         scaling[name] = kind if isinstance(kind, Normalisation) else _normalisation(name, kind, measured)
@@ -192,6 +195,31 @@ def _normalisation(modality: str, text: str, measured: Intensities) -> Normalisa
             f"normalisation of {modality}: {text!r} is incomplete or no range",
             "write it such as range:-175:250",
         ) from None
+
+
+def unnamed_ct(dataset: Dataset, fingerprint: Fingerprint) -> list[str]:
+    """The modalities whose voxels look like Hounsfield units in most cases, and whose name says no CT."""
+    return called_otherwise(dataset.modalities, [case.hounsfield for case in fingerprint.cases])
+
+
+def called_otherwise(modalities: Sequence[str], like_ct_in: Sequence[Collection[str]]) -> list[str]:
+    """Of the modalities those that look like CT in more than half of the cases and are not called so."""
+    return [
+        name
+        for name in modalities
+        if not is_ct(name) and 2 * sum(name in found for found in like_ct_in) > len(like_ct_in)
+    ]
+
+
+def like_ct(modality: str) -> str:
+    """What is told of such a modality."""
+    return f"the {modality} images look like CT in Hounsfield units, which {modality!r} does not say"
+
+
+def named_ct(dataset: Dataset, modality: str) -> str:
+    """How it is named in the dataset's layout."""
+    way = dataset.naming or f"plan with {pasted('--normalisation', f'{modality}=window_zscore')}"
+    return f"if they are CT, {way}: then one window and one scale hold for all images"
 
 
 def is_ct(modality: str) -> bool:

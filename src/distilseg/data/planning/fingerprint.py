@@ -23,6 +23,7 @@ from ...files import write_text
 from ...json_files import read_object
 from ..case import Case, Dataset
 from ..readable import readable_json
+from ..scans.hounsfield import looks_like_hounsfield
 from ..scans.scan import axis_order
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class CaseMeasures(BaseModel):
     voxel_mm3: float | None = None  # None: the product of the spacing
     voxels: dict[int, int]  # label value -> count
     range: dict[str, tuple[float, float]]  # modality -> least and greatest intensity
+    hounsfield: tuple[str, ...] = ()  # modalities whose voxels look like CT's, see `scans/hounsfield.py`
     centres_mm: dict[int, tuple[float, ...]] = {}  # label value -> mean place along R A S
 
     @property
@@ -204,6 +206,7 @@ def _measures(id: str, scans: Mapping[str, Scan], label: Scan, values: Sequence[
         voxel_mm3=geometry.voxel_mm3,
         voxels={value: int(np.count_nonzero(label.array == value)) for value in values},
         range={name: _range(scan.array) for name, scan in scans.items()},
+        hounsfield=tuple(name for name, scan in scans.items() if looks_like_hounsfield(scan.array)),
         centres_mm=_centres_mm(label, values, to_ras.tolist()),
     )
 
@@ -241,14 +244,22 @@ def _finite(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _nonzero_shape(arrays: Sequence[NDArray[Any]]) -> tuple[int, ...]:
-    sizes = []
-    for axis in range(arrays[0].ndim):
-        others = tuple(other for other in range(arrays[0].ndim) if other != axis)
-        filled = np.flatnonzero(np.any([array.any(axis=others) for array in arrays], axis=0))
-        if not filled.size:
-            return tuple(int(n) for n in arrays[0].shape)
-        sizes.append(int(filled[-1] - filled[0]) + 1)
-    return tuple(sizes)
+    each = zip(*map(filled_along, arrays), strict=True)
+    return box_shape([np.any(filled, axis=0) for filled in each])
+
+
+def filled_along(array: NDArray[Any]) -> list[NDArray[np.bool_]]:
+    """For each axis of [*S], along it: whether any voxel is not 0."""
+    axes = range(array.ndim)
+    return [np.atleast_1d(array.any(axis=tuple(o for o in axes if o != axis))) for axis in axes]
+
+
+def box_shape(filled: Sequence[NDArray[np.bool_]]) -> tuple[int, ...]:
+    """Voxels of the box around all that `filled_along` found; of the whole where all is 0."""
+    places = [np.flatnonzero(along) for along in filled]
+    if not all(place.size for place in places):
+        return tuple(len(along) for along in filled)
+    return tuple(int(place[-1] - place[0]) + 1 for place in places)
 
 
 def _intensities(values: NDArray[np.float64]) -> Intensities:

@@ -30,6 +30,7 @@ from ...errors import UserError, unknown
 from ...files import write_text
 from ...names import check_distinct
 from ..readable import readable_json
+from ..scans.learnable import check_classes
 from ..scans.limits import check_grid
 from ..scans.scan import axis_order
 from .fingerprint import Fingerprint, working_shapes
@@ -233,8 +234,7 @@ def one_line(error: ValidationError) -> str:
 def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
     """Refuses, by `UserError` and with the reason, a plan that cannot work (on a dataset, if measured)."""
     axis_order(plan.orientation)
-    if 0 not in plan.labels or len(plan.labels) < 2:
-        raise UserError(f"labels {plan.labels} need the background 0 and a structure", "name both")
+    check_classes(plan.labels)
     check_distinct(((name, f"the value {value}") for value, name in plan.labels.items()), kind="class")
     check_distinct(
         ((name, f"the values {list(values)}") for name, values in plan.regions.items()), kind="region"

@@ -32,6 +32,7 @@ from ...errors import UserError
 from ...files import folder_written_whole, write_json
 from ...json_files import read_object
 from ...types import UNKNOWN
+from ...user_cache import caching_in, kept_if_possible, user_cache
 from ..case import Case, Dataset
 from ..planning.plan import Plan
 from ..scans.detached import files_of
@@ -83,7 +84,8 @@ def cache_cases(
     """
     folder = default_folder() if folder is None else folder
     cases = {id: dataset.case(id) for id in ids}
-    folder.mkdir(parents=True, exist_ok=True)
+    with caching_in(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
     known = _read_digests(folder)
     digests: Digests = {}
@@ -102,7 +104,8 @@ def cache_cases(
             pool.shutdown(cancel_futures=True)
             if any(known.get(path) != entry for path, entry in digests.items()):
                 # Read again: another run may have added its files meanwhile.
-                write_json(folder / "digests.json", {**_read_digests(folder), **digests})
+                with kept_if_possible("which files were read", folder):
+                    write_json(folder / "digests.json", {**_read_digests(folder), **digests})
     return {id: done[id] for id in cases}
 
 
@@ -128,9 +131,7 @@ def open_case(id: str, folder: Path) -> CachedCase:
 
 def default_folder() -> Path:
     """The user's cache folder for preprocessed cases."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("distilseg") / "cases"
+    return user_cache() / "cases"
 
 
 def usable_cores() -> int:
@@ -202,7 +203,7 @@ def _make(case: Case, plan: Plan, entry: Path) -> None:
     label = None if case.label is None else read_label(case)
     wanted = {name: case.images[name] for name in plan.modalities if name in case.images}
     done = preprocess(read_scans(wanted), label, plan, case=case.id)
-    with folder_written_whole(entry) as aside:
+    with caching_in(entry.parent), folder_written_whole(entry) as aside:
         np.save(aside / "image.npy", done.image)
         foreground: dict[int, NDArray[np.int32]] = {}
         if done.label is not None:

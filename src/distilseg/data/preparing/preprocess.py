@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import UserError
 from ...types import UNKNOWN
+from ..scans.learnable import check_classes, check_learnable
 from .grid import Array, Grid, Shape, make_grid
 from .normalise import normalise
 from .resample import resample, resample_labels
@@ -49,13 +50,13 @@ def preprocess(scans: Mapping[str, Scan], label: Scan | None, plan: Plan, *, cas
     same_grid({**images, **({} if label is None else {"label": label})}, case)
     grid = make_grid(list(images.values()), plan, case=case)
     # Cropped first, cast second: a scan is never held as float32 beyond its box.
+    cropped = {name: grid.crop(scan.array) for name, scan in images.items()}
+    for name, array in cropped.items():
+        check_learnable(array, f"case {case}: {name}")
     image = np.stack(
         [
-            normalise(
-                resample(grid.crop(scan.array), grid.working_shape, plan.interpolation),
-                plan.normalisation[name],
-            )
-            for name, scan in images.items()
+            normalise(resample(array, grid.working_shape, plan.interpolation), plan.normalisation[name])
+            for name, array in cropped.items()
         ]
     ).astype(np.float32, copy=False)
     for modality, volume in zip(plan.modalities, image, strict=True):
@@ -77,8 +78,7 @@ def class_indices(
 
     UNKNOWN stands for the value `unknown`, of voxels that nobody labelled.
     """
-    if len(label_values) > UNKNOWN:
-        raise UserError(f"the plan names {len(label_values)} classes", f"at most {UNKNOWN} fit")
+    check_classes(label_values)
     values = np.asarray(label_values)
     if label.dtype.kind == "b":
         label = label.view(np.uint8)

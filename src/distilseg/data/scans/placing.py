@@ -29,7 +29,7 @@ def placed(scan: Scan, source: Source, onto: Geometry | None) -> Scan:
         scan = resampled(scan, onto)
     if not source.box_mm:
         return scan
-    kept = _box_voxels(scan.geometry, source)
+    kept = box_voxels(scan.geometry, source)
     array = np.zeros_like(scan.array)
     array[kept] = scan.array[kept]
     return replace(scan, array=array)
@@ -56,8 +56,11 @@ def _locate(image: Any, geometry: Geometry) -> None:
     image.SetOrigin(affine[:3, 3].tolist())
 
 
-def _box_voxels(geometry: Geometry, source: Source) -> tuple[slice, ...]:
-    """The voxels of the box, axis by axis; of an oblique grid those along the axes nearest to R, A and S."""
+def box_voxels(geometry: Geometry, source: Source) -> tuple[slice, ...]:
+    """The voxels of the box, axis by axis; of an oblique grid those along the axes nearest to R, A and S.
+
+    Raises `UnreadableImage` where the grid does not reach it.
+    """
     low_mm, high_mm = np.array(source.box_mm, dtype=np.float64).T
     centre: NDArray[Any] = np.linalg.inv(geometry.affine) @ [*(low_mm + high_mm) / 2, 1.0]
     size_mm = high_mm - low_mm

@@ -125,7 +125,7 @@ class BundleTeacher:
         return total / len(flips) if len(flips) > 1 else total
 
 
-def open_as_teacher(path: Path, options: TeacherOptions) -> BundleTeacher:
+def open_bundle(path: Path, options: TeacherOptions) -> BundleTeacher:
     """The bundle at `path`. Nothing in it is executed; what would have to be is refused, by name."""
     only(options, "MONAI bundles", ("configuration", "mirror", "step", "orientation"))
     files = files_of(path)
