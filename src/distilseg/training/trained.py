@@ -134,7 +134,7 @@ def _make(
 
     settings, sampling = experiment.optimisation, experiment.sampling
     average = Average(networks["student"], settings.ema) if settings.ema else None
-    state = State()
+    state = State(signed=True)
     if run.state.is_file():
         state, kept = load_state(run.state, objective, optimizer, average)
         fabric.strategy.precision.load_state_dict(kept)
@@ -252,4 +252,5 @@ def _save_student(
         "modalities": list(experiment.seen),
         "classes": list(experiment.study.plan.classes),
     }
-    save_weights(path, _averaged(network, average), experiment.networks["student"], extra)
+    spec = experiment.networks["student"]
+    save_weights(path, _averaged(network, average), spec, extra, signed=state.signed)
