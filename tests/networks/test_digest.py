@@ -46,8 +46,8 @@ DIFFERING: tuple[Callable[[], Any], ...] = (
     lambda: {"a": {"b": 1, "c": 2}},
     lambda: ["a", "b"],
     lambda: ["a2:b"],
-    lambda: {},
-    lambda: [],
+    dict,
+    list,
     lambda: None,
     lambda: "",
 )

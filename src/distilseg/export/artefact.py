@@ -103,7 +103,7 @@ def export_run(
             f"export each of {', '.join(each.name for each in members(run))}; `distilseg predict` takes their"
             " artefacts by comma",
         )
-    out = out or run.folder / "export" / (target + ".zip" * packed)
+    out = out or run.own(run.folder / "export") / (target + ".zip" * packed)
     packed = packed or out.suffix.lower() == ".zip"
     if out.exists():
         raise UserError(f"{out} exists already", "remove it, or name another place with --out")

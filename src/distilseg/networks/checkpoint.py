@@ -2,8 +2,9 @@
 
 The file's header holds JSON: the `NetworkSpec`, whatever else the caller wants to keep (`extra`), and digests
 of that and of the tensors, which are checked where they are there (files of earlier versions have none).
-Reading never executes anything: tensors and text only. A pickle is refused, unless it holds nothing but tensors in
-plain containers; a network from somebody's Python file is built only for a caller who names that file.
+Reading never executes anything: tensors and text only. A pickle is refused, unless it holds nothing but
+tensors in plain containers; a network from somebody's Python file is built only for a caller who names that
+file.
 """
 
 from __future__ import annotations

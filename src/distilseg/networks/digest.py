@@ -29,7 +29,7 @@ def _add(sha: hashlib._Hash, value: Any) -> None:
         case Tensor():
             _tell(sha, f"tensor {value.dtype} {list(value.shape)}")
             flat = value.detach().cpu().contiguous().reshape(-1)
-            sha.update(flat.view(torch.uint8).numpy())
+            sha.update(flat.view(torch.uint8).numpy().data)
         case Mapping():
             _tell(sha, f"mapping {len(value)}")
             for key, inner in value.items():

@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import UserError
 from ..evaluation.by_slice import by_case
 from ..hardware import BUSY
-from ..runs import Run, read_rows
+from ..runs import Run
 
 Values = Mapping[str, float]  # case -> value, NaN where undefined
 Group = list[tuple[Run, dict[str, Any]]]  # runs with their experiments
@@ -177,28 +177,22 @@ def check_one_judge(names: Mapping[str, str]) -> None:
 
 def _values(run: Run, by: str) -> dict[tuple[str, str], dict[str, float]]:
     """metrics.csv as (structure, metric) -> case -> value."""
-    table = run.metrics if by == "case" else run.slices / run.metrics.name
     command = f"distilseg evaluate {run.folder}" + ("" if by == "case" else " --by slice")
-    rows = read_rows(table)
+    rows = run.scored(by)
     if not rows:
+        table = "metrics.csv" if by == "case" else "by-slice/metrics.csv"
         state = "has no test results yet" if run.finished else "is not finished"
         fix = (
             f"run `{command}`"
             if run.finished
             else "repeat the `distilseg train` command that made it, it resumes"
         )
-        raise UserError(f"the run {run.folder} {state} (no rows in {table.relative_to(run.folder)})", fix)
+        raise UserError(f"the run {run.folder} {state} (no rows in {table})", fix)
     values: dict[tuple[str, str], dict[str, float]] = {}
-    for line, row in enumerate(rows, start=2):
-        try:
-            value = float(row["value"] or "nan")
-            key = (row["label"], row["metric"])
-            values.setdefault(key, {})[row["case"]] = value if math.isfinite(value) else math.nan
-        except (KeyError, TypeError, ValueError):
-            raise UserError(
-                f"line {line} of {table} is not a row of case, label, metric and a number",
-                f"run `{command} --again`",
-            ) from None
+    for row in rows:
+        value = float(row["value"] or "nan")
+        key = (row["label"], row["metric"])
+        values.setdefault(key, {})[row["case"]] = value if math.isfinite(value) else math.nan
     return values if by == "case" else {key: by_case(of_slice) for key, of_slice in values.items()}
 
 

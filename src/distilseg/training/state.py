@@ -1,6 +1,6 @@
 """What a resumed run needs, saved as tensors and plain values only, so that loading never executes code.
 
-A digest lies beside it: a run goes on from what was saved, or not at all (files of earlier versions have none).
+A digest lies beside it, but for files of earlier versions: a run goes on from what was saved, or not at all.
 Random numbers need no saving: patches, augmentation and dropout are functions of (seed, step).
 """
 
@@ -65,7 +65,7 @@ def save_state(
     precision: Mapping[str, Any],
 ) -> None:
     """Writes everything whole; frozen teachers are left out, their runs hold them."""
-    content = {
+    content: dict[str, Any] = {
         "state": asdict(state),
         "objective": _learned(objective),
         "optimizer": optimizer.state_dict(),

@@ -228,7 +228,9 @@ def _shapes(network: nn.Module, spec: NetworkSpec) -> dict[str, tuple[int, ...]]
 def _observers(run: Run, method: Method, dataset: Dataset, step: int, tensorboard: bool) -> list[Observer]:
     by = dataset.labelled_by
     # TensorBoard first: it may be missing, and nothing is open yet.
-    extra: list[Observer] = [TensorBoard(run.folder / "tensorboard", labelled_by=by)] if tensorboard else []
+    extra: list[Observer] = (
+        [TensorBoard(run.own(run.folder / "tensorboard"), labelled_by=by)] if tensorboard else []
+    )
     tables = Tables(run, list(method.weights), dataset.classes[1:], step=step)
     return [tables, Bar(run.name, labelled_by=by), *extra]
 
