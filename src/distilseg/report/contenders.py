@@ -188,6 +188,13 @@ def _values(run: Run, by: str) -> dict[tuple[str, str], dict[str, float]]:
             else "repeat the `distilseg train` command that made it, it resumes"
         )
         raise UserError(f"the run {run.folder} {state} (no rows in {table})", fix)
+    # Label maps tell that a judgement began; the record goes before what it is of, and comes last.
+    if (by == "slice" or run.predictions.is_dir()) and not _record(run, by).is_file():
+        raise UserError(
+            f"nothing tells how the scores of {run.folder} were made (no {_record(run, by).name}): their"
+            " judgement was cut short",
+            f"run `{command}`, which judges again",
+        )
     values: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:
         value = float(row["value"] or "nan")
@@ -349,9 +356,13 @@ def seen_cases(run: Run) -> set[str]:
 def evaluation(run: Run, by: str = "case") -> Mapping[str, Any]:
     """How the run was judged: weights, tolerance_mm, empty, unit, and labelled_by where a teacher's answers
     stood for labels; nothing where it was not recorded."""
-    recorded = (run.folder if by == "case" else run.slices) / "evaluation.json"
+    recorded = _record(run, by)
     told: Mapping[str, Any] = run.read(recorded) if recorded.is_file() else {}
     return told
+
+
+def _record(run: Run, by: str) -> Path:
+    return (run.folder if by == "case" else run.slices) / "evaluation.json"
 
 
 def folder_name(path: Any) -> str:
