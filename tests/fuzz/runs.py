@@ -1,10 +1,11 @@
-"""Run folders of which somebody changed one file, by seed: judged, compared, reported, predicted with, resumed."""
+"""Run folders of which somebody changed one file, by seed: judged, compared, shown, used, resumed."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -25,11 +26,11 @@ JUDGED = ("evaluation.json", "cost.json", "metrics.csv")
 FILES: Mapping[str, tuple[str, ...]] = {  # what each command reads of a run, and is changed
     "evaluate": (*TOLD[:3], *JUDGED, "best.safetensors"),
     "compare": (*TOLD, *JUDGED),
-    "report": (*TOLD, *JUDGED, "validation.csv", "losses.csv", "overlays.npz"),
+    "report": (*TOLD[:2], "cost.json", "validation.csv", "losses.csv", "overlays.npz"),
     "predict": (*TOLD[:2], "best.safetensors", "last.safetensors"),
     "resume": ("last.pt", "experiment.json", "validation.csv", "losses.csv"),
 }
-SHARE = {"report": 4}  # a page takes a second: one try of so many
+SHARE = {"report": 6}  # a page takes a second: one try of so many
 
 
 class World:
@@ -72,18 +73,22 @@ class World:
 def sweep(world: World, command: str, tries: int = TRIES) -> Iterator[tuple[str, int, str]]:
     """Of each file that a command reads: its name, the try, and what became of it."""
     sound, use = world.attempts()[command]
-    changed = Run(world.folder / "changed" / sound.folder.parent.name / sound.folder.name)
     for name in FILES[command]:
         content = (sound.folder / name).read_bytes()
         world.weights = name.partition(".")[0] if name.endswith(".safetensors") else "best"
         for n in range(max(1, tries // SHARE.get(command, 1))):
             rng = Random(f"{SEED} {command} {name} {n}")
-            shutil.copytree(sound.folder, changed.folder)
+            changed = copied(sound, world.folder / "changed")
             (world.folder / "out").mkdir(exist_ok=True)
             of_json = name.endswith(".json")
             (changed.folder / name).write_bytes(
                 mutated_json(json.loads(content), rng) if of_json else mutated(content, rng)
             )
-            yield name, n, ending(lambda: use(changed))
+            yield name, n, ending(partial(use, changed))
             shutil.rmtree(world.folder / "changed")
             shutil.rmtree(world.folder / "out")
+
+
+def copied(run: Run, to: Path) -> Run:
+    """The run below another folder of runs."""
+    return Run(shutil.copytree(run.folder, to / run.folder.parent.name / run.folder.name))
