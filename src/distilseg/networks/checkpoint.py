@@ -30,6 +30,7 @@ from .digest import digest_of
 HEADER = "distilseg"
 DIGESTS = "sha256"  # of what the header tells beside them, and of the tensors
 START = "imagenet"  # the option that names a file of weights to begin with
+_AGAIN = "copy it again; or, of a run, delete the run's folder and repeat its command"
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 
 
@@ -172,7 +173,7 @@ def _header(text: str, path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         raise UserError(f"the header of {path} is damaged", "copy or train it again") from None
     if digests.get("told") not in (None, digest_of(told)):
-        raise UserError(f"the header of {path} is damaged (its SHA-256 differs)", "copy or train it again")
+        raise UserError(f"the header of {path} is damaged (its SHA-256 differs)", _AGAIN)
     return {**told, DIGESTS: digests}
 
 
@@ -181,7 +182,7 @@ def _check_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any] | No
     if header and header[DIGESTS].get("tensors") not in (None, _digest_of_tensors(tensors)):
         raise UserError(
             f"{path} is damaged: its weights are not those that were written (their SHA-256 differs)",
-            "copy or train it again",
+            _AGAIN,
         )
 
 
