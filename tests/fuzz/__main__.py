@@ -6,6 +6,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -57,7 +58,9 @@ def main() -> None:
     torch.set_num_threads(1)
     libraries = {"torch": torch, "onnxruntime": onnxruntime, "numpy": np, "SimpleITK": sitk}
     versions = {name: str(library.__version__) for name, library in libraries.items()}
-    with tempfile.TemporaryDirectory() as folder, mock.patch("distilseg.judge.measure_cost", measured_here):
+    here = mock.patch("distilseg.judge.measure_cost", measured_here)
+    # What readers print of damaged files is no part of the table.
+    with tempfile.TemporaryDirectory() as folder, here, redirect_stdout(sys.stderr):
         table = list(rows(Path(folder)))
     told = {"command": "python -m tests.fuzz", "seed": runs.SEED, "versions": versions, "rows": table}
     json.dump(told, sys.stdout, indent=1)

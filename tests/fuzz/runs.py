@@ -24,7 +24,8 @@ SEED, TRIES = 0, 12
 TOLD = ("experiment.json", "plan.json", "split.json", "status.json")
 JUDGED = ("evaluation.json", "cost.json", "metrics.csv")
 FILES: Mapping[str, tuple[str, ...]] = {  # what each command reads of a run, and is changed
-    "evaluate": (*TOLD[:3], *JUDGED, "best.safetensors"),
+    "evaluate": (*TOLD[:3], *JUDGED),
+    "evaluate --again": (*TOLD[:3], "best.safetensors"),
     "compare": (*TOLD, *JUDGED),
     "report": (*TOLD[:2], "cost.json", "validation.csv", "losses.csv", "overlays.npz"),
     "predict": (*TOLD[:2], "best.safetensors", "last.safetensors"),
@@ -53,6 +54,10 @@ class World:
         out = self.folder / "out"
         return {
             "evaluate": (self.whole, lambda run: commands.evaluate(run.folder, device="cpu")),
+            "evaluate --again": (
+                self.whole,
+                lambda run: commands.evaluate(run.folder, again=True, device="cpu"),
+            ),
             "compare": (self.whole, lambda run: commands.compare([run.folder], out=out / "table.csv")),
             "report": (self.whole, lambda run: commands.report([run.folder], out / "report.html")),
             "predict": (
