@@ -77,7 +77,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     },
     "cost.json": {
         **dict.fromkeys(("parameters", "multiply_accumulates", "peak_memory_bytes"), (float, None)),
-        **dict.fromkeys(("seconds_per_case", "energy_j_per_case", "threads"), (float, None)),
+        **dict.fromkeys(("seconds_per_case", "energy_j_per_case", "threads", "waited"), (float, None)),
         "bytes_on_disk": (float, None),
         "counted_on": [int],
         "stages_s": Each(float),
