@@ -35,11 +35,12 @@ def judged_costs_are_measured_here() -> Iterator[None]:
 
     Tests of the fresh process itself put `measure_cost` back.
     """
-    with mock.patch("distilseg.judge.measure_cost", _measured_here):
+    with mock.patch("distilseg.judge.measure_cost", measured_here):
         yield
 
 
-def _measured_here(
+def measured_here(
     run: Run, cases: Mapping[str, cost.Scans], *, device: str, trust: str | None
 ) -> dict[str, Any]:
+    """As `cost.measure_cost`, without a process of its own."""
     return cost._measure(run.folder, cases, device, None, trust, again=False, began=time.time())

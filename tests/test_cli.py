@@ -121,6 +121,16 @@ def test_what_resumes_says_so_when_interrupted(
     assert capsys.readouterr().err == "interrupted; the same command goes on where it stopped\n"
 
 
+def test_a_file_that_ends_too_early_is_no_interruption(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Typer makes an abort of it; "the same command goes on" would be told for ever."""
+    assert ends(EOFError("ran out of input"), monkeypatch) == 1
+    told = capsys.readouterr().err
+    assert "EOFError: ran out of input" in told
+    assert "interrupted" not in told
+
+
 def test_a_bug_keeps_its_traceback_and_asks_for_a_report(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

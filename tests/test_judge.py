@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -14,10 +16,12 @@ from distilseg.data.formats import read_dataset
 from distilseg.data.scans.reading import read_scan
 from distilseg.errors import UserError
 from distilseg.evaluation import evaluate_case
+from distilseg.export.artefact import export_run
 from distilseg.export.cost import measure_cost
 from distilseg.judge import judge, judge_slices
 from distilseg.networks.build import NetworkSpec, build
 from distilseg.networks.count import parameters
+from distilseg.report import compare_runs
 from distilseg.runs import Run, read_rows
 from distilseg.training.experiment import Study
 from distilseg.training.machine import Machine
@@ -190,3 +194,44 @@ def test_unlabelled_and_untrained_are_refused(judged: Run, study: Study, tmp_pat
 def test_the_dataset_is_found_where_the_run_says(judged: Run, study: Study) -> None:
     about = judged.read(judged.experiment)
     assert read_dataset(about["dataset"]["folder"]).name == study.dataset.name
+
+
+@pytest.mark.parametrize("name", ["predictions", "by-slice", "export"])
+def test_nothing_is_written_through_a_link_in_a_run(
+    judged: Run, study: Study, tmp_path: Path, name: str
+) -> None:
+    run, theirs = Run(shutil.copytree(judged.folder, tmp_path / judged.name)), tmp_path / "theirs"
+    shutil.rmtree(run.folder / name, ignore_errors=True)
+    theirs.mkdir()
+    (theirs / "kept").write_text("kept")
+    (run.folder / name).symlink_to(theirs)
+    uses: dict[str, Callable[[], object]] = {
+        "predictions": lambda: judge(run, study.dataset, device="cpu", again=True),
+        "by-slice": lambda: judge_slices(run, study.dataset, device="cpu", again=True),
+        "export": lambda: export_run(run, "torch", dataset=study.dataset),
+    }
+    with pytest.raises(UserError, match=rf"{name} is a link, and nothing is written through one; remove it"):
+        uses[name]()
+    assert [path.name for path in theirs.iterdir()] == ["kept"]
+
+
+def test_runs_may_lie_behind_a_link_of_the_user(study: Study, tmp_path: Path) -> None:
+    """`runs/` on another disk: the folder above, or the run that is judged, may be a link; a new run not."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "runs").symlink_to(tmp_path / "disk")
+    experiment, machine = small_experiment(study, "supervised", steps=2), Machine(device="cpu")
+    run = trained(experiment, runs=tmp_path / "runs", machine=machine, cache=tmp_path / "cache")
+    assert judge(run, study.dataset, device="cpu")
+    assert run.metrics.resolve().is_relative_to((tmp_path / "disk").resolve())
+    (tmp_path / "favourite").symlink_to(run.folder)
+    linked = Run(tmp_path / "favourite")
+    judge(linked, study.dataset, device="cpu", again=True)
+    assert linked.scored() == run.scored()
+
+
+def test_scores_whose_judgement_was_cut_short_are_not_compared(judged: Run, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(judged.folder, tmp_path / judged.name))
+    assert compare_runs([run])
+    (run.folder / "evaluation.json").unlink()
+    with pytest.raises(UserError, match=r"no evaluation\.json.*cut short; run `distilseg evaluate"):
+        compare_runs([run])

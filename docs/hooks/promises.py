@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-PAGE, MARK = "explanation/promises.md", "<!-- figures of changed models -->"
+PAGE, MARK = "explanation/promises.md", "<!-- figures of changed inputs -->"
 FIGURES = Path(__file__).parents[2] / "results" / "fuzz.json"
 
 
@@ -18,8 +18,10 @@ def on_page_markdown(markdown: str, page: Any, **others: Any) -> str:
 def figures() -> str:
     """The table, and how it was made."""
     told = json.loads(FIGURES.read_text(encoding="utf-8"))
-    columns = ("model", "file", "tried", "read", "refused")
-    lines = ["| model | changed file | tried | worked | refused |", "|---|---|---|---|---|"]
+    columns = ("kind", "changed", "tried", "read", "refused")
+    lines = ["| kind | changed | tried | worked | refused |", "|---|---|---|---|---|"]
     lines += [f"| {' | '.join(str(row[name]) for name in columns)} |" for row in told["rows"]]
+    sums = (f"{sum(row[name] for row in told['rows']):,}" for name in columns[2:])
+    lines.append(f"| **all** | | {' | '.join(sums)} |")
     versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
     return "\n".join(lines) + f"\n\nMade by `{told['command']}` with seed {told['seed']} ({versions})."

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from .disk import naming, settled, synced
 from .errors import UserError
+from .locks import Taken, lies_at, locked
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ def claim(path: Path) -> Claim | None:
         with suppress(FileExistsError):
             folder.mkdir()
         try:
-            handle = _locked(folder, os.O_RDONLY)
-        except _Taken:
+            handle = locked(folder, os.O_RDONLY)
+        except Taken:
             return None
         except FileNotFoundError:  # its owner has just removed it
             continue
@@ -68,7 +69,7 @@ def claim(path: Path) -> Claim | None:
             return _unlocked(path)
         if handle is None:
             return _unlocked(path)
-        if _is(folder, handle):
+        if lies_at(handle, folder):
             break
         os.close(handle)  # we locked what its owner was about to remove
     for left in folder.iterdir():
@@ -87,8 +88,8 @@ def claimed(folder: Path) -> Iterator[bool]:
     folder.mkdir(parents=True, exist_ok=True)
     _unlink_link(folder / ".claim")
     try:
-        handle = _locked(folder / ".claim", os.O_WRONLY | os.O_CREAT)
-    except _Taken:
+        handle = locked(folder / ".claim", os.O_WRONLY | os.O_CREAT)
+    except Taken:
         yield False
         return
     try:
@@ -106,31 +107,6 @@ def tidy(path: Path) -> None:
             left.release()
 
 
-class _Taken(Exception):
-    """Another process, or thread, has the lock."""
-
-
-def _locked(place: Path, flags: int) -> int | None:
-    """A file or folder, opened and ours alone until it is closed or its process ends.
-
-    None: the system has no such locks. Raises _Taken, OSError.
-    """
-    # Neither through a link, nor waiting for who would read a pipe; Windows knows neither.
-    careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    handle = os.open(place, flags | careful, 0o666)
-    try:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise _Taken from None
-    except (ImportError, OSError):
-        os.close(handle)
-        return None
-    return handle
-
-
 def _unlink_link(place: Path) -> None:
     """A link where a claim belongs is removed itself; what it leads to is not ours."""
     if place.is_symlink():
@@ -143,10 +119,3 @@ def _folder(path: Path) -> Path:
 
 def _unlocked(path: Path) -> Claim:
     return Claim(path, Path(tempfile.mkdtemp(".claim", f".{path.name}-", path.parent)), None)
-
-
-def _is(folder: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(os.lstat(folder), os.fstat(handle))
-    except FileNotFoundError:
-        return False

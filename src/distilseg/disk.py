@@ -103,7 +103,7 @@ def settled(aside: Path, path: Path) -> None:
                 synced(inside)
         synced(aside)
         return
-    if not aside.stat().st_size:
+    if not aside.exists() or not aside.stat().st_size:
         raise UserError(f"{path}: nothing was written", _FIXES[errno.ENOSPC])
     synced(aside)
 

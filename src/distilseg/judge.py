@@ -30,7 +30,7 @@ from .export.cost import measure_cost
 from .files import write_json, written_whole
 from .names import component
 from .predict import Segmenter
-from .runs import Run, read_rows, write_rows
+from .runs import Run, write_rows
 from .training.observers import label
 from .views import is_fused, load_segmenter
 
@@ -83,7 +83,7 @@ def judge(
         and run.cost.is_file()
         and run.read(recorded) == way
     ):
-        return read_rows(run.metrics)
+        return run.scored()
 
     plan = load_plan(run.plan)
     shown = plan.modalities if modalities is None else tuple(modalities)
@@ -148,7 +148,7 @@ def judge_slices(
         way["labelled_by"] = dataset.labelled_by
     metrics, recorded = run.slices / "metrics.csv", run.slices / "evaluation.json"
     if not again and recorded.is_file() and metrics.is_file() and run.read(recorded) == way:
-        return read_rows(metrics)
+        return run.scored("slice")
 
     plan = load_plan(run.plan)
     shown = plan.modalities if modalities is None else tuple(modalities)
@@ -174,6 +174,7 @@ def judge_slices(
                 empty=empty,  # type: ignore[arg-type]
                 unknown_value=plan.unknown,
             )
+    run.own(run.slices)
     recorded.unlink(missing_ok=True)  # first, as above
     write_rows(metrics, rows)
     write_json(recorded, way)
@@ -216,7 +217,7 @@ def _files(case: Case, modalities: Sequence[str]) -> dict[str, tuple[Any, ...]]:
 
 
 def _write_prediction(run: Run, case: Case, labels: NDArray[Any], like: Scan) -> None:
-    run.predictions.mkdir(exist_ok=True)
+    run.own(run.predictions)
     write_label_map(_prediction(run, case, like), labels, like)
 
 

@@ -53,7 +53,8 @@ def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> 
     run = Run(Path(runs) / component(study.dataset.name, kind="dataset") / f"teacher-{digest}")
     if run.metrics.is_file():
         return run
-    run.predictions.mkdir(parents=True, exist_ok=True)
+    run.own(run.folder)
+    run.own(run.predictions)
     plan = study.plan
     learned = {one.name for one in foreign.classes.learned}
     labels = {value: name for value, name in plan.labels.items() if value and name in learned}

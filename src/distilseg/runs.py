@@ -20,14 +20,20 @@ Standard library only: the report reads runs where no torch is installed.
 from __future__ import annotations
 
 import csv
-import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .disk import naming
 from .errors import UserError
-from .files import written_whole
+from .files import is_aside, no_link, written_whole
+from .json_files import read_object
+from .run_fields import fields, fix
+
+_WHOLE = re.compile(r"[0-9]{1,18}")
+SCORE = ("case", "label", "metric", "value")  # the columns of metrics.csv
 
 
 @dataclass(frozen=True)
@@ -117,23 +123,36 @@ class Run:
         return self.status.is_file()
 
     def read(self, path: Path) -> Any:
-        """The JSON value in one of this run's files."""
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(
-                f"{path.name} is missing in the run folder {self.folder}",
-                "was the run finished? repeat the `distilseg train` command that made it, it resumes",
-            ) from None
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{path} is not valid JSON (line {error.lineno}: {error.msg})", "repair it"
-            ) from None
-        except (ValueError, RecursionError) as error:  # no UTF-8, endless digits, lists without end
-            raise UserError(f"{path} is damaged ({error})", "restore it, or train the run again") from None
-        if not isinstance(value, dict):
-            raise UserError(f"{path} is damaged: it names no fields", "restore it, or train the run again")
-        return value
+        """The JSON object in one of this run's files; raises `UserError`, naming it, where it is damaged.
+
+        The same for a field that is asked for and not there. See `run_fields`.
+        """
+        missing = UserError(
+            f"{path.name} is missing in the run folder {self.folder}",
+            "was the run finished? repeat the `distilseg train` command that made it, it resumes",
+        )
+        unlike = UserError(f"{path} is damaged: it names no fields", fix(path))
+        return fields(read_object(path, missing=missing, unlike=unlike, fix=fix(path)), path)
+
+    def own(self, folder: Path) -> Path:
+        """A folder inside this one, made if need be; raises `UserError` where it is a link to elsewhere."""
+        no_link(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def scored(self, by: str = "case") -> list[dict[str, str]]:
+        """The rows of metrics.csv, or of that in by-slice: case, label, metric and value, a number as text.
+
+        None where there is no such table. Raises `UserError`, naming it, where it is damaged.
+        """
+        table = self.metrics if by == "case" else self.slices / self.metrics.name
+        again = f"run `distilseg evaluate {self.folder}{' --by slice' * (by == 'slice')} --again`"
+        rows = read_rows(table, fix=again)
+        for line, row in enumerate(rows, start=2):
+            if tuple(row) != SCORE or None in row.values() or not _is_number(row["value"]):
+                told = f"line {line} of {table} is not a row of case, label, metric and a number"
+                raise UserError(told, again)
+        return rows
 
 
 def seen_cases(run: Run) -> set[str]:
@@ -156,19 +175,32 @@ def open_run(folder: Path | str) -> Run:
 
 
 def find_runs(folder: Path | str) -> list[Run]:
-    """Every run at or below `folder`, sorted by path."""
-    return [Run(path.parent) for path in sorted(Path(folder).rglob("experiment.json"))]
+    """Every run at or below `folder`, sorted by path; those that are being written are left out."""
+    found = (path.parent for path in sorted(Path(folder).rglob("experiment.json")))
+    return [Run(run) for run in found if not any(map(is_aside, run.relative_to(folder).parts))]
 
 
 # Tables: CSV with a header; numbers are written so that reading gives the same float again.
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV table; an absent table has none."""
+def read_rows(path: Path, *, fix: str = "restore it, or delete it") -> list[dict[str, str]]:
+    """The rows of a CSV table; an absent one has none. A damaged one raises `UserError`, with `fix`."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read ({error})", fix) from None
+
+
+def _is_number(text: str) -> bool:
+    """Whether a cell holds a number; an empty one stands for NaN."""
+    try:
+        float(text or "nan")
+    except ValueError:
+        return False
+    return True
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -184,30 +216,39 @@ class Log:
     """A CSV table that grows row by row; opening it at `step` drops the rows that a resumed run repeats."""
 
     def __init__(self, path: Path, columns: Sequence[str], *, step: int = 0) -> None:
-        kept = [row for row in self._whole_rows(path) if int(row["step"]) <= step]
+        kept = [row for row in self._whole_rows(path, columns) if int(row["step"]) <= step] if step else []
         with written_whole(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(kept)
+        self._path = path
         self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.DictWriter(self._file, columns, lineterminator="\n")
 
     @staticmethod
-    def _whole_rows(path: Path) -> Iterator[dict[str, str]]:
-        """Rows up to the first that a kill cut short."""
-        for row in read_rows(path):
-            if None in row.values() or not row["step"].isdigit():
+    def _whole_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+        """Rows up to the first that a kill cut short. Raises UserError for another table."""
+        rows = read_rows(path, fix=f"restore it, or delete {path.parent} to start this run afresh")
+        if rows and [name for name in rows[0] if name is not None] != list(columns):
+            raise UserError(
+                f"{path} is damaged: its columns are not {', '.join(columns)}",
+                f"restore it, or delete {path.parent} to start this run afresh",
+            )
+        for row in rows:
+            if None in row or None in row.values() or not _WHOLE.fullmatch(row["step"]):
                 return
             yield row
 
     def append(self, row: dict[str, Any]) -> None:
         """Writes one row, at once: a kill loses none before it."""
-        self._writer.writerow(row)
-        self._file.flush()
+        with naming(self._path):
+            self._writer.writerow(row)
+            self._file.flush()
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        with naming(self._path):
+            self._file.close()
 
 
 __all__ = ["Log", "Run", "find_runs", "open_run", "read_rows", "write_rows"]

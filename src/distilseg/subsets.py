@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .data.planning.plan import load_plan
 from .errors import UserError, unknown
-from .files import folder_written_whole, write_json
+from .files import folder_written_whole, no_link, write_json
 from .names import component
 from .networks.checkpoint import load_network
 from .networks.modality_encoders import any_subset
@@ -41,6 +41,7 @@ def given(run: Run, modalities: Sequence[str]) -> Run:
         )
     kept = [name for name in known if name in modalities]
     part = Run(run.folder / component(f"given-{'+'.join(kept)}", kind="modality"))
+    no_link(part.folder)
     if not part.experiment.is_file():
         about = run.read(run.experiment)
         about["options"] = {**about["options"], "given": kept}

@@ -32,7 +32,7 @@ from .data.preparing.grid import Grid
 from .data.preparing.preprocess import Preprocessed
 from .data.scans.scan import Scan
 from .errors import UserError
-from .files import folder_written_whole, write_json
+from .files import folder_written_whole, no_link, write_json
 from .functional.fusions import check_fusion
 from .inference.fusion import mean_of, organ_scores, thresholded, vote
 from .inference.label_export import export_labels
@@ -200,6 +200,7 @@ def fused(folders: Sequence[Path | str], how: str = "vote", *, threshold: float 
     places = sorted(os.path.relpath(run.folder, beside) for run in runs)
     digest = hashlib.sha256(f"{places} {threshold if _thresholds(how) else ''}".encode()).hexdigest()[:8]
     whole = Run(beside / f"fused-{how}-{digest}")
+    no_link(whole.folder)
     if whole.experiment.is_file():
         return whole
     with folder_written_whole(whole.folder) as aside:

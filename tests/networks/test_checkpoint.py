@@ -80,6 +80,39 @@ def test_a_failed_save_leaves_the_old_file(network: nn.Module, saved: Path) -> N
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 
 
+def test_any_flipped_bit_is_noticed(saved: Path) -> None:
+    """Of the tensors and of what the header tells; one of the digests' own name only loses the digest."""
+    sound = saved.read_bytes()
+    header = 8 + int.from_bytes(sound[:8], "little")
+    of_header = [sound.index(text) for text in (b"dynunet", b"filters", b"hippocampus")]
+    for at in (*of_header, *range(header, len(sound), 97), len(sound) - 1):
+        changed = bytearray(sound)
+        changed[at] ^= 1
+        saved.write_bytes(changed)
+        for load in (load_network, lambda path: load_weights(build(SPEC), path)):
+            with pytest.raises(UserError, match=r"best.safetensors is damaged.* SHA-256 differs"):
+                load(saved)
+    saved.write_bytes(sound)
+    load_network(saved)
+
+
+def test_equal_weights_are_equal_files(network: nn.Module, saved: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.safetensors"
+    _, spec, extra = load_network(saved)
+    save_weights(again, network, spec, extra)
+    assert again.read_bytes() == saved.read_bytes()
+
+
+def test_weights_of_an_earlier_version_have_no_digest_and_open(network: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "earlier.safetensors"
+    save_weights(path, network, SPEC, {"classes": ("a", "b")}, signed=False)
+    with safe_open(path, framework="pt") as file:
+        assert "sha256" not in file.metadata()["distilseg"]
+    assert load_network(path)[2] == {"classes": ["a", "b"]}
+    save_weights(path, network, SPEC, {"classes": ("a", "b")})
+    assert load_network(path)[2] == {"classes": ["a", "b"]}
+
+
 @pytest.mark.parametrize("keep", [0, 4, 100, 5000, -1])
 def test_a_truncated_file(saved: Path, keep: int) -> None:
     saved.write_bytes(saved.read_bytes()[:keep])

@@ -240,6 +240,33 @@ def test_a_damaged_checkpoint_is_named(study: Study, data: Path, tmp_path: Path)
         make(experiment, tmp_path, data)
 
 
+def test_a_flipped_bit_of_a_checkpoint_is_noticed(study: Study, data: Path, tmp_path: Path) -> None:
+    """Of what the optimizer remembers, which nothing else would tell; the refusal says how to go on."""
+    experiment = small_experiment(study)
+    run = trained_until(experiment, 5, tmp_path, data)
+    saved = torch.load(run.state, weights_only=True)
+    changed = saved["optimizer"]["state"][0]["exp_avg"].view(torch.int32)
+    changed.view(-1)[0] ^= 1
+    torch.save(saved, run.state)
+    with pytest.raises(UserError, match=r"last\.pt .*SHA-256 differs.*; delete .* to start this run afresh"):
+        make(experiment, tmp_path, data)
+    changed.view(-1)[0] ^= 1
+    torch.save(saved, run.state)
+    assert_same(make(experiment, tmp_path / "whole", data), make(experiment, tmp_path, data))
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_digest_and_goes_on(
+    study: Study, data: Path, tmp_path: Path
+) -> None:
+    experiment = small_experiment(study)
+    run = trained_until(experiment, 5, tmp_path, data)
+    saved = torch.load(run.state, weights_only=True)
+    del saved["digest"], saved["state"]["signed"]
+    torch.save(saved, run.state)
+    assert_same(make(experiment, tmp_path / "whole", data), make(experiment, tmp_path, data))
+    assert b"sha256" not in run.last.read_bytes()  # and ends as it would have there
+
+
 def test_a_checkpoint_never_runs_code(study: Study, data: Path, tmp_path: Path) -> None:
     experiment = small_experiment(study)
     run = trained_until(experiment, 3, tmp_path, data)

@@ -65,8 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refused(
             f"this needs {package}, which is not installed; pip install 'distilseg[train]'", debug
         )
-    except (KeyboardInterrupt, typer.Abort):
-        return _interrupted(given)
+    except (KeyboardInterrupt, typer.Abort) as stopped:
+        # Typer also calls it an abort where a file ends too early, which no repetition mends.
+        return _bug() if isinstance(stopped.__cause__, EOFError) else _interrupted(given)
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own refusals share no public class
             better = _said_better(error, given)

@@ -19,7 +19,7 @@ from ..data.planning.plan import Plan, load_plan, save_plan
 from ..data.planning.splits import load_split
 from ..data.readable import readable_json
 from ..errors import UserError, unknown
-from ..files import folder_written_whole, written_whole
+from ..files import folder_written_whole, no_link, written_whole
 from ..hardware import Waiting, processor_name
 from ..networks.folding import folded
 from ..predict import Predictor, Segmenter, load_torch_artefact
@@ -103,7 +103,9 @@ def export_run(
             f"export each of {', '.join(each.name for each in members(run))}; `distilseg predict` takes their"
             " artefacts by comma",
         )
-    out = out or run.folder / "export" / (target + ".zip" * packed)
+    if out is None:
+        no_link(run.folder / "export")
+        out = run.folder / "export" / (target + ".zip" * packed)
     packed = packed or out.suffix.lower() == ".zip"
     if out.exists():
         raise UserError(f"{out} exists already", "remove it, or name another place with --out")

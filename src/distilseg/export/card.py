@@ -14,7 +14,7 @@ from ..data.planning.plan import Plan
 from ..evaluation import summarise_rows
 from ..evaluation.agreement import limits, titled
 from ..hardware import BUSY
-from ..runs import Run, read_rows
+from ..runs import Run
 from ..runtime.artefact import Description
 from .int8 import Quantised
 from .markdown import code, plain
@@ -91,7 +91,7 @@ def _inside(plan: Plan) -> list[str]:
 
 
 def _measured(run: Run) -> list[str]:
-    rows = read_rows(run.metrics)
+    rows = run.scored()
     if not rows:
         return ["Not judged: no test case was predicted before the export (`distilseg evaluate RUN`)."]
     summary = summarise_rows(rows)

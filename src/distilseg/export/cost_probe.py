@@ -8,6 +8,7 @@ measured once; a machine that was busy then is measured again on request.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import subprocess
@@ -28,6 +29,7 @@ from ..errors import UserError
 from ..files import write_json
 from ..functional.windows import window_steps
 from ..hardware import processor_name
+from ..json_files import read_object
 from ..networks.build import NetworkSpec, build
 from ..runtime.artefact import DESCRIPTION, PLAN, Description, digest
 from ..runtime.inferers import OVERLAP, planned_inferer
@@ -154,8 +156,11 @@ class Machine:
         name = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=12).hexdigest()
         path = self.cache / "costs" / f"{name}.json"
         if path.is_file() and not self.again:
-            kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["found"]
-            return kept
+            with contextlib.suppress(UserError):  # what is damaged is measured again
+                kept = read_object(path)
+                found = kept.get("found")
+                if isinstance(found, dict):
+                    return found
         found = measure()
         with kept_if_possible("what was measured of this machine", path.parent):
             write_json(path, {"about": about, "found": found})

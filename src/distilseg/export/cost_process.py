@@ -65,7 +65,7 @@ def _case(
     predictor: Any, network: bool, in_torch: bool, case: str, images: Mapping[str, Sequence[Any]], plan: str
 ) -> dict[str, Any]:
     """Seconds of every stage of a case, the peak, and the case's sizes."""
-    predictor = replace(predictor, plan=plan_of(plan, Path("plan.json")))
+    predictor = replace(predictor, plan=plan_of(plan.encode(), Path("plan.json")))
     sources = {name: Source.of_plain(*plain) for name, plain in images.items()}
     sizes: dict[str, Any] = {}
 

@@ -1,8 +1,10 @@
 """Weights with the description that rebuilds their network, in one safetensors file.
 
-The file's header holds JSON: the `NetworkSpec` and whatever else the caller wants to keep (`extra`). Reading
-never executes anything: tensors and text only. A pickle is refused, unless it holds nothing but tensors in
-plain containers; a network from somebody's Python file is built only for a caller who names that file.
+The file's header holds JSON: the `NetworkSpec`, whatever else the caller wants to keep (`extra`), and digests
+of that and of the tensors, which are checked where they are there (files of earlier versions have none).
+Reading never executes anything: tensors and text only. A pickle is refused, unless it holds nothing but
+tensors in plain containers; a network from somebody's Python file is built only for a caller who names that
+file.
 """
 
 from __future__ import annotations
@@ -21,22 +23,38 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..files import written_whole
+from ..json_files import object_in
 from ..names import pasted
 from .build import NetworkSpec, build, names
+from .digest import digest_of
 
 HEADER = "distilseg"
+DIGESTS = "sha256"  # of what the header tells beside them, and of the tensors
 START = "imagenet"  # the option that names a file of weights to begin with
+_AGAIN = "copy it again; or, of a run, delete the run's folder and repeat its command"
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 
 
 def save_weights(
-    path: Path | str, network: nn.Module, spec: NetworkSpec, extra: Mapping[str, Any] | None = None
+    path: Path | str,
+    network: nn.Module,
+    spec: NetworkSpec,
+    extra: Mapping[str, Any] | None = None,
+    *,
+    signed: bool = True,
 ) -> None:
-    """Writes the weights of `network`, whole or not at all; `extra` must fit into JSON."""
-    header = json.dumps({"network": spec.to_dict(), "extra": dict(extra or {})}, ensure_ascii=False)
+    """Writes the weights of `network`, whole or not at all; `extra` must fit into JSON.
+
+    Without `signed` there are no digests, as earlier versions wrote it.
+    """
+    # As it is read again: JSON has neither tuples nor keys other than text.
+    told = json.loads(json.dumps({"network": spec.to_dict(), "extra": dict(extra or {})}))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _weights(network).items()}
+    digests = {DIGESTS: {"told": digest_of(told), "tensors": _digest_of_tensors(tensors)}}
+    header = {**told, **digests} if signed else told
     with written_whole(Path(path)) as aside:
-        save_file(tensors, aside, metadata={HEADER: header})
+        # One entry: those of several would be written in any order, and equal weights be other files.
+        save_file(tensors, aside, metadata={HEADER: json.dumps(header, ensure_ascii=False)})
 
 
 def load_network(
@@ -61,14 +79,14 @@ def load_network(
             f"if you trust it, say so: {pasted('--trust', spec.name)} (in Python trust={spec.name!r})",
         )
     network = build(_without_start(spec))
-    _fill(network, tensors, path, in_place=not mapped)
+    _fill(network, tensors, header, path, in_place=not mapped)
     return network.eval(), spec, dict(header["extra"])
 
 
 def load_weights(network: nn.Module, path: Path | str) -> None:
     """Fills `network` from a safetensors file, or from a pickle that holds nothing but tensors."""
-    tensors, _ = _read(Path(path))
-    _fill(network, tensors, path)
+    tensors, header = _read(Path(path))
+    _fill(network, tensors, header, path)
 
 
 def _without_start(spec: NetworkSpec) -> NetworkSpec:
@@ -79,7 +97,9 @@ def _without_start(spec: NetworkSpec) -> NetworkSpec:
 
 def read_weights(path: Path | str) -> dict[str, Tensor]:
     """The tensors of a safetensors file, or of a pickle that holds nothing else, by name."""
-    return _read(Path(path))[0]
+    tensors, header = _read(Path(path))
+    _check_tensors(tensors, header, path)
+    return tensors
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:
@@ -90,7 +110,12 @@ def _weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _fill(
-    network: nn.Module, tensors: Mapping[str, Tensor], path: Path | str, *, in_place: bool = True
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    header: Mapping[str, Any] | None,
+    path: Path | str,
+    *,
+    in_place: bool = True,
 ) -> None:
     expected = _weights(network)
     aliases = network.state_dict().keys() - expected.keys()
@@ -112,6 +137,7 @@ def _fill(
             f"{path} does not fit {type(network).__name__}: {_some(wrong)}",
             "load it into a network with the same options, modalities and classes",
         )
+    _check_tensors(tensors, header, path)
     network.load_state_dict({name: tensors[name] for name in expected}, strict=False, assign=not in_place)
 
 
@@ -140,11 +166,29 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
 
 
 def _header(text: str, path: Path) -> dict[str, Any]:
+    """Description, extras and digests, once it is known that the first two are what was written."""
     try:
-        header = json.loads(text)
-        return {"network": dict(header["network"]), "extra": dict(header["extra"])}
-    except (ValueError, KeyError, TypeError, RecursionError):
+        header = object_in(text.encode("utf-8", "surrogatepass"), path)
+        told = {"network": dict(header["network"]), "extra": dict(header["extra"])}
+        digests = dict(header.get(DIGESTS, {}))
+    except (ValueError, KeyError, TypeError):
         raise UserError(f"the header of {path} is damaged", "copy or train it again") from None
+    if digests.get("told") not in (None, digest_of(told)):
+        raise UserError(f"the header of {path} is damaged (its SHA-256 differs)", _AGAIN)
+    return {**told, DIGESTS: digests}
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any] | None, path: Path | str) -> None:
+    """Raises UserError where a weight is not the one that was written."""
+    if header and header[DIGESTS].get("tensors") not in (None, _digest_of_tensors(tensors)):
+        raise UserError(
+            f"{path} is damaged: its weights are not those that were written (their SHA-256 differs)",
+            _AGAIN,
+        )
+
+
+def _digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    return digest_of({name: tensors[name] for name in sorted(tensors)})
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:

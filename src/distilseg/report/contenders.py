@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..evaluation.by_slice import by_case
 from ..hardware import BUSY
 from ..names import pasted
-from ..runs import Run, read_rows
+from ..runs import Run
 
 Values = Mapping[str, float]  # case -> value, NaN where undefined
 Group = list[tuple[Run, dict[str, Any]]]  # runs with their experiments
@@ -178,28 +178,29 @@ def check_one_judge(names: Mapping[str, str]) -> None:
 
 def _values(run: Run, by: str) -> dict[tuple[str, str], dict[str, float]]:
     """metrics.csv as (structure, metric) -> case -> value."""
-    table = run.metrics if by == "case" else run.slices / run.metrics.name
     command = pasted("distilseg", "evaluate", run.folder, *([] if by == "case" else ["--by", "slice"]))
-    rows = read_rows(table)
+    rows = run.scored(by)
     if not rows:
+        table = "metrics.csv" if by == "case" else "by-slice/metrics.csv"
         state = "has no test results yet" if run.finished else "is not finished"
         fix = (
             f"run `{command}`"
             if run.finished
             else "repeat the `distilseg train` command that made it, it resumes"
         )
-        raise UserError(f"the run {run.folder} {state} (no rows in {table.relative_to(run.folder)})", fix)
+        raise UserError(f"the run {run.folder} {state} (no rows in {table})", fix)
+    # Label maps tell that a judgement began; the record goes before what it is of, and comes last.
+    if (by == "slice" or run.predictions.is_dir()) and not _record(run, by).is_file():
+        raise UserError(
+            f"nothing tells how the scores of {run.folder} were made (no {_record(run, by).name}): their"
+            " judgement was cut short",
+            f"run `{command}`, which judges again",
+        )
     values: dict[tuple[str, str], dict[str, float]] = {}
-    for line, row in enumerate(rows, start=2):
-        try:
-            value = float(row["value"] or "nan")
-            key = (row["label"], row["metric"])
-            values.setdefault(key, {})[row["case"]] = value if math.isfinite(value) else math.nan
-        except (KeyError, TypeError, ValueError):
-            raise UserError(
-                f"line {line} of {table} is not a row of case, label, metric and a number",
-                f"run `{command} --again`",
-            ) from None
+    for row in rows:
+        value = float(row["value"] or "nan")
+        key = (row["label"], row["metric"])
+        values.setdefault(key, {})[row["case"]] = value if math.isfinite(value) else math.nan
     return values if by == "case" else {key: by_case(of_slice) for key, of_slice in values.items()}
 
 
@@ -348,9 +349,13 @@ def training_cases(run: Run) -> set[str]:
 def evaluation(run: Run, by: str = "case") -> Mapping[str, Any]:
     """How the run was judged: weights, tolerance_mm, empty, unit, and labelled_by where a teacher's answers
     stood for labels; nothing where it was not recorded."""
-    recorded = (run.folder if by == "case" else run.slices) / "evaluation.json"
+    recorded = _record(run, by)
     told: Mapping[str, Any] = run.read(recorded) if recorded.is_file() else {}
     return told
+
+
+def _record(run: Run, by: str) -> Path:
+    return (run.folder if by == "case" else run.slices) / "evaluation.json"
 
 
 def folder_name(path: Any) -> str:

@@ -78,7 +78,7 @@ def render(
         unseen=all(seen_cases(r) for c in comparison.contenders for r in c.runs)
         and not list(leaks(comparison.contenders)),
         trained_on=_trained_on(comparison),
-        evaluation=evaluation(first),
+        evaluation=dict(evaluation(first)),  # whose absent fields the page asks for
         versions=_versions(experiment),
         devices=_devices(comparison),
         cards=_cards(comparison),

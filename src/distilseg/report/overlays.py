@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,9 +53,11 @@ def read_slices(run: Run) -> list[Slice]:
                 image, reference, prediction = (
                     arrays[f"{kind}_{n}"] for kind in ("image", "reference", "prediction")
                 )
+                if not image.ndim == 2 or not image.shape == reference.shape == prediction.shape:
+                    raise ValueError(f"slice {n} has maps of several shapes")
                 title = str(arrays[f"title_{n}"]) if f"title_{n}" in arrays.files else f"slice {n}"
                 slices.append(Slice(title, np.asarray(image, np.float32), reference, prediction))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever a damaged file makes of NumPy and of what unpacks it
         raise UserError(
             f"{run.overlays} cannot be read ({error})",
             f"run `{pasted('distilseg', 'evaluate', run.folder)}` again",

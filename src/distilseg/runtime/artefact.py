@@ -12,7 +12,6 @@ Nothing is executed, nothing unpacked, and a file that is not the one that was e
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from ..data.planning.plan import Plan, plan_of
 from ..errors import UserError
 from ..functional.fusions import check_fusion
+from ..json_files import object_in
 from ..names import check_distinct, component, quoted
 
 DESCRIPTION, PLAN, CARD = "artefact.json", "plan.json", "README.md"
@@ -105,8 +105,7 @@ class Artefact:
         """The plan that a view was trained with; but for organs, the labels are those of `plan`."""
         if view.plan == PLAN:
             return self.plan
-        text = _text(self.path, self._read, view.plan, self.about.files)
-        return plan_of(text, self.path / view.plan)
+        return plan_of(self.read(view.plan), self.path / view.plan)
 
     def read(self, name: str) -> bytes:
         """A file of it, whole; raises UserError where it is missing or not the one that was exported."""
@@ -124,26 +123,19 @@ def open_artefact(path: Path | str) -> Artefact:
     path = Path(path)
     read = _files_of(path)
     try:
-        about = Description.model_validate(json.loads(read(DESCRIPTION)))
+        content = read(DESCRIPTION)
     except KeyError:
         raise UserError(
             f"{path} is no artefact (no {DESCRIPTION} in it)", "make one: distilseg export RUN"
         ) from None
+    try:
+        about = Description.model_validate(object_in(content, "it"))
     except ValidationError as error:
         fix = "is it of a newer distilseg? export the run again"
         raise UserError(f"{path}: {DESCRIPTION} makes no sense ({_first(error)})", fix) from None
-    except UserError:
-        raise
-    except (ValueError, RecursionError):  # no JSON, no UTF-8, endless digits, lists without end
-        raise UserError(f"{path}: {DESCRIPTION} is damaged", _AGAIN) from None
-    return Artefact(path, about, plan_of(_text(path, read, PLAN, about.files), path / PLAN), read)
-
-
-def _text(path: Path, read: Callable[[str], bytes], name: str, files: dict[str, str]) -> str:
-    try:
-        return _checked(path, read, name, files).decode("utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: {name} is damaged: it is not UTF-8", _AGAIN) from None
+    except UserError as error:
+        raise UserError(f"{path}: {DESCRIPTION} is damaged ({error.cause})", _AGAIN) from None
+    return Artefact(path, about, plan_of(_checked(path, read, PLAN, about.files), path / PLAN), read)
 
 
 def digest(content: bytes) -> str:

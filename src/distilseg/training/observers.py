@@ -25,7 +25,11 @@ class Tables:
 
     def __init__(self, run: Run, terms: Sequence[str], classes: Sequence[str], *, step: int) -> None:
         self._losses = Log(run.losses, ["step", "learning_rate", "total", *terms], step=step)
-        self._validation = Log(run.validation, ["step", "mean", *classes], step=step)
+        try:
+            self._validation = Log(run.validation, ["step", "mean", *classes], step=step)
+        except BaseException:
+            self._losses.close()
+            raise
 
     def after_step(self, step: Step) -> None:
         self._losses.append(

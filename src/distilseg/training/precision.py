@@ -21,8 +21,10 @@ import torch
 from ..data.sampling.augmentation import Augmentation
 from ..data.sampling.batches import Maps, batches
 from ..data.sampling.patches import PatchSampler
+from ..errors import UserError
 from ..files import write_json
 from ..hardware import processor_name
+from ..json_files import read_object
 from ..runs import Run
 from ..user_cache import kept_if_possible, user_cache
 from .experiment import Experiment
@@ -100,15 +102,23 @@ def fastest_precision(
         json.dumps([about, kind, name, torch.__version__]).encode(), digest_size=8
     ).hexdigest()
     kept = (cache or user_cache()) / "precision" / f"{key}.json"
-    if kept.is_file():
-        seconds = json.loads(kept.read_text())["seconds"]
-    else:
+    seconds = _kept(kept, formats)
+    if seconds is None:
         seconds = _median_seconds(step, kind, formats, repeats)
         found = {"about": about, "machine": name, "torch": torch.__version__, "seconds": seconds}
         with kept_if_possible("which number format is fastest", kept.parent):
             write_json(kept, found)
     weighed = {precision: s if precision == "32-true" else s / WORTH_IT for precision, s in seconds.items()}
     return min(weighed, key=weighed.__getitem__), seconds
+
+
+def _kept(path: Path, formats: Sequence[str]) -> dict[str, float] | None:
+    """What was measured before; None where nothing was, or is damaged: it is then measured again."""
+    try:
+        seconds = read_object(path)["seconds"]
+        return {precision: float(seconds[precision]) for precision in formats}
+    except (UserError, LookupError, TypeError, ValueError):
+        return None
 
 
 def _median_seconds(

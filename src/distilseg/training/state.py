@@ -1,5 +1,6 @@
 """What a resumed run needs, saved as tensors and plain values only, so that loading never executes code.
 
+A digest lies beside it, but for files of earlier versions: a run goes on from what was saved, or not at all.
 Random numbers need no saving: patches, augmentation and dropout are functions of (seed, step).
 """
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..files import written_whole
+from ..networks.digest import digest_of
 from .objective import Objective
 
 
@@ -31,6 +33,7 @@ class State:
     since_lowered: int = 0  # validations without a new best since the rate was lowered last
     lowered: int = 0  # how often a plateau lowered the learning rate
     stopped: str = ""  # steps, minutes or patience
+    signed: bool = False  # whether its weights carry digests: a run of an earlier version ends as it began
 
 
 class Average:
@@ -62,13 +65,14 @@ def save_state(
     precision: Mapping[str, Any],
 ) -> None:
     """Writes everything whole; frozen teachers are left out, their runs hold them."""
-    content = {
+    content: dict[str, Any] = {
         "state": asdict(state),
         "objective": _learned(objective),
         "optimizer": optimizer.state_dict(),
         "average": average.weights if average else {},
         "precision": dict(precision),
     }
+    content["digest"] = digest_of(content)
     # To a file of Python's: it tells why it cannot be written, torch's own does not.
     with written_whole(path) as aside, aside.open("wb") as file:
         torch.save(content, file)
@@ -84,6 +88,9 @@ def load_state(
         missing = {"objective", "optimizer", "average", "precision"} - content.keys()
         if missing:
             raise ValueError(f"it lacks {min(missing)}")
+        digest = content.pop("digest", None)
+        if digest not in (None, digest_of(content)):
+            raise ValueError("it is damaged: its SHA-256 differs from what was written")
     except Exception as error:  # whatever a damaged file makes of the unpickler
         told = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(

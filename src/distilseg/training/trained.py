@@ -134,7 +134,7 @@ def _make(
 
     settings, sampling = experiment.optimisation, experiment.sampling
     average = Average(networks["student"], settings.ema) if settings.ema else None
-    state = State()
+    state = State(signed=True)
     if run.state.is_file():
         state, kept = load_state(run.state, objective, optimizer, average)
         fabric.strategy.precision.load_state_dict(kept)
@@ -228,7 +228,9 @@ def _shapes(network: nn.Module, spec: NetworkSpec) -> dict[str, tuple[int, ...]]
 def _observers(run: Run, method: Method, dataset: Dataset, step: int, tensorboard: bool) -> list[Observer]:
     by = dataset.labelled_by
     # TensorBoard first: it may be missing, and nothing is open yet.
-    extra: list[Observer] = [TensorBoard(run.folder / "tensorboard", labelled_by=by)] if tensorboard else []
+    extra: list[Observer] = (
+        [TensorBoard(run.own(run.folder / "tensorboard"), labelled_by=by)] if tensorboard else []
+    )
     tables = Tables(run, list(method.weights), dataset.classes[1:], step=step)
     return [tables, Bar(run.name, labelled_by=by), *extra]
 
@@ -252,4 +254,5 @@ def _save_student(
         "modalities": list(experiment.seen),
         "classes": list(experiment.study.plan.classes),
     }
-    save_weights(path, _averaged(network, average), experiment.networks["student"], extra)
+    spec = experiment.networks["student"]
+    save_weights(path, _averaged(network, average), spec, extra, signed=state.signed)

@@ -15,7 +15,6 @@ A case depends on (seed, case, shape) and nothing else.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from ...errors import UserError, unknown
 from ...files import folder_written_whole
+from ...json_files import read_object
 from ..readable import readable_json
 
 Array = NDArray[Any]
@@ -115,7 +115,7 @@ def write_phantom(
     labels = {value: name for value, name in LABELS.items() if value == 0 or name in structures}
     about = _description(names, description, modalities, labels, layout)
     if (folder / "dataset.json").is_file():
-        if json.loads((folder / "dataset.json").read_text(encoding="utf-8")) == about:
+        if read_object(folder / "dataset.json") == about:
             return folder
         raise UserError(f"{folder} already holds another dataset", "give a new folder")
 

@@ -8,7 +8,6 @@ volume, I J K.
 
 from __future__ import annotations
 
-import json
 import math
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ from pydantic import (
 
 from ...errors import UserError, unknown
 from ...files import write_text
+from ...json_files import object_in, read_object
 from ...names import check_distinct
 from ..readable import readable_json
 from ..scans.learnable import check_classes
@@ -190,27 +190,29 @@ def save_plan(path: Path, plan: Plan) -> None:
 
 def load_plan(path: Path, fingerprint: Fingerprint | None = None) -> Plan:
     """Reads and checks a plan; an edit that makes no sense is refused in one line that names the field."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"no plan at {path}", "make one with `distilseg plan`") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is damaged: it is not UTF-8", "restore it") from None
-    return plan_of(text, path, fingerprint)
+    missing = UserError(f"no plan at {path}", "make one with `distilseg plan`")
+    value = read_object(path, missing=missing, unlike=_no_object(path), fix="repair it")
+    return _plan(value, path, fingerprint)
 
 
-def plan_of(text: str, path: Path, fingerprint: Fingerprint | None = None) -> Plan:
-    """The plan that `text` holds; `path` is where it was, for errors."""
+def plan_of(content: bytes, path: Path) -> Plan:
+    """The plan that `content` spells; `path` is where it was, for errors."""
+    return _plan(object_in(content, path, unlike=_no_object(path), fix="repair it"), path)
+
+
+def _no_object(path: Path) -> UserError:
+    return UserError(f"{path}: the plan must be an object {{...}}", "restore it")
+
+
+def _plan(value: Mapping[str, Any], path: Path, fingerprint: Fingerprint | None = None) -> Plan:
     try:
-        plan = Plan.model_validate(json.loads(text))
+        plan = Plan.model_validate(value)
         check_plan(plan, fingerprint)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not valid JSON (line {error.lineno}: {error.msg})", "repair it") from None
     except ValidationError as error:
         raise UserError(f"{path}: {one_line(error)}", "correct that field") from None
     except UserError as error:
         raise UserError(f"{path}: {error.cause}", error.fix) from None
-    except (ValueError, OverflowError, RecursionError) as error:  # endless digits, lists without end
+    except (ValueError, OverflowError) as error:  # numbers beyond all bounds
         raise UserError(f"{path} is no plan ({error})", "restore it") from None
     return plan
 

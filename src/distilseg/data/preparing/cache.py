@@ -41,7 +41,9 @@ from .grid import Grid
 from .preprocess import VERSION, preprocess
 
 FOREGROUND_VOXELS = 10_000  # kept per class: enough to start patches anywhere in it
-DEAD_AFTER_S = 24 * 3600  # what a killed process left half-written is swept after a day
+# What a killed process left half-written is swept after a day, not at once: its writer may live on another
+# machine, whose locks are not seen here.
+DEAD_AFTER_S = 24 * 3600
 
 Digests = dict[str, tuple[int, int, str]]
 
@@ -105,7 +107,7 @@ def cache_cases(
             if any(known.get(path) != entry for path, entry in digests.items()):
                 # Read again: another run may have added its files meanwhile.
                 with kept_if_possible("which files were read", folder):
-                    write_json(folder / "digests.json", {**_read_digests(folder), **digests})
+                    write_json(folder / "digests.json", {**_read_digests(folder), **digests}, sweep=False)
     return {id: done[id] for id in cases}
 
 
@@ -203,7 +205,7 @@ def _make(case: Case, plan: Plan, entry: Path) -> None:
     label = None if case.label is None else read_label(case)
     wanted = {name: case.images[name] for name in plan.modalities if name in case.images}
     done = preprocess(read_scans(wanted), label, plan, case=case.id)
-    with caching_in(entry.parent), folder_written_whole(entry) as aside:
+    with caching_in(entry.parent), folder_written_whole(entry, sweep=False) as aside:
         np.save(aside / "image.npy", done.image)
         foreground: dict[int, NDArray[np.int32]] = {}
         if done.label is not None:

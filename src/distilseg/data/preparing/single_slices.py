@@ -63,7 +63,12 @@ def one_slice_each(
 
 
 def recorded_dataset(told: Mapping[str, Any], dataset: Dataset | None = None) -> Dataset:
-    """What a run learned from, by the `dataset` of its experiment.json; `dataset`: where that lies now."""
+    """What a run learned from, by the `dataset` of its experiment.json; `dataset`: where that lies now.
+
+    Raises `UserError` where a run of another version tells no more than a name.
+    """
+    if not isinstance(told, Mapping):
+        raise UserError(f"the run's experiment.json tells of its dataset {told!r} alone", "restore that file")
     dataset = dataset or read_dataset(told["folder"], told["layout"])
     drawn = told.get("one_slice_per_subject")
     return one_slice_each(dataset, **drawn) if drawn and dataset.drawn is None else dataset
