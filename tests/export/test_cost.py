@@ -66,6 +66,7 @@ def test_runs_and_artefacts_side_by_side(
         assert 0 < low <= found["seconds_per_case"] <= high
         assert found["first_s"] >= found["first_case_s"] + found["load_s"]
         assert found["cases_timed"] > 3
+        assert found["waited"] is None or 0 <= found["waited"] < 1
         assert found["threads"] == 1
         assert (found["energy_j_per_case"] is None) == (found["energy"] != "of the whole processor, by RAPL")
     assert 0 < of_artefact["peak_memory_bytes"] < of_run["peak_memory_bytes"]  # torch is not even loaded
