@@ -25,7 +25,8 @@ Where paper and code differ, or the code with itself:
 - The authors' tokens look around a voxel other than their own: `sampling`, see `deformable_attention.py`.
 - Their code takes one size of patch (48, 192, 192), and masks on a CUDA device; here any multiple of
   8, 16, 16 will do, on any device.
-- Logits are interpolated, in place of the last map: both are linear, so the order changes nothing but the cost.
+- Logits are interpolated, in place of the last map: both steps are linear, so their order changes the cost
+  alone.
 
 The axis that the stem leaves alone is the first, as slices are listed by the authors. Where thick slices lie
 along another, say so: `first_stride=(2, 2, 1)`.
@@ -68,7 +69,7 @@ def cotr(
     standardised: bool = True,
     sampling: Literal["code", "paper"] = "code",
 ) -> nn.Module:
-    """A deformable transformer on the coarsest maps of a U-Net, 3D only (Xie et al. 2021).
+    """A deformable transformer on a U-Net's coarsest maps, 3D only (Xie et al. 2021).
 
     `filters` are those of the stem and the stages, the last of which counts twice. `points` is how many
     places of each map a head looks at. `standardised` and `sampling`: where paper and code differ.
@@ -76,9 +77,9 @@ def cotr(
     if sampling not in SAMPLING:
         raise unknown("sampling of cotr", sampling, SAMPLING)
     if len(filters) != len(BLOCKS):
-        raise UserError(f"cotr: {len(filters)} filter counts", f"give {len(BLOCKS)}, the coarsest counts twice")
-    if len(first_stride) != 3:
-        raise UserError(f"cotr: first_stride {list(first_stride)}", "give one number per axis, such as [1, 2, 2]")
+        raise UserError(
+            f"cotr: {len(filters)} filter counts", f"give {len(BLOCKS)}, the coarsest counts twice"
+        )
     hidden = filters[-1]
     if min(mlp, layers, heads, points) < 1 or hidden % heads or hidden % 6:
         raise UserError(
@@ -86,8 +87,9 @@ def cotr(
             "give at least 1 each, and coarsest filters that 6 and the heads divide",
         )
     check_patch("cotr", patch, cotr_divisor(patch, first_stride=first_stride))
+    d, h, w = first_stride
     transformer = DeformableTransformer(hidden, mlp, layers, heads, points, dropout, sampling)
-    return CoTr(in_channels, classes, filters, tuple(first_stride), transformer, standardised=standardised)
+    return CoTr(in_channels, classes, filters, (d, h, w), transformer, standardised=standardised)
 
 
 def cotr_divisor(
@@ -95,6 +97,10 @@ def cotr_divisor(
 ) -> tuple[int, ...]:
     if len(patch) != 3:
         raise UserError(f"cotr cannot take a patch of {times(patch)} voxels: it is 3D", "give three sizes")
+    if len(first_stride) != 3:
+        raise UserError(
+            f"cotr: first_stride {list(first_stride)}", "give one number per axis, such as [1, 2, 2]"
+        )
     return tuple(step * 2 ** len(BLOCKS) for step in first_stride)
 
 
@@ -106,7 +112,7 @@ class CoTr(nn.Module):
         in_channels: int,
         classes: int,
         filters: Sequence[int],
-        first_stride: tuple[int, ...],
+        first_stride: tuple[int, int, int],
         transformer: DeformableTransformer,
         *,
         standardised: bool,
@@ -116,7 +122,8 @@ class CoTr(nn.Module):
         widths = [*filters, filters[-1]]
         convolution = StandardisedConvolution if standardised else nn.Conv3d
         self.stem = nn.Sequential(
-            convolution(in_channels, widths[0], 7, first_stride, 3, bias=False), *_norm_and_activation(widths[0])
+            convolution(in_channels, widths[0], 7, first_stride, 3, bias=False),
+            *_norm_and_activation(widths[0]),
         )
         self.stages = nn.ModuleList(
             nn.Sequential(
@@ -158,7 +165,9 @@ class StandardisedConvolution(nn.Conv3d):
 
     def forward(self, map_BCs: Tensor) -> Tensor:
         variance, mean = torch.var_mean(self.weight, (1, 2, 3, 4), keepdim=True)
-        return self._conv_forward(map_BCs, (self.weight - mean) / (variance + 1e-12).sqrt(), self.bias)
+        standard = (self.weight - mean) / (variance + 1e-12).sqrt()
+        convolved: Tensor = self._conv_forward(map_BCs, standard, self.bias)
+        return convolved
 
 
 class Block(nn.Module):
@@ -224,11 +233,14 @@ class DeformableTransformer(nn.Module):
         sizes = [tuple(map_BCs.shape[2:]) for map_BCs in maps]
         tokens_BNC = torch.cat([map_BCs.flatten(2).transpose(1, 2) for map_BCs in maps], 1)
         position_NC = torch.cat(
-            [sine_position(size, self.level) + level_C for size, level_C in zip(sizes, self.level, strict=True)]
+            [
+                sine_position(size, self.level) + level_C
+                for size, level_C in zip(sizes, self.level, strict=True)
+            ]
         )
         for layer in self.layers:
             tokens_BNC = layer(tokens_BNC, position_NC[None], sizes)
-        parts = tokens_BNC.split([math.prod(size) for size in sizes], 1)
+        parts = torch.split(tokens_BNC, [math.prod(size) for size in sizes], 1)
         return [
             part_BnC.transpose(1, 2).unflatten(2, size) for part_BnC, size in zip(parts, sizes, strict=True)
         ]
@@ -241,11 +253,10 @@ class Layer(nn.Module):
         super().__init__()
         self.attention, self.drop = attention, nn.Dropout(dropout)
         self.attention_norm = nn.LayerNorm(hidden)
-        self.mlp = nn.Sequential(
-            nn.Linear(hidden, mlp), nn.GELU(), nn.Dropout(dropout), nn.Linear(mlp, hidden), nn.Dropout(dropout)
-        )
+        wide, narrow = nn.Linear(hidden, mlp), nn.Linear(mlp, hidden)
+        self.mlp = nn.Sequential(wide, nn.GELU(), nn.Dropout(dropout), narrow, nn.Dropout(dropout))
         self.mlp_norm = nn.LayerNorm(hidden)
-        for linear in (self.mlp[0], self.mlp[3]):
+        for linear in (wide, narrow):
             nn.init.xavier_uniform_(linear.weight)
 
     def forward(self, tokens_BNC: Tensor, position_1NC: Tensor, sizes: Sequence[Sequence[int]]) -> Tensor:

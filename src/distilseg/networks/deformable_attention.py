@@ -17,8 +17,8 @@ hands them as they are to an interpolation that reads width, height, depth. So t
 around (h, w, d): `sampling="code"`. Around its own voxel, as the paper has it, it looks with "paper". Weights
 fit both, and in a map that has one size along all axes both see equally far.
 
-Besides matrix products only trilinear interpolation is needed. PyTorch has it as one operation, which OpenVINO
-lacks in 3D: where a network is exported it is written out as eight look-ups.
+Besides matrix products only trilinear interpolation is needed. PyTorch has it as one operation, which
+OpenVINO lacks in 3D: where a network is exported it is written out as eight look-ups.
 
 Axes: B cases, N tokens, H heads, C channels of one of them, L maps, P points, *s a map's space.
 """
@@ -106,8 +106,8 @@ class DeformableAttention(nn.Module):
 def looked_up(values: Sequence[Tensor], places_BNHLP3: Tensor, weights_BNHLP: Tensor) -> Tensor:
     """Σ_l Σ_p a V_l(place) for each token and head; [B N H C].
 
-    `values`: of each map l, [B H C *s]; `places_BNHLP3`: along those three axes, 0 and 1 where the map's outer
-    voxels end.
+    `values`: of each map l, [B H C *s]; `places_BNHLP3`: along those three axes, 0 and 1 where the map's
+    outer voxels end.
     """
     batch, tokens, heads, _, points, _ = places_BNHLP3.shape
     total_BHCN = places_BNHLP3.new_zeros(())
@@ -135,7 +135,9 @@ def by_look_up(value_nCs: Tensor, places_nm3: Tensor) -> Tensor:
     """The same as a sum over the 8 voxels around a place, each weighted by how near it is along all axes."""
     n, _, *size = value_nCs.shape
     table_vC = value_nCs.flatten(2).transpose(1, 2).flatten(0, 1)
-    first_n1 = torch.arange(n, device=places_nm3.device)[:, None] * math.prod(size)  # of each map, its first row
+    first_n1 = torch.arange(n, device=places_nm3.device)[:, None] * math.prod(
+        size
+    )  # of each map, its first row
     # Along each axis two neighbours: how many rows they are away, and their weight.
     axes = []
     for axis, voxels in enumerate(size):
