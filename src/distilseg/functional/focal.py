@@ -3,8 +3,8 @@
     focal = −α (1 − p)^γ log p  of the true class, α = 1, γ = 2                (Lin et al., 2017)
     Dice  = `functional.overlap`'s ratio of each case and foreground class, averaged
 
-Two choices, of which the first is H-DenseFormer's code. The second reads Teach-Former's text, which has one map
-of the foreground in place of one per class, as it stands:
+Two choices, of which the first is H-DenseFormer's code. The second reads Teach-Former's text, which has one
+map of the foreground in place of one per class, as it stands:
 
 - `dice="case"` takes a ratio of each case; "global" one of all voxels i of the batch,
   1 − (2 Σ_i P Y + ε) / (Σ_i P + Σ_i Y + ε).

@@ -242,7 +242,8 @@ class DeformableTransformer(nn.Module):
             tokens_BNC = layer(tokens_BNC, position_NC[None], sizes)
         parts = torch.split(tokens_BNC, [math.prod(size) for size in sizes], 1)
         return [
-            part_BnC.transpose(1, 2).unflatten(2, size) for part_BnC, size in zip(parts, sizes, strict=True)
+            part_BnC.transpose(1, 2).reshape(map_BCs.shape)
+            for part_BnC, map_BCs in zip(parts, maps, strict=True)
         ]
 
 
