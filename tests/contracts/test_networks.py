@@ -14,6 +14,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "ahnet": {},
     "attention_unet": {"filters": [4, 8, 8, 8, 8]},
     "basic_unet": {"filters": [4, 4, 8, 8, 8, 4]},
+    "cotr": {"filters": [4, 6, 12], "mlp": 24, "layers": 2, "heads": 3, "points": 2},
     "deeplab_v3": {"auxiliary": True},
     "dynunet": {"filters": [4, 8, 8, 8, 8]},
     "h_denseformer": {"filters": 2, "depth": 4},
@@ -33,6 +34,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "swin_unetr_light": {"feature_size": 12, "unused_stage": False},
     "swin_unetr_truncated": {"feature_size": 12, "unused_stage": False},
     "thickened": {"backbone": "light"},
+    "transbts": {"filters": [4, 8, 8, 8], "hidden": 16, "mlp": 24, "layers": 1, "heads": 4},
     "u_hemis": {"filters": [4, 8, 8, 8]},
     "u_hved": {"filters": [4, 8, 8, 8]},
     "unet": {"filters": [4, 8, 8, 8, 8]},
@@ -42,7 +44,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vnet": {},
 }
 DIVIDED_BY_32 = {"ahnet", "mdvit", "missformer", "swin_unet", "swin_unetr", "unest"}
-ONLY_2D, ONLY_3D = {"deeplab_v3", "mdvit", "missformer", "swin_unet"}, {"unest"}
+ONLY_2D, ONLY_3D = {"deeplab_v3", "mdvit", "missformer", "swin_unet"}, {"cotr", "unest"}
 
 
 @pytest.mark.parametrize(

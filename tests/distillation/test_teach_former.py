@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from distilseg.distillation.teach_former import TeachFormer
 from distilseg.errors import UserError
 from distilseg.functional.attention import attention_distance, with_channels
+from distilseg.functional.focal import focal_dice, focal_loss
 from distilseg.types import Batch, Outputs
 
 Array = NDArray[np.float64]
@@ -55,13 +56,13 @@ def afs(s: Array, t: Array, matching: str) -> float:
     return float(np.mean(distances))
 
 
-def seg(z: Array, label: NDArray[np.int64], norm: str) -> float:
+def seg(z: Array, label: NDArray[np.int64], norm: str, dice: str = "case", focal: str = "all") -> float:
     p, y = softmax(z), np.stack([label == k for k in range(K)], 1).astype(float)
-    elements = -((1 - p) ** 2) * np.log(p) * y
-    focal = elements.mean() if norm == "element" else elements.sum(1).mean()
-    axes = (2, 3, 4)
-    dice = (2 * (p * y).sum(axes) + 1e-5) / (p.sum(axes) + y.sum(axes) + 1e-5)
-    return float(focal + (1 - dice[:, 1:]).mean())
+    elements = (-((1 - p) ** 2) * np.log(p) * y)[:, 1 if focal == "foreground" else 0 :]
+    focal_loss = elements.mean() if norm == "element" else elements.sum(1).mean()
+    axes = (2, 3, 4) if dice == "case" else (0, 2, 3, 4)
+    ratio = (2 * (p * y).sum(axes) + 1e-5) / (p.sum(axes) + y.sum(axes) + 1e-5)
+    return float(focal_loss + (1 - ratio[..., 1:]).mean())
 
 
 def kl(a: Array, b: Array) -> float:
@@ -99,21 +100,28 @@ OPTIONS = [
 ]
 
 
+OPTIONS += [
+    {"focal_norm": norm, "dice": dice, "focal": focal}
+    for norm, dice, focal in itertools.product(
+        ("element", "voxel"), ("case", "global"), ("all", "foreground")
+    )
+]
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_equals_the_equations_in_numpy(options: dict[str, Any]) -> None:
     maps, label = made()
     batch = Batch(torch.zeros(B, 1, *S), torch.tensor(label)[:, None])
     terms = TeachFormer(SHAPES, TEACHERS, **options).terms(outputs_of(maps), batch)
-    student = maps["student"]
+    student, counted = maps["student"], {k: options[k] for k in ("dice", "focal") if k in options}
+    matching, order = options.get("matching", "student_to_teacher"), options.get("order", "paper")
     pairs = [(student["logits"], maps[t]["logits"]) for t in TEACHERS]
     expected = {
-        "seg": seg(student["logits"], label, options["focal_norm"]),
+        "seg": seg(student["logits"], label, options["focal_norm"], **counted),
         "attention": sum(
-            afs(student[tap], maps[t][tap], options["matching"])
-            for t in TEACHERS
-            for tap in ("bottleneck", "decoder.0")
+            afs(student[tap], maps[t][tap], matching) for t in TEACHERS for tap in ("bottleneck", "decoder.0")
         ),
-        "soft_labels": sum(kl(s, t) if options["order"] == "paper" else kl(t, s) for s, t in pairs),
+        "soft_labels": sum(kl(s, t) if order == "paper" else kl(t, s) for s, t in pairs),
         "deep_supervision": 0.0,
     }
     assert {n: v.item() for n, v in terms.items()} == pytest.approx(expected, rel=1e-9)
@@ -132,6 +140,27 @@ def test_side_outputs_are_supervised_by_halves() -> None:
     assert "side.1" in method.roles["student"].taps
     term = method.terms(outputs, batch)["deep_supervision"]
     assert term.item() == pytest.approx(0.5 * seg(side, label[:, ::2, ::2, ::2], "element"), rel=1e-9)
+
+
+def test_with_one_structure_they_are_the_losses_of_one_map() -> None:
+    """Of p = its probability and y = its mask, over all voxels of the batch, as the text has one map."""
+    maps, label = made()
+    z, y = maps["student"]["logits"][:, :2], (label > 0).astype(float)
+    p = softmax(z)[:, 1]
+    dice = 1 - (2 * (p * y).sum() + 1e-5) / (p.sum() + y.sum() + 1e-5)
+    focal = -(y * (1 - p) ** 2 * np.log(p)).mean()
+    tensors = torch.tensor(z), torch.tensor(label > 0)[:, None].long()
+    for norm in ("element", "voxel"):
+        found = focal_dice(*tensors, norm=norm, classes="foreground", dice="global")  # type: ignore[arg-type]
+        assert found.item() == pytest.approx(dice + focal, rel=1e-9)
+
+
+def test_background_alone_has_no_focal_loss_of_the_foreground() -> None:
+    logits = torch.randn(2, 3, 4, 4, requires_grad=True)
+    loss = focal_loss(logits, torch.zeros(2, 1, 4, 4, dtype=torch.long), classes="foreground")
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert loss.item() == 0
+    assert not gradient.any()
 
 
 def test_equal_channels_are_left_as_they_are() -> None:
@@ -194,5 +223,9 @@ def test_impossible_options_are_refused() -> None:
         TeachFormer(SHAPES, ())
     with pytest.raises(UserError, match="unknown way to match channels 'conv'"):
         TeachFormer(SHAPES, TEACHERS, matching="conv")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="unknown range of the Dice 'batch'"):
+        TeachFormer(SHAPES, TEACHERS, dice="batch")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="unknown classes of the focal loss 'background'"):
+        TeachFormer(SHAPES, TEACHERS, focal="background")  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"network of big offers no bottleneck \(it offers no feature\)"):
         TeachFormer({**SHAPES, "big": {}}, TEACHERS)

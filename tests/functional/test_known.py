@@ -22,6 +22,7 @@ from distilseg.types import UNKNOWN, Batch, Outputs
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "dice_cross_entropy": dice_cross_entropy,
     "focal_dice": focal_dice,
+    "focal_dice of the foreground": lambda z, y: focal_dice(z, y, classes="foreground"),
     "overlap by sample": lambda z, y: overlap_loss(z, y, "sample"),
     "overlap by batch": lambda z, y: overlap_loss(z, y, "batch"),
     "squared_dice": squared_dice_cross_entropy,

@@ -42,8 +42,8 @@ def mine(tmp_path: Path) -> str:
 def test_names() -> None:
     of_monai = "ahnet attention_unet basic_unet dynunet segresnet swin_unetr unet unetr vnet"
     of_papers = (
-        "deeplab_v3 h_denseformer h_denseformer_light kd_net mdvit missformer missu swin_unet"
-        " swin_unetr_light swin_unetr_truncated thickened u_hemis u_hved unest ux_net"
+        "cotr deeplab_v3 h_denseformer h_denseformer_light kd_net mdvit missformer missu swin_unet"
+        " swin_unetr_light swin_unetr_truncated thickened transbts u_hemis u_hved unest ux_net"
     )
     for_cpus = "student_base student_small student_tiny"
     of_nnunet = "plain_conv_unet residual_encoder_unet"

@@ -11,6 +11,7 @@ def test_table() -> None:
     assert all(row.summary for row in rows.values())
     one_only = {row.name: row.dims for row in rows.values() if row.dims != "2D, 3D"}
     assert one_only == {
+        "cotr": "3D",
         "deeplab_v3": "2D",
         "mdvit": "2D",
         "missformer": "2D",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from distilseg.distillation.dual_self_distillation import DualSelfDistillation
 from distilseg.errors import UserError
+from distilseg.networks import build, feature_shapes, parameters
 from distilseg.recipes import find, recipes
 from distilseg.training.budget import Budget
 from distilseg.training.experiment import Study
@@ -92,6 +95,30 @@ def test_the_published_settings(study: Study) -> None:
             experiment.budget,
             experiment.inferer,
         )
+
+
+@pytest.mark.parametrize(("network", "count"), [("cotr", 41_931_280), ("transbts", 32_987_588)])
+def test_rivals_on_brain_tumours(network: str, count: int, study: Study) -> None:
+    """Their row is the control: each as its own paper has it, on the labels alone."""
+    made = find("dsd_paper_brats")(study, network=network)
+    control = made.control
+    assert control is not None
+    assert control.recipe == "supervised"
+    for one in (made, control):
+        assert one.study.plan.patch == (128, 128, 128)
+        assert one.budget == Budget(epochs=325)
+        assert (one.optimisation.learning_rate, one.optimisation.schedule) == (1e-4, "constant")
+        spec = replace(one.networks["student"], in_channels=4, classes=4)
+        with torch.device("meta"):
+            assert (spec.name, parameters(build(spec))) == (network, count)
+
+    spec = made.networks["student"]
+    with torch.device("meta"):
+        shapes = feature_shapes(build(spec), (1, spec.in_channels, *spec.patch))
+    method = made.method({"student": shapes})
+    assert isinstance(method, DualSelfDistillation)
+    assert method.encoder == ("encoder.0", "encoder.1", "encoder.2")
+    assert method.decoder == ("decoder.1", "decoder.2", "bottleneck")
 
 
 def test_a_recipe_of_ones_own(study: Study, tmp_path: Path) -> None:

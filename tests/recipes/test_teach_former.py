@@ -282,3 +282,28 @@ def test_each_student_learns_from_all_three(
     assert float(row["attention"]) > 0
     assert float(row["deep_supervision"]) == 0  # they answer at one resolution
     assert load_network(run.best)[1].name == student
+
+
+@pytest.mark.parametrize("name", ["teach_former", "teach_former_hecktor21", "teach_former_picai22"])
+def test_which_voxels_the_loss_on_labels_counts(name: str, study: Study) -> None:
+    """The student, its control and its teachers agree; by default runs from before keep their names."""
+    usual = find("teach_former")(study)
+    assert find("teach_former")(study, dice="case", focal="all").run_name() == usual.run_name()
+    assert not {"dice", "focal"} & {*usual.options, *usual.control.options}  # type: ignore[union-attr]
+
+    made = short_of_paper(name, study, dice="global", focal="foreground")
+    assert made.control is not None
+    for one in (made, made.control, *made.teachers.values()):
+        assert isinstance(one, Experiment)
+        assert (one.options["dice"], one.options["focal"]) == ("global", "foreground")
+        method = objective(one)
+        assert (method.dice, method.focal) == ("global", "foreground")
+    assert made.run_name() != short_of_paper(name, study).run_name()
+
+
+def short_of_paper(name: str, study: Study, **options: Any) -> Experiment:
+    """With one teacher, and a small patch where the recipe says which."""
+    patch = {"teach_former_hecktor21": {"patch": (32, 32, 32)}, "teach_former_picai22": {"patch": (32, 32)}}
+    options = {"teachers": (T1,), "student_options": STUDENT, **patch.get(name, {}), **options}
+    of_teacher = {key: value for key, value in TEACHERS.items() if key.startswith(f"{T1}.")}
+    return find(name)(study, teacher_options=of_teacher, **options)

@@ -17,6 +17,8 @@ Where text and practice differ, or the text is silent:
 - Channels. `matching`, see `functional.attention`; "conv1x1" learns a projection of the student's map to the
   teacher's channels, which is this method's and is not shipped.
 - Focal loss. γ = 2, α = 1 and the mean over all elements are H-DenseFormer's; `focal_norm="voxel"`.
+- Which voxels. H-DenseFormer has a Dice of each case and a focal loss of all classes. The text has one map of
+  the foreground; read so, `dice="global"` and `focal="foreground"`, see `functional.focal`.
 - Deep supervision. H-DenseFormer's networks answer at /2, /4 and /8 too (`side.1` …): they are supervised
   with weights 1/2, 1/4, 1/8 by labels taken at the nearest voxel, where the student has them and
   `deep_supervision` is not 0. PWD uses the full resolution only.
@@ -35,7 +37,7 @@ from torch.nn import functional as F
 from ..errors import UserError, unknown
 from ..functional.attention import Matching, attention_distance
 from ..functional.divergence import kl_divergence, log_soft_labels
-from ..functional.focal import FocalNorm, focal_dice
+from ..functional.focal import DiceOver, FocalClasses, FocalNorm, focal_dice
 from ..types import Batch, Outputs
 from .method import Method, Modalities, Role, Weight, whole_image
 
@@ -70,6 +72,8 @@ class TeachFormer(Method):
         afs_scale: float = 1.0,
         gamma: float = 2.0,
         focal_norm: FocalNorm = "element",
+        dice: DiceOver = "case",
+        focal: FocalClasses = "all",
         student_sees: Sequence[int] | None = None,
         weights: Mapping[str, Weight] | None = None,
     ) -> None:
@@ -78,6 +82,8 @@ class TeachFormer(Method):
             ("way to match channels", matching, get_args(ChannelMatching)),
             ("order of the divergence", order, get_args(Order)),
             ("mean of the focal loss", focal_norm, get_args(FocalNorm)),
+            ("range of the Dice", dice, get_args(DiceOver)),
+            ("classes of the focal loss", focal, get_args(FocalClasses)),
         ):
             if value not in choices:
                 raise unknown(name, value, choices)
@@ -87,7 +93,8 @@ class TeachFormer(Method):
                 "there is no teacher", "name some, or give attention and soft_labels the weight 0"
             )
         self.teachers = tuple(teachers) if taught else ()
-        self.order, self.afs_scale, self.gamma, self.focal_norm = order, afs_scale, gamma, focal_norm
+        self.order, self.afs_scale = order, afs_scale
+        self.gamma, self.focal_norm, self.focal, self.dice = gamma, focal_norm, focal, dice
         self.taps = {
             role: _maps_of(feature_shapes.get(role, {}), role) if self.uses("attention") else ()
             for role in ("student", *self.teachers)
@@ -139,7 +146,14 @@ class TeachFormer(Method):
         return list(zip(self.taps["student"], self.taps[teacher], strict=True))
 
     def _seg(self, logits_BKS: Tensor, label_B1S: Tensor) -> Tensor:
-        return focal_dice(logits_BKS, label_B1S, gamma=self.gamma, norm=self.focal_norm)
+        return focal_dice(
+            logits_BKS,
+            label_B1S,
+            gamma=self.gamma,
+            norm=self.focal_norm,
+            classes=self.focal,
+            dice=self.dice,
+        )
 
     def _side(self, logits_BKs: Tensor, label_B1S: Tensor, name: str) -> Tensor:
         label_B1s = F.interpolate(label_B1S.float(), logits_BKs.shape[2:], mode="nearest").to(label_B1S.dtype)

@@ -1,11 +1,19 @@
 """Focal loss plus Dice of the foreground: what H-DenseFormer, and by its text Teach-Former, trains with.
 
     focal = −α (1 − p)^γ log p  of the true class, α = 1, γ = 2                (Lin et al., 2017)
-    Dice  = mean over b and foreground k of  1 − (2 Σ_s P Y + ε) / (Σ_s P + Σ_s Y + ε),     ε = 1e-5
+    Dice  = `functional.overlap`'s ratio of each case and foreground class, averaged
 
-H-DenseFormer's code averages the focal part over all B·K·S elements of the one-hot label, that is 1/K of its
-mean over voxels: `norm="element"`; `norm="voxel"` is the usual mean. Float32 (float64 stays), also under
-autocast.
+Two choices, of which the first is H-DenseFormer's code. The second reads Teach-Former's text, which has one
+map of the foreground in place of one per class, as it stands:
+
+- `dice="case"` takes a ratio of each case; "global" one of all voxels i of the batch,
+  1 − (2 Σ_i P Y + ε) / (Σ_i P + Σ_i Y + ε).
+- `classes="all"` counts background voxels in the focal part; "foreground" only those of a structure,
+  −α Σ_i Y (1 − P)^γ log P.
+
+The focal part is averaged over voxels. H-DenseFormer's code averages over all elements of the one-hot label,
+of which a voxel has one per class that counts: `norm="element"`; `norm="voxel"` is the usual mean. Float32
+(float64 stays), also under autocast.
 """
 
 from __future__ import annotations
@@ -16,9 +24,13 @@ import torch
 from torch import Tensor
 
 from .known import over_known
-from .segmentation import in_full_precision, one_hot, soft_dice
+from .overlap import Reduce, overlap_loss
+from .segmentation import in_full_precision
 
 FocalNorm = Literal["element", "voxel"]
+FocalClasses = Literal["all", "foreground"]
+DiceOver = Literal["case", "global"]
+_REDUCE: dict[DiceOver, Reduce] = {"case": "sample", "global": "batch"}
 
 
 @over_known
@@ -29,22 +41,17 @@ def focal_loss(
     gamma: float = 2.0,
     alpha: float = 1.0,
     norm: FocalNorm = "element",
+    classes: FocalClasses = "all",
 ) -> Tensor:
     """Focal loss of softmax logits [B K *S] against class indices [B 1 *S]; []."""
     with torch.autocast(logits_BKS.device.type, enabled=False):
         log_p_BKS = in_full_precision(logits_BKS).log_softmax(1)
         log_true_B1S = log_p_BKS.gather(1, label_B1S.long())
-        mean = -(alpha * (1 - log_true_B1S.exp()).clamp(min=0) ** gamma * log_true_B1S).mean()
-        return mean / logits_BKS.shape[1] if norm == "element" else mean
-
-
-@over_known
-def foreground_dice(logits_BKS: Tensor, label_B1S: Tensor) -> Tensor:
-    """1 − Dice of softmax logits [B K *S], without the background; [] the mean over cases and classes."""
-    with torch.autocast(logits_BKS.device.type, enabled=False):
-        p_BKS = in_full_precision(logits_BKS).softmax(1)
-        y_BKS = one_hot(label_B1S, logits_BKS.shape[1], like=logits_BKS)
-        return soft_dice(p_BKS[:, 1:], y_BKS[:, 1:])
+        loss_B1S = -(alpha * (1 - log_true_B1S.exp()).clamp(min=0) ** gamma * log_true_B1S)
+        counted = logits_BKS.shape[1]
+        if classes == "foreground":
+            loss_B1S, counted = loss_B1S * (label_B1S != 0), counted - 1
+        return loss_B1S.mean() / counted if norm == "element" else loss_B1S.mean()
 
 
 def focal_dice(
@@ -54,7 +61,9 @@ def focal_dice(
     gamma: float = 2.0,
     alpha: float = 1.0,
     norm: FocalNorm = "element",
+    classes: FocalClasses = "all",
+    dice: DiceOver = "case",
 ) -> Tensor:
     """Their sum; []."""
-    focal = focal_loss(logits_BKS, label_B1S, gamma=gamma, alpha=alpha, norm=norm)
-    return focal + foreground_dice(logits_BKS, label_B1S)
+    focal = focal_loss(logits_BKS, label_B1S, gamma=gamma, alpha=alpha, norm=norm, classes=classes)
+    return focal + overlap_loss(logits_BKS, label_B1S, _REDUCE[dice])

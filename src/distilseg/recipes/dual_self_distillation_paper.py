@@ -1,6 +1,7 @@
 """Dual self-distillation with the paper's own patches, normalisation and schedule, one recipe per dataset.
 
-From the authors' code; hours on a GPU, days on a CPU. `--epochs` shortens them.
+From the authors' code; hours on a GPU, days on a CPU. `--epochs` shortens them. How the rivals of the brain
+tumours' table were trained is not said: here they have the schedule of the networks with transformers.
 """
 
 from __future__ import annotations
@@ -44,7 +45,11 @@ def dsd_paper_mmwhs(study: Study, *, network: str = "dynunet") -> Experiment:
 
 
 def dsd_paper_brats(study: Study, *, network: str = "dynunet") -> Experiment:
-    """MSD BraTS as published: 128³ patches, 2 a case, raw intensities; 300 epochs (others 325 at 1e-4)."""
+    """MSD BraTS as published: 128³ patches, 2 a case, raw intensities; 300 epochs (others 325 at 1e-4).
+
+    network: dynunet, unetr, swin_unetr; or a rival of the paper's table, cotr or transbts, which has the
+    sizes of its own paper, and whose row is the control.
+    """
     study = planned(study, Normalisation(kind="none"), (128, 128, 128))
     sampling = Sampling(2, patches_per_case=2, foreground_fraction=1.0, augmentation="dsd_hippocampus")
     sizes: Sizes = {

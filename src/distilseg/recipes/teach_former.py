@@ -43,6 +43,8 @@ LEARNING_RATE = 1e-3
 # Options of a recipe: of its networks, of what teachers add, of teachers that others trained.
 _NETWORKS = ("teachers", "student", "student_options", "teacher_options")
 TAUGHT = (*_NETWORKS, "attention", "soft_labels", "teacher_outputs", *OPENING)
+# Which voxels the loss on labels counts, by default; a default takes no part in a run's identity.
+COUNTED = {"dice": "case", "focal": "all"}
 
 
 @inherits(opening, own_first=True)
@@ -63,6 +65,8 @@ def teach_former(
     afs_scale: float = 1.0,
     gamma: float = 2.0,
     focal_norm: Literal["element", "voxel"] = "element",
+    dice: Literal["case", "global"] = "case",
+    focal: Literal["all", "foreground"] = "all",
     teacher_outputs: TeacherOutputs = "auto",
 ) -> Experiment:
     """Several frozen teachers guide a slim student by their attention maps and their soft labels.
@@ -81,6 +85,8 @@ def teach_former(
     afs_scale: multiplies AFS, which is about 1e-4.
     gamma: exponent of the focal loss.
     focal_norm: its mean, over all elements or per voxel.
+    dice: of each case, or global: one ratio of all voxels of a batch.
+    focal: over all classes, or the foreground alone.
     teacher_outputs: live asks the teachers at every step; recorded asks them once per case, which is faster,
     and moves their answers with the augmented image; auto takes what asks less.
     """
@@ -93,8 +99,10 @@ def teach_former(
         "student_options": dict(student_options or {}),
         "teacher_options": dict(teacher_options or {}),
     }
-    focal: dict[str, Any] = {"gamma": gamma, "focal_norm": focal_norm}
-    labels: dict[str, Any] = {"deep_supervision": deep_supervision, **focal}
+    counted = _unusual(dice=dice, focal=focal)
+    options = {name: value for name, value in options.items() if name not in COUNTED} | counted
+    seg: dict[str, Any] = {"gamma": gamma, "focal_norm": focal_norm, **counted}
+    labels: dict[str, Any] = {"deep_supervision": deep_supervision, **seg}
     control = teach_former_control(
         study, student=student, student_options=student_options, student_sees=sees, **labels
     )
@@ -113,7 +121,7 @@ def teach_former(
     options["teacher_outputs"] = outputs_of(taught_by, teacher_outputs)
 
     weights = {"attention": attention, "soft_labels": soft_labels, "deep_supervision": deep_supervision}
-    terms = {"matching": matching, "order": order, "afs_scale": afs_scale, **focal}
+    terms = {"matching": matching, "order": order, "afs_scale": afs_scale, **seg}
     return replace(
         control,
         recipe="teach_former",
@@ -135,10 +143,12 @@ def teach_former_control(
     deep_supervision: float = 1.0,
     gamma: float = 2.0,
     focal_norm: Literal["element", "voxel"] = "element",
+    dice: Literal["case", "global"] = "case",
+    focal: Literal["all", "foreground"] = "all",
 ) -> Experiment:
     """The undistilled control, and each teacher: a network on the labels alone, by the same objective."""
     sees = _seen(student_sees, study)
-    focal: dict[str, Any] = {"gamma": gamma, "focal_norm": focal_norm}
+    seg: dict[str, Any] = {"gamma": gamma, "focal_norm": focal_norm, **_unusual(dice=dice, focal=focal)}
     weights = {"attention": 0.0, "soft_labels": 0.0, "deep_supervision": deep_supervision}
     if student == "ux_net" and study.plan.slice_axis is not None:
         student_options = {"features": list(UX_NET_2D), **(student_options or {})}
@@ -154,9 +164,9 @@ def teach_former_control(
             "student_options": dict(student_options or {}),
             "student_sees": list(sees),
             "deep_supervision": deep_supervision,
-            **focal,
+            **seg,
         },
-        method=_objective(study, sees, (), weights, **focal),
+        method=_objective(study, sees, (), weights, **seg),
         optimisation=Optimisation(
             learning_rate=min(LEARNING_RATE, GENTLER.get(student, LEARNING_RATE)),
             weight_decay=1e-4,
@@ -207,6 +217,11 @@ def _objective(
         return TeachFormer(shapes, teachers, student_sees=seen, weights=weights, **terms)
 
     return method
+
+
+def _unusual(**chosen: str) -> dict[str, str]:
+    """Without defaults: runs from before there was a choice keep their names."""
+    return {name: value for name, value in chosen.items() if value != COUNTED[name]}
 
 
 def _seen(named: Sequence[str], study: Study) -> tuple[str, ...]:

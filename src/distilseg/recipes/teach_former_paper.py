@@ -23,7 +23,7 @@ from ..data.planning.plan import Normalisation
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study, Validation
 from .published import as_published, planned, resampled
-from .teach_former import LEARNING_RATE, TAUGHT, teach_former
+from .teach_former import COUNTED, LEARNING_RATE, TAUGHT, teach_former
 from .variant import Given, inherits, renamed
 
 HECKTOR21 = {
@@ -34,7 +34,7 @@ PICAI22 = Normalisation(kind="maximum")
 PICAI22_SLICES = 24  # of a case
 
 
-@inherits(teach_former, *TAUGHT)
+@inherits(teach_former, *TAUGHT, *COUNTED)
 def teach_former_hecktor21(
     study: Study, given: Given, *, patch: Sequence[int] = (144, 144, 144)
 ) -> Experiment:
@@ -53,7 +53,7 @@ def teach_former_hecktor21(
     return renamed(_published(made, sampling, window), "teach_former_hecktor21")
 
 
-@inherits(teach_former, *TAUGHT)
+@inherits(teach_former, *TAUGHT, *COUNTED)
 def teach_former_picai22(study: Study, given: Given, *, patch: Sequence[int] = (384, 384)) -> Experiment:
     """PI-CAI 2022 as published: slices of 384² at 0.5 mm, batches of 16, 100 epochs of Adam at 1e-3.
 
