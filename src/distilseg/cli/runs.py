@@ -11,6 +11,7 @@ import typer
 
 from ..errors import UserError
 from ..names import printable
+from ..progress import counting
 from . import show
 from .arguments import (
     AnyDevice,
@@ -119,7 +120,7 @@ def evaluate(
             "--labels and --unit are for two folders", "give REFERENCES and PREDICTIONS, or leave them out"
         )
     # The judge of a run shows a bar of its own.
-    bar = show.progress("evaluating") if predictions is not None else nullcontext()
+    bar = counting("evaluating") if predictions is not None else nullcontext()
     with bar as progress:
         found = commands.evaluate(
             runs_of(run) if predictions is None else run,
@@ -261,7 +262,7 @@ def predict(
         )
     *scans, out = inputs
     said: list[str] = []
-    with show.progress("predicting") as progress:
+    with counting("predicting") as progress:
         summary = commands.predict(
             runs_of(run),
             scans,

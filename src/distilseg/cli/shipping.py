@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..progress import counting
 from . import show
 from .arguments import Data, Trust, Weights
 from .text import examples
@@ -55,7 +56,7 @@ def export(
     """A run as one folder or zip that predicts without torch, compared with the run on real cases."""
     from .. import commands
 
-    with show.progress("comparing") as progress:
+    with counting("comparing") as progress:
         exported = commands.export(
             run,
             to,

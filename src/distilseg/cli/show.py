@@ -1,10 +1,9 @@
-"""Values as text: a console, progress bars, and the tables that no room draws itself."""
+"""Values as text: a console, and the tables that no room draws itself."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..names import printable
@@ -31,17 +30,6 @@ def console() -> Console:
 def say(line: str) -> None:
     """One line; of names in it nothing that a terminal obeys."""
     print(printable(line), flush=True)
-
-
-@contextlib.contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr that `(done, total)` moves; nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> Table:

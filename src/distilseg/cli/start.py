@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ..progress import counting
 from . import show
 from .arguments import Device
 from .text import examples
@@ -64,6 +65,6 @@ def fetch(
     """Download a public dataset; repeated, it resumes."""
     from .. import commands
 
-    with show.progress(f"fetching {name}") as progress:
+    with counting(f"fetching {name}") as progress:
         folder = commands.fetch(name, to=to, progress=progress)
     show.say(str(folder))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import platformdirs
-from rich.progress import Progress
 
+from .. import progress
 from ..data.case import Case, Dataset
 from ..data.formats import read_dataset
 from ..data.formats.inputs import find_cases
@@ -173,15 +172,10 @@ def narrowed(dataset: Dataset, modalities: Sequence[str] | None, view: str | Non
 def _slices_of(dataset: Dataset, view: str, seed: int) -> Dataset:
     """One slice of each patient, see `one_slice_each`; says how many patients have none."""
     patients = len({case.group for case in dataset.cases})
-    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("drawing slices", total=patients)
-        drawn = one_slice_each(
-            dataset, view=view, seed=seed, progress=lambda done, total: bar.update(task, completed=done)
-        )
+    with progress.counting("drawing slices") as move:
+        drawn = one_slice_each(dataset, view=view, seed=seed, progress=move)
     if without := patients - len(drawn.cases):
-        from .observers import announce  # with torch, which a plan does without
-
-        announce(f"{without} of {patients} patients have no labelled structure and are left out")
+        progress.say(f"{without} of {patients} patients have no labelled structure and are left out")
     return drawn
 
 
@@ -202,8 +196,7 @@ def fingerprint_of(dataset: Dataset, cache: Path | None = None) -> Fingerprint:
     kept = (cache or Path(platformdirs.user_cache_dir("distilseg"))) / "fingerprints" / f"{key}.json"
     if kept.is_file():
         return load_fingerprint(kept)
-    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("measuring the scans", total=len(dataset.cases))
-        found = measure(dataset, progress=lambda done, total: bar.update(task, completed=done))
+    with progress.counting("measuring the scans") as move:
+        found = measure(dataset, progress=move)
     save_fingerprint(kept, found)
     return found
