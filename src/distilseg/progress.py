@@ -1,7 +1,7 @@
 """What takes a while says so, wherever the output goes: bars in a terminal, plain lines in files and CI logs.
 
     say         one line, such as what will be done
-    counting    a bar that is moved; in a log a line after some seconds and then now and then, with the time left
+    counting    a bar that is moved; in a log a line now and then, with the time left
     counted     the same around a loop
 
 All of it goes to stderr, and from the first of several processes alone. Standard library and rich only.
@@ -33,7 +33,7 @@ def say(line: str) -> None:
 
 @contextlib.contextmanager
 def counting(what: str) -> Iterator[Move]:
-    """Gives `(done, total)`, which moves a bar; in a log it says how far `what` is, and how long it still takes."""
+    """Gives `(done, total)`, which moves a bar; in a log it says how far `what` is, and how long it takes."""
     if not sys.stderr.isatty():
         yield _Lines(what)
         return

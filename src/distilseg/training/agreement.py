@@ -70,9 +70,7 @@ def labelled_by_teacher(
     cases = (*dataset.cases, *dataset.unlabelled)
     apart = kept_apart(cases, share=share, seed=seed)
     labels = {case.id: folder / "labels" / f"{_key(case, foreign)}.nii.gz" for case in apart}
-    for id in counted(
-        [id for id, path in labels.items() if not path.is_file()], "teacher's label maps"
-    ):
+    for id in counted([id for id, path in labels.items() if not path.is_file()], "teacher's label maps"):
         _write_label(dataset.case(id), foreign, labels[id])
     told = " and ".join(teacher.name for teacher in teachers)
     if not any(read_scan(path).array.any() for path in labels.values()):

@@ -59,14 +59,6 @@ def make_study(
         modalities = load_plan(plan).modalities if isinstance(plan, Path) else plan.modalities
         modalities = [name for name in modalities if name in dataset.modalities]
     dataset = narrowed(dataset, modalities, one_slice_per_subject, split_seed)
-    if isinstance(plan, Path):
-        plan = load_plan(plan, fingerprint_of(dataset))
-    if plan is None:
-        plan = make_plan(dataset, fingerprint_of(dataset), **plan_options)
-    elif plan_options:
-        raise UserError(
-            f"a plan is given, and also {sorted(plan_options)}", "edit the plan, or leave one out"
-        )
     if fold is not None and folds_ is None:
         raise UserError(
             f"fold {fold} is asked for, but not of how many", "add the number of folds, --folds 5"
@@ -86,6 +78,15 @@ def make_study(
         split = folds(dataset.cases, n=folds_, fold=fold or 0, seed=split_seed)
     if split is None:
         split = split_cases(dataset.cases, seed=split_seed)
+    # Last, as it reads every scan.
+    if isinstance(plan, Path):
+        plan = load_plan(plan, fingerprint_of(dataset))
+    if plan is None:
+        plan = make_plan(dataset, fingerprint_of(dataset), **plan_options)
+    elif plan_options:
+        raise UserError(
+            f"a plan is given, and also {sorted(plan_options)}", "edit the plan, or leave one out"
+        )
     if dataset.labelled_by and OWN not in unlabelled:
         unlabelled = (*unlabelled, OWN)
     return with_unlabelled(Study(dataset, plan, split, seed), unlabelled)
