@@ -88,6 +88,7 @@ def judge(
     predictor = load_segmenter(run, weights=weights, device=device, trust=trust)
     rows: list[dict[str, Any]] = []
     pictures: dict[str, NDArray[Any]] = {}
+    progress.say(f"{run.name}: judging {_count(chosen)}")
     for n, id in enumerate(progress.counted(chosen, f"judging {run.name}")):
         case = dataset.case(id)
         scans, reference = _read(case, shown)
@@ -108,6 +109,7 @@ def judge(
         )
         if n < MOST_OVERLAYS:
             pictures |= _picture(n, id, scans[shown[0]], reference, labels, predictor)
+    progress.say(f"{run.name}: measuring what a case costs")
     timed = {id: _files(dataset.case(id), shown) for id in chosen[:TIMED_CASES]}
     cost = measure_cost(run, timed, device=device, trust=trust)
     recorded.unlink(missing_ok=True)  # first: numbers never stand under the record of others
@@ -151,6 +153,7 @@ def judge_slices(
     shown = plan.modalities if modalities is None else tuple(modalities)
     predictor: Segmenter | None = None
     rows: list[dict[str, Any]] = []
+    progress.say(f"{run.name}: judging {_count(chosen)} by slice")
     for id in progress.counted(chosen, f"judging {run.name} by slice"):
         case = dataset.case(id)
         _, reference = _read(case, ())
@@ -188,6 +191,10 @@ def _asked(run: Run, dataset: Dataset | None, cases: Sequence[str] | None) -> tu
     if not chosen:
         raise UserError(f"{run.name}: its split holds no test cases", "name cases with --cases")
     return dataset, chosen
+
+
+def _count(cases: Sequence[str]) -> str:
+    return f"{len(cases)} case{'s' * (len(cases) > 1)}"
 
 
 def _is_of(run: Run, written: Path, id: str, weights: str, modalities: Sequence[str] | None) -> bool:

@@ -56,6 +56,7 @@ def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> 
     labels = {value: name for value, name in plan.labels.items() if value and name in learned}
     rows: list[dict[str, Any]] = []
     seconds: list[float] = []
+    progress.say(f"{foreign.teacher.name}: judging {len(study.split.test)} cases")
     for id in progress.counted(study.split.test, f"judging {foreign.teacher.name}"):
         case = study.dataset.case(id)
         reference, place = read_label(case), run.predictions / component(id, ".nii.gz", kind="case")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FAR_OFF = 1.5  # of prediction and measurement, as a factor
 WIDTH = 120  # where stdout is no terminal
+_NAMES = 36  # columns for names of recipes
 
 
 def console() -> Console:
@@ -43,6 +44,24 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
     for row in rows:
         drawn.add_row(*(Text(printable(cell)) for cell in row))
     return drawn
+
+
+def print_recipes() -> None:
+    """All recipes by paper, each on a line, its ablations below it; in a terminal cut where the line ends."""
+    from rich.text import Text
+
+    from ..recipes import groups
+
+    screen = console()
+    for group in groups():
+        screen.print(Text(group.title, style="bold"))
+        for recipe, ablations in group.recipes.items():
+            for indent, one in (("  ", recipe), *(("    ", ablation) for ablation in ablations)):
+                line = f"{indent}{one.name}".ljust(_NAMES) + printable(one.summary)
+                if sys.stdout.isatty():
+                    screen.print(Text(line), no_wrap=True, overflow="ellipsis")
+                else:
+                    say(line)
 
 
 def print_check(report: CheckReport) -> None:

@@ -14,6 +14,7 @@ from ..data.planning.splits import Split
 from ..judge import judge
 from ..progress import say
 from ..recipes import find
+from ..recipes.others import look_at
 from ..runs import Run
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Finished, Prototypes, Study
@@ -76,6 +77,9 @@ def train(
     given = {"steps": steps, "epochs": epochs, "minutes": minutes}
     asked = {name: value for name, value in given.items() if value is not None}
     budget = Budget(**asked) if asked else None  # type: ignore[arg-type]
+    asked_recipe = find(recipe)
+    if "trust_teacher" in asked_recipe.options:  # it takes teachers by path
+        look_at(options or {})
 
     def study_of(fold: int | None, plan: Path | Plan | None) -> Study:
         return make_study(
@@ -93,7 +97,7 @@ def train(
         )
 
     def experiment_of(study: Study) -> Experiment:
-        return find(recipe)(study, **(options or {})).with_settings(budget, **settings)
+        return asked_recipe(study, **(options or {})).with_settings(budget, **settings)
 
     def runs_of(study: Study, experiment: Experiment) -> list[Run]:
         made = []
