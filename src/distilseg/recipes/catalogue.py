@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CROSSED = "Two methods together"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Recipe:
     """A recipe and what can be said of it without running it."""
 
@@ -106,8 +106,8 @@ class Group:
 def groups() -> list[Group]:
     """All recipes of this package by paper, those of several papers last.
 
-    A file says by `TITLE` whose its recipes are; files that say the same are one group. An ablation stands below
-    the recipe that it is made of, if that is of the same group, else below the group's first.
+    A file says by `TITLE` whose its recipes are; files that say the same are one group. An ablation stands
+    below the recipe that it is made of, if that is of the same group, else below the group's first.
     """
     by_title: dict[str, list[Recipe]] = {}
     for recipe in recipes().values():
