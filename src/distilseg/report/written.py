@@ -62,8 +62,8 @@ def write_table(comparison: Comparison, path: Path) -> None:
                 row += [words.p_value(change.p_holm).removeprefix("= ") if change else words.MISSING]
             rows.append(row)
     notes = [
-        f"{len(comparison.cases)} test cases: mean ± standard deviation; difference from the control, paired by"
-        " case; p: Wilcoxon, corrected (Holm).",
+        f"{len(comparison.cases)} test cases: mean ± standard deviation; difference from the control,"
+        " paired by case; p: Wilcoxon, corrected (Holm).",
         *words.verdicts(comparison),
     ]
     _write(path, columns, rows, notes)
