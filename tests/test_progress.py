@@ -1,4 +1,4 @@
-"""In a file or a log progress is plain lines: at the start, at validations, now and then; with the time left."""
+"""In a file or a log progress is plain lines: at the start, at validations, and how long it still takes."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_teacher_that_is_not_there_costs_no_look_at_the_scans(
     scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commands._train, "make_study", lambda *a, **b: pytest.fail("scans were read"))
-    with pytest.raises(UserError, match="there is no teacher at .*nowhere"):
+    with pytest.raises(UserError, match=r"there is no teacher at .*nowhere"):
         commands.train("kd_net", scans, options={"teacher": str(tmp_path / "nowhere")}, steps=1, machine=CPU)
 
 
@@ -165,7 +165,7 @@ def test_a_disk_without_room_for_all_runs_is_refused(
 ) -> None:
     usage = type("usage", (), {"free": preflight.SPARE_BYTES + 100})
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda folder: usage)
-    with pytest.raises(UserError, match="the checkpoints of 2 runs take .* GB left; free space"):
+    with pytest.raises(UserError, match=r"the checkpoints of 2 runs take .* GB left; free space"):
         commands.train(
             "dsd_ds",
             scans,
