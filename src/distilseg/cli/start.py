@@ -40,7 +40,7 @@ def demo(
 
     start = time.perf_counter()
     machine = Machine(device=device)
-    with show.progress("fetching the scans") as progress:
+    with counting("fetching the scans") as progress:
         made = commands.demo(
             minutes=minutes, data=data, out=out, seed=seed, machine=machine, say=show.say, progress=progress
         )

@@ -17,6 +17,7 @@ from ..runs import write_rows
 from . import words
 from .comparison import Comparison
 from .table import csv_rows
+from .verdicts import verdicts
 
 Rows = Sequence[Sequence[str]]
 ENDINGS = (".csv", ".md", ".tex")
@@ -64,7 +65,7 @@ def write_table(comparison: Comparison, path: Path) -> None:
     notes = [
         f"{len(comparison.cases)} test cases: mean ± standard deviation; difference from the control,"
         " paired by case; p: Wilcoxon, corrected (Holm).",
-        *words.verdicts(comparison),
+        *verdicts(comparison),
     ]
     _write(path, columns, rows, notes)
 
