@@ -82,9 +82,15 @@ class Lines:
     """
 
     def __init__(
-        self, name: str, *, steps: int | None = None, later: Later = nothing_later, labelled_by: str = ""
+        self,
+        name: str,
+        about: str = "",
+        *,
+        steps: int | None = None,
+        later: Later = nothing_later,
+        labelled_by: str = "",
     ) -> None:
-        """`steps`: how many there will be, if that is known. `later`: the seconds of the networks that are
+        """`about`: what is said first. `steps`: how many there will be, if that is known. `later`: the seconds of the networks that are
         trained after this one, from the seconds of a step. `labelled_by`: the teacher whose answers validate.
         """
         self._name, self._of, self._later = name, f" of {steps:,}" if steps else "", later
@@ -92,6 +98,8 @@ class Lines:
         self._start: tuple[float, Step] | None = None  # when, and after which step
         self._last = Step(0, 0.0, 0.0, 0.0, {})
         self._due = time.monotonic() + FIRST_S
+        if about:
+            say(f"{name}: {about}")
 
     def after_step(self, step: Step) -> None:
         now = time.monotonic()

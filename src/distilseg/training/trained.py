@@ -200,13 +200,6 @@ def _make(
     observers = (
         _observers(experiment, run, method, state.step, tensorboard, later) if fabric.is_global_zero else []
     )
-    validations = experiment.validation.count(experiment.budget, steps_per_epoch(experiment))
-    if fabric.is_global_zero:
-        learned = len(study.split.train) + len(study.unlabelled)
-        say(
-            f"{run.name}: learns from {learned} cases, is validated {validations} times on"
-            f" {len(validation_cases)}"
-        )
     with contextlib.ExitStack() as stack:
         stack.enter_context(denormals_flushed())
         for observer in observers:
@@ -246,8 +239,12 @@ def _observers(
     tables = Tables(run, list(method.weights), dataset.classes[1:], step=step)
     if sys.stderr.isatty():
         return [tables, Bar(run.name, labelled_by=by), *extra]
+    learned = len(experiment.study.split.train) + len(experiment.study.unlabelled)
+    validations = experiment.validation.count(experiment.budget, steps_per_epoch(experiment))
+    chosen_on = len(experiment.study.split.validation[: experiment.validation.validation_cases])
     lines = Lines(
         run.name,
+        f"learns from {learned} cases, is validated {validations} times on {chosen_on}",
         steps=experiment.budget.total_steps(steps_per_epoch(experiment)),
         later=lambda step_s: sum(one.seconds(step_s) for one in later),
         labelled_by=by,
