@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from rich.progress import Progress
 
+from distilseg import progress
 from distilseg.cli import main, show
 from distilseg.cli.training import _ending
 from distilseg.runs import Run
@@ -36,9 +36,9 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return written
 
 
-def test_an_announcement(terminal: io.StringIO) -> None:
-    observers.announce(f"{HOSTILE}: found")
-    assert terminal.getvalue() == f"{SHOWN}: found\n"
+def test_a_line_for_whoever_watches(capsys: pytest.CaptureFixture[str]) -> None:
+    progress.say(f"{HOSTILE}: found")
+    assert capsys.readouterr().err == f"{SHOWN}: found\n"
 
 
 def test_the_bar_of_a_training(terminal: io.StringIO) -> None:
@@ -52,14 +52,11 @@ def test_the_bar_of_a_training(terminal: io.StringIO) -> None:
 
 
 def test_other_bars(terminal: io.StringIO) -> None:
-    written = io.StringIO()
-    bar = Progress(console=Console(file=written, force_terminal=True, width=200, no_color=True))
-    with bar:
-        list(bar.track([1], description=observers.label(f"judging {HOSTILE}")))
-    assert f"judging {SHOWN}" in written.getvalue()
-    assert "\x1b[31m" not in written.getvalue()
-    with show.progress(f"fetching {HOSTILE}") as progress:
-        progress(1, 1)
+    list(progress.counted([1], f"judging {HOSTILE}"))
+    assert f"judging {SHOWN}" in terminal.getvalue()
+    with progress.counting(f"fetching {HOSTILE}") as move:
+        move(1, 1)
+    assert f"fetching {SHOWN}" in terminal.getvalue()
     assert "\x1b[31m" not in terminal.getvalue()
 
 

@@ -18,9 +18,18 @@ class UserError(ValueError):
         self.cause, self.fix = cause, fix
 
 
-def unknown(kind: str, name: object, choices: Iterable[object]) -> UserError:
-    """`name` is none of `choices`: the error lists them and guesses which was meant."""
+NEAREST = 3
+
+
+def unknown(kind: str, name: object, choices: Iterable[object], *, listed_by: str = "") -> UserError:
+    """`name` is none of `choices`: the error guesses which was meant, at most three, and lists all.
+
+    `listed_by` is a command that lists them where they are too many for a line: the nearest three stand there
+    instead, however far they are.
+    """
     names = [str(choice) for choice in choices]
-    close = difflib.get_close_matches(str(name), names, n=1)
-    guess = f"did you mean {close[0]!r}? " if close else ""
-    return UserError(f"unknown {kind} {str(name)!r}", f"{guess}known: {', '.join(names)}")
+    near = difflib.get_close_matches(str(name), names, n=NEAREST, cutoff=0.0 if listed_by else 0.6)
+    *others, last = [repr(one) for one in near] or [""]
+    guess = f"did you mean {', '.join(others)}{' or ' * bool(others)}{last}? " if near else ""
+    known = f"`{listed_by}` lists all" if listed_by else f"known: {', '.join(names)}"
+    return UserError(f"unknown {kind} {str(name)!r}", f"{guess}{known}")

@@ -6,7 +6,6 @@ they are asked for, are judged in by-slice/, and nothing else of the run is touc
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from typing import Any
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
-from rich.progress import Progress
 
+from . import progress
 from .data.case import Case, Dataset
 from .data.planning.plan import load_plan
 from .data.planning.splits import load_split
@@ -31,7 +30,6 @@ from .files import write_json, written_whole
 from .names import component
 from .predict import Segmenter
 from .runs import Run, write_rows
-from .training.observers import label
 from .views import is_fused, load_segmenter
 
 MOST_OVERLAYS = 24
@@ -90,27 +88,28 @@ def judge(
     predictor = load_segmenter(run, weights=weights, device=device, trust=trust)
     rows: list[dict[str, Any]] = []
     pictures: dict[str, NDArray[Any]] = {}
-    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        for n, id in enumerate(bar.track(chosen, description=label(f"judging {run.name}"))):
-            case = dataset.case(id)
-            scans, reference = _read(case, shown)
-            labels = predictor.segment(scans, case=id)
-            _write_prediction(run, case, labels, reference)
-            rows += evaluate_case(
-                reference.array,
-                labels,
-                case=id,
-                labels=plan.regions or plan.labels,
-                spacing_mm=reference.geometry.spacing_mm,
-                voxel_mm3=reference.geometry.voxel_mm3,
-                tolerance_mm=tolerance_mm,
-                empty=empty,  # type: ignore[arg-type]
-                unknown_value=plan.unknown,
-                metrics=[*DEFAULT_METRICS, *also] if also else None,
-                slice_axis=slice_axis,
-            )
-            if n < MOST_OVERLAYS:
-                pictures |= _picture(n, id, scans[shown[0]], reference, labels, predictor)
+    progress.say(f"{run.name}: judging {_count(chosen)}")
+    for n, id in enumerate(progress.counted(chosen, f"judging {run.name}")):
+        case = dataset.case(id)
+        scans, reference = _read(case, shown)
+        labels = predictor.segment(scans, case=id)
+        _write_prediction(run, case, labels, reference)
+        rows += evaluate_case(
+            reference.array,
+            labels,
+            case=id,
+            labels=plan.regions or plan.labels,
+            spacing_mm=reference.geometry.spacing_mm,
+            voxel_mm3=reference.geometry.voxel_mm3,
+            tolerance_mm=tolerance_mm,
+            empty=empty,  # type: ignore[arg-type]
+            unknown_value=plan.unknown,
+            metrics=[*DEFAULT_METRICS, *also] if also else None,
+            slice_axis=slice_axis,
+        )
+        if n < MOST_OVERLAYS:
+            pictures |= _picture(n, id, scans[shown[0]], reference, labels, predictor)
+    progress.say(f"{run.name}: measuring what a case costs")
     timed = {id: _files(dataset.case(id), shown) for id in chosen[:TIMED_CASES]}
     cost = measure_cost(run, timed, device=device, trust=trust)
     recorded.unlink(missing_ok=True)  # first: numbers never stand under the record of others
@@ -154,26 +153,26 @@ def judge_slices(
     shown = plan.modalities if modalities is None else tuple(modalities)
     predictor: Segmenter | None = None
     rows: list[dict[str, Any]] = []
-    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        for id in bar.track(chosen, description=label(f"judging {run.name} by slice")):
-            case = dataset.case(id)
-            _, reference = _read(case, ())
-            written = _prediction(run, case, reference)
-            if not again and _is_of(run, written, id, weights, modalities):
-                labels = read_scan(written).array
-            else:
-                predictor = predictor or load_segmenter(run, weights=weights, device=device, trust=trust)
-                labels = predictor.segment(_read(case, shown)[0], case=id)
-            rows += evaluate_slices(
-                reference.array,
-                labels,
-                case=id,
-                labels=plan.regions or plan.labels,
-                spacing_mm=reference.geometry.spacing_mm,
-                axis=slice_axis,
-                empty=empty,  # type: ignore[arg-type]
-                unknown_value=plan.unknown,
-            )
+    progress.say(f"{run.name}: judging {_count(chosen)} by slice")
+    for id in progress.counted(chosen, f"judging {run.name} by slice"):
+        case = dataset.case(id)
+        _, reference = _read(case, ())
+        written = _prediction(run, case, reference)
+        if not again and _is_of(run, written, id, weights, modalities):
+            labels = read_scan(written).array
+        else:
+            predictor = predictor or load_segmenter(run, weights=weights, device=device, trust=trust)
+            labels = predictor.segment(_read(case, shown)[0], case=id)
+        rows += evaluate_slices(
+            reference.array,
+            labels,
+            case=id,
+            labels=plan.regions or plan.labels,
+            spacing_mm=reference.geometry.spacing_mm,
+            axis=slice_axis,
+            empty=empty,  # type: ignore[arg-type]
+            unknown_value=plan.unknown,
+        )
     run.own(run.slices)
     recorded.unlink(missing_ok=True)  # first, as above
     write_rows(metrics, rows)
@@ -193,6 +192,10 @@ def _asked(run: Run, dataset: Dataset | None, cases: Sequence[str] | None) -> tu
     if not chosen:
         raise UserError(f"{run.name}: its split holds no test cases", "name cases with --cases")
     return dataset, chosen
+
+
+def _count(cases: Sequence[str]) -> str:
+    return f"{len(cases)} case{'s' * (len(cases) > 1)}"
 
 
 def _is_of(run: Run, written: Path, id: str, weights: str, modalities: Sequence[str] | None) -> bool:

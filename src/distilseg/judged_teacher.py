@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -16,9 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
 
-from . import __version__
+from . import __version__, progress
 from .data.case import Case
 from .data.planning.plan import save_plan
 from .data.planning.splits import save_split
@@ -33,7 +31,6 @@ from .runs import Run, write_rows
 from .teachers.classes import channels_by_value
 from .training.experiment import Study, file_digest
 from .training.foreign import Foreign
-from .training.observers import label
 
 _TOLERANCE_MM = 1.0  # as runs are judged
 _EMPTY: Empty = "nan"
@@ -60,27 +57,27 @@ def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> 
     labels = {value: name for value, name in plan.labels.items() if value and name in learned}
     rows: list[dict[str, Any]] = []
     seconds: list[float] = []
-    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        for id in bar.track(study.split.test, description=label(f"judging {foreign.teacher.name}")):
-            case = study.dataset.case(id)
-            reference, place = read_label(case), run.predictions / component(id, ".nii.gz", kind="case")
-            if not place.is_file():
-                scans, start = foreign.scans(case), time.perf_counter()
-                answer = foreign.teacher.answer(scans, case=id)
-                theirs = foreign.teacher.labels(answer, scans)
-                seconds.append(time.perf_counter() - start)
-                write_label_map(place, students_labels(theirs, foreign, study), reference)
-            rows += evaluate_case(
-                reference.array,
-                read_scan(place).array,
-                case=id,
-                labels=labels,
-                spacing_mm=reference.geometry.spacing_mm,
-                voxel_mm3=reference.geometry.voxel_mm3,
-                unknown_value=plan.unknown,
-                tolerance_mm=_TOLERANCE_MM,
-                empty=_EMPTY,
-            )
+    progress.say(f"{foreign.teacher.name}: judging {len(study.split.test)} cases")
+    for id in progress.counted(study.split.test, f"judging {foreign.teacher.name}"):
+        case = study.dataset.case(id)
+        reference, place = read_label(case), run.predictions / component(id, ".nii.gz", kind="case")
+        if not place.is_file():
+            scans, start = foreign.scans(case), time.perf_counter()
+            answer = foreign.teacher.answer(scans, case=id)
+            theirs = foreign.teacher.labels(answer, scans)
+            seconds.append(time.perf_counter() - start)
+            write_label_map(place, students_labels(theirs, foreign, study), reference)
+        rows += evaluate_case(
+            reference.array,
+            read_scan(place).array,
+            case=id,
+            labels=labels,
+            spacing_mm=reference.geometry.spacing_mm,
+            voxel_mm3=reference.geometry.voxel_mm3,
+            unknown_value=plan.unknown,
+            tolerance_mm=_TOLERANCE_MM,
+            empty=_EMPTY,
+        )
     save_plan(run.plan, plan)
     save_split(run.split, study.split)
     write_json(run.experiment, _about(foreign, study))

@@ -91,7 +91,7 @@ def test_a_finished_run_is_found_again(old: Path, run: Run, monkeypatch: pytest.
 def test_an_unfinished_run_resumes(old: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """From its last checkpoint, which is of its last step."""
     told: list[str] = []
-    monkeypatch.setattr(trained, "announce", told.append)
+    monkeypatch.setattr(trained, "say", told.append)
     last = run.last.read_bytes()
     run.status.unlink()
     run.last.unlink()

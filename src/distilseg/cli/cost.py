@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..progress import counting
 from . import show
 from .arguments import AnyDevice, Data, Threads, Trust
 from .text import examples
@@ -40,7 +41,7 @@ def cost(
     """Parameters, arithmetic, size, latency, memory and energy of runs and artefacts, side by side."""
     from .. import commands
 
-    with show.progress("measuring") as progress:
+    with counting("measuring") as progress:
         measured = commands.cost(
             models,
             scans=scans,

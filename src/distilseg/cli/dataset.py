@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..names import pasted
+from ..progress import counting
 from . import show
 from .arguments import Layout, Modalities, SliceView
 from .text import drawn_view, examples, lengths, pairs, whole_numbers, words
@@ -56,7 +57,7 @@ def check(
         for kept in check_file(dataset):
             show.say(f"{dataset}: {kept} keeps its contract")
         return
-    with show.progress("checking") as progress:
+    with counting("checking") as progress:
         report = commands.check(dataset, layout=layout, fix=fix, tolerance_mm=tolerance_mm, progress=progress)
     if as_json:
         show.say_json(report.to_dict())
@@ -150,7 +151,7 @@ def plan(
         made = commands.plan(dataset, out=out, measure_again=measure_again, **chosen, **given)
         show.print_plan(made)
     else:
-        with show.progress("measuring this machine") as progress:
+        with counting("measuring this machine") as progress:
             found = within_budget(
                 dataset,
                 max_seconds=max_seconds,

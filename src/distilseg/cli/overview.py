@@ -37,12 +37,11 @@ def recipes(
     from .. import commands
     from .options import flag, metavar
 
-    found = commands.recipes(name)
     if name is None:
-        show.console().print(show.table(["recipe", "what it is"], [(r.name, r.summary) for r in found]))
+        show.print_recipes()
         show.say("its options: distilseg recipes NAME; train it: distilseg train NAME --data DATASET")
         return
-    (recipe,) = found
+    (recipe,) = commands.recipes(name)
     show.say(f"{recipe.name}: {inspect.getdoc(recipe.make) or ''}")
     rows = [
         (flag(recipe, n), metavar(recipe, n), "" if p.default is None else p.default)

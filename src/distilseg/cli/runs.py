@@ -11,6 +11,7 @@ import typer
 
 from ..errors import UserError
 from ..names import printable
+from ..progress import counting
 from . import show
 from .arguments import (
     AnyDevice,
@@ -54,6 +55,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     )
     of_compare = examples(
         "distilseg compare runs/DATASET --out table.csv --html report.html",
+        "distilseg compare runs/DATASET --out table.tex --per-case cases.csv",
         "distilseg compare runs/DATASET --by slice  # after: distilseg evaluate ... --by slice",
     )
     of_predict = examples(
@@ -119,7 +121,7 @@ def evaluate(
             "--labels and --unit are for two folders", "give REFERENCES and PREDICTIONS, or leave them out"
         )
     # The judge of a run shows a bar of its own.
-    bar = show.progress("evaluating") if predictions is not None else nullcontext()
+    bar = counting("evaluating") if predictions is not None else nullcontext()
     with bar as progress:
         found = commands.evaluate(
             runs_of(run) if predictions is None else run,
@@ -180,7 +182,10 @@ def compare(
     ] = None,
     by: Annotated[str, typer.Option(help="case, or slice: a case's mean over its slices.")] = "case",
     relevant: Relevant = 0.005,
-    out: Annotated[Path | None, typer.Option(help="A CSV table.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A table: .csv (all numbers), .md or .tex.")] = None,
+    per_case: Annotated[
+        Path | None, typer.Option(help="Also every case's values: .csv, .md or .tex.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="A page with figures.")] = None,
 ) -> None:
     """Runs beside their control: what was won, what was lost, and how sure that is."""
@@ -189,10 +194,17 @@ def compare(
 
     chosen = None if metrics is None else listed(metrics) or []
     comparison = commands.compare(
-        runs, control=control, metrics=chosen, by=by, relevant=relevant, out=out, html=html
+        runs,
+        control=control,
+        metrics=chosen,
+        by=by,
+        relevant=relevant,
+        out=out,
+        per_case=per_case,
+        html=html,
     )
     print_comparison(comparison, show.console())
-    for path in (out, html):
+    for path in (out, per_case, html):
         if path is not None:
             show.say(f"written to {path}")
 
@@ -261,7 +273,7 @@ def predict(
         )
     *scans, out = inputs
     said: list[str] = []
-    with show.progress("predicting") as progress:
+    with counting("predicting") as progress:
         summary = commands.predict(
             runs_of(run),
             scans,

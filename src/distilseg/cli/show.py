@@ -1,11 +1,10 @@
-"""Values as text: a console, progress bars, and the tables that no room draws itself."""
+"""Values as text: a console, and the tables that no room draws itself."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..names import printable
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 FAR_OFF = 1.5  # of prediction and measurement, as a factor
 WIDTH = 120  # where stdout is no terminal
+_NAMES = 36  # columns for names of recipes
 
 
 def console() -> Console:
@@ -39,18 +39,6 @@ def say_json(value: Any) -> None:
     print(json.dumps(value, indent=2).replace("\x7f", "\\u007f"), flush=True)
 
 
-@contextlib.contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr that `(done, total)` moves; nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(escape(printable(what)), total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
-
-
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
     """A plain table; the columns named in `right` hold numbers."""
     from rich.table import Table
@@ -62,6 +50,24 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
     for row in rows:
         drawn.add_row(*(Text(printable(cell)) for cell in row))
     return drawn
+
+
+def print_recipes() -> None:
+    """All recipes by paper, each on a line, its ablations below it; in a terminal cut where the line ends."""
+    from rich.text import Text
+
+    from ..recipes import groups
+
+    screen = console()
+    for group in groups():
+        screen.print(Text(group.title, style="bold"))
+        for recipe, ablations in group.recipes.items():
+            for indent, one in (("  ", recipe), *(("    ", ablation) for ablation in ablations)):
+                line = f"{indent}{one.name}".ljust(_NAMES) + printable(one.summary)
+                if sys.stdout.isatty():
+                    screen.print(Text(line), no_wrap=True, overflow="ellipsis")
+                else:
+                    say(line)
 
 
 def print_check(report: CheckReport) -> None:

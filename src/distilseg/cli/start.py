@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ..progress import counting
 from . import show
 from .arguments import Device
 from .text import examples
@@ -39,7 +40,7 @@ def demo(
 
     start = time.perf_counter()
     machine = Machine(device=device)
-    with show.progress("fetching the scans") as progress:
+    with counting("fetching the scans") as progress:
         made = commands.demo(
             minutes=minutes, data=data, out=out, seed=seed, machine=machine, say=show.say, progress=progress
         )
@@ -64,6 +65,6 @@ def fetch(
     """Download a public dataset; repeated, it resumes."""
     from .. import commands
 
-    with show.progress(f"fetching {name}") as progress:
+    with counting(f"fetching {name}") as progress:
         folder = commands.fetch(name, to=to, progress=progress)
     show.say(str(folder))

@@ -30,6 +30,7 @@ _EXAMPLES = examples(
 def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     """The command `train`; its recipes only where `words` ask for them, as finding them takes a moment."""
     train = typer.Typer(
+        cls=_Recipes,
         help="Train a recipe and its undistilled control, judge both, compare them.",
         epilog=_EXAMPLES,
         no_args_is_help=True,
@@ -42,6 +43,19 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
             recipe.name, help=_help(recipe), rich_help_panel="Recipes", epilog=_examples_of(recipe)
         )(_command(recipe))
     app.add_typer(train, name="train", rich_help_panel=panel)
+
+
+class _Recipes(typer.core.TyperGroup):
+    """Its help lists the recipes by paper, as `distilseg recipes` does."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        usage = " ".join(self.collect_usage_pieces(ctx))
+        for line in (f"Usage: {ctx.command_path} {usage}", "", self.help or "", ""):
+            show.say(line)
+        show.print_recipes()
+        for line in ("", *(line for line in _EXAMPLES.splitlines() if line), ""):
+            show.say(line)
+        show.say("Options of a recipe: distilseg train RECIPE --help")
 
 
 def _nothing() -> None:

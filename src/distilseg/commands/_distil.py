@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from ..errors import UserError, unknown
 from ..evaluation.agreement import limits
 from ..judged_teacher import judge_teacher
 from ..names import pasted
+from ..progress import duration
 from ..recipes import find
-from ..recipes.others import OPENING, opening
+from ..recipes.others import OPENING, look_at, opening
 from ..runs import Run
 from ..teachers.answers import channels_of
 from ..teachers.classes import read_joined
@@ -69,6 +69,7 @@ def distil(
     """
     named = [teacher] if isinstance(teacher, str | Path) else list(teacher)
     _check_recipe(recipe)
+    look_at({**(options or {}), "teacher": named})
     dataset = data if isinstance(data, Dataset) else _read(data, named, classes, options or {}, training)
     if dataset.labelled_by:
         say(limits(dataset.labelled_by))
@@ -201,14 +202,11 @@ def _cost(foreign: Mapping[str, Foreign], experiment: Experiment, training: Mapp
     per_voxel = sum(channels_of(one.classes) for one in foreign.values())
     answers = len(ids) * len(foreign)
     lines.append(
-        f"answers: {answers - waiting} of {answers} are there, the others take about {_duration(seconds)};"
+        f"answers: {answers - waiting} of {answers} are there, the others take about {duration(seconds)};"
         f" {size / 1e6:,.0f} MB ({per_voxel} bytes a voxel)"
     )
     if training.get("minutes") is not None:
         trained = 1 + (training.get("control", True) and experiment.control is not None)
-        lines.append(f"training: {trained} x {training['minutes']:g} minutes")
+        in_all = duration(60 * trained * training["minutes"])
+        lines.append(f"training: {trained} x {training['minutes']:g} minutes, {in_all} in all")
     return lines
-
-
-def _duration(seconds: float) -> str:
-    return f"{math.ceil(seconds)} s" if seconds < 90 else f"{math.ceil(seconds / 60)} minutes"

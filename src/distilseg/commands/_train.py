@@ -12,14 +12,15 @@ from ..data.case import Dataset
 from ..data.planning.plan import Plan
 from ..data.planning.splits import Split
 from ..judge import judge
+from ..progress import say
 from ..recipes import find
+from ..recipes.others import look_at
 from ..runs import Run
-from ..training.answers import check_answered
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Finished, Prototypes, Study
 from ..training.foreign import Foreign
 from ..training.machine import Machine, is_main_process
-from ..training.observers import announce
+from ..training.preflight import look_ahead, summary
 from ..training.studies import REST, make_study
 from ..training.trained import trained
 from ..views import fused
@@ -76,6 +77,9 @@ def train(
     given = {"steps": steps, "epochs": epochs, "minutes": minutes}
     asked = {name: value for name, value in given.items() if value is not None}
     budget = Budget(**asked) if asked else None  # type: ignore[arg-type]
+    asked_recipe = find(recipe)
+    if "trust_teacher" in asked_recipe.options:  # it takes teachers by path
+        look_at(options or {})
 
     def study_of(fold: int | None, plan: Path | Plan | None) -> Study:
         return make_study(
@@ -92,9 +96,10 @@ def train(
             unlabelled=unlabelled,
         )
 
-    def runs_of(study: Study) -> list[Run]:
-        experiment = find(recipe)(study, **(options or {})).with_settings(budget, **settings)
-        check_answered(experiment)
+    def experiment_of(study: Study) -> Experiment:
+        return asked_recipe(study, **(options or {})).with_settings(budget, **settings)
+
+    def runs_of(study: Study, experiment: Experiment) -> list[Run]:
         made = []
         for one in _wanted(experiment, control):
             run = trained(
@@ -104,6 +109,7 @@ def train(
                 cache=cache,
                 tensorboard=tensorboard,
                 save_every_s=save_every_s,
+                ahead=ahead,
             )
             if evaluate and one.study.split.test and is_main_process():
                 own = one.networks["student"].name
@@ -123,14 +129,22 @@ def train(
     studies = [first]
     if folds is not None and fold is None:
         studies += [study_of(number, first.plan) for number in range(1, folds)]
+    by_size = [
+        (size, [(study, experiment_of(study)) for study in of_size])
+        for size, of_size in studies_of_sizes(studies, sizes, seed=split_seed, rest=REST in unlabelled)
+    ]
+    wanted = [one for _, of_size in by_size for _, asked in of_size for one in _wanted(asked, control)]
+    ahead = look_ahead(wanted, runs=runs, cache=cache, tensorboard=tensorboard)
+    for line in summary(ahead, judged_on=len(first.split.test) if evaluate else 0):
+        say(line)
     made = []
-    for size, of_size in studies_of_sizes(studies, sizes, seed=split_seed, rest=REST in unlabelled):
+    for size, of_size in by_size:
         if len(sizes) > 1:
-            announce(f"{'all' if size is None else size} training subjects")
-        for number, study in enumerate(of_size, start=1):
+            say(f"{'all' if size is None else size} training subjects")
+        for number, (study, experiment) in enumerate(of_size, start=1):
             if len(of_size) > 1:
-                announce(f"fold {number} of {folds}")
-            made += runs_of(study)
+                say(f"fold {number} of {folds}")
+            made += runs_of(study, experiment)
     return made
 
 

@@ -5,6 +5,6 @@ Every one in this package is found by its signature; `my_file.py:function` names
 here imports torch.
 """
 
-from .catalogue import Recipe, find, recipes
+from .catalogue import Group, Recipe, find, groups, recipes
 
-__all__ = ["Recipe", "find", "recipes"]
+__all__ = ["Group", "Recipe", "find", "groups", "recipes"]

@@ -6,7 +6,8 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -17,6 +18,8 @@ from .variant import Variant
 
 if TYPE_CHECKING:
     from ..training.experiment import Experiment, Study
+
+CROSSED = "Two methods together"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class Recipe:
     def summary(self) -> str:
         """The first line of its docstring."""
         return (inspect.getdoc(self.make) or "").partition("\n")[0]
+
+    @property
+    def is_ablation(self) -> bool:
+        """Whether it is another recipe with one thing changed, or with nothing."""
+        return isinstance(self.make, Variant) or self.summary.startswith("Ablation")
 
     @property
     def options(self) -> Mapping[str, inspect.Parameter]:
@@ -87,6 +95,44 @@ def recipes() -> dict[str, Recipe]:
     return {recipe.name: recipe for module in found for recipe in _recipes_in(module)}
 
 
+@dataclass(frozen=True)
+class Group:
+    """The recipes of a paper, or of a kind: each with its ablations below it."""
+
+    title: str
+    recipes: Mapping[Recipe, tuple[Recipe, ...]]
+
+
+def groups() -> list[Group]:
+    """All recipes of this package by paper, those of several papers last.
+
+    A file says by `TITLE` whose its recipes are; files that say the same are one group. An ablation stands
+    below the recipe that it is made of, if that is of the same group, else below the group's first.
+    """
+    by_title: dict[str, list[Recipe]] = {}
+    for recipe in recipes().values():
+        module = sys.modules[recipe.make.__module__]
+        by_title.setdefault(module.TITLE, []).append(recipe)
+    found = [Group(title, _with_ablations(members)) for title, members in by_title.items()]
+    return sorted(found, key=lambda group: (group.title == CROSSED, "supervised" not in _names(group)))
+
+
+def _names(group: Group) -> list[str]:
+    return [recipe.name for recipe in group.recipes]
+
+
+def _with_ablations(members: Sequence[Recipe]) -> dict[Recipe, tuple[Recipe, ...]]:
+    main = [one for one in members if not one.is_ablation]
+    below: dict[Recipe, list[Recipe]] = {one: [] for one in main}
+    for one in members:
+        if one.is_ablation:
+            of = one.make
+            while isinstance(of, Variant):
+                of = of.recipe
+            below[next((m for m in main if m.make is of), main[0])].append(one)
+    return {one: tuple(ablations) for one, ablations in below.items()}
+
+
 def find(name: str) -> Recipe:
     """The recipe called `name`, or at `my_file.py:function`; raises UserError with the known names."""
     known = recipes()
@@ -94,7 +140,7 @@ def find(name: str) -> Recipe:
         return known[name]
     path, colon, function = name.rpartition(":")
     if not colon or not path.endswith(".py"):
-        raise unknown("recipe", name, [*known, "my_file.py:function"])
+        raise unknown("recipe", name, known, listed_by="distilseg recipes")
     from ..training.experiment import file_digest
 
     loaded = _recipes_in(_load(Path(path)))

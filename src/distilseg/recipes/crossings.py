@@ -23,6 +23,8 @@ from .variant import Given, inherits, renamed
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
+TITLE = "Two methods together"
+
 
 @inherits(teach_former, *TAUGHT)
 @inherits(kd_net, *TERMS)

@@ -24,6 +24,8 @@ from .variant import Given, inherits, renamed, variant
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
+TITLE = "A model that others trained"
+
 Options = Mapping[str, Any] | None
 
 

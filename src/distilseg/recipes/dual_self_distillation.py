@@ -18,6 +18,8 @@ from .variant import variant
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
+TITLE = "Dual self-distillation (Banerjee et al., 2025)"
+
 Options = Mapping[str, Any] | None
 SHARED_IN_THE_CODE = ("dynunet", "swin_unetr")  # heads that encoder and decoder share where shapes agree
 

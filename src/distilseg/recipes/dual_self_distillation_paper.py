@@ -15,6 +15,8 @@ from ..training.experiment import Experiment, Optimisation, Sampling, Study
 from .dual_self_distillation import dual_self_distillation
 from .published import as_published, planned
 
+TITLE = "Dual self-distillation (Banerjee et al., 2025)"
+
 Sizes = Mapping[str, Mapping[str, Any]]  # network -> its options
 DYNUNET = {"filters": [16, 32, 64, 128, 256]}
 ERA_2022 = {"merging": "2022"}  # MONAI's patch merging when the paper's Swin UNETR was trained

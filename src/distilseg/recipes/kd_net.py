@@ -24,6 +24,8 @@ from .variant import Given, inherits, renamed, variant
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
+TITLE = "KD-Net (Hu et al., 2020)"
+
 Options = Mapping[str, Any] | None
 ALL_SKIPS = 4
 TERMS = ("soft_share", "alpha", "temperature")  # options of what a teacher adds

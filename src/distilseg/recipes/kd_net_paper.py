@@ -18,6 +18,8 @@ from .kd_net import kd_net
 from .published import as_published, planned
 from .variant import Given, inherits
 
+TITLE = "KD-Net (Hu et al., 2020)"
+
 REGIONS = {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}  # whole tumour, tumour core, enhancing tumour
 
 

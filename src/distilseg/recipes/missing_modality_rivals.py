@@ -21,6 +21,8 @@ from .variant import Given, inherits, renamed
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
+TITLE = "One network for any modalities: U-HeMIS, U-HVED (Dorent et al., 2019)"
+
 Options = Mapping[str, Any] | None
 
 

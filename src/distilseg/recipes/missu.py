@@ -22,6 +22,8 @@ from .supervised import supervised
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
+TITLE = "MISSU (Wang et al., 2023)"
+
 Options = Mapping[str, Any] | None
 
 

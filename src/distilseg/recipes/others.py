@@ -153,6 +153,21 @@ def taken(
     return {role: found[role] for role in paths}
 
 
+def look_at(options: Given) -> None:
+    """Opens the teachers that options of a recipe name by path, and nothing else: before scans are measured.
+
+    Raises UserError for one that is not there, has no weights or cannot be rebuilt.
+    """
+    told = opening(**{name: value for name, value in options.items() if name in OPENING})
+    named = options.get("teacher") or options.get("teachers") or ()
+    for one in [named] if isinstance(named, str | Path) else named:
+        path = Path(one)
+        if Run(path).experiment.is_file():
+            _ = Finished(path).identity
+        elif path.exists() or (len(path.parts) > 1 and ".py:" not in str(one)):
+            open_teacher(path, told.options)
+
+
 def check_features(
     teachers: TaughtBy, compared: str, option: str, weight: float, *, without: str = ""
 ) -> None:

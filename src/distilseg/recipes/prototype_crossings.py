@@ -23,6 +23,8 @@ from .supervised import supervised
 from .teach_former import teach_former_2d
 from .variant import Given, inherits, renamed
 
+TITLE = "Two methods together"
+
 FIT: Mapping[str, Any] = {
     "feature": "logits",
     "reduce": "slice_mean",

@@ -37,6 +37,8 @@ from .variant import Given, inherits, variant
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
+TITLE = "Unpaired prototype distillation"
+
 View = Literal["axial", "coronal", "sagittal"]
 Segmentation = Literal["squared_dice_ce", "dice_ce"]
 BETA = 0.5

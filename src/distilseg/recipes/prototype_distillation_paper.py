@@ -32,6 +32,8 @@ from .published import of_labels, planned, resampled
 from .supervised import supervised
 from .variant import Given, inherits
 
+TITLE = "Unpaired prototype distillation"
+
 WINDOW = Normalisation(kind="range", low=-175, high=250)
 WIDTH_MM = 384.0  # of a slice
 SECOND_EPOCHS = 100

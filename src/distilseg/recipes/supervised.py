@@ -13,6 +13,8 @@ from ..training.experiment import Experiment, FeatureShapes, Optimisation, Sampl
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
+TITLE = "Labels alone: the control of the others"
+
 LAPTOP = Budget(epochs=30)
 # Of AdamW with a cosine to 0. 600 steps of a light DynUNet on hippocampus MR gave a validation Dice of 0.829,
 # 0.845, 0.851 with 1e-3, 3e-3, 1e-2; networks with attention or batch norm are less robust.

@@ -31,6 +31,8 @@ from .variant import Given, inherits, renamed, variant
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
+TITLE = "Teach-Former"
+
 Options = Mapping[str, Any] | None
 Matching = Literal["student_to_teacher", "teacher_to_student", "channel_collapse", "conv1x1"]
 TeacherOutputs = Literal["live", "recorded", "auto"]

@@ -26,6 +26,8 @@ from .published import as_published, planned, resampled
 from .teach_former import COUNTED, LEARNING_RATE, TAUGHT, teach_former
 from .variant import Given, inherits, renamed
 
+TITLE = "Teach-Former"
+
 HECKTOR21 = {
     "CT": Normalisation(kind="window_zscore", low=-1024, high=1024, mean=0, std=1024),
     "PET": Normalisation(kind="zscore_damped"),

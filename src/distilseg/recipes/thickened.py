@@ -27,6 +27,8 @@ from .variant import Given, inherits, renamed, variant
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
+TITLE = "Thickened 2D networks (T2D)"
+
 Options = Mapping[str, Any] | None
 OneView = Literal["axial", "coronal", "sagittal"]
 View = Literal["axial", "coronal", "sagittal", "all"]

@@ -31,6 +31,8 @@ from .variant import Given, inherits, renamed
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
+TITLE = "Thickened 2D networks (T2D)"
+
 WINDOW = Normalisation(kind="range", low=-100, high=240)
 STRIDE = (32, 32, 16)  # voxels, of patches of the 3D setting
 

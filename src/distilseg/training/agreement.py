@@ -31,11 +31,11 @@ from ..data.scans.reading import read_scan, write_label_map
 from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..names import component
+from ..progress import counted
 from ..teachers.classes import channels_by_value, match_classes, read_joined, shared_out
 from ..teachers.teacher import Teacher
 from .experiment import file_digest
 from .foreign import Foreign, shown_modalities
-from .observers import with_progress
 
 VERSION = 1
 SHARE = 0.3  # of the patients: as many as a split validates and tests on
@@ -70,9 +70,7 @@ def labelled_by_teacher(
     cases = (*dataset.cases, *dataset.unlabelled)
     apart = kept_apart(cases, share=share, seed=seed)
     labels = {case.id: folder / "labels" / f"{_key(case, foreign)}.nii.gz" for case in apart}
-    for id in with_progress(
-        [id for id, path in labels.items() if not path.is_file()], "teacher's label maps"
-    ):
+    for id in counted([id for id, path in labels.items() if not path.is_file()], "teacher's label maps"):
         _write_label(dataset.case(id), foreign, labels[id])
     told = " and ".join(teacher.name for teacher in teachers)
     if not any(read_scan(path).array.any() for path in labels.values()):

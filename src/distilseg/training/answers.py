@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import progress
 from ..data.case import Case, Dataset
 from ..data.preparing.cache import CachedCase, default_folder, sample_foreground
 from ..data.sampling.answers import AnswerMap, open_answers
@@ -49,7 +50,7 @@ from ..user_cache import caching_in
 from .experiment import Experiment
 from .foreign import Foreign
 from .objective import map_name
-from .observers import announce, warn, with_progress
+from .observers import warn
 
 VERSION = 2
 SPARE_BYTES = 2**28  # that the disk keeps free
@@ -88,9 +89,9 @@ def record_answers(
         if isinstance(foreign.teacher, FilesTeacher):
             foreign.teacher.require(missing)
         start = time.monotonic()
-        for id in with_progress(missing, f"{role} answers"):
+        for id in progress.counted(missing, f"{role} answers"):
             _record(foreign, dataset.case(id), cases[id], entries[id])
-        announce(f"{role}: {len(missing)} cases answered in {time.monotonic() - start:.0f} s")
+        progress.say(f"{role}: {len(missing)} cases answered in {time.monotonic() - start:.0f} s")
     return {id: _opened(foreign, entry) for id, entry in entries.items()}
 
 

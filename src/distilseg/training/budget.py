@@ -22,7 +22,9 @@ class Budget:
     steps: Annotated[int | None, Setting("Of the optimizer.")] = None
     epochs: Annotated[float | None, Setting("Until every case has given its patches.")] = None
     # Of training and validation; pauses between resumptions are not counted.
-    minutes: Annotated[float | None, Setting("Of each run.")] = None
+    minutes: Annotated[float | None, Setting("Of each network: student and control take twice as long.")] = (
+        None
+    )
 
     def __post_init__(self) -> None:
         check(self)

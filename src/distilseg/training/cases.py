@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from .. import progress
 from ..data.planning.views import in_plane
 from ..data.preparing.cache import CachedCase, cache_cases
 from ..data.sampling.augmentation import PRESETS, Augmentation
@@ -21,8 +21,6 @@ MOST_UNLABELLED = 0.9
 
 def prepare(experiment: Experiment, cache: Path | None) -> dict[str, CachedCase]:
     """The cases to learn from, with labels and without, and to validate on, prepared and memory-mapped."""
-    from rich.progress import Progress
-
     study = experiment.study
     ids = [*study.split.train, *study.split.validation, *study.unlabelled]
     if not (study.split.train or study.unlabelled) or not study.split.validation:
@@ -31,14 +29,13 @@ def prepare(experiment: Experiment, cache: Path | None) -> dict[str, CachedCase]
             f" {len(study.split.validation)} to validate on",
             "each needs at least one; label more cases or give another --split",
         )
-    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("preparing cases", total=len(ids))
+    with progress.counting("preparing cases") as move:
         return cache_cases(
             study.dataset.hiding(study.unlabelled),
             ids,
             study.plan,
             folder=cache,
-            progress=lambda done, total: bar.update(task, completed=done),
+            progress=move,
         )
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import Progress
 
+from .. import progress
 from ..data.case import Dataset
 from ..data.planning.plan import load_plan
 from ..data.planning.splits import load_split
@@ -22,7 +21,6 @@ from ..errors import UserError
 from ..networks.checkpoint import load_network
 from ..runs import Run
 from .experiment import file_digest
-from .observers import announce
 from .prototypes import fit_prototypes
 from .recorded import Teacher
 
@@ -49,15 +47,13 @@ def fitted(
     plan = load_plan(run.plan)
     network, spec, _ = load_network(run.best, trust=trust, mapped=True)
     ids = load_split(run.split, dataset.cases).train
-    show = sys.stderr.isatty()
-    with Progress(transient=True, disable=not show) as bar:
-        task = bar.add_task("preparing cases", total=len(ids))
+    with progress.counting("preparing cases") as move:
         cases = cache_cases(
             dataset.seeing(plan.modalities).of_labels(plan.label_values),
             ids,
             plan,
             folder=cache,
-            progress=lambda done, total: bar.update(task, completed=done),
+            progress=move,
         )
     weights = file_digest(run.best)
     content = sorted(case.folder.name for case in cases.values())
@@ -68,6 +64,6 @@ def fitted(
     feature = options.get("feature", "logits")
     role = Role(() if feature == "logits" else (feature,))
     teacher = Teacher("teacher", network.to(device), role, weights)
-    announce(f"{run.name}: prototypes over {len(cases)} cases")
-    save_prototypes(path, fit_prototypes(teacher, spec, plan, cases, **options, device=device, show=show))
+    progress.say(f"{run.name}: prototypes over {len(cases)} cases")
+    save_prototypes(path, fit_prototypes(teacher, spec, plan, cases, **options, device=device))
     return path

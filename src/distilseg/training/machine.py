@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,13 +62,16 @@ def make_fabric(machine: Machine, precision: str) -> Fabric:
         keep_freed_memory()
     several = machine.devices * machine.nodes > 1
     strategy = DDPStrategy(find_unused_parameters=True) if several else "auto"
-    fabric = Fabric(
-        accelerator=machine.kind,
-        devices=machine.devices,
-        num_nodes=machine.nodes,
-        strategy=strategy,
-        precision=precision,
-    )
+    with warnings.catch_warnings():
+        # Where SLURM is installed and not used: that is how we are started.
+        warnings.filterwarnings("ignore", message=r"The `srun` command is available")
+        fabric = Fabric(
+            accelerator=machine.kind,
+            devices=machine.devices,
+            num_nodes=machine.nodes,
+            strategy=strategy,
+            precision=precision,
+        )
     fabric.launch()
     return fabric
 

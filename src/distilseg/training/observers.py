@@ -1,23 +1,29 @@
-"""What watches a run: tables, a progress bar, TensorBoard. Rank 0 alone holds them."""
+"""What watches a run: tables, a progress bar or lines of a log, TensorBoard. Rank 0 alone holds them."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import UserError
 from ..evaluation.agreement import titled
 from ..names import printable
+from ..progress import FIRST_S, clock, duration, say
 from ..runs import Log, Run
 from .loop import Step
+
+SELDOM_S = 600.0  # the most that passes in a log without a line
+Later = Callable[[float], float]
+
+
+def nothing_later(step_s: float) -> float:
+    """No network is trained afterwards."""
+    return 0.0
 
 
 class Tables:
@@ -45,20 +51,18 @@ class Tables:
 
 
 class Bar:
-    """A progress bar with the loss terms, the best Dice and the time left; silent where no one looks."""
+    """A progress bar with the loss terms, the best Dice and the time left, for a terminal."""
 
     def __init__(self, name: str, *, labelled_by: str = "") -> None:
         """`labelled_by`: the teacher whose answers validate."""
         self._title = titled("Dice", labelled_by)
-        console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[news]}", markup=False),
-            console=console,
-            disable=not console.is_terminal,
+            console=Console(stderr=True),
         )
         self._task = self._progress.add_task(printable(name), total=1.0, news="")
         self._dice = ""
@@ -76,20 +80,87 @@ class Bar:
         self._progress.stop()
 
 
+class Lines:
+    """The same for a file or a CI log: a line at each validation, after the first seconds, and now and then.
+
+    The time that is left is that of the part of the budget used up since training began or was resumed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        about: str = "",
+        *,
+        steps: int | None = None,
+        later: Later = nothing_later,
+        labelled_by: str = "",
+    ) -> None:
+        """`about`: what is said first. `steps`: how many there will be, if that is known. `later`: the
+        seconds of the networks that are trained after this one, from the seconds of a step. `labelled_by`: the
+        teacher whose answers validate.
+        """
+        self._name, self._of, self._later = name, f" of {steps:,}" if steps else "", later
+        self._title = titled("Dice", labelled_by)
+        self._start: tuple[float, Step] | None = None  # when, and after which step
+        self._last = Step(0, 0.0, 0.0, 0.0, {})
+        self._due = time.monotonic() + FIRST_S
+        if about:
+            say(f"{name}: {about}")
+
+    def after_step(self, step: Step) -> None:
+        now = time.monotonic()
+        self._last = step
+        if self._start is None:
+            self._start = now, step
+        elif now > self._due:
+            self._say(step, f"loss {step.total:.3f}")
+
+    def after_validation(self, step: int, dice: Mapping[str, float], best: bool) -> None:
+        best_so_far = " (best so far)" * best
+        told = f"loss {self._last.total:.3f}, validation {self._title} {dice['mean']:.3f}{best_so_far}"
+        self._say(self._last, told)
+
+    def close(self) -> None:
+        pass
+
+    def _say(self, step: Step, told: str) -> None:
+        self._due = time.monotonic() + SELDOM_S
+        say(f"{self._name}: step {step.step:,}{self._of}, {told}{self._time_left(step)}")
+
+    def _time_left(self, step: Step) -> str:
+        """How long it takes from here, with what is trained afterwards, and when that is done."""
+        if self._start is None or step.progress >= 1:
+            return ""
+        (began, first), now = self._start, time.monotonic()
+        used = step.progress - first.progress
+        if used <= 0:
+            return ""
+        left = (now - began) / used * (1 - step.progress)
+        in_all = left + self._later((now - began) / (step.step - first.step))
+        told = f", about {duration(left)} left"
+        if in_all > left:
+            told += f", {duration(in_all)} with the networks after it"
+        return f"{told}, until about {clock(in_all)}"
+
+
+def summary_writer() -> Any:
+    """TensorBoard's class; raises UserError where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError(
+            "TensorBoard is not installed", "pip install 'distilseg[tensorboard]', or leave --tensorboard out"
+        ) from None
+    return SummaryWriter
+
+
 class TensorBoard:
     """The same numbers as TensorBoard events in `folder`."""
 
     def __init__(self, folder: Path, *, labelled_by: str = "") -> None:
         """`labelled_by`: the teacher whose answers validate."""
         self._title = "agreement" if labelled_by else "dice"
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UserError(
-                "TensorBoard is not installed",
-                "pip install 'distilseg[tensorboard]', or leave --tensorboard out",
-            ) from None
-        self._writer: Any = SummaryWriter(str(folder))
+        self._writer: Any = summary_writer()(str(folder))
 
     def after_step(self, step: Step) -> None:
         numbers = {"total": step.total, "learning_rate": step.learning_rate, **step.terms}
@@ -104,17 +175,6 @@ class TensorBoard:
         self._writer.close()
 
 
-def label(text: str) -> str:
-    """What a bar is about: names in it are neither markup nor obeyed by a terminal."""
-    return escape(printable(text))
-
-
-def announce(message: str) -> None:
-    """One line for the person in front of the terminal; nothing where stderr is not one."""
-    if sys.stderr.isatty():
-        Console(stderr=True).print(Text(printable(message)))
-
-
 _told: set[str] = set()
 
 
@@ -126,26 +186,4 @@ def warn(sentence: str, say: Callable[[str], object] | None = None) -> None:
 
 
 def _to_stderr(sentence: str) -> None:
-    print(printable(f"Caution: {sentence}"), file=sys.stderr)
-
-
-def with_progress(ids: Sequence[str], what: str) -> Iterator[str]:
-    """The ids one by one: a bar in a terminal; in a log a line now and then, with the time that is left."""
-    if sys.stderr.isatty():
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, transient=True) as bar:
-            yield from bar.track(ids, description=printable(what))
-        return
-    start = told = time.monotonic()
-    for n, id in enumerate(ids):
-        yield id
-        now = time.monotonic()
-        if now - told > 30:
-            left = (now - start) / (n + 1) * (len(ids) - n - 1)
-            announce(f"{what}: {n + 1} of {len(ids)} cases, about {left / 60:.0f} minutes left")
-            told = now
+    say(f"Caution: {sentence}")

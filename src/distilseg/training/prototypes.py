@@ -21,11 +21,10 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional as F
 
-from .. import __version__
+from .. import __version__, progress
 from ..data.planning.plan import Plan
 from ..data.planning.views import VIEWS, view_axis
 from ..data.preparing.cache import CachedCase
@@ -54,7 +53,6 @@ def fit_prototypes(
     scores: Mapping[str, Sequence[float]] | None = None,
     score_range: tuple[float, float] | None = None,
     device: torch.device | str = "cpu",
-    show: bool = False,
 ) -> PrototypeFile:
     """The prototypes of `teacher` (described by `spec`, trained with `plan`) over its prepared `cases`.
 
@@ -90,7 +88,7 @@ def fit_prototypes(
         return _scored(scores, id, cases[id].grid, axis, (low, high))
 
     kept = {id: slices for id in cases if len(slices := slices_of(id))}
-    sums = _summed(teacher, plan, cases, kept, feature, softmax, axis, torch.device(device), show)
+    sums = _summed(teacher, plan, cases, kept, feature, softmax, axis, torch.device(device))
     if not sums:
         raise UserError(
             f"none of the {len(cases)} cases has a slice from {low:g} to {high:g}",
@@ -231,21 +229,19 @@ def _summed(
     softmax: bool,
     axis: int,
     device: torch.device,
-    show: bool,
 ) -> dict[str, Tensor]:
     """What `_add` sums, over the slices `kept` of each case."""
     sums: dict[str, Tensor] = {}
     patch = tuple(teacher.patch or plan.patch)
     teacher.network.to(device).eval()
     try:
-        with Progress(transient=True, disable=not show) as bar:
-            for id, slices in bar.track(kept.items(), description="fitting prototypes"):
-                case = cases[id]
-                for feature_1CS, label_11S in _slices(
-                    _output(teacher, feature, case, patch, device), _label(case), slices, axis
-                ):
-                    shown = feature_1CS.softmax(1) if softmax else feature_1CS
-                    _add(sums, shown, label_11S, len(plan.classes))
+        for id, slices in progress.counted(kept.items(), "fitting prototypes"):
+            case = cases[id]
+            for feature_1CS, label_11S in _slices(
+                _output(teacher, feature, case, patch, device), _label(case), slices, axis
+            ):
+                shown = feature_1CS.softmax(1) if softmax else feature_1CS
+                _add(sums, shown, label_11S, len(plan.classes))
     finally:
         teacher.network.to("cpu")
     return sums

@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
+from .. import progress
 from ..data.planning.views import slice_axis
 from ..data.preparing.cache import CachedCase, default_folder, sample_foreground
 from ..data.sampling.maps import CaseMap, open_map
@@ -43,7 +43,6 @@ from ..user_cache import caching_in
 from .budget import Budget
 from .experiment import Answers, TeacherOutputs
 from .objective import map_name
-from .observers import announce, label
 
 VERSION = 2
 OVERLAP = 0.5
@@ -113,8 +112,6 @@ def recorded(
     patch: Sequence[int],
     device: torch.device,
     folder: Path | None = None,
-    *,
-    show: bool = False,
 ) -> dict[str, dict[str, CaseMap]]:
     """case id -> "role/output" -> map, found in `folder` (default: the user's cache) or made.
 
@@ -122,11 +119,11 @@ def recorded(
     """
     folder = (default_folder() if folder is None else folder) / "teachers"
     maps: dict[str, dict[str, CaseMap]] = {id: {} for id in cases}
-    with Progress(transient=True, disable=not show) as bar, denormals_flushed():
+    with denormals_flushed():
         for teacher in teachers:
             start, made, windows = time.monotonic(), 0, teacher.patch or patch
             teacher.network.to(device).eval()
-            for id, case in bar.track(cases.items(), description=label(f"recording {teacher.role}")):
+            for id, case in progress.counted(cases.items(), f"recording {teacher.role}"):
                 entries = {name: folder / _key(teacher, case, windows, name) for name in teacher.names}
                 if not all(entry.is_dir() for entry in entries.values()):
                     _record(teacher, case, windows, device, entries)
@@ -134,7 +131,7 @@ def recorded(
                 maps[id] |= {map_name(teacher.role, name): _opened(e) for name, e in entries.items()}
             teacher.network.to("cpu")
             if made:
-                announce(f"{teacher.role}: {made} cases recorded in {time.monotonic() - start:.0f} s")
+                progress.say(f"{teacher.role}: {made} cases recorded in {time.monotonic() - start:.0f} s")
     return maps
 
 

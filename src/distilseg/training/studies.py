@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
+from .. import progress
 from ..data.case import Case, Dataset
 from ..data.formats import read_dataset
 from ..data.formats.inputs import find_cases
@@ -60,19 +58,6 @@ def make_study(
         modalities = load_plan(plan).modalities if isinstance(plan, Path) else plan.modalities
         modalities = [name for name in modalities if name in dataset.modalities]
     dataset = narrowed(dataset, modalities, one_slice_per_subject, split_seed)
-    if isinstance(plan, Path):
-        plan = load_plan(plan, fingerprint_of(dataset))
-    if plan is None:
-        measured = fingerprint_of(dataset)
-        plan = make_plan(dataset, measured, **plan_options)
-        for name in unnamed_ct(dataset, measured):
-            from .observers import warn  # with torch, which a plan does without
-
-            warn(f"{like_ct(name)}; {named_ct(dataset, name)}")
-    elif plan_options:
-        raise UserError(
-            f"a plan is given, and also {sorted(plan_options)}", "edit the plan, or leave one out"
-        )
     if fold is not None and folds_ is None:
         raise UserError(
             f"fold {fold} is asked for, but not of how many", "add the number of folds, --folds 5"
@@ -92,6 +77,20 @@ def make_study(
         split = folds(dataset.cases, n=folds_, fold=fold or 0, seed=split_seed)
     if split is None:
         split = split_cases(dataset.cases, seed=split_seed)
+    # Last, as it reads every scan.
+    if isinstance(plan, Path):
+        plan = load_plan(plan, fingerprint_of(dataset))
+    if plan is None:
+        measured = fingerprint_of(dataset)
+        plan = make_plan(dataset, measured, **plan_options)
+        for name in unnamed_ct(dataset, measured):
+            from .observers import warn  # with torch, which a plan does without
+
+            warn(f"{like_ct(name)}; {named_ct(dataset, name)}")
+    elif plan_options:
+        raise UserError(
+            f"a plan is given, and also {sorted(plan_options)}", "edit the plan, or leave one out"
+        )
     if dataset.labelled_by and OWN not in unlabelled:
         unlabelled = (*unlabelled, OWN)
     return with_unlabelled(Study(dataset, plan, split, seed), unlabelled)
@@ -178,15 +177,10 @@ def narrowed(dataset: Dataset, modalities: Sequence[str] | None, view: str | Non
 def _slices_of(dataset: Dataset, view: str, seed: int) -> Dataset:
     """One slice of each patient, see `one_slice_each`; says how many patients have none."""
     patients = len({case.group for case in dataset.cases})
-    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("drawing slices", total=patients)
-        drawn = one_slice_each(
-            dataset, view=view, seed=seed, progress=lambda done, total: bar.update(task, completed=done)
-        )
+    with progress.counting("drawing slices") as move:
+        drawn = one_slice_each(dataset, view=view, seed=seed, progress=move)
     if without := patients - len(drawn.cases):
-        from .observers import announce  # with torch, which a plan does without
-
-        announce(f"{without} of {patients} patients have no labelled structure and are left out")
+        progress.say(f"{without} of {patients} patients have no labelled structure and are left out")
     return drawn
 
 
@@ -207,9 +201,8 @@ def fingerprint_of(dataset: Dataset, cache: Path | None = None) -> Fingerprint:
     kept = (cache or user_cache()) / "fingerprints" / f"{key}.json"
     if kept.is_file():
         return load_fingerprint(kept)
-    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("measuring the scans", total=len(dataset.cases))
-        found = measure(dataset, progress=lambda done, total: bar.update(task, completed=done))
+    with progress.counting("measuring the scans") as move:
+        found = measure(dataset, progress=move)
     with kept_if_possible("what was measured of the scans", kept.parent):
         save_fingerprint(kept, found)
     return found

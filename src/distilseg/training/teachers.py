@@ -6,13 +6,13 @@ of a run keep the modalities and classes they were trained with, in order, and b
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from .. import progress
 from ..data.planning.plan import load_plan
 from ..data.preparing.cache import CachedCase
 from ..data.sampling.batches import Maps
@@ -27,7 +27,6 @@ from .cases import steps_per_epoch
 from .experiment import Experiment, file_digest
 from .machine import Machine
 from .objective import map_name
-from .observers import announce
 from .recorded import Teacher, choose, recorded, structures
 
 
@@ -99,8 +98,8 @@ def record_teachers(
     )
     if not recording:
         return {}, {}, why
-    announce(f"teacher outputs are recorded: {why}")
-    maps = recorded(made, cases, patch, torch.device(machine.kind), cache, show=sys.stderr.isatty())
+    progress.say(f"teacher outputs are recorded: {why}")
+    maps = recorded(made, cases, patch, torch.device(machine.kind), cache)
     seen: dict[str, Foreground] = {}
     for role in teachers:
         del networks[role]

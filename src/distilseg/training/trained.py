@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ..claims import claimed
-from ..data.case import Dataset
 from ..data.preparing.cache import CachedCase
 from ..data.sampling.batches import batches
 from ..distillation.method import Method
@@ -26,9 +25,9 @@ from ..inference.build import make_inferer
 from ..inference.denormals import denormals_flushed
 from ..inference.region_export import painted_classes
 from ..names import component
-from ..networks.build import NetworkSpec, build
+from ..networks.build import build
 from ..networks.checkpoint import load_weights, save_weights
-from ..networks.features import feature_shapes
+from ..progress import say
 from ..runs import Run
 from ..types import Batch
 from .answers import answers_of_others, traps_met, warn_of_terms
@@ -38,9 +37,11 @@ from .experiment import Experiment
 from .loop import Observer, make_optimizer, train
 from .machine import Machine, make_fabric
 from .objective import Objective
-from .observers import Bar, Tables, TensorBoard, announce
+from .observers import Bar, Lines, Tables, TensorBoard
 from .precision import choose_precision
+from .preflight import Ahead, later_of
 from .record import amend_description, write_description, write_status
+from .shapes import shapes_of
 from .state import Average, State, load_state, save_state
 from .teachers import check_shown, load_teacher, record_teachers
 from .validate import mean_dice
@@ -56,25 +57,28 @@ def trained(
     cache: Path | None = None,
     tensorboard: bool = False,
     save_every_s: float = 120.0,
+    ahead: Sequence[Ahead] = (),
 ) -> Run:
     """The finished run of `experiment` below `runs`/<dataset>, found or made.
 
     Teachers, and the run that it continues, are found or made first. `cache` is the folder of prepared cases
-    (default: the user's cache).
+    (default: the user's cache). `ahead` are the networks of the same command, for the
+    time that is told to be left.
     Raises UserError for what the user can mend: data, budget, device, a loss that is not finite.
     """
     machine = machine or Machine()
     study = experiment.study
 
     def make(needed: Experiment) -> Run:
-        return trained(needed, runs=runs, machine=machine, cache=cache, save_every_s=save_every_s)
+        return trained(
+            needed, runs=runs, machine=machine, cache=cache, save_every_s=save_every_s, ahead=ahead
+        )
 
     needed = before(experiment, make, machine, cache)
     prepared = prepare(experiment, cache)
     of_dataset = Path(runs) / component(study.dataset.name, kind="dataset")
     run = Run(of_dataset / component(experiment.run_name(content_digest(prepared)), kind="run"))
     if run.finished:
-        announce(f"{run.name}: found, finished")
         amend_description(run, needed)
         return run
     several = machine.devices * machine.nodes > 1  # processes that make it together
@@ -83,7 +87,17 @@ def trained(
             raise UserError(
                 f"another process is training {run.folder}", "wait for it, or end it; the run then resumes"
             )
-        _make(experiment, run, machine, prepared, needed, cache, tensorboard, save_every_s)
+        _make(
+            experiment,
+            run,
+            machine,
+            prepared,
+            needed,
+            cache,
+            tensorboard,
+            save_every_s,
+            later_of(ahead, run.name),
+        )
     return run
 
 
@@ -96,6 +110,7 @@ def _make(
     cache: Path | None,
     tensorboard: bool,
     save_every_s: float,
+    later: Sequence[Ahead],
 ) -> None:
     """Trains, from the last checkpoint if there is one."""
     study, teachers = experiment.study, needed.teachers
@@ -106,7 +121,7 @@ def _make(
     specs = dict(experiment.networks)
     for role, teacher in teachers.items():
         networks[role], specs[role] = load_teacher(role, teacher, experiment)
-    shapes = {role: _shapes(networks[role], spec) for role, spec in specs.items()}
+    shapes = {role: shapes_of(networks[role], spec) for role, spec in specs.items()}
     shapes |= {role: {} for role in needed.foreign}  # they answer, and have no features
     method = experiment.method(shapes, *([needed.prototypes] if needed.prototypes else []))
     check_shown(method, specs)
@@ -138,7 +153,7 @@ def _make(
     if run.state.is_file():
         state, kept = load_state(run.state, objective, optimizer, average)
         fabric.strategy.precision.load_state_dict(kept)
-        announce(f"{run.name}: resumes after step {state.step}")
+        say(f"{run.name}: resumes after step {state.step}")
     feed = batches(
         sampler,
         augmentation,
@@ -183,7 +198,7 @@ def _make(
         save_state(run.state, state, objective, optimizer, average, fabric.strategy.precision.state_dict())
 
     observers = (
-        _observers(run, method, study.dataset, state.step, tensorboard) if fabric.is_global_zero else []
+        _observers(experiment, run, method, state.step, tensorboard, later) if fabric.is_global_zero else []
     )
     with contextlib.ExitStack() as stack:
         stack.enter_context(denormals_flushed())
@@ -214,25 +229,29 @@ def _make(
     fabric.barrier()
 
 
-def _shapes(network: nn.Module, spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    try:
-        return feature_shapes(network, (1, spec.in_channels, *spec.patch))
-    except UserError:  # a network without a feature table serves methods that tap nothing
-        return {}
-    except RuntimeError as error:
-        options = f"{dict(spec.options)} on a patch of {list(spec.patch)}"
-        told = " ".join(str(error).split())
-        raise UserError(f"{spec.name} fails with {options}: {told}", "change its options") from error
-
-
-def _observers(run: Run, method: Method, dataset: Dataset, step: int, tensorboard: bool) -> list[Observer]:
+def _observers(
+    experiment: Experiment, run: Run, method: Method, step: int, tensorboard: bool, later: Sequence[Ahead]
+) -> list[Observer]:
+    dataset = experiment.study.dataset
     by = dataset.labelled_by
     # TensorBoard first: it may be missing, and nothing is open yet.
     extra: list[Observer] = (
         [TensorBoard(run.own(run.folder / "tensorboard"), labelled_by=by)] if tensorboard else []
     )
     tables = Tables(run, list(method.weights), dataset.classes[1:], step=step)
-    return [tables, Bar(run.name, labelled_by=by), *extra]
+    if sys.stderr.isatty():
+        return [tables, Bar(run.name, labelled_by=by), *extra]
+    learned = len(experiment.study.split.train) + len(experiment.study.unlabelled)
+    validations = experiment.validation.count(experiment.budget, steps_per_epoch(experiment))
+    chosen_on = len(experiment.study.split.validation[: experiment.validation.validation_cases])
+    lines = Lines(
+        run.name,
+        f"learns from {learned} cases, is validated {validations} times on {chosen_on}",
+        steps=experiment.budget.total_steps(steps_per_epoch(experiment)),
+        later=lambda step_s: sum(one.seconds(step_s) for one in later),
+        labelled_by=by,
+    )
+    return [tables, lines, *extra]
 
 
 def _averaged(network: nn.Module, average: Average | None) -> nn.Module:

@@ -12,6 +12,8 @@ from .apart import ReaderFailed, read_apart
 from .detached import files_of
 from .scan import Header, Scan, Stored, UnreadableImage, ending
 
+sitk.ProcessObject.SetGlobalWarningDisplay(False)  # what it says is for those who write readers
+
 _READERS = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO"}
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
