@@ -57,7 +57,7 @@ TRIALS: Mapping[str, Trial] = {
         [TRAINED, "distilseg export runs/Old/supervised-* --to onnx --out student", predicted("student")],
         [ONE_CASE, "student/README.md"],
     ),
-    "tensorboard": Trial("train,tensorboard", [f"{TRAINED} --tensorboard"], ["runs/Old/*/events.out.*"]),
+    "tensorboard": Trial("train,tensorboard", [f"{TRAINED} --tensorboard"], ["runs/Old/*/**/events.out.*"]),
 }
 
 
