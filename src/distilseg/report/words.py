@@ -167,5 +167,17 @@ def train_command(contender: Contender, experiment: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
+def compare_command(comparison: Comparison) -> str:
+    """The command line that makes the page again, typed where the runs' folders are."""
+    words = ["distilseg", "compare", *(run.name for c in comparison.contenders for run in c.runs)]
+    controls = {control for control in comparison.controls.values() if control}
+    alone = [name for name, control in comparison.controls.items() if control is None]
+    if len(controls) == 1 and controls == set(alone):  # of everyone else
+        words += ["--control", comparison.contender(alone[0]).runs[0].name]
+    if comparison.metrics:
+        words += ["--metrics", ",".join(metric.name for metric in comparison.metrics)]
+    return shlex.join([*words, "--html", "report.html"])
+
+
 def _word(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
