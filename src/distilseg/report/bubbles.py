@@ -134,12 +134,11 @@ def bubbles(comparison: Comparison, names: Mapping[str, str] | None = None) -> s
 
 def alternative(points: Sequence[Point], metric: Metric) -> str:
     """The figure in words, for those who cannot see it."""
-    each = "; ".join(
+    return "; ".join(
         f"{' '.join(point.lines)} ({point.role}) {words.number(point.mean, metric.decimals)},"
         f" {words.count(point.parameters)} parameters, {words.giga(point.operations or None)} G"
         for point in sorted(points, key=lambda point: -point.mean)
     )
-    return each
 
 
 def _points(comparison: Comparison, names: Mapping[str, str]) -> list[Point]:
