@@ -39,4 +39,6 @@ def draw(found: Evidence) -> dict[str, str]:
     )
     large = f"the large network: {found.score('large').mean:.3f}"
     title = "Dice against the number of labelled scans"
-    return {"": svg(WIDTH, 3.6, curve, salt="hippocampus distil", title=title, told="; ".join([*told, large]))}
+    return {
+        "": svg(WIDTH, 3.6, curve, salt="hippocampus distil", title=title, told="; ".join([*told, large]))
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from distilseg.installing import WHEEL
 from distilseg.report import write_report
 
 from ..browser import measured, needs_browser, screenshot
-from .conftest import CASES, MakeRun
+from .conftest import CASES, maker
 
 pytestmark = needs_browser
 
@@ -47,10 +48,12 @@ SCRIPT = """(() => {
 })()"""
 
 
-@pytest.fixture
-def page(make_run: MakeRun, tmp_path: Path) -> Path:
-    """Wide: names as long as options make them, six structures, four metrics, all figures."""
-    structures = ["left hippocampus, anterior", "right_parotid", "spleen", "liver", "aorta", "mandible"]
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wide: names as long as options make them, four metrics, all figures."""
+    folder = tmp_path_factory.mktemp("screen")
+    make_run = maker(folder)
+    structures = ["left hippocampus, anterior", "right_parotid"]
     metrics = {"dice": 0.5, "hd95": 11.0, "nsd": 0.6, "iou": 0.4}
     told: dict[str, Any] = {"curves": True, "overlays": True, "seed": 0}
     runs = []
@@ -69,14 +72,20 @@ def page(make_run: MakeRun, tmp_path: Path) -> Path:
             "stages_s": STAGES,
         }
         runs.append(make_run(name, values, cost=cost, control="supervised" if n else None, **told))
-    path = tmp_path / "report.html"
+    path = folder / "report.html"
     write_report(runs, path, control=runs[0], metrics=list(metrics))
     return path
 
 
+@functools.cache
+def seen_at(page: Path, width: int, *, dark: bool = False) -> Any:
+    """What the browser says of the page in a window of this width."""
+    return measured(page, SCRIPT, width, dark=dark)
+
+
 @pytest.mark.parametrize("width", [DESK, 1000, PHONE])
 def test_nothing_is_cut(page: Path, width: int) -> None:
-    found = measured(page, SCRIPT, width)
+    found = seen_at(page, width)
     assert found["width"] == width
     assert found["page"] == width
     assert found["cut"] == []
@@ -84,13 +93,13 @@ def test_nothing_is_cut(page: Path, width: int) -> None:
 
 
 def test_on_a_desk_metrics_stand_side_by_side(page: Path) -> None:
-    found = measured(page, SCRIPT, DESK)
+    found = seen_at(page, DESK)
     assert len({cell["top"] for cell in found["cells"]}) == 1
     assert len({cell["left"] for cell in found["cells"]}) == 4
 
 
 def test_on_a_phone_numbers_come_first_and_metrics_are_stacked(page: Path) -> None:
-    found = measured(page, SCRIPT, PHONE)
+    found = seen_at(page, PHONE)
     assert found["number"]["top"] + found["number"]["height"] < 400  # the first half of the first screen
     assert found["results"] < found["facts"]
     assert len({cell["left"] for cell in found["cells"]}) == 1
@@ -100,7 +109,7 @@ def test_on_a_phone_numbers_come_first_and_metrics_are_stacked(page: Path) -> No
 
 
 def test_a_phone_has_the_navigation_too(page: Path) -> None:
-    desk, phone = (measured(page, SCRIPT, width)["links"] for width in (DESK, PHONE))
+    desk, phone = (seen_at(page, width)["links"] for width in (DESK, PHONE))
     assert len(phone) == len(desk) == 8
     assert all(link["height"] >= 36 for link in phone)  # for a thumb
     assert phone[0]["left"] < 30
@@ -109,7 +118,7 @@ def test_a_phone_has_the_navigation_too(page: Path) -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_figures_can_be_read_by_day_and_by_night(page: Path, dark: bool) -> None:
-    found = measured(page, SCRIPT, DESK, dark=dark)
+    found = seen_at(page, DESK, dark=dark)
     assert (luminance(found["ground"]) < 0.1) == dark
     assert found["ink"]
     for ink in found["ink"]:
@@ -128,7 +137,7 @@ def test_the_screenshot_shows_a_page(page: Path, width: int, dark: bool) -> None
 
 
 def test_the_page_is_made_again_by_one_paste(page: Path) -> None:
-    found = measured(page, SCRIPT, DESK)
+    found = seen_at(page, DESK)
     name = "'dual_self_distillation (detach_teacher=True, temperature=4)'"
     assert found["selects"] == "all"
     assert found["pasted"] == [
