@@ -22,7 +22,7 @@ NAMED = re.compile(r"distilseg-[\d.]+[\w.-]*\.whl(?:\[(?P<extras>[\w,]+)\])?")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built as `make wheel` does, from a copy of what it is made of, with the setuptools that is installed."""
+    """Built as `make wheel` does, from a copy of its sources, with the setuptools that is there."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
     for name in ("pyproject.toml", "README.md", "LICENSE", "src"):
         subprocess.run(["cp", "-r", ROOT / name, source / name], check=True)

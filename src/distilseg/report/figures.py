@@ -151,7 +151,7 @@ def distributions(comparison: Comparison) -> str:
         PANEL_HEIGHT * rows + 0.4,
         draw,
         salt="distributions",
-        title=f"{', '.join(metric.title for metric in comparison.metrics)} of every case, by structure and run",
+        title=f"{', '.join(m.title for m in comparison.metrics)} of every case, by structure and run",
         told="; ".join(
             f"{metric.title}, {comparison.overall}, {name}: {words.score(score, metric)}"
             for metric in comparison.metrics
