@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from .comparison import Comparison
 from .contenders import Contender, Metric, folder_name
 from .folds import FoldScore
 from .score import Score
