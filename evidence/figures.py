@@ -38,7 +38,14 @@ def gains(found: Evidence, question: str) -> str:
             axes.plot([], [], "o-", color=TINTS[outcome], label=VERDICTS[outcome])
         figure.legend(loc="outside upper left", ncols=3, fontsize=9)
 
-    return svg(WIDTH, 0.32 * len(told) + 1.1, draw, salt=f"gains {question}")
+    return svg(
+        WIDTH,
+        0.32 * len(told) + 1.1,
+        draw,
+        salt=f"gains {question}",
+        title="Dice less the control's, with its 95 % interval over cases",
+        told="; ".join(f"{name}: {one.gain}, {VERDICTS[one.outcome]}" for name, one in told.items()),
+    )
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,15 @@ def against(
         if legend:
             figure.legend(loc="outside upper left", ncols=4, fontsize=8.5)
 
-    return svg(WIDTH, height, draw, salt=" ".join(panels))
+    rows = dict.fromkeys(point.row for points in panels.values() for point in points)
+    return svg(
+        WIDTH,
+        height,
+        draw,
+        salt=" ".join(panels),
+        title=f"Dice against {' and '.join(panels)}",
+        told="; ".join(f"{found.labels[row]}: {found.score(row).mean:.3f}" for row in rows),
+    )
 
 
 def _panel(axes: Axes, found: Evidence, points: Sequence[Point], front: bool) -> None:

@@ -121,7 +121,7 @@ def figures(study: str, found: Any) -> dict[str, str]:
     """File name -> SVG."""
     drawn = part(study, "figures")
     pictures = drawn.draw(found) if drawn else {}
-    return {f"{study}{suffix}.svg": standalone(picture) for suffix, picture in pictures.items()}
+    return {f"{study}{suffix}.svg": standalone(picture, night=True) for suffix, picture in pictures.items()}
 
 
 def overview_with(study: str, found: Any, overview: str) -> str:

@@ -102,7 +102,7 @@ def ends(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
         raise error
 
     monkeypatch.setattr("distilseg.commands._recipes.recipes", fails)
-    return main(["recipes"])
+    return main(["recipes", "supervised"])
 
 
 def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,7 +97,7 @@ def test_a_bug_tells_names_as_they_are_spelt(
         raise LookupError(HOSTILE)
 
     monkeypatch.setattr("distilseg.commands._recipes.recipes", fails)
-    assert main(["recipes"]) == 1
+    assert main(["recipes", "supervised"]) == 1
     err = capsys.readouterr().err
     assert err.replace("\n", "").isprintable()
     assert f"LookupError: {SHOWN}" in err

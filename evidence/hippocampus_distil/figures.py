@@ -33,4 +33,12 @@ def draw(found: Evidence) -> dict[str, str]:
         axes.set_ylabel(f"Dice, {found.comparison.overall}")
         axes.legend(loc="lower right", fontsize=9)
 
-    return {"": svg(WIDTH, 3.6, curve, salt="hippocampus distil")}
+    told = (
+        f"{label}: " + ", ".join(f"{found.score(row).mean:.3f} with {row.split()[1]}" for row in rows)
+        for label, rows in ways.items()
+    )
+    large = f"the large network: {found.score('large').mean:.3f}"
+    title = "Dice against the number of labelled scans"
+    return {
+        "": svg(WIDTH, 3.6, curve, salt="hippocampus distil", title=title, told="; ".join([*told, large]))
+    }

@@ -47,4 +47,5 @@ def _boxes(found: Prototypes) -> str:
         panels[0].set_ylabel("Dice of a slice")
         legend(figure, {NAMES[way]: tint for way, tint in TINTS.items()})
 
-    return svg(WIDTH, 3.9, drawing, salt="boxes")
+    title = f"Dice of every slice, by structure ({', '.join(structures)}), network and way of training"
+    return svg(WIDTH, 3.9, drawing, salt="boxes", title=title)

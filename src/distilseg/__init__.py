@@ -4,4 +4,4 @@ Every command of the command line is a function of the same name in `distilseg.c
 This module imports nothing heavy, so `distilseg --help` answers at once.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

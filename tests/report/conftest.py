@@ -19,6 +19,11 @@ CASES = tuple(f"case_{i}" for i in range(1, 13))
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
     """Writes a run folder; `values` is {(structure, metric): one value per case}."""
+    return maker(tmp_path)
+
+
+def maker(folder: Path) -> MakeRun:
+    """What writes runs into `folder`."""
 
     def make(
         name: str,
@@ -36,7 +41,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         curves: bool = False,
         **experiment: Any,
     ) -> Run:
-        run = Run(tmp_path / "runs" / name)
+        run = Run(folder / "runs" / name)
         dataset = {
             "name": "Phantom",
             "folder": "/home/somebody/data/Phantom",

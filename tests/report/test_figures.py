@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from distilseg.report import compare_runs, curves, figures, overlays
+from distilseg.report.stages import stage_bars
 
 N = 12
 
@@ -84,3 +85,28 @@ def test_slices_show_best_median_and_worst_of_the_student(make_run):
 
 def test_no_slices_no_figure(make_run):
     assert overlays.overlays(pair(make_run)) == ""
+
+
+def test_every_figure_has_a_name_and_says_its_numbers(make_run):
+    told = {"parameters": 2_500_000, "stages_s": {"reading": 0.1, "network": 0.75}}
+    comparison = pair(make_run, curves=True, overlays=True, cost=told)
+    shown = {
+        figures.paired_differences(comparison, "dsd"): "dsd minus supervised, case by case. Dice, liver: mean"
+        " +0.020, p < 0.001, 12 cases.",
+        figures.distributions(comparison): "Dice of every case, by structure and run. Dice, liver,"
+        " supervised: 0.555 ± 0.036; Dice, liver, dsd: 0.575 ± 0.036.",
+        figures.cost_bars(comparison): "What a prediction costs. supervised: parameters 2.50 M; dsd:"
+        " parameters 2.50 M.",
+        stage_bars(comparison): "Seconds of a case, stage by stage. supervised: reading 0.100 s, network"
+        " 0.750 s; dsd: reading 0.100 s, network 0.750 s.",
+        curves.validation_curves(comparison): "Dice of the validation cases over training steps. supervised:"
+        " mean ends at 0.975 after 40 steps; dsd: mean ends at 0.975 after 40 steps.",
+    }
+    for svg, label in shown.items():
+        root = ET.fromstring(svg)
+        assert root.get("role") == "img"
+        assert root.get("aria-label") == label
+        assert root[0].tag.endswith("}title")
+        assert label.startswith(f"{root[0].text}. ")
+    slices = ET.fromstring(overlays.overlays(comparison)).get("aria-label")
+    assert "best case case_3: supervised Dice 0.520, dsd Dice 0.540" in slices

@@ -107,6 +107,14 @@ def test_page_needs_nothing_from_elsewhere(runs):
     assert "@import" not in style
 
 
+def test_every_figure_is_an_image_with_a_name_of_its_own(runs):
+    page = Page(render(compare_runs(runs)))
+    drawn = [attributes for tag, attributes in page.tags if tag == "svg"]
+    assert len(drawn) == 6
+    assert {attributes.get("role") for attributes in drawn} == {"img"}
+    assert len({attributes["aria-label"] for attributes in drawn}) == 6
+
+
 def test_links_within_the_page_lead_somewhere(runs):
     page = Page(render(compare_runs(runs)))
     ids = [a["id"] for _, a in page.tags if a.get("id")]

@@ -6,6 +6,9 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from distilseg.report import compare_runs, write_pictures
+from distilseg.report.drawing import TINTS
+from distilseg.report.figures import distributions
+from distilseg.report.pictures import standalone
 
 from .conftest import CASES, MakeRun
 
@@ -42,3 +45,14 @@ def test_nothing_is_written_where_there_is_nothing_to_draw(make_run: MakeRun, tm
     names = {path.stem for path in write_pictures(compare_runs([alone]), tmp_path)}
     assert "differences" not in names
     assert "slices" not in names
+
+
+def test_in_documents_a_picture_is_dark_where_the_page_is_and_white_in_print(make_run: MakeRun) -> None:
+    comparison = compare_runs([make_run("a", {("tumour", "dice"): [0.5] * len(CASES)})])
+    drawn = distributions(comparison)
+    print_, screen = standalone(drawn), standalone(drawn, night=True)
+    assert "prefers-color-scheme" not in print_
+    assert "@media screen and (prefers-color-scheme: dark)" in screen
+    for tint in TINTS:
+        assert f'[style*="fill: {tint.day}"]{{fill:{tint.night}!important}}' in screen
+    assert screen.replace(screen[screen.index("<style>@media") : screen.index("<rect")], "") == print_

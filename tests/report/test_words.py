@@ -151,3 +151,15 @@ def test_train_command_draws_the_same_slices(make_run):
     command = words.train_command(compare_runs([run]).contenders[0], about)
     assert "--data Phantom" in command
     assert "--one-slice-per-subject --slice-view coronal --split-seed 3" in command
+
+
+def test_compare_command_names_the_control_of_all_others(make_run):
+    values = {LIVER: [0.8] * 12, ("liver", "hd95"): [2.0] * 12}
+    runs = [make_run(name, values, control=None if name == "c" else "c") for name in ("c", "a b")]
+    command = words.compare_command(compare_runs(runs, metrics=["dice", "hd95"]))
+    assert command == "distilseg compare c 'a b' --control c --metrics dice,hd95 --html report.html"
+
+
+def test_compare_command_of_one_run_names_no_control(make_run):
+    command = words.compare_command(compare_runs([make_run("c", {LIVER: [0.8] * 12})], metrics=["dice"]))
+    assert command == "distilseg compare c --metrics dice --html report.html"

@@ -14,6 +14,7 @@ from ..data.planning.plan import Plan
 from ..evaluation import summarise_rows
 from ..evaluation.agreement import limits, titled
 from ..hardware import BUSY
+from ..installing import from_wheel
 from ..runs import Run
 from ..runtime.artefact import Description
 from .int8 import Quantised
@@ -27,9 +28,9 @@ _METRICS = {
     "nsd": ("NSD", "", 3),
 }
 _HOW = {
-    "onnx": "pip install 'distilseg[runtime]'  # NumPy, nibabel, ONNX Runtime, OpenVINO; no torch",
-    "openvino": "pip install 'distilseg[runtime]'  # NumPy, nibabel, ONNX Runtime, OpenVINO; no torch",
-    "torch": "pip install 'distilseg[train]'",
+    "onnx": f"{from_wheel('runtime')}  # NumPy, nibabel, ONNX Runtime, OpenVINO; no torch",
+    "openvino": f"{from_wheel('runtime')}  # NumPy, nibabel, ONNX Runtime, OpenVINO; no torch",
+    "torch": from_wheel("train"),
 }
 
 

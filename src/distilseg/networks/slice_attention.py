@@ -65,7 +65,7 @@ class SliceAttention(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """U [B C *s] and the groups' maps [B G C' *s] -> conv1x1 [U, proj O_g] [B G C *s]."""
+    """U [B C *s] and the groups' maps [B G C' *s] -> conv1x1(U ; proj O_g) [B G C *s]."""
 
     def __init__(self, channels: int, group_channels: int) -> None:
         super().__init__()

@@ -8,7 +8,6 @@ arrow leads from the control's level to each run that is measured against it.
 
 from __future__ import annotations
 
-import html
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -123,19 +122,23 @@ def bubbles(comparison: Comparison, names: Mapping[str, str] | None = None) -> s
         _colours(points, axes, room)
         _sizes(axis, axes, room, _patch(comparison))
 
-    drawn = svg(WIDTH, height, draw, salt="bubbles")
-    told = html.escape(alternative(points, metric), quote=True)
-    return drawn.replace("<svg ", f'<svg role="img" aria-label="{told}" ', 1)
+    return svg(
+        WIDTH,
+        height,
+        draw,
+        salt="bubbles",
+        title=f"{metric.title} against parameters, with multiply-accumulates of one patch",
+        told=alternative(points, metric),
+    )
 
 
 def alternative(points: Sequence[Point], metric: Metric) -> str:
     """The figure in words, for those who cannot see it."""
-    each = "; ".join(
+    return "; ".join(
         f"{' '.join(point.lines)} ({point.role}) {words.number(point.mean, metric.decimals)},"
         f" {words.count(point.parameters)} parameters, {words.giga(point.operations or None)} G"
         for point in sorted(points, key=lambda point: -point.mean)
     )
-    return f"{metric.title} against parameters, with multiply-accumulates of one patch. {each}."
 
 
 def _points(comparison: Comparison, names: Mapping[str, str]) -> list[Point]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..evaluation.agreement import titled
+from . import words
 from .comparison import Comparison
 from .drawing import WIDTH, legend, svg
 from .figures import PANEL_HEIGHT, colours
@@ -74,7 +75,20 @@ def _grid(comparison: Comparison, table: str, *, skipped: Sequence[str], first: 
             axes.set_visible(False)
         legend(figure, tints)
 
-    return svg(WIDTH, PANEL_HEIGHT * rows + 0.4, draw, salt=table)
+    title = "Loss terms" if table == "losses" else f"{validated_by(comparison)} of the validation cases"
+    return svg(
+        WIDTH,
+        PANEL_HEIGHT * rows + 0.4,
+        draw,
+        salt=table,
+        title=f"{title} over training steps",
+        told="; ".join(
+            f"{contender}: {first} ends at {words.number(found[first][1][-1], 3)} after"
+            f" {found[first][0][-1]:,.0f} steps"
+            for contender, seed, found in read
+            if not seed and first in found
+        ),
+    )
 
 
 def _thinned(curve: Curve) -> Curve:

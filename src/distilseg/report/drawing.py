@@ -1,16 +1,18 @@
 """The paper that the figures are drawn on: style, colours, and a Matplotlib figure as inline SVG.
 
 Object-oriented Matplotlib on the Agg canvas only, never pyplot, whose state belongs to the user. Colours are
-Okabe and Ito's, told apart with any colour vision. Text and lines are drawn in stand-in colours which the SVG
-takes from the page's variables, so that one drawing reads on a light and on a dark page.
+Okabe and Ito's, told apart with any colour vision. Every figure has a name, and what it shows in words, for
+those who cannot see it. Colours are the page's variables in the SVG, so that one drawing reads on a light and
+on a dark page.
 """
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +21,31 @@ if TYPE_CHECKING:
 INK, FAINT, LINE = "#010203", "#040506", "#070809"  # stand-ins for the page's --ink, --faint, --line
 PALETTE = ("#7a7f87", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a800")
 HELPED, HURT = "#009e73", "#d55e00"
-PAGE_COLOURS = {INK: "ink", FAINT: "faint", LINE: "line", PALETTE[0]: "grey", PALETTE[1]: "blue"}
 WIDTH = 9.3  # inches: what the page is wide; wider figures are scaled down
+
+
+class Tint(NamedTuple):
+    """A colour of the page: what it is drawn as, its variable, and what that is by day and by night."""
+
+    drawn: str
+    name: str
+    day: str
+    night: str
+
+
+TINTS = (
+    Tint(INK, "ink", "#1b1f24", "#e8ebef"),
+    Tint(FAINT, "faint", "#57606a", "#a3acb8"),
+    Tint(LINE, "line", "#d6dae0", "#343b45"),
+    Tint(PALETTE[0], "grey", PALETTE[0], "#a2a8b2"),
+    Tint(PALETTE[1], "blue", PALETTE[1], "#4da3e0"),
+    Tint(PALETTE[2], "vermilion", PALETTE[2], "#f08039"),
+    Tint(PALETTE[3], "green", PALETTE[3], "#2fbf95"),
+    Tint(PALETTE[4], "purple", PALETTE[4], "#dd94bc"),
+    Tint(PALETTE[5], "orange", PALETTE[5], "#f2b233"),
+    Tint(PALETTE[6], "sky", PALETTE[6], "#7cc8f2"),
+    Tint(PALETTE[7], "olive", PALETTE[7], "#cdbd2a"),
+)
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -52,8 +77,13 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def svg(width: float, height: float, draw: Callable[[Figure], None], *, salt: str) -> str:
-    """A figure of `width` x `height` inches as an SVG element; `salt` keeps ids apart on one page."""
+def svg(
+    width: float, height: float, draw: Callable[[Figure], None], *, salt: str, title: str, told: str = ""
+) -> str:
+    """A figure of `width` x `height` inches as an SVG element.
+
+    salt: keeps ids apart on one page. title, told: what it is, and what it shows, read out in its place.
+    """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -64,7 +94,17 @@ def svg(width: float, height: float, draw: Callable[[Figure], None], *, salt: st
         draw(figure)
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True)
-    return _inline(text.getvalue())
+    return _named(_inline(text.getvalue()), title, told)
+
+
+def _named(text: str, title: str, told: str) -> str:
+    """With its name and what it shows, and its natural width, below which a page should not shrink it."""
+    match = re.search(r'viewBox="0 0 ([\d.]+) ', text)
+    assert match is not None
+    label = html.escape(f"{title}. {told}." if told else f"{title}.")
+    opening = f'<svg role="img" aria-label="{label}" style="--natural: {match[1]}px"'
+    start, end, rest = text.partition(">")
+    return f"{opening}{start.removeprefix('<svg')}{end}<title>{html.escape(title)}</title>{rest}"
 
 
 def _inline(text: str) -> str:
@@ -81,9 +121,9 @@ def _inline(text: str) -> str:
 
 
 def in_page_colours(text: str) -> str:
-    """`text` with the colours that a dark page shows otherwise as the page's variables."""
-    for colour, name in PAGE_COLOURS.items():
-        text = text.replace(colour, f"var(--{name})")
+    """`text` with the page's variables for its colours."""
+    for tint in TINTS:
+        text = text.replace(tint.drawn, f"var(--{tint.name})")
     return text
 
 

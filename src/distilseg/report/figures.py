@@ -57,7 +57,20 @@ def paired_differences(comparison: Comparison, name: str) -> str:
         for axes in panels[-1].values():
             axes.set_xlabel("test cases, sorted")
 
-    return svg(WIDTH, PANEL_HEIGHT * _rows(comparison) * len(shown), draw, salt=f"differences {name}")
+    return svg(
+        WIDTH,
+        PANEL_HEIGHT * _rows(comparison) * len(shown),
+        draw,
+        salt=f"differences {name}",
+        title=f"{name} minus {comparison.control_told(name)}, case by case",
+        told="; ".join(
+            f"{metric.title}, {structure}: mean {words.number(found.mean, metric.decimals, sign=True)},"
+            f" p {words.p_value(found.p_holm)}, {found.n} cases"
+            for metric in shown
+            for structure in comparison.structures
+            if (found := comparison.differences.get((name, structure, metric.name)))
+        ),
+    )
 
 
 def _rows(comparison: Comparison) -> int:
@@ -133,7 +146,19 @@ def distributions(comparison: Comparison) -> str:
         legend(figure, tints)
 
     rows = _rows(comparison) * len(comparison.metrics)
-    return svg(WIDTH, PANEL_HEIGHT * rows + 0.4, draw, salt="distributions")
+    return svg(
+        WIDTH,
+        PANEL_HEIGHT * rows + 0.4,
+        draw,
+        salt="distributions",
+        title=f"{', '.join(m.title for m in comparison.metrics)} of every case, by structure and run",
+        told="; ".join(
+            f"{metric.title}, {comparison.overall}, {name}: {words.score(score, metric)}"
+            for metric in comparison.metrics
+            for name in names
+            if (score := comparison.scores.get((name, comparison.overall, metric.name)))
+        ),
+    )
 
 
 def _box(comparison: Comparison, key: tuple[str, str, str], tint: str, place: int, axes: Axes) -> None:
@@ -191,4 +216,14 @@ def cost_bars(comparison: Comparison) -> str:
             quiet(axes)
         legend(figure, tints)
 
-    return svg(WIDTH, 0.85 + 0.34 * len(comparison.contenders), draw, salt="cost")
+    return svg(
+        WIDTH,
+        0.85 + 0.34 * len(comparison.contenders),
+        draw,
+        salt="cost",
+        title="What a prediction costs",
+        told="; ".join(
+            f"{c.name}: " + ", ".join(f"{title} {told(c.cost.get(key))}" for key, title, told in measured)
+            for c in comparison.contenders
+        ),
+    )

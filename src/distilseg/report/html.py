@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import functools
 import platform
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..evaluation.agreement import titled
 from ..files import write_text
-from ..names import pasted
+from ..installing import from_wheel
 from ..runs import Run, seen_cases
 from . import curves, figures, overlays, sizes, verdicts, words
 from .bubbles import bubbles
 from .cautions import leaks
 from .comparison import MEAN, RELEVANT, Comparison, compare_runs
 from .contenders import evaluation, training_cases
-from .drawing import in_page_colours
+from .drawing import TINTS, in_page_colours
 from .folds import fold_scores
 from .stages import stage_bars
 
@@ -95,10 +96,10 @@ def render(
             for contender in comparison.contenders
             for run in contender.runs
         ],
-        compare=pasted(
-            *("distilseg", "compare"),
-            *(run.name for contender in comparison.contenders for run in contender.runs),
-        ),
+        runs_folder=shlex.quote(f"runs/{comparison.dataset.get('name') or 'DATASET'}"),
+        install=from_wheel("train"),
+        again=words.compare_command(comparison),
+        tints=TINTS,
         figures=_figures(comparison),
         colours={name: in_page_colours(tint) for name, tint in figures.colours(comparison).items()},
         MEAN=MEAN,

@@ -96,7 +96,22 @@ def overlays(comparison: Comparison) -> str:
                     axes.set_axis_off()
         _legend(figure, comparison)
 
-    return svg((len(found) + 1) * panel, row_height * len(titles) + 0.45, draw, salt="overlays")
+    return svg(
+        (len(found) + 1) * panel,
+        row_height * len(titles) + 0.45,
+        draw,
+        salt="overlays",
+        title="Slices of test cases with the outlines of reference and prediction",
+        told="; ".join(
+            f"{rank + ' case ' if rank else ''}{title}: "
+            + ", ".join(f"{name} {_dice_told(comparison, name, title)}" for name in found)
+            for title, rank in titles
+        ),
+    )
+
+
+def _dice_told(comparison: Comparison, name: str, title: str) -> str:
+    return f"{titled('Dice', comparison.labelled_by)} {words.number(_dice(comparison, name, title), 3)}"
 
 
 def _show(axes: Axes, slice_: Slice, *, outline: NDArray[np.uint8] | None) -> None:

@@ -10,18 +10,12 @@ from ..names import component
 from . import curves, figures, overlays
 from .bubbles import bubbles
 from .comparison import Comparison
+from .drawing import TINTS
 from .sizes import size_curves
 from .stages import stage_bars
 
-# The colours of the page on white paper, where a figure stands alone; see report.html.j2.
-PAPER = {
-    "ink": "#1b1f24",
-    "faint": "#57606a",
-    "line": "#d6dae0",
-    "grey": "#7a7f87",
-    "blue": "#0072b2",
-    "sans": "'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif",
-}
+SANS = "'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
+WHITE, NIGHT = "#ffffff", "#1e2129"
 
 
 def write_pictures(comparison: Comparison, folder: Path | str) -> list[Path]:
@@ -55,18 +49,35 @@ def write_pictures(comparison: Comparison, folder: Path | str) -> list[Path]:
     return written
 
 
-def standalone(svg: str) -> str:
-    """An inline figure as a whole file: its size, a white ground, and the page's colours written in."""
-    for name, value in PAPER.items():
+def standalone(svg: str, *, night: bool = False) -> str:
+    """An inline figure as a whole file: its size, a white ground, and the page's colours written in.
+
+    night: dark where the page that shows it is; for documents. What goes to print stays white.
+    """
+    for name, value in {**{tint.name: tint.day for tint in TINTS}, "sans": SANS}.items():
         svg = svg.replace(f"var(--{name})", value)
+    svg = re.sub(r' style="--natural: [^"]*"', "", svg)
     match = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     assert match is not None
     width, height = match.groups()
     opening, closing, rest = svg.partition(">")
     if "xmlns=" not in opening:
         opening += ' xmlns="http://www.w3.org/2000/svg"'
-    ground = f'<rect width="{width}" height="{height}" fill="#ffffff"/>'
+    ground = f'<rect width="{width}" height="{height}" style="fill: {WHITE}"/>'
+    if night:
+        ground = f"<style>{_by_night()}</style>{ground}"
     return f'{opening} width="{width}pt" height="{height}pt"{closing}{ground}{rest}\n'
+
+
+def _by_night() -> str:
+    """Rules that win over the colours written in, on a dark page alone."""
+    rules = [f'[style*="fill: {WHITE}"]{{fill:{NIGHT}!important}}']
+    rules += [
+        f'[style*="{kind}: {tint.day}"]{{{kind}:{tint.night}!important}}'
+        for tint in TINTS
+        for kind in ("fill", "stroke")
+    ]
+    return f"@media screen and (prefers-color-scheme: dark){{{''.join(rules)}}}"
 
 
 def _slug(name: str) -> str:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from . import words
 from .comparison import Comparison
 from .contenders import Contender
 from .drawing import INK, legend, svg
@@ -71,7 +72,21 @@ def size_curves(comparison: Comparison) -> str:
         axes.set_ylabel(f"{metric.title}{f' [{metric.unit}]' if metric.unit else ''}, {comparison.overall}")
         legend(figure, tints)
 
-    return svg(*SIZE, draw, salt="subjects")
+    return svg(
+        *SIZE,
+        draw,
+        salt="subjects",
+        title=title(comparison),
+        told="; ".join(
+            f"{family}: "
+            + ", ".join(
+                f"{words.number(score.mean, metric.decimals)} with {c.subjects}"
+                for c in members
+                if (score := comparison.scores.get((c.name, comparison.overall, metric.name)))
+            )
+            for family, members in found.items()
+        ),
+    )
 
 
 def _line(axes: Axes, scores: Sequence[tuple[int, Score]], tint: str, *, aside: float) -> None:

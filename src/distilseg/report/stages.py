@@ -43,4 +43,15 @@ def stage_bars(comparison: Comparison) -> str:
         quiet(axes)
         legend(figure, tints)
 
-    return svg(WIDTH, 1.1 + 0.34 * len(timed), draw, salt="stages")
+    return svg(
+        WIDTH,
+        1.1 + 0.34 * len(timed),
+        draw,
+        salt="stages",
+        title="Seconds of a case, stage by stage",
+        told="; ".join(
+            f"{c.name}: "
+            + ", ".join(f"{stage} {words.seconds(c.cost['stages_s'].get(stage))}" for stage in stages)
+            for c in timed
+        ),
+    )

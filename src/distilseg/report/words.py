@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from .comparison import Comparison
 from .contenders import Contender, Metric, folder_name
 from .folds import FoldScore
 from .score import Score
@@ -165,6 +166,18 @@ def train_command(contender: Contender, experiment: Mapping[str, Any]) -> str:
     if experiment.get("seed") is not None:
         words += ["--seed", str(experiment["seed"])]
     return shlex.join(words)
+
+
+def compare_command(comparison: Comparison) -> str:
+    """The command line that makes the page again, typed where the runs' folders are."""
+    words = ["distilseg", "compare", *(run.name for c in comparison.contenders for run in c.runs)]
+    controls = {control for control in comparison.controls.values() if control}
+    alone = [name for name, control in comparison.controls.items() if control is None]
+    if len(controls) == 1 and controls == set(alone):  # of everyone else
+        words += ["--control", comparison.contender(alone[0]).runs[0].name]
+    if comparison.metrics:
+        words += ["--metrics", ",".join(metric.name for metric in comparison.metrics)]
+    return shlex.join([*words, "--html", "report.html"])
 
 
 def _word(value: Any) -> str:

@@ -96,8 +96,8 @@ class Lines:
         labelled_by: str = "",
     ) -> None:
         """`about`: what is said first. `steps`: how many there will be, if that is known. `later`: the
-        seconds of the networks that are trained after this one, from the seconds of a step. `labelled_by`: the
-        teacher whose answers validate.
+        seconds of the networks that are trained after this one, from the seconds of a step.
+        `labelled_by`: the teacher whose answers validate.
         """
         self._name, self._of, self._later = name, f" of {steps:,}" if steps else "", later
         self._title = titled("Dice", labelled_by)

@@ -1,0 +1,99 @@
+"""Installs the wheel in a fresh environment, once with each extra, and does there what the extra is for.
+
+    make try-wheel                                 # all of them: some minutes, and 3 GB at a time
+    python scripts/try_wheel.py WHEEL runtime      # one
+
+Versions are those of constraints.txt. The plain environment also gets an extra by name, as error messages
+say it, which finds the package that is there already. Exit code: 0 all work, 1 at the first that does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MADE = ROOT / "tests" / "old" / "written"  # small scans, a plan, artefacts
+TRAINED = f"distilseg train supervised --data {MADE}/scans --plan {MADE}/plan.json --steps 2 --no-control"
+PREDICTED = "distilseg predict {model} {scans}/imagesTr {out}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is done, line by line, and which files are there in the end; `extra` may be two, by comma."""
+
+    extra: str
+    lines: Sequence[str]
+    leaves: Sequence[str] = ()
+
+
+def predicted(model: str | Path) -> str:
+    return PREDICTED.format(model=model, scans=MADE / "scans", out="predictions")
+
+
+ONE_CASE = "predictions/case_0.nii.gz"
+TRIALS: Mapping[str, Trial] = {
+    "plain": Trial(
+        "",
+        [
+            f"distilseg check {MADE}/scans",
+            "pip install 'distilseg[runtime]'",
+            predicted(MADE / "openvino.zip"),
+        ],
+        [ONE_CASE],
+    ),
+    "runtime": Trial("runtime", [predicted(MADE / "openvino.zip")], [ONE_CASE]),
+    "train": Trial("train", [TRAINED, "distilseg report runs/Old"], ["report.html"]),
+    "export": Trial(
+        "export",
+        [TRAINED, "distilseg export runs/Old/supervised-* --to onnx --out student", predicted("student")],
+        [ONE_CASE, "student/README.md"],
+    ),
+    "tensorboard": Trial("train,tensorboard", [f"{TRAINED} --tensorboard"], ["runs/Old/*/**/events.out.*"]),
+}
+
+
+def try_out(wheel: Path, trial: Trial, room: Path) -> None:
+    """In an environment and a folder of its own; raises where a line fails or leaves no file."""
+    venv.create(room / "environment", with_pip=True)
+    inside = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    inside |= {
+        "PATH": f"{room / 'environment' / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
+        "PIP_QUIET": "1",
+    }
+    extra = f"[{trial.extra}]" if trial.extra else ""
+    for line in (f"pip install {shlex.quote(f'{wheel}{extra}')}", *trial.lines):
+        print(f"$ {line}", flush=True)
+        subprocess.run(line, shell=True, check=True, cwd=room, env=inside)
+    for pattern in trial.leaves:
+        if not any(room.glob(pattern)):
+            raise FileNotFoundError(f"{pattern} was not written")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("wheel", type=Path)
+    parser.add_argument("extras", nargs="*", default=list(TRIALS), help=", ".join(TRIALS))
+    given = parser.parse_args(arguments)
+    for name in given.extras:
+        with tempfile.TemporaryDirectory(prefix="wheel-") as room:
+            try:
+                try_out(given.wheel.resolve(), TRIALS[name], Path(room))
+            except (subprocess.CalledProcessError, FileNotFoundError) as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                return 1
+        print(f"{name}: works", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
