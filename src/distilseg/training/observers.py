@@ -90,7 +90,7 @@ class Lines:
         later: Later = nothing_later,
         labelled_by: str = "",
     ) -> None:
-        """`about`: what is said first. `steps`: how many there will be, if that is known. `later`: the seconds
+        """`about`: is said first. `steps`: how many there will be, if that is known. `later`: the seconds
         of the networks that are trained after this one, from the seconds of a step. `labelled_by`: the
         teacher whose answers validate.
         """
