@@ -19,6 +19,7 @@ from typing import Any
 import jinja2
 
 from distilseg.files import write_text
+from distilseg.installing import WHEEL
 from distilseg.report import words
 from distilseg.report.pictures import standalone
 
@@ -63,7 +64,7 @@ def render(study: str, found: Any, template: str = "page.md") -> str:
 
 def readme() -> str:
     """The README, whose every figure comes from results: `evidence(study)` is a study's."""
-    told = _rendered([HERE], "readme.md", {"evidence": read, "number": words.number})
+    told = _rendered([HERE], "readme.md", {"evidence": read, "number": words.number, "wheel": WHEEL})
     return f"<!-- its words: evidence/readme.md -->\n\n{told}"
 
 
