@@ -99,6 +99,7 @@ def test_minutes_are_of_each_network_and_the_sum_is_told() -> None:
         told,
     )
     assert each == ["  control: 30 minutes", "  student: 30 minutes"]
+    assert summary(ahead[:1], judged_on=2) == []
     assert [one.name for one in later_of(ahead, "control")] == ["student"]
     assert ahead[1].seconds(1.0) == 1800
     assert Ahead("", Budget(steps=10, minutes=1), 10, False).seconds(2.0) == 20

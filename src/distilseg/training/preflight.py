@@ -105,11 +105,11 @@ def in_order(experiment: Experiment) -> Iterator[Experiment]:
 
 
 def summary(ahead: Sequence[Ahead], *, judged_on: int) -> list[str]:
-    """What will be trained, how long that takes in all, and when it is about done."""
+    """What will be trained, how long that takes in all, and when it is about done; nothing where all is there."""
     waiting = [one for one in ahead if not one.finished]
-    lines = [f"{one.name}: found, finished" for one in ahead if one.finished]
     if not waiting:
-        return lines
+        return []
+    lines = [f"{one.name}: found, finished" for one in ahead if one.finished]
     networks = f"{len(waiting)} network{'s' * (len(waiting) > 1)} to train"
     minutes = [one.budget.minutes for one in waiting if one.budget.minutes is not None]
     if len(minutes) == len(waiting):
