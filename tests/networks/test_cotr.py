@@ -51,7 +51,7 @@ def test_published_parameters(modalities: int, classes: int, count: int) -> None
     assert parameters(shapes_only(modalities, classes, (128, 128, 128), standardised=False)) == count
 
 
-# Logits at some voxels of the authors' code (github.com/YtongXie/CoTr) on a CPU, its weights by the same rule.
+# Logits of the authors' modules (github.com/YtongXie/CoTr), transcribed, with weights by the same rule.
 VOXELS = ((0, 0, 0, 0), (1, 3, 7, 5), (2, 8, 20, 11), (0, 15, 15, 15), (1, 12, 2, 9), (2, 5, 13, 4))
 AUTHORS = {
     True: (1.05857, -0.39251, 0.51238, 0.70327, 0.06935, -0.10245),
@@ -60,7 +60,7 @@ AUTHORS = {
 
 
 @pytest.mark.parametrize("standardised", AUTHORS)
-def test_answers_as_the_authors_code(standardised: bool) -> None:
+def test_answers_as_the_authors_modules(standardised: bool) -> None:
     options = {**SMALL, "layers": 2, "heads": 3, "points": 4, "standardised": standardised}
     network = with_known_weights(build(NetworkSpec("cotr", 2, 3, PATCH, options)))
     with torch.no_grad():

@@ -46,9 +46,11 @@ def test_counts_of_thop() -> None:
     assert count == count_as_thop(shapes_only(unused_layers=False), (1, 4, *BRAIN))
 
 
-def test_answers_as_the_authors_code() -> None:
-    """Logits at some voxels of github.com/Rubics-Xuan/TransBTS without its softmax, with half of its widths and
-    its weights by the same rule."""
+def test_answers_as_the_authors_modules() -> None:
+    """Logits of the authors' modules (github.com/Rubics-Xuan/TransBTS), transcribed, before their softmax.
+
+    With half of their widths, and weights by the same rule.
+    """
     options = {"filters": [8, 16, 32, 64], "hidden": 256, "mlp": 48, "layers": 2, "heads": 4}
     spec = NetworkSpec("transbts", 2, 3, (16, 24, 16), {**options, "unused_layers": False})
     network = with_known_weights(build(spec))
