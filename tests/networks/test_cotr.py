@@ -19,6 +19,8 @@ from distilseg.networks import NetworkSpec, build, divisor, feature_shapes, para
 from distilseg.networks.cotr import CoTr, DeformableTransformer, StandardisedConvolution, sine_position
 from distilseg.networks.features import Tapped
 
+from .known_weights import by_rule, with_known_weights
+
 SMALL: dict[str, Any] = {"filters": [6, 8, 12], "mlp": 24, "layers": 1, "heads": 2, "points": 2}
 PATCH = (16, 32, 48)
 
@@ -47,6 +49,24 @@ def test_published_parameters(modalities: int, classes: int, count: int) -> None
     """`architectures.md`, section 2.8; each further modality has 64 kernels of 7x7x7 in the stem."""
     assert parameters(shapes_only(modalities, classes, (48, 192, 192))) == count
     assert parameters(shapes_only(modalities, classes, (128, 128, 128), standardised=False)) == count
+
+
+# Logits of the authors' modules (github.com/YtongXie/CoTr), transcribed, with weights by the same rule.
+VOXELS = ((0, 0, 0, 0), (1, 3, 7, 5), (2, 8, 20, 11), (0, 15, 15, 15), (1, 12, 2, 9), (2, 5, 13, 4))
+AUTHORS = {
+    True: (1.05857, -0.39251, 0.51238, 0.70327, 0.06935, -0.10245),
+    False: (0.93213, -0.42403, 0.52044, 0.65353, 0.02594, -0.1767),
+}
+
+
+@pytest.mark.parametrize("standardised", AUTHORS)
+def test_answers_as_the_authors_modules(standardised: bool) -> None:
+    options = {**SMALL, "layers": 2, "heads": 3, "points": 4, "standardised": standardised}
+    network = with_known_weights(build(NetworkSpec("cotr", 2, 3, PATCH, options)))
+    with torch.no_grad():
+        logits = network(4 * by_rule((1, 2, *PATCH), 0))
+    found = [float(logits[0][voxel]) for voxel in VOXELS]
+    np.testing.assert_allclose(found, AUTHORS[standardised], atol=2e-4)
 
 
 def test_feature_shapes() -> None:
@@ -167,6 +187,15 @@ def test_in_half_precision() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             found = network(image)
     assert (found.float() - expected).abs().max() < 0.1 * expected.abs().max()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_cuda_device() -> None:
+    network, image = small(), torch.randn(2, 2, *PATCH)
+    with torch.no_grad():
+        expected = network(image)
+        found = network.cuda()(image.cuda()).cpu()
+    assert (found - expected).abs().max() < 1e-2 * expected.abs().max()
 
 
 @pytest.fixture(scope="module")

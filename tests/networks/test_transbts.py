@@ -13,6 +13,8 @@ from distilseg.networks import NetworkSpec, build, feature_shapes, parameters
 from distilseg.networks.count_thop import count_as_thop
 from distilseg.networks.transbts import Transformer
 
+from .known_weights import by_rule, with_known_weights
+
 BRAIN = (128, 128, 128)
 NEVER_RUN, LAST_NORM = 512 * 512 + 512, 2 * 512
 SMALL: dict[str, Any] = {"filters": [4, 8, 8, 8], "hidden": 16, "mlp": 24, "layers": 2, "heads": 4}
@@ -42,6 +44,22 @@ def test_counts_of_thop() -> None:
     assert f"{(count.parameters + LAST_NORM) / 1e6:.3f}" == "30.625"
     assert f"{(count.multiply_accumulates + norm_operations + softmax_operations) / 1e9:.3f}" == "263.729"
     assert count == count_as_thop(shapes_only(unused_layers=False), (1, 4, *BRAIN))
+
+
+def test_answers_as_the_authors_modules() -> None:
+    """Logits of the authors' modules (github.com/Rubics-Xuan/TransBTS), transcribed, before their softmax.
+
+    With half of their widths, and weights by the same rule.
+    """
+    options = {"filters": [8, 16, 32, 64], "hidden": 256, "mlp": 48, "layers": 2, "heads": 4}
+    spec = NetworkSpec("transbts", 2, 3, (16, 24, 16), {**options, "unused_layers": False})
+    network = with_known_weights(build(spec))
+    with torch.no_grad():
+        logits = network(4 * by_rule((1, 2, 16, 24, 16), 0))
+    voxels = ((0, 0, 0, 0), (1, 3, 7, 5), (2, 8, 20, 11), (0, 15, 15, 15), (1, 12, 2, 9), (2, 5, 13, 4))
+    found = torch.stack([logits[0][voxel] for voxel in voxels])
+    expected = torch.tensor([0.56245, -2.68345, 0.6862, 0.87735, -1.48489, 0.99732])
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=0)
 
 
 def test_what_is_unused_changes_nothing() -> None:
