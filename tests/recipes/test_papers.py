@@ -1,10 +1,9 @@
-"""The papers' tables: every command can be typed and makes the run that its row names; counts as published."""
+"""The papers' tables: every command can be typed and makes the run that its row names; published counts."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +11,15 @@ import pytest
 from distilseg import commands
 from distilseg.cli import main
 from distilseg.cli.options import values_of
-from distilseg.data.phantom.volumes import write_phantom
 from distilseg.errors import UserError
 from distilseg.networks import describe
 from distilseg.networks.build import options_from_text
 from distilseg.recipes import find
 from distilseg.recipes.papers import Paper, Row, find_paper, papers
 from distilseg.training.experiment import Continued, Experiment, Prototypes, Study
-from distilseg.training.studies import make_study
 
 from ..docs.snippets import named
+from ..training.small import other_volumes, small_study
 
 ROWS = [
     pytest.param(paper, row, id=f"{name}: {table.title}: {row.name}")
@@ -31,27 +29,21 @@ ROWS = [
 ]
 COMMANDS = sorted({row.command for _, row in (param.values for param in ROWS) if row.command})  # type: ignore
 NAMED_IN_NOTES = re.compile(r"distilseg [\w-]+ RUN(?: --[\w-]+(?: \w+)?)*")
-# Published numbers that their own network does not give, as `teach_former.md` and the authors' code say.
-NOT_REPRODUCIBLE = {"MISSU", "MDViT", "S2 Swin UNETR, light"}
+# Published numbers that no network has: MISSU's, MDViT's as thop counts shared layers, a misprint.
+NOBODYS = {"4.24 / 154.38", "30.30 / 24.95", "1.35 / 75.68"}
 NEVER_RUN = {"unetr": 18_432}  # MONAI's norms for cross-attention
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """Of two modalities, with a vessel among the structures."""
-    return make_study(
-        write_phantom(
-            tmp_path_factory.mktemp("own") / "scans", cases=6, shape=(24,) * 3, modalities=("A", "B")
-        )
-    )
+    return small_study(tmp_path_factory.mktemp("own") / "scans", modalities=("CT", "PET"))
 
 
 @pytest.fixture(scope="module")
-def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Other patients with the same structures."""
-    return write_phantom(
-        tmp_path_factory.mktemp("others") / "volumes", cases=6, shape=(24,) * 3, modalities=("A", "B"), seed=1
-    )
+def volumes(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Options that name other patients with the same structures."""
+    return other_volumes(tmp_path_factory.mktemp("others"), study)
 
 
 def test_the_five_papers() -> None:
@@ -73,7 +65,7 @@ def test_rows_are_told_apart_and_data_are_named(name: str) -> None:
         word
         for row in _rows(paper)
         for word in shlex.split(row.command)
-        if re.fullmatch("[A-Z0-9_]{4,}", word)
+        if re.fullmatch("[A-Z][A-Z0-9_]{3,}", word)
     }
     assert used <= folders
     assert {data.folder for data in paper.data if data.public} <= used
@@ -101,13 +93,12 @@ def test_networks_that_are_counted_have_these_options(line: str) -> None:
     ("paper", "row"), [param for param in ROWS if "distilseg train" in param.values[1].command]
 )  # type: ignore
 def test_a_command_makes_the_run_that_its_row_names(
-    paper: Paper, row: Row, study: Study, volumes: Path
+    paper: Paper, row: Row, study: Study, volumes: dict[str, str]
 ) -> None:
     made = _experiment(row.command, study, volumes)
     for one in _trained(made):
         for spec in one.networks.values():
             assert spec.options.keys() <= describe(spec.name).options.keys()
-    assert made.budget == made.budget  # it has one: the paper's, or --epochs of the command
     if "control" in row.run:
         assert made.control is not None
     if match := re.fullmatch(r"the teacher (\w+)", row.run):
@@ -121,7 +112,7 @@ def test_a_command_makes_the_run_that_its_row_names(
 
 
 @pytest.mark.parametrize("name", papers())
-def test_no_two_rows_of_a_table_are_one_run(name: str, study: Study, volumes: Path) -> None:
+def test_no_two_rows_of_a_table_are_one_run(name: str, study: Study, volumes: dict[str, str]) -> None:
     """Rows with a published value of their own are trained apart."""
     for table in find_paper(name).tables:
         made = [
@@ -141,8 +132,6 @@ COUNTED = [param for param in ROWS if "networks" in param.values[1].command]  # 
 
 @pytest.mark.parametrize(("paper", "row"), COUNTED)
 def test_counts_as_published(paper: Paper, row: Row) -> None:
-    if row.name in NOT_REPRODUCIBLE:
-        pytest.skip("the published number is nobody's")
     given = _parsed(row.command)
     (counted,) = commands.networks(
         given["name"],
@@ -159,8 +148,8 @@ def test_counts_as_published(paper: Paper, row: Row) -> None:
         assert f"{own / 1e6:.3f}" == f"{first:.3f}"
         assert second > first  # the heads
     else:  # rounded or cut off, as it came
-        assert counted.thop.parameters / 1e6 == pytest.approx(first, abs=0.011)
-        assert counted.thop.multiply_accumulates / 1e9 == pytest.approx(second, abs=0.011)
+        off = [counted.thop.parameters / 1e6 - first, counted.thop.multiply_accumulates / 1e9 - second]
+        assert (max(map(abs, off)) < 0.011) == (row.published not in NOBODYS)
 
 
 def test_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,12 +182,12 @@ def _parsed(line: str) -> dict[str, Any]:
     return dict(context.params)
 
 
-def _experiment(line: str, study: Study, volumes: Path) -> Experiment:
+def _experiment(line: str, study: Study, volumes: dict[str, str]) -> Experiment:
     """What the command would train, on scans of ours."""
     recipe = find(shlex.split(line)[2])
     values = values_of(recipe, _parsed(line))
     if "data_3d" in values:
-        values["data_3d"] = str(volumes)
+        values |= volumes
     return recipe(study, **values)
 
 
