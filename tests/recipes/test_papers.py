@@ -127,6 +127,29 @@ def test_no_two_rows_of_a_table_are_one_run(name: str, study: Study, volumes: di
         assert len(set(made)) == len(made), table.title
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "changed"),
+    [
+        ("dual_self_distillation", "DS", {"alpha": 0, "beta": 0, "deep_supervision": 1}),
+        ("dual_self_distillation", "SDD", {"alpha": 0, "beta": 1, "deep_supervision": 1}),
+        ("dual_self_distillation", "SDE", {"alpha": 1, "beta": 0, "deep_supervision": 1}),
+        ("dual_self_distillation", "T = 4", {"temperature": 4, "alpha": 1, "beta": 1}),
+        ("dual_self_distillation", "reversed", {"teacher": "reversed"}),
+        ("kd_net", "GT + KL, 0 skips", {"soft_share": 0, "gt_weight": 1, "alpha": 10}),
+        ("kd_net", "GT + KD, 4 skips", {"soft_share": 0.75, "gt_weight": None, "alpha": 0}),
+        ("teach_former", "PWD", {"attention": 0, "soft_labels": 1}),
+        ("thickened", "DeepLab, 3 slices", {"thickness": 3, "head": "none", "multiplexing": False}),
+        ("thickened", "ESM", {"thickness": 12, "head": "none", "multiplexing": True}),
+    ],
+)
+def test_an_ablations_row_changes_what_its_name_says(
+    name: str, row: str, changed: dict[str, Any], study: Study, volumes: dict[str, str]
+) -> None:
+    command = next(one.command for one in _rows(find_paper(name)) if one.name == row)
+    options = _experiment(command, study, volumes).options
+    assert {option: options[option] for option in changed} == changed
+
+
 COUNTED = [param for param in ROWS if "networks" in param.values[1].command]  # type: ignore
 
 

@@ -1,7 +1,7 @@
 """Rows of Banerjee et al., dual self-distillation, IEEE TBME 2025.
 
 Its parameters and its mean gains are known to us as numbers; the Dice of each row is not, since we had the
-paper without its tables. Rivals (`MSD BraTS`) are rows as soon as their network is there.
+paper without its tables.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ PAPER = Paper(
             "Dice, HD95 of labels 1, 2, 3",
             (
                 *_with_and_without(_BRATS, unetr="UNETR", dynunet="nnU-Net", swin_unetr="Swin UNETR"),
+                *_with_and_without(_BRATS, cotr="CoTr", transbts="TransBTS")[::2],  # rivals stand alone
                 Row(
                     "MISSU",
                     command="distilseg train missu --data MSD_BRATS --epochs 325",
