@@ -276,6 +276,8 @@ def test_recipes_and_networks(capsys: pytest.CaptureFixture[str]) -> None:
     assert "dual_self_distillation" in capsys.readouterr().out
     typed("distilseg recipes dual_self_distillation")
     assert "--detach-teacher/--no-detach-teacher" in capsys.readouterr().out
+    typed("distilseg recipes --paper kd_net")
+    assert "71.67 / 81.45 / 76.98" in capsys.readouterr().out
     assert [recipe.name for recipe in commands.recipes("supervised")] == ["supervised"]
     typed("distilseg networks dynunet --patch 32,48,32 --modalities 2 --classes 3")
     out = capsys.readouterr().out

@@ -20,6 +20,11 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from distilseg.cli.app import _app
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^```(?P<kind>\w*)(?P<rest>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -80,3 +85,13 @@ def blocks(page: Path) -> Iterator[Block]:
         runnable = match["kind"] in ("python", "console") and not shown_only
         line = text.count("\n", 0, match.start()) + 1
         yield Block(page, line, match["kind"], title and title[1], match["body"], runnable)
+
+
+def named(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that the words after `distilseg` name, with the rest of them; RECIPE stands for any."""
+    rest = ["supervised" if word == "RECIPE" else word for word in words]
+    command: Any = get_command(_app(rest))
+    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
+        assert rest[0] in command.commands, f"distilseg {' '.join(words)}: no such command: {rest[0]}"
+        command = command.commands[rest.pop(0)]
+    return command, rest

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from distilseg.cli import main
-from distilseg.cli.app import _app
 from distilseg.data.phantom.volumes import write_phantom
 from tests.teachers.nnunet.small import write_model
 
-from .snippets import ROOT, Block, alike, blocks, mentions, pages
+from .snippets import ROOT, Block, alike, blocks, mentions, named, pages
 
 RUN = [page for page in pages() if any(block.run for block in blocks(page))]
 # Pages that exist to be followed: one without a snippet that runs has lost it.
@@ -115,13 +113,13 @@ MENTIONED = [
 
 @pytest.mark.parametrize("words", SHOWN)
 def test_commands_that_are_only_shown_can_be_parsed(words: list[str]) -> None:
-    command, rest = _named(words)
+    command, rest = named(words)
     command.make_context(" ".join(words), rest)
 
 
 @pytest.mark.parametrize("words", MENTIONED)
 def test_commands_and_options_in_prose_exist(words: list[str]) -> None:
-    command, rest = _named(words)
+    command, rest = named(words)
     known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)} | {
         "--help",
         "--debug",
@@ -141,13 +139,3 @@ def test_printed_lines_are_compared_by_their_words() -> None:
     assert alike("│ liver   −0.001 │ 24x24 │") == alike("│ liver │ 0.12 │ 16x16 │")
     assert alike("runs/Phantom/supervised-1560c95b") == alike("runs/Phantom/supervised-deadbeef")
     assert alike("12 cases, 0 errors") != alike("12 cases, 0 warnings")
-
-
-def _named(words: list[str]) -> tuple[Any, list[str]]:
-    """The command that the words name, with the rest of them; RECIPE stands for any recipe."""
-    rest = ["supervised" if word == "RECIPE" else word for word in words]
-    command: Any = get_command(_app(rest))
-    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
-        assert rest[0] in command.commands, f"distilseg {' '.join(words)}: no such command: {rest[0]}"
-        command = command.commands[rest.pop(0)]
-    return command, rest

@@ -218,6 +218,10 @@ CATALOGUE: dict[str, tuple[str, list[str]]] = {
         "train dual_self_destilation --data {w}/good",
         [r"unknown recipe", r"did you mean 'dual_self_distillation'"],
     ),
+    "unknown paper": (
+        "recipes --paper kdnet",
+        [r"unknown paper 'kdnet'", r"did you mean 'kd_net'", r"known: dual_self_distillation, kd_net"],
+    ),
     "a recipe's file that is missing": ("train mine.py:best --data {w}/good", [r"no file mine\.py", r"path"]),
     "a recipe that a file has not": (
         "train {w}/empty.py:best --data {w}/good",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import UserError
 from . import show
 from .text import examples, whole_numbers
 
@@ -19,6 +20,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     of_recipes = examples(
         "distilseg recipes",
         "distilseg recipes dual_self_distillation",
+        "distilseg recipes --paper kd_net",
         "distilseg recipes my_file.py:my_recipe",
     )
     of_networks = examples(
@@ -32,11 +34,23 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
 
 def recipes(
     name: Annotated[str | None, typer.Argument(help="One recipe, also my_file.py:function.")] = None,
+    paper: Annotated[
+        str | None,
+        typer.Option(help="A command for each row of its tables, beside what was published.", metavar="NAME"),
+    ] = None,
 ) -> None:
-    """What can be trained; with a NAME, its options."""
+    """What can be trained; with a NAME, its options; with a paper, its rows."""
     from .. import commands
     from .options import flag, metavar
 
+    if paper is not None:
+        from ..recipes.papers import find_paper
+        from .paper import print_paper
+
+        if name is not None:
+            raise UserError(f"the recipe {name} and the paper {paper} are both asked for", "name one of them")
+        print_paper(find_paper(paper))
+        return
     if name is None:
         show.print_recipes()
         show.say("its options: distilseg recipes NAME; train it: distilseg train NAME --data DATASET")

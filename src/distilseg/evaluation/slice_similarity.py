@@ -3,7 +3,7 @@
     a_z = Dice(R_z, R_z+1)        b_z = Dice(P_z, P_z+1)        z = 1 … D - 1
     slice_similarity = sqrt(Σ_z (a_z - b_z)²)
 
-after Thickened 2D Networks (Xia et al.): a network that sees slices alone gives masks that flicker between
+after Thickened 2D Networks (Yu et al.): a network that sees slices alone gives masks that flicker between
 them. R_z and P_z are the masks of the reference and the prediction in slice z. Lower is better and 0 is best:
 it compares the two in how they vary and not in where they are, so it says nothing without the Dice beside it.
 

@@ -5,7 +5,7 @@
     threshold   the class of the highest p among the structures with p above the threshold, else background
     organs      models of one organ each: the organ of the highest p above the threshold, else background
 
-after Thickened 2D Networks (Xia et al.), whose views are slices along each axis. There the masks of three
+after Thickened 2D Networks (Yu et al.), whose views are slices along each axis. There the masks of three
 views are voted upon, and where a view is missing, because its model failed, the probabilities of those left
 are averaged. Of two views a vote is the mean: where they differ they are equals.
 """

@@ -3,7 +3,7 @@
     p(x) = 1 / n(z) · Σ_d p_d(x)           d over the windows that cover the slice z of x, n(z) of them
 
 Windows of k slices start at every `stride` slices, the last one ends with the volume: with stride 1 a slice
-is in 1, 2, …, k, …, k, …, 2, 1 of them (Thickened 2D Networks; Xia et al., section "testing"). In their plane
+is in 1, 2, …, k, …, k, …, 2, 1 of them (Thickened 2D Networks; Yu et al., section "testing"). In their plane
 slices are seen whole, whatever the patch was: padded behind both axes to multiples of `divisor` by repeating
 their edges, and cut back. A volume of fewer than k slices has its last one repeated.
 

@@ -1,7 +1,8 @@
 """Dual self-distillation with the paper's own patches, normalisation and schedule, one recipe per dataset.
 
-From the authors' code; hours on a GPU, days on a CPU. `--epochs` shortens them. How the rivals of the brain
-tumours' table were trained is not said: here they have the schedule of the networks with transformers.
+From the authors' code; hours on a GPU, days on a CPU. `--epochs` shortens them. Ablations are options: DS has
+alpha and beta 0, SDD alpha 0, SDE beta 0; Basic is the control of each. How the rivals of the brain tumours'
+table were trained is not said: here they have the schedule of the networks with transformers.
 """
 
 from __future__ import annotations
@@ -14,23 +15,27 @@ from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study
 from .dual_self_distillation import dual_self_distillation
 from .published import as_published, planned
+from .variant import Given, inherits
 
 TITLE = "Dual self-distillation (Banerjee et al., 2025)"
 
 Sizes = Mapping[str, Mapping[str, Any]]  # network -> its options
+TERMS = ("temperature", "alpha", "beta", "deep_supervision", "teacher")  # what the paper's ablations change
 DYNUNET = {"filters": [16, 32, 64, 128, 256]}
 ERA_2022 = {"merging": "2022"}  # MONAI's patch merging when the paper's Swin UNETR was trained
 
 
-def dsd_paper_hippocampus(study: Study, *, network: str = "dynunet") -> Experiment:
+@inherits(dual_self_distillation, *TERMS, own_first=True)
+def dsd_paper_hippocampus(study: Study, terms: Given, *, network: str = "dynunet") -> Experiment:
     """MSD Hippocampus as published: 32³ patches, 16 a case, 300 epochs at 1e-4, scaled to 0...1."""
     study = planned(study, Normalisation(kind="minmax"), (32, 32, 32))
     sampling = Sampling(16, patches_per_case=16, foreground_fraction=1.0, augmentation="dsd_hippocampus")
     sizes: Sizes = {"dynunet": DYNUNET, "swin_unetr": ERA_2022}
-    return _as_published(study, network, sizes, sampling, _adamw(1e-4, "constant"), epochs=300)
+    return _as_published(study, network, sizes, sampling, _adamw(1e-4, "constant"), epochs=300, terms=terms)
 
 
-def dsd_paper_mmwhs(study: Study, *, network: str = "dynunet") -> Experiment:
+@inherits(dual_self_distillation, *TERMS, own_first=True)
+def dsd_paper_mmwhs(study: Study, terms: Given, *, network: str = "dynunet") -> Experiment:
     """MMWHS CT as published: 96³ patches, 2 a case, 300 epochs (UNETR 600) at 1e-3 halved six times."""
     window = Normalisation(kind="range_zscore_nonzero", low=-175, high=250)
     study = planned(study, window, (96, 96, 96), spacing_mm=(1.5, 1.5, 2.0))
@@ -43,10 +48,11 @@ def dsd_paper_mmwhs(study: Study, *, network: str = "dynunet") -> Experiment:
         "swin_unetr": {"feature_size": 36, **ERA_2022},
     }
     epochs = 600 if network == "unetr" else 300
-    return _as_published(study, network, sizes, sampling, _adamw(1e-3, "halving"), epochs=epochs)
+    return _as_published(study, network, sizes, sampling, _adamw(1e-3, "halving"), epochs=epochs, terms=terms)
 
 
-def dsd_paper_brats(study: Study, *, network: str = "dynunet") -> Experiment:
+@inherits(dual_self_distillation, *TERMS, own_first=True)
+def dsd_paper_brats(study: Study, terms: Given, *, network: str = "dynunet") -> Experiment:
     """MSD BraTS as published: 128³ patches, 2 a case, raw intensities; 300 epochs (others 325 at 1e-4).
 
     network: dynunet, unetr, swin_unetr; or a rival of the paper's table, cotr or transbts, which has the
@@ -61,7 +67,8 @@ def dsd_paper_brats(study: Study, *, network: str = "dynunet") -> Experiment:
     }
     of_dynunet = network == "dynunet"
     optimisation = _adamw(1e-3, "halving") if of_dynunet else _adamw(1e-4, "constant")
-    return _as_published(study, network, sizes, sampling, optimisation, epochs=300 if of_dynunet else 325)
+    epochs = 300 if of_dynunet else 325
+    return _as_published(study, network, sizes, sampling, optimisation, epochs=epochs, terms=terms)
 
 
 def _as_published(
@@ -70,7 +77,9 @@ def _as_published(
     sizes: Sizes,
     sampling: Sampling,
     optimisation: Optimisation,
+    *,
     epochs: int,
+    terms: Given,
 ) -> Experiment:
     """The recipe and its control with the paper's numbers in place of a laptop's."""
     window = {"kind": "sliding_window", "patch": list(study.plan.patch), "overlap": 0.25, "blend": "constant"}
@@ -80,7 +89,7 @@ def _as_published(
         "budget": Budget(epochs=epochs),
         "inferer": window,
     }
-    made = dual_self_distillation(study, network=network, network_options=sizes.get(network, {}))
+    made = dual_self_distillation(study, network=network, network_options=sizes.get(network, {}), **terms)
     return as_published(made, settings)
 
 

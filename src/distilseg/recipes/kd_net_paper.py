@@ -3,7 +3,8 @@
 Days on a CPU, half a day for each run on the paper's GPU; `--epochs` shortens it, `--folds 3` is the paper's
 cross-validation. What the paper does not say is decided here: batches of one crop, no weight decay, no
 clipping. The plateau is of the validation Dice (the paper: the validation loss), and intensities are scaled
-after resampling.
+after resampling. The paper's ablations are options: GT+KL is `--soft-share 0 --gt-weight 1`, GT+KD is
+`--alpha 0`; the baseline is the control.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ TITLE = "KD-Net (Hu et al., 2020)"
 REGIONS = {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}  # whole tumour, tumour core, enhancing tumour
 
 
-@inherits(kd_net, "student_sees", "network", "skips", "activation")
+@inherits(kd_net, "student_sees", "network", "skips", "soft_share", "gt_weight", "alpha", "activation")
 def kd_net_brats2018(
     study: Study, given: Given, *, filters: Sequence[int] = (16, 32, 64, 128, 256)
 ) -> Experiment:

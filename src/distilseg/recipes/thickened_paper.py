@@ -38,7 +38,11 @@ STRIDE = (32, 32, 16)  # voxels, of patches of the 3D setting
 
 
 @inherits(
-    thickened, "head", "network_options", "stride", "fuse", view="all", thickness=15, backbone="resnet50"
+    thickened,
+    *("head", "multiplexing", "network_options", "stride", "fuse"),
+    view="all",
+    thickness=15,
+    backbone="resnet50",
 )
 def thickened_msd_hepatic_vessel(
     study: Study, given: Given, *, imagenet: str = "", patch: Sequence[int] = (512, 512, 128)

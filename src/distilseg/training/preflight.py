@@ -105,7 +105,7 @@ def in_order(experiment: Experiment) -> Iterator[Experiment]:
 
 
 def summary(ahead: Sequence[Ahead], *, judged_on: int) -> list[str]:
-    """What will be trained, how long that takes in all, and when it is about done; nothing where all is there."""
+    """What will be trained, how long in all, and when it is about done; nothing where all is there."""
     waiting = [one for one in ahead if not one.finished]
     if not waiting:
         return []
