@@ -171,6 +171,7 @@ def test_a_single_group(head: str) -> None:
         {"fusion_kernel": 3, "low_level": "mean"},
         {"group": 2, "output_stride": 8},
         {"group": 1, "output_stride": 32},
+        {"backbone": "deeplab_v3_plus", "output_stride": 8},
     ],
 )
 def test_every_option_learns_and_predicts(options: dict[str, Any]) -> None:
@@ -184,6 +185,15 @@ def test_every_option_learns_and_predicts(options: dict[str, Any]) -> None:
     assert one.shape == (2, 3, 32, 64, 6)
     assert torch.equal(one, two)
     torch.testing.assert_close(network(image[1:]), one[1:])  # a case does not see the others
+
+
+def test_the_variance_of_its_norm() -> None:
+    spec = {"backbone": "student_tiny", "norm_variance": "sample"}
+    network: Any = build(NetworkSpec("thickened", 1, 2, (32, 48, 6), spec))
+    assert network.head.norm.of_sample
+    assert not made((32, 48, 6)).head.norm.of_sample  # type: ignore[union-attr]
+    with pytest.raises(UserError, match="unknown norm_variance of thickened 'biased'"):
+        made((32, 48, 6), norm_variance="biased")
 
 
 def test_a_few_steps_teach_it_which_slice_is_which() -> None:
@@ -217,6 +227,8 @@ def test_parameters_by_hand() -> None:
     assert count(backbone="light") == 2_925_513
     students = [count(backbone=f"student_{size}") for size in ("tiny", "small", "base")]
     assert students == [184_505, 564_185, 1_118_425]
+    pyramid_and_decoder = 26_679_127 - trunk - 257 * 7  # of the network DeepLabV3+, its classifier apart
+    assert count(backbone="deeplab_v3_plus") == trunk + fusion + pyramid_and_decoder + attention + 257 * 3
     assert count(fusion_kernel=3) - count() == 8 * (1024 * 512 + 512 * 256)
     assert count(head="concat") - count(head="dot") == 512 * 256 + 256
     assert count(head="dot") - count(head="none") == 256 * 256 + 256 - 257 * 9
