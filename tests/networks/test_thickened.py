@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -171,7 +172,6 @@ def test_a_single_group(head: str) -> None:
         {"fusion_kernel": 3, "low_level": "mean"},
         {"group": 2, "output_stride": 8},
         {"group": 1, "output_stride": 32},
-        {"backbone": "deeplab_v3_plus", "output_stride": 8},
     ],
 )
 def test_every_option_learns_and_predicts(options: dict[str, Any]) -> None:
@@ -185,6 +185,23 @@ def test_every_option_learns_and_predicts(options: dict[str, Any]) -> None:
     assert one.shape == (2, 3, 32, 64, 6)
     assert torch.equal(one, two)
     torch.testing.assert_close(network(image[1:]), one[1:])  # a case does not see the others
+
+
+def test_the_backbone_with_its_pyramid(tmp_path: Path) -> None:
+    """All of it learns, from two slabs or more; the trunk is resnet50, and takes that one's weights."""
+    network = made((32, 48, 6), backbone="deeplab_v3_plus").train()
+    image = torch.randn(2, 1, 32, 48, 6)
+    network(image).square().mean().backward()
+    assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
+    with pytest.raises(UserError, match="a batch of one image"):
+        network(image[:1])
+    assert network.eval()(image[:1]).shape == (1, 2, 32, 48, 6)
+    entries = {name.removeprefix("stem."): w.clone() for name, w in network.trunk.state_dict().items()}
+    torch.save(entries, tmp_path / "resnet50.pth")
+    other = made(
+        (32, 48, 6), seed=1, backbone="deeplab_v3_plus", imagenet=str(tmp_path / "resnet50.pth")
+    ).trunk
+    assert torch.equal(other.state_dict()["layer3.0.conv2.weight"], entries["layer3.0.conv2.weight"])
 
 
 def test_the_variance_of_its_norm() -> None:
