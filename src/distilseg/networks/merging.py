@@ -37,7 +37,11 @@ class PatchMerging2022(PatchMerging):  # type: ignore[misc]  # MONAI is not type
 
 def patch_merging(network: str, name: str) -> type[nn.Module]:
     """The class by its name: MONAI's two of today, and "2022". An unknown name raises UserError."""
-    known = {"merging": PatchMerging, "mergingv2": PatchMergingV2, "2022": PatchMerging2022}
+    known: dict[str, type[nn.Module]] = {
+        "merging": PatchMerging,
+        "mergingv2": PatchMergingV2,
+        "2022": PatchMerging2022,
+    }
     if name not in known:
         raise unknown(f"merging of {network}", name, tuple(known))
     return known[name]
