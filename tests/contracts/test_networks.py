@@ -16,6 +16,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "basic_unet": {"filters": [4, 4, 8, 8, 8, 4]},
     "cotr": {"filters": [4, 6, 12], "mlp": 24, "layers": 2, "heads": 3, "points": 2},
     "deeplab_v3": {"auxiliary": True},
+    "deeplab_v3_plus": {},
     "dynunet": {"filters": [4, 8, 8, 8, 8]},
     "h_denseformer": {"filters": 2, "depth": 4},
     "h_denseformer_light": {"filters": 2, "depth": 4},
@@ -44,7 +45,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "vnet": {},
 }
 DIVIDED_BY_32 = {"ahnet", "mdvit", "missformer", "swin_unet", "swin_unetr", "unest"}
-ONLY_2D, ONLY_3D = {"deeplab_v3", "mdvit", "missformer", "swin_unet"}, {"cotr", "unest"}
+ONLY_2D = {"deeplab_v3", "deeplab_v3_plus", "mdvit", "missformer", "swin_unet"}
+ONLY_3D = {"cotr", "unest"}
 
 
 @pytest.mark.parametrize(

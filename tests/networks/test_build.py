@@ -42,8 +42,8 @@ def mine(tmp_path: Path) -> str:
 def test_names() -> None:
     of_monai = "ahnet attention_unet basic_unet dynunet segresnet swin_unetr unet unetr vnet"
     of_papers = (
-        "cotr deeplab_v3 h_denseformer h_denseformer_light kd_net mdvit missformer missu swin_unet"
-        " swin_unetr_light swin_unetr_truncated thickened transbts u_hemis u_hved unest ux_net"
+        "cotr deeplab_v3 deeplab_v3_plus h_denseformer h_denseformer_light kd_net mdvit missformer missu"
+        " swin_unet swin_unetr_light swin_unetr_truncated thickened transbts u_hemis u_hved unest ux_net"
     )
     for_cpus = "student_base student_small student_tiny"
     of_nnunet = "plain_conv_unet residual_encoder_unet"
@@ -112,7 +112,7 @@ def test_filters_are_cut_to_the_levels() -> None:
         (NetworkSpec("dynunet", 1, 0, (16, 16)), "two classes or one region"),
         (NetworkSpec("dynunet", 1, 2, (16,)), "2 or 3 positive sizes"),
         (NetworkSpec("dynunet", 1, 2, (16, 16), {"norm": "layer"}), "unknown norm 'layer'"),
-        (NetworkSpec("swin_unetr", 1, 2, (64, 64), {"merging": "v3"}), "unknown merging 'v3'"),
+        (NetworkSpec("swin_unetr", 1, 2, (64, 64), {"merging": "v3"}), "unknown merging of swin_unetr 'v3'"),
         (NetworkSpec("swin_unetr", 1, 2, (64, 64), {"feature_size": 16}), "multiple of 12"),
         (NetworkSpec("unetr", 1, 2, (64, 64), {"heads": 5}), "768 is no multiple of 5 heads"),
         (NetworkSpec("unetr", 1, 2, (64, 64), {"projection": "mlp"}), "unknown projection 'mlp'"),

@@ -1,4 +1,4 @@
-"""DeepLabV3: its published sizes, what its pyramid computes, and what the auxiliary head costs."""
+"""DeepLabV3: its published sizes, its features, and what the auxiliary head costs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from distilseg.errors import UserError
 from distilseg.networks import (
@@ -20,7 +19,7 @@ from distilseg.networks import (
     multiply_accumulates,
     parameters,
 )
-from distilseg.networks.deeplab_v3 import DeepLabV3, Pyramid
+from distilseg.networks.deeplab_v3 import DeepLabV3
 
 SLICE = (1, 3, 224, 256)
 
@@ -71,32 +70,6 @@ def test_the_auxiliary_head_trains_the_trunk_up_to_layer3() -> None:
     assert all(name.startswith("trunk.layer4.") for name in untouched)
 
 
-def test_the_pyramid_in_plain_numbers() -> None:
-    """Each branch by itself on a map whose border the widest rate reaches; norms as fresh ones compute."""
-    torch.manual_seed(0)
-    pyramid: Any = Pyramid(5, 4, (1, 2, 3)).double().eval()
-    map_BCs = torch.randn(2, 5, 7, 6, dtype=torch.float64)
-
-    def normed(x: Tensor) -> Tensor:
-        scaled: Tensor = x / (1 + 1e-5) ** 0.5
-        return scaled.clamp(min=0)
-
-    expected = [normed(torch.einsum("bchw,dc->bdhw", map_BCs, pyramid.branches[0][0].weight[..., 0, 0]))]
-    for branch, rate in zip(pyramid.branches[1:], (1, 2, 3), strict=True):
-        padded = nn.functional.pad(map_BCs, (rate,) * 4)
-        summed = torch.zeros(2, 4, 7, 6, dtype=torch.float64)
-        for i in range(3):
-            for j in range(3):
-                shifted = padded[..., i * rate : i * rate + 7, j * rate : j * rate + 6]
-                summed += torch.einsum("bchw,dc->bdhw", shifted, branch[0].weight[..., i, j])
-        expected.append(normed(summed))
-    mean_BC = map_BCs.sum((2, 3)) / 42
-    of_image = normed(mean_BC @ pyramid.of_image.weight[..., 0, 0].T)
-    expected.append(of_image[..., None, None].expand(2, 4, 7, 6))
-    projected = torch.einsum("bchw,dc->bdhw", torch.cat(expected, 1), pyramid.project[0][0].weight[..., 0, 0])
-    torch.testing.assert_close(pyramid(map_BCs), normed(projected))
-
-
 def test_the_rates() -> None:
     branches: Any = shapes_only(auxiliary=False).pyramid.branches
     assert [branch[0].dilation[0] for branch in branches] == [1, 12, 24, 36]
@@ -114,12 +87,6 @@ def test_weights_of_imagenet_fill_the_trunk(tmp_path: Path) -> None:
     assert isinstance(network, DeepLabV3)
     assert torch.equal(network.trunk.state_dict()["layer4.2.conv3.weight"], entries["layer4.2.conv3.weight"])
     assert torch.equal(network.trunk.state_dict()["stem.conv1.weight"], 3 * entries["conv1.weight"][:, :1])
-
-
-def test_a_batch_of_one_cannot_be_learned_from() -> None:
-    network = build(NetworkSpec("deeplab_v3", 1, 2, (32, 32)))
-    with pytest.raises(UserError, match="a batch of one image"):
-        network(torch.zeros(1, 1, 32, 32))
 
 
 @pytest.mark.parametrize(

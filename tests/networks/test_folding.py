@@ -32,6 +32,7 @@ def trained_norms(network: nn.Module) -> nn.Module:
         ("student_base", (32, 24), {}),
         ("thickened", (32, 48, 6), {"backbone": "light"}),
         ("deeplab_v3", (64, 48), {}),
+        ("deeplab_v3_plus", (64, 48), {}),
     ],
 )
 def test_the_outputs_are_equal(name: str, patch: tuple[int, ...], options: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import torch
 from monai.networks.nets.swin_unetr import PatchMerging
 from torch import nn
 
+from distilseg.errors import UserError
 from distilseg.networks import NetworkSpec, build
 from distilseg.networks.merging import PatchMerging2022, stack_octants
 
@@ -78,6 +79,24 @@ def test_parameters_are_identical_and_the_function_is_not() -> None:
     with torch.no_grad():
         difference = (old(image) - new(image)).abs().max()
     assert difference > 1e-3
+
+
+@pytest.mark.parametrize("name", ["swin_unetr_truncated", "swin_unetr_light"])
+def test_the_truncated_network_takes_it_too(name: str) -> None:
+    """The same parameters; of a volume another function, of an image the same."""
+    for patch, same in (((32, 48, 32), False), ((32, 48), True)):
+        old, new = (
+            build(NetworkSpec(name, 1, 2, patch, {"feature_size": 12, "merging": merging})).eval()
+            for merging in ("2022", "merging")
+        )
+        layers = [module for module in old.modules() if isinstance(module, PatchMerging)]
+        assert [type(layer) for layer in layers] == [PatchMerging2022] * 4
+        new.load_state_dict(old.state_dict())
+        image = torch.randn(1, 1, *patch)
+        with torch.no_grad():
+            assert torch.equal(old(image), new(image)) == same
+    with pytest.raises(UserError, match="unknown merging of swin_unetr_truncated '2021'"):
+        build(NetworkSpec(name, 1, 2, (32, 32), {"merging": "2021"}))
 
 
 def test_in_2d_both_agree() -> None:

@@ -13,6 +13,7 @@ def test_table() -> None:
     assert one_only == {
         "cotr": "3D",
         "deeplab_v3": "2D",
+        "deeplab_v3_plus": "2D",
         "mdvit": "2D",
         "missformer": "2D",
         "swin_unet": "2D",

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from distilseg.errors import UserError
 from distilseg.networks.switchable_norm import SwitchableNorm
 
 
@@ -62,6 +63,42 @@ def test_running_averages_take_the_batchs_place() -> None:
     np.testing.assert_allclose(norm(x).detach().numpy(), expected, atol=1e-12)
     np.testing.assert_allclose(norm(x[:1]).detach().numpy(), expected[:1], atol=1e-12)
     np.testing.assert_allclose(norm.running_mean.numpy(), mean, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 3, 5), (1, 4, 2, 2)])
+def test_the_authors_variance(shape: tuple[int, ...]) -> None:
+    """`SwitchNorm` of github.com/switchablenorms/Switchable-Normalization, line by line; its momentum 0.9."""
+    torch.manual_seed(2)
+    norm = SwitchableNorm(4, "sample").double()
+    for weight in norm.parameters():
+        nn.init.normal_(weight)
+    running_mean, running_var = np.zeros((1, 4, 1)), np.zeros((1, 4, 1))
+    for training in (True, True, False):
+        x = torch.randn(shape, dtype=torch.float64) * 2 + 1
+        flat = x.numpy().reshape(shape[0], 4, -1)
+        mean_in, var_in = flat.mean(-1, keepdims=True), flat.var(-1, keepdims=True, ddof=1)
+        mean_ln = mean_in.mean(1, keepdims=True)
+        temp = var_in + mean_in**2
+        var_ln = temp.mean(1, keepdims=True) - mean_ln**2
+        if training:
+            mean_bn = mean_in.mean(0, keepdims=True)
+            var_bn = temp.mean(0, keepdims=True) - mean_bn**2
+            running_mean = 0.9 * running_mean + 0.1 * mean_bn
+            running_var = 0.9 * running_var + 0.1 * var_bn
+        else:
+            mean_bn, var_bn = running_mean, running_var
+        w, v = mixture(norm.mean_mixture), mixture(norm.variance_mixture)
+        mean = w[0] * mean_in + w[1] * mean_ln + w[2] * mean_bn
+        var = v[0] * var_in + v[1] * var_ln + v[2] * var_bn
+        weight, bias = (p.detach().numpy()[:, None] for p in (norm.weight, norm.bias))
+        expected = ((flat - mean) / np.sqrt(var + 1e-5) * weight + bias).reshape(shape)
+        np.testing.assert_allclose(norm.train(training)(x).detach().numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(norm.running_variance.numpy(), running_var[0, :, 0], atol=1e-12)
+
+
+def test_an_unknown_variance() -> None:
+    with pytest.raises(UserError, match="unknown variance of a switchable norm 'biased'"):
+        SwitchableNorm(2, "biased")  # type: ignore[arg-type]
 
 
 def test_gradients() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,6 +187,32 @@ def test_every_option_learns_and_predicts(options: dict[str, Any]) -> None:
     torch.testing.assert_close(network(image[1:]), one[1:])  # a case does not see the others
 
 
+def test_the_backbone_with_its_pyramid(tmp_path: Path) -> None:
+    """All of it learns, from two slabs or more; the trunk is resnet50, and takes that one's weights."""
+    network = made((32, 48, 6), backbone="deeplab_v3_plus").train()
+    image = torch.randn(2, 1, 32, 48, 6)
+    network(image).square().mean().backward()
+    assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
+    with pytest.raises(UserError, match="a batch of one image"):
+        network(image[:1])
+    assert network.eval()(image[:1]).shape == (1, 2, 32, 48, 6)
+    entries = {name.removeprefix("stem."): w.clone() for name, w in network.trunk.state_dict().items()}
+    torch.save(entries, tmp_path / "resnet50.pth")
+    other = made(
+        (32, 48, 6), seed=1, backbone="deeplab_v3_plus", imagenet=str(tmp_path / "resnet50.pth")
+    ).trunk
+    assert torch.equal(other.state_dict()["layer3.0.conv2.weight"], entries["layer3.0.conv2.weight"])
+
+
+def test_the_variance_of_its_norm() -> None:
+    spec = {"backbone": "student_tiny", "norm_variance": "sample"}
+    network: Any = build(NetworkSpec("thickened", 1, 2, (32, 48, 6), spec))
+    assert network.head.norm.of_sample
+    assert not made((32, 48, 6)).head.norm.of_sample  # type: ignore[union-attr]
+    with pytest.raises(UserError, match="unknown norm_variance of thickened 'biased'"):
+        made((32, 48, 6), norm_variance="biased")
+
+
 def test_a_few_steps_teach_it_which_slice_is_which() -> None:
     """Every slice is bright or dark by chance, and that is its label: from another slice it is a guess."""
     torch.manual_seed(0)
@@ -217,6 +244,8 @@ def test_parameters_by_hand() -> None:
     assert count(backbone="light") == 2_925_513
     students = [count(backbone=f"student_{size}") for size in ("tiny", "small", "base")]
     assert students == [184_505, 564_185, 1_118_425]
+    pyramid_and_decoder = 26_679_127 - trunk - 257 * 7  # of the network DeepLabV3+, its classifier apart
+    assert count(backbone="deeplab_v3_plus") == trunk + fusion + pyramid_and_decoder + attention + 257 * 3
     assert count(fusion_kernel=3) - count() == 8 * (1024 * 512 + 512 * 256)
     assert count(head="concat") - count(head="dot") == 512 * 256 + 256
     assert count(head="dot") - count(head="none") == 256 * 256 + 256 - 257 * 9

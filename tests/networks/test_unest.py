@@ -113,7 +113,8 @@ def test_a_layer_in_plain_numbers() -> None:
                 torch.softmax(query[:, h : h + 4] @ key[:, h : h + 4].T / 2, -1) @ value[:, h : h + 4]
                 for h in (0, 4, 8)
             ]
-            x = x + linear(torch.cat(heads, -1), layer.out)
+            # The authors' (attention @ v).permute(0, 2, 3, 4, 1): heads vary fastest among the channels.
+            x = x + linear(torch.stack(heads, -1).flatten(1), layer.out)
             hidden = linear(norm(x, layer.mlp_norm), layer.mlp[0])
             hidden = 0.5 * hidden * (1 + torch.erf(hidden / 2**0.5))
             expected[case, block] = x + linear(hidden, layer.mlp[2])

@@ -467,7 +467,7 @@ def test_patients_of_a_finished_teacher_are_refused(study: Study, folder: Path) 
 
 def test_the_usual_students_and_teachers_fit(study: Study, volumes: dict[str, Any]) -> None:
     """The paper's networks; any plan of slices or volumes is turned into slices."""
-    for student in ("deeplab_v3", "swin_unet", "missformer"):
+    for student in ("deeplab_v3", "deeplab_v3_plus", "swin_unet", "missformer"):
         made = find(RECIPE)(study, **volumes, network=student, teacher_network="dynunet")
         assert len(made.networks["student"].patch) == 2
         assert made.inferer["kind"] == "slices"

@@ -10,7 +10,7 @@ import torch
 
 from distilseg.distillation.dual_self_distillation import DualSelfDistillation
 from distilseg.errors import UserError
-from distilseg.networks import build, feature_shapes, parameters
+from distilseg.networks import NetworkSpec, build, feature_shapes, parameters
 from distilseg.recipes import find, recipes
 from distilseg.training.budget import Budget
 from distilseg.training.experiment import Study
@@ -119,6 +119,24 @@ def test_rivals_on_brain_tumours(network: str, count: int, study: Study) -> None
     assert isinstance(method, DualSelfDistillation)
     assert method.encoder == ("encoder.0", "encoder.1", "encoder.2")
     assert method.decoder == ("decoder.1", "decoder.2", "bottleneck")
+
+
+@pytest.mark.parametrize(("light", "features", "count"), [(True, 16, 102_449_732), (False, 64, 143_142_404)])
+def test_both_unetrs_of_brats(study: Study, light: bool, features: int, count: int) -> None:
+    """With the counts of the authors' networks; MONAI has since added 12 norms that nothing runs."""
+    made = find("dsd_paper_brats")(study, network="unetr", light=light)
+    options = made.networks["student"].options
+    assert options == {"feature_size": features}
+    with torch.device("meta"):
+        network = build(NetworkSpec("unetr", 4, 4, (128, 128, 128), options))
+    assert parameters(network) == count + 12 * 2 * 768
+    assert made.control is not None
+    assert made.control.networks["student"].options == options
+
+
+def test_no_other_network_of_brats_is_light(study: Study) -> None:
+    with pytest.raises(UserError, match="there is no light dynunet in the paper; give network unetr"):
+        find("dsd_paper_brats")(study, light=True)
 
 
 def test_a_recipe_of_ones_own(study: Study, tmp_path: Path) -> None:

@@ -89,6 +89,14 @@ def test_subsets_share_their_teachers_and_the_control(study: Study) -> None:
     assert alone.run_name() == made[-1].teachers[T2].run_name()  # type: ignore[union-attr]
 
 
+def test_a_teacher_merges_patches_as_in_2022(study: Study) -> None:
+    """The name is a number, which the command line hands on as one."""
+    experiment = short(study, "teach_former_t2", teacher_options={f"{T2}.merging": 2022})
+    teacher = experiment.teachers[T2]
+    assert isinstance(teacher, Experiment)
+    assert teacher.networks["student"].options["merging"] == "2022"
+
+
 def of(teacher: str) -> dict[str, Any]:
     return {key.partition(".")[2]: v for key, v in TEACHERS.items() if key.startswith(f"{teacher}.")}
 

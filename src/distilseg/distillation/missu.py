@@ -2,18 +2,18 @@
 
     L = seg + self_distillation
     seg                  soft Dice + cross-entropy of the logits
-    self_distillation    Σ_i  1 / (B C_i I_i J_i)  Σ_b,s Σ_c p_t (log p_t − log p_s)
+    self_distillation    Σ_i  1 / (B C_i J_i K_i)  Σ_b,s Σ_c p_t (log p_t − log p_s)
                          p_t, p_s = softmax over the channels of encoder.i (no gradient) and of decoder.i
 
 Wang et al., "MISSU: 3D Medical Image Segmentation via Self-Distilling TransUNet", IEEE TMI 2023, arXiv
 2206.00902; the divisor is that of the authors' code (github.com/wangn123/MISSU). It counts the cases, the
-channels and two axes of space, here the first two: a volume's term grows with its third axis, an image's does
-not. Which loss on the labels goes with it, and its weight, are not known to us; the weight is 1 here.
+channels and the last two axes of space: a volume's term grows with its first axis, an image's with none.
+Which loss on the labels goes with it, and its weight, are not known to us; the weight is 1 here.
 
 In the network `missu` the skip is taken after its multi-scale fusion, which the paper describes and its code
 lacks. No gradient passes through the teacher: fusion learns by way of the decoder that it feeds.
 
-Axes: B cases, C channels, I J (K) space, *S all of it.
+Axes: B cases, C channels, (I) J K space, *S all of it.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ class MISSU(Method):
 
 
 def channel_divergence(student_BCS: Tensor, teacher_BCS: Tensor) -> Tensor:
-    """KL(teacher ‖ student) of channel softmaxes, summed, over (cases x channels x two axes); []."""
+    """KL(teacher ‖ student) of channel softmaxes, summed, over (cases x channels x last two axes); []."""
     _, channels, *space = student_BCS.shape
     per_voxel = soft_label_divergence([student_BCS], teacher_BCS.detach())
-    return per_voxel * (math.prod(space[COUNTED_AXES:]) / channels)
+    return per_voxel * (math.prod(space[:-COUNTED_AXES]) / channels)
 
 
 def _check(pairs: tuple[tuple[str, str], ...], shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -130,9 +130,23 @@ class Decoder(nn.Module):
         return merged
 
 
-def convolved(before: int, after: int, kernel: int) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
-    return nn.Sequential(convolution(before, after, kernel), nn.BatchNorm2d(after), nn.ReLU(inplace=True))
+def trunk_features(trunk: Trunk) -> dict[str, str]:
+    """`encoder.i`, the last map of stride 2^i short of the bottleneck, and `bottleneck`, by module of it."""
+    *stages, deepest = ["stem", *(f"layer{stage}" for stage in range(1, len(trunk.widths)))]
+    levels = [stride.bit_length() - 1 for stride in trunk.strides]
+    encoder = {f"encoder.{level}": stage for level, stage in zip(levels, stages, strict=False)}
+    return {**encoder, "bottleneck": deepest}
+
+
+def convolved(
+    before: int, after: int, kernel: int, *, dilation: int = 1, separable: bool = False
+) -> nn.Sequential:
+    """Convolution, batch norm, ReLU. A `separable` one sees each channel by itself, then 1x1 all of them."""
+    made = [convolution(before, after, kernel, dilation=dilation)]
+    if separable:
+        alone = convolution(before, before, kernel, dilation=dilation, groups=before)
+        made = [alone, convolution(before, after, 1)]
+    return nn.Sequential(*made, nn.BatchNorm2d(after), nn.ReLU(inplace=True))
 
 
 def convolution(
@@ -142,6 +156,8 @@ def convolution(
     padding = dilation * (kernel // 2)
     made = nn.Conv2d(before, after, kernel, stride, padding, dilation, groups, bias=False)
     nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")
+    with torch.no_grad():  # PyTorch takes it that a channel goes into all that are made
+        made.weight *= groups**0.5
     return made
 
 

@@ -4,8 +4,7 @@ Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 20
 the students of unpaired 3D to 2D prototype distillation.
 
     trunk       ResNet-50; layer3 and layer4 dilate instead of shrinking (`deeplab`)
-    ASPP        of layer4's map, 256 channels each: a 1x1 convolution, 3x3 ones of dilation 12, 24 and 36, and
-                the mean over the image through a 1x1 one; concatenated, 1x1 to 256 channels, dropout
+    pyramid     of layer4's map: ASPP of 256 channels, dilated by 12, 24 and 36 (`atrous_pyramid`)
     head        3x3 convolution, 1x1 to the classes, enlarged to the image, bilinearly
     auxiliary   of layer3's map: 3x3 convolution to 256 channels, dropout, 1x1 to the classes, enlarged
 
@@ -21,11 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .deeplab import convolution, convolved, resnet50
+from .atrous_pyramid import Pyramid
+from .deeplab import convolved, resnet50, trunk_features
 from .features import FeaturePoint, feature_modules
 from .imagenet import load_imagenet
 from .patch import check_patch, times
@@ -88,40 +87,6 @@ class DeepLabV3(nn.Module):
         return _enlarged(self.auxiliary(map_BCs), image)
 
 
-class Pyramid(nn.Module):
-    """Atrous spatial pyramid pooling; [B C *s] -> [B width *s]."""
-
-    def __init__(self, before: int, width: int, rates: Sequence[int]) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList(
-            [convolved(before, width, 1), *(_dilated(before, width, rate) for rate in rates)]
-        )
-        self.of_image = convolution(before, width, 1)
-        self.of_image_norm = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True))
-        self.project = nn.Sequential(convolved((len(rates) + 2) * width, width, 1), nn.Dropout(0.5))
-
-    def forward(self, map_BCs: Tensor) -> Tensor:
-        if self.training and len(map_BCs) == 1:
-            raise UserError(
-                "deeplab_v3 cannot learn from a batch of one image: its pooling leaves one value per channel,"
-                " too few to normalise over",
-                "give a batch of two or more",
-            )
-        maps = [branch(map_BCs) for branch in self.branches]
-        # Of one voxel a CPU makes a matrix times a vector, rounded by where in memory the weights begin:
-        # those mapped from a file would answer otherwise in the last bit. Of two equal voxels it does not.
-        twice_BC12 = self.of_image(map_BCs.mean((2, 3), keepdim=True).expand(-1, -1, 1, 2))
-        of_image = self.of_image_norm(twice_BC12[..., :1]).expand_as(maps[0])
-        projected: Tensor = self.project(torch.cat([*maps, of_image], 1))
-        return projected
-
-
-def _dilated(before: int, after: int, rate: int) -> nn.Sequential:
-    return nn.Sequential(
-        convolution(before, after, 3, dilation=rate), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
-    )
-
-
 def _enlarged(logits: Tensor, image: Tensor) -> Tensor:
     return nn.functional.interpolate(logits, image.shape[2:], mode="bilinear", align_corners=False)
 
@@ -129,11 +94,5 @@ def _enlarged(logits: Tensor, image: Tensor) -> Tensor:
 @feature_modules.register(DeepLabV3)
 def _(network: DeepLabV3) -> dict[str, FeaturePoint]:
     side = {} if network.auxiliary is None else {"side.0": FeaturePoint("trunk.layer3", network.of_auxiliary)}
-    return {
-        "encoder.1": FeaturePoint("trunk.stem"),
-        "encoder.2": FeaturePoint("trunk.layer1"),
-        "encoder.3": FeaturePoint("trunk.layer3"),
-        "bottleneck": FeaturePoint("trunk.layer4"),
-        "decoder.3": FeaturePoint("last"),
-        **side,
-    }
+    trunk = {name: FeaturePoint(f"trunk.{module}") for name, module in trunk_features(network.trunk).items()}
+    return {**trunk, "decoder.3": FeaturePoint("last"), **side}

@@ -12,10 +12,15 @@ Source: MONAI 0.9.1, `monai/networks/nets/swin_unetr.py`, `PatchMerging`.
 
 from __future__ import annotations
 
-import torch
-from monai.networks.nets.swin_unetr import PatchMerging
-from torch import Tensor
+from typing import Literal
 
+import torch
+from monai.networks.nets.swin_unetr import PatchMerging, PatchMergingV2
+from torch import Tensor, nn
+
+from ..errors import unknown
+
+Merging = Literal["merging", "mergingv2", "2022"]
 OCTANTS = ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 0), (0, 0, 1), (1, 1, 1))
 
 
@@ -28,6 +33,18 @@ class PatchMerging2022(PatchMerging):  # type: ignore[misc]  # MONAI is not type
             return merged
         merged = self.reduction(self.norm(stack_octants(tokens)))
         return merged
+
+
+def patch_merging(network: str, name: str) -> type[nn.Module]:
+    """The class by its name: MONAI's two of today, and "2022". An unknown name raises UserError."""
+    known: dict[str, type[nn.Module]] = {
+        "merging": PatchMerging,
+        "mergingv2": PatchMergingV2,
+        "2022": PatchMerging2022,
+    }
+    if name not in known:
+        raise unknown(f"merging of {network}", name, tuple(known))
+    return known[name]
 
 
 def stack_octants(tokens: Tensor) -> Tensor:

@@ -276,10 +276,9 @@ def swin_unetr(
     """
     from monai.networks.nets import SwinUNETR
 
-    from .merging import PatchMerging2022
+    from .merging import patch_merging
 
-    if merging not in ("merging", "mergingv2", "2022"):
-        raise unknown("merging", merging, ("merging", "mergingv2", "2022"))
+    downsample = patch_merging("swin_unetr", merging)
     if feature_size % 12:
         raise UserError(f"swin_unetr: feature size {feature_size}", "give a multiple of 12")
     check_patch("swin_unetr", patch, swin_unetr_divisor(patch))
@@ -291,7 +290,7 @@ def swin_unetr(
         depths=tuple(depths),
         num_heads=tuple(heads),
         window_size=window,
-        downsample=PatchMerging2022 if merging == "2022" else merging,
+        downsample=downsample,
         norm_name=norm,
         drop_rate=dropout,
         use_checkpoint=checkpointing,

@@ -10,6 +10,7 @@ before the groups were fused; a channel is a vector of N pixels after pooling to
 Only the attention sees pooled maps; V keeps its resolution. `query="fused"` asks the other way round, Q from
 U and K, V from O_g: the recipes take that. `normalize`: "softmax_scaled" as above; "softmax" without √N,
 which at N = 1024 is nearly one-hot; "dot", Q_p · K_q / C. The paper does not say how the parts are wired.
+`variance` is the switchable norm's.
 
 As out is linear, out(A V) is computed as (out A) V: one large product for each group and not two.
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .switchable_norm import SwitchableNorm
+from .switchable_norm import SwitchableNorm, Variance
 
 POOLED = 32  # pixels per axis; a smaller map stays as it is
 
@@ -29,7 +30,14 @@ POOLED = 32  # pixels per axis; a smaller map stays as it is
 class SliceAttention(nn.Module):
     """U [B C *s] and the groups' maps [B G C' *s] -> Z [B G C *s]."""
 
-    def __init__(self, channels: int, group_channels: int, query: str, normalize: str) -> None:
+    def __init__(
+        self,
+        channels: int,
+        group_channels: int,
+        query: str,
+        normalize: str,
+        variance: Variance = "population",
+    ) -> None:
         super().__init__()
         self.group_asks, self.normalize = query == "group", normalize
         asks, answers = (group_channels, channels) if self.group_asks else (channels, group_channels)
@@ -37,7 +45,7 @@ class SliceAttention(nn.Module):
         self.key = nn.Conv2d(answers, channels, 1)
         self.value = nn.Conv2d(answers, channels, 1)
         self.out = nn.Conv2d(channels, channels, 1, bias=False)
-        self.norm = SwitchableNorm(channels)
+        self.norm = SwitchableNorm(channels, variance)
 
     def forward(self, fused_BCs: Tensor, groups_BGCs: Tensor) -> Tensor:
         fused_B1Cs = fused_BCs[:, None]

@@ -9,6 +9,9 @@ Cao et al., "Swin-Unet: Unet-like Pure Transformer for Medical Image Segmentatio
     decoder     expand to twice the size and half the channels, concatenation (skip last), linear map, blocks
     head        layer norm, expand to four times the size, 1x1 convolution without bias
 
+A level's skip is what enters its two blocks, the embedding or the merged map, and not what leaves them: so in
+the authors' code, github.com/HuCaoFighting/Swin-Unet. As everywhere, `encoder.i` is what the skip carries.
+
 The blocks and the merging are MONAI's. The published image is 224x224 pixels: windows of 7 then fit at every
 level, and at stride 32 one window is the whole map. An image of another size is resized to `size` and the
 logits back; its features stay on the network's own grid. `size=0` builds it for the patch itself: windows
@@ -101,12 +104,13 @@ class SwinUnet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor:
-        map_BCs = self.encoder[0](self.embed_norm(self.embed(prepared(image, self.size))))
+        map_BCs = self.embed_norm(self.embed(prepared(image, self.size)))
+        *stages, deepest = self.encoder
         skips = []
-        for merge, stage in zip(self.merge, self.encoder[1:], strict=True):
+        for stage, merge in zip(stages, self.merge, strict=True):
             skips.append(map_BCs)
-            map_BCs = stage(merge(map_BCs))
-        map_BCs = self.bottleneck(map_BCs)
+            map_BCs = merge(stage(map_BCs))
+        map_BCs = self.bottleneck(deepest(map_BCs))
         map_BCs = decoded(map_BCs, skips, self.expand, self.fuse, self.decoder)
         logits: Tensor = self.head(self.expand_last(self.norm(map_BCs)))
         return resized(logits, image.shape[2:])
@@ -114,7 +118,8 @@ class SwinUnet(nn.Module):
 
 @feature_modules.register(SwinUnet)
 def _(network: SwinUnet) -> dict[str, FeaturePoint]:
-    return u_shaped(len(network.decoder))
+    merged = {f"encoder.{level}": FeaturePoint(f"merge.{level - 1}") for level in range(1, len(HEADS) - 1)}
+    return {**u_shaped(len(network.decoder)), "encoder.0": FeaturePoint("embed_norm"), **merged}
 
 
 def _initialise(module: nn.Module) -> None:

@@ -10,7 +10,9 @@ operations are met exactly by this one:
     head        1x1x1 convolution
 
 The fourth stage runs in the authors' network and nothing reads it; `unused_stage=False` leaves it out, which
-changes the counts and nothing else. Blocks and stages are MONAI's; Hatamizadeh et al. 2022 for the network.
+changes the counts and nothing else. `merging="2022"` is the patch merging of that year (see `merging`), with
+which the paper's teachers may have been trained; the counts are the same, and so is all in 2D. Blocks and
+stages are MONAI's; Hatamizadeh et al. 2022 for the network.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from monai.networks.blocks import UnetOutBlock, UnetrBasicBlock, UnetrUpBlock
-from monai.networks.nets.swin_unetr import PatchMerging, SwinTransformer
+from monai.networks.nets.swin_unetr import SwinTransformer
 from torch import Tensor, nn
 
 from ..errors import UserError
 from .features import FeaturePoint, feature_modules
+from .merging import Merging, patch_merging
 from .patch import check_patch
 
 
@@ -34,6 +37,7 @@ def swin_unetr_truncated(
     *,
     feature_size: int | None = None,
     window: int = 7,
+    merging: Merging = "merging",
     unused_stage: bool = True,
     dropout: float = 0.0,
 ) -> nn.Module:
@@ -45,7 +49,10 @@ def swin_unetr_truncated(
     size = (24 if len(patch) == 3 else 48) if feature_size is None else feature_size
     if size < 12 or size % 12:
         raise UserError(f"swin_unetr_truncated: feature size {size}", "give a multiple of 12")
-    return TruncatedSwinUNETR(in_channels, classes, len(patch), size, window, unused_stage, dropout)
+    downsample = patch_merging("swin_unetr_truncated", merging)
+    return TruncatedSwinUNETR(
+        in_channels, classes, len(patch), size, window, downsample, unused_stage, dropout
+    )
 
 
 def swin_unetr_truncated_divisor(patch: Sequence[int], **others: object) -> tuple[int, ...]:
@@ -59,6 +66,7 @@ def swin_unetr_light(
     *,
     feature_size: int | None = None,
     window: int = 7,
+    merging: Merging = "merging",
     unused_stage: bool = True,
     dropout: float = 0.0,
 ) -> nn.Module:
@@ -70,6 +78,7 @@ def swin_unetr_light(
         patch,
         feature_size=size,
         window=window,
+        merging=merging,
         unused_stage=unused_stage,
         dropout=dropout,
     )
@@ -89,6 +98,7 @@ class TruncatedSwinUNETR(nn.Module):
         axes: int,
         size: int,
         window: int,
+        downsample: type[nn.Module],
         unused_stage: bool,
         dropout: float,
     ) -> None:
@@ -102,7 +112,7 @@ class TruncatedSwinUNETR(nn.Module):
             num_heads=(3, 6, 12, 24),
             drop_rate=dropout,
             spatial_dims=axes,
-            downsample=PatchMerging,
+            downsample=downsample,
         )
         if not unused_stage:
             del self.vit.layers4

@@ -8,19 +8,26 @@ For a map x[b, c, s], with the means and variances of each (b, c), of each b and
     σ² = v_in σ²_in + v_ln σ²_ln + v_bn σ²_bn       v  = softmax of three others
 
 In evaluation mode the batch norm's part are running averages, as in batch norm: after each training step
-average = 0.9 average + 0.1 statistic. Variances are the paper's, divided by the number of elements; the
-authors' code divides by one less, and starts the running variance at 0 where here it is 1.
+average = 0.9 average + 0.1 statistic. `variance` is σ²_in, of which the others are made: the "population"'s,
+divided by the number of elements, is the paper's; the "sample"'s, divided by one less, is that of the
+authors' code (github.com/switchablenorms/Switchable-Normalization), whose running variance begins at 0 and
+not at 1.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
+from ..errors import unknown
 from ..functional.segmentation import in_full_precision
 
 EPS = 1e-5
 KEPT = 0.9  # of a running average, at each training step
+Variance = Literal["population", "sample"]
+VARIANCES = ("population", "sample")
 
 
 class SwitchableNorm(nn.Module):
@@ -29,19 +36,22 @@ class SwitchableNorm(nn.Module):
     running_mean: Tensor
     running_variance: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, variance: Variance = "population") -> None:
         super().__init__()
+        if variance not in VARIANCES:
+            raise unknown("variance of a switchable norm", variance, VARIANCES)
+        self.of_sample = variance == "sample"
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.mean_mixture = nn.Parameter(torch.ones(3))
         self.variance_mixture = nn.Parameter(torch.ones(3))
         self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_variance", torch.ones(channels))
+        self.register_buffer("running_variance", torch.full((channels,), 0.0 if self.of_sample else 1.0))
 
     def forward(self, map_BCs: Tensor) -> Tensor:
         exact_BCs = in_full_precision(map_BCs)
         space = tuple(range(2, map_BCs.ndim))
-        variance_BC, mean_BC = torch.var_mean(exact_BCs, space, correction=0)
+        variance_BC, mean_BC = torch.var_mean(exact_BCs, space, correction=int(self.of_sample))
         of_layer, of_batch = _pooled(mean_BC, variance_BC, 1), _pooled(mean_BC, variance_BC, 0)
         if self.training:
             self._remember(of_batch[0][0].detach(), of_batch[1][0].detach())

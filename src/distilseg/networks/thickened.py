@@ -12,7 +12,8 @@ modalities and G = k / 3 groups of 3 adjacent slices:
 
 There is no public code by the authors; where the paper leaves a choice there is an option, its default first:
 `fusion_kernel` 1 or 3; `low_level`, what the decoder sees at stride 4, "fused" or the groups' "mean";
-`head` "ssa", "none" (U to G 3 K channels), "concat", "dot"; `query`, `normalize`: see `slice_attention`.
+`head` "ssa", "none" (U to G 3 K channels), "concat", "dot"; `query`, `normalize`: see `slice_attention`;
+`norm_variance` "population" or the authors' "sample", see `switchable_norm`.
 `multiplexing=False` is the paper's baseline, k M channels into the first convolution and nothing after U.
 
 `backbone="light"` is for CPUs: a ResNet-18 of half the width that shrinks in layer1 and not by pooling, and a
@@ -20,6 +21,9 @@ decoder of 64 channels. A slab of 256x256x12 on one thread: 2.24 GMAC in 0.043 s
 its place MobileNet's separable blocks take 1.05 and 0.038 s, its inverted ones 1.24 and 0.050: depthwise
 convolutions wait for memory. With the pooling it takes 0.055 s. So for almost the time of the fastest it
 holds 2.9 million parameters, not 1.0.
+
+`backbone="deeplab_v3_plus"` puts back what the paper drops: the atrous pyramid and the separable decoder of
+the module of that name, on the same ResNet-50. It learns from two slabs a batch or more.
 
 `backbone="student_tiny"`, `student_small` and `student_base` are of the same kind with fewer channels and
 blocks: 0.35, 0.80 and 1.29 GMAC for that slab. Times are in `docs/explanation/students.md`.
@@ -40,11 +44,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import UserError, unknown
-from .deeplab import BasicBlock, Decoder, Trunk, convolved, resnet50
+from .deeplab import BasicBlock, Decoder, Trunk, convolved, resnet50, trunk_features
+from .deeplab_v3_plus import WIDTH, PyramidDecoder
 from .features import FeaturePoint, feature_modules
 from .imagenet import load_imagenet
 from .patch import times
 from .slice_attention import Concatenation, Product, SliceAttention
+from .switchable_norm import VARIANCES, Variance
 
 HEADS = ("ssa", "none", "concat", "dot")
 
@@ -62,6 +68,7 @@ def thickened(
     head: str = "ssa",
     query: str = "group",
     normalize: str = "softmax_scaled",
+    norm_variance: Variance = "population",
     low_level: str = "fused",
     output_stride: int = 16,
     imagenet: str = "",
@@ -83,6 +90,7 @@ def thickened(
         ("head", head, HEADS),
         ("query", query, ("group", "fused")),
         ("normalize", normalize, ("softmax_scaled", "softmax", "dot")),
+        ("norm_variance", norm_variance, VARIANCES),
         ("low_level", low_level, ("fused", "mean")),
     ):
         if value not in choices:
@@ -92,7 +100,7 @@ def thickened(
             f"thickened: the head {head!r} reads what multiplexing makes of each group of slices",
             "without multiplexing give head=none",
         )
-    if imagenet and backbone != "resnet50":
+    if imagenet and BACKBONES[backbone][0] is not resnet50:
         raise UserError(
             f"thickened: weights of ImageNet are for resnet50, not for the backbone {backbone!r}",
             "give no `imagenet`, or the other backbone",
@@ -109,6 +117,7 @@ def thickened(
         head=head,
         query=query,
         normalize=normalize,
+        norm_variance=norm_variance,
         low_level=low_level,
         output_stride=output_stride,
     )
@@ -176,6 +185,7 @@ class Thickened(nn.Module):
         head: str,
         query: str,
         normalize: str,
+        norm_variance: Variance,
         low_level: str,
         output_stride: int,
     ) -> None:
@@ -183,12 +193,12 @@ class Thickened(nn.Module):
         self.axis, self.slices, self.classes, self.low_level = axis, slices, classes, low_level
         self.groups = slices // group if multiplexing else 1
         channels_in = modalities * slices // self.groups
-        make_trunk, width, fine_width = BACKBONES[backbone]
+        make_trunk, width, make_decoder = BACKBONES[backbone]
         self.trunk = make_trunk(channels_in, output_stride)
         fine, deepest = self.trunk.widths[1], self.trunk.widths[-1]
         self.fusion = _fusion(fine, self.groups, fusion_kernel) if multiplexing else nn.Identity()
-        self.decoder = Decoder(deepest, fine, width, fine_width)
-        self.head = _head(head, width, fine, query, normalize)
+        self.decoder = make_decoder(deepest, fine)
+        self.head = _head(head, width, fine, query, normalize, norm_variance)
         groups_out = 1 if self.head is None else self.groups
         self.classifier = nn.Conv2d(width, classes * slices // groups_out, 1)
 
@@ -254,9 +264,11 @@ def _fusion(channels: int, groups: int, kernel: int) -> nn.Module:
     )
 
 
-def _head(head: str, channels: int, group_channels: int, query: str, normalize: str) -> nn.Module | None:
+def _head(
+    head: str, channels: int, group_channels: int, query: str, normalize: str, norm_variance: Variance
+) -> nn.Module | None:
     if head == "ssa":
-        return SliceAttention(channels, group_channels, query, normalize)
+        return SliceAttention(channels, group_channels, query, normalize, norm_variance)
     if head == "none":
         return None
     return (Concatenation if head == "concat" else Product)(channels, group_channels)
@@ -271,13 +283,19 @@ def _basic(kernel: int, widths: Sequence[int], depth: int) -> Callable[[int, int
     return trunk
 
 
-# The trunk, the decoder's channels, and those of the map at stride 4 that it sees.
-BACKBONES: dict[str, tuple[Callable[[int, int], Trunk], int, int]] = {
-    "resnet50": (resnet50, 256, 48),
-    "light": (_basic(7, (32, 32, 64, 128, 256), 2), 64, 16),
-    "student_tiny": (_basic(5, (16, 16, 32, 64, 64), 1), 32, 16),
-    "student_small": (_basic(5, (16, 32, 64, 96, 128), 1), 48, 16),
-    "student_base": (_basic(5, (16, 32, 64, 96, 128), 2), 48, 16),
+def _plain(width: int, fine_width: int) -> tuple[int, Callable[[int, int], nn.Module]]:
+    """The decoder's channels, and the decoder, with `fine_width` of the map at stride 4 that it sees."""
+    return width, lambda deepest, fine: Decoder(deepest, fine, width, fine_width)
+
+
+# The trunk, the decoder's channels, and the decoder of a deepest map and one at stride 4, by their channels.
+BACKBONES: dict[str, tuple[Callable[[int, int], Trunk], int, Callable[[int, int], nn.Module]]] = {
+    "resnet50": (resnet50, *_plain(256, 48)),
+    "deeplab_v3_plus": (resnet50, WIDTH, PyramidDecoder),
+    "light": (_basic(7, (32, 32, 64, 128, 256), 2), *_plain(64, 16)),
+    "student_tiny": (_basic(5, (16, 16, 32, 64, 64), 1), *_plain(32, 16)),
+    "student_small": (_basic(5, (16, 32, 64, 96, 128), 1), *_plain(48, 16)),
+    "student_base": (_basic(5, (16, 32, 64, 96, 128), 2), *_plain(48, 16)),
 }
 
 
@@ -285,14 +303,11 @@ BACKBONES: dict[str, tuple[Callable[[int, int], Trunk], int, int]] = {
 def _(network: Thickened) -> dict[str, FeaturePoint]:
     of_head = "decoder" if network.head is None else "head"
     to_map = network.for_each_group if network.head is None else network.on_grid
-    *stages, deepest = [f"trunk.layer{stage}" for stage in range(1, len(network.trunk.widths))]
-    levels = [stride.bit_length() - 1 for stride in network.trunk.strides]
     return {
         **{
-            f"encoder.{level}": FeaturePoint(module, network.on_grid)
-            for level, module in zip(levels, ["trunk.stem", *stages], strict=False)
+            name: FeaturePoint(f"trunk.{module}", network.on_grid)
+            for name, module in trunk_features(network.trunk).items()
         },
-        "bottleneck": FeaturePoint(deepest, network.on_grid),
         "decoder.2": FeaturePoint(of_head, to_map),
         "fused.2": FeaturePoint("decoder", network.on_grid),
     }

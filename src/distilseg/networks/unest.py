@@ -19,7 +19,9 @@ Transformer", AAAI 2022; the teacher of unpaired 3D to 2D prototype distillation
 
 In training a layer's two changes are left out at random per case (stochastic depth), from never in the first
 layer to half of the time in the last. The position tables fix the patch; each axis is cut alike, so it need
-not be a cube. Parameters for 96x96x96 voxels of one channel and 7 classes: small 22,400,120,
+not be a cube. What the heads of a token give is put together channel by channel, each head's first, then each
+head's second, as in the authors' code (Project-MONAI/model-zoo, `nest_transformer_3D.py`); the linear map
+after it expects that order. Parameters for 96x96x96 voxels of one channel and 7 classes: small 22,400,120,
 base 87,201,000, large 279,457,112.
 """
 
@@ -194,12 +196,12 @@ class Layer(nn.Module):
         return changed
 
     def attention(self, tokens_BTNC: Tensor) -> Tensor:
-        """softmax(Q Kᵀ / √d) V per block and head."""
+        """softmax(Q Kᵀ / √d) V per block and head; channel d of head h becomes channel d H + h."""
         batch, blocks, tokens, channels = tokens_BTNC.shape
         qkv = self.to_qkv(tokens_BTNC).reshape(batch * blocks, tokens, 3, self.heads, channels // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         mixed_nHND = nn.functional.scaled_dot_product_attention(query, key, value)
-        out: Tensor = self.out(mixed_nHND.transpose(1, 2).reshape(tokens_BTNC.shape))
+        out: Tensor = self.out(mixed_nHND.permute(0, 2, 3, 1).reshape(tokens_BTNC.shape))
         return out
 
 

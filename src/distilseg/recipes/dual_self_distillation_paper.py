@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..data.planning.plan import Normalisation
+from ..errors import UserError
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study
 from .dual_self_distillation import dual_self_distillation
@@ -52,17 +53,22 @@ def dsd_paper_mmwhs(study: Study, terms: Given, *, network: str = "dynunet") -> 
 
 
 @inherits(dual_self_distillation, *TERMS, own_first=True)
-def dsd_paper_brats(study: Study, terms: Given, *, network: str = "dynunet") -> Experiment:
+def dsd_paper_brats(
+    study: Study, terms: Given, *, network: str = "dynunet", light: bool = False
+) -> Experiment:
     """MSD BraTS as published: 128³ patches, 2 a case, raw intensities; 300 epochs (others 325 at 1e-4).
 
     network: dynunet, unetr, swin_unetr; or a rival of the paper's table, cotr or transbts, which has the
     sizes of its own paper, and whose row is the control.
+    light: UNETR of 16 features in place of 64, the paper's light one.
     """
+    if light and network != "unetr":
+        raise UserError(f"there is no light {network} in the paper", "give network unetr, or leave light out")
     study = planned(study, Normalisation(kind="none"), (128, 128, 128))
     sampling = Sampling(2, patches_per_case=2, foreground_fraction=1.0, augmentation="dsd_hippocampus")
     sizes: Sizes = {
         "dynunet": DYNUNET,
-        "unetr": {"feature_size": 64},
+        "unetr": {"feature_size": 16 if light else 64},
         "swin_unetr": {"feature_size": 12, **ERA_2022},
     }
     of_dynunet = network == "dynunet"

@@ -266,5 +266,6 @@ def _by_teacher(teachers: Sequence[str], options: Options) -> dict[str, dict[str
         known = describe(NETWORKS.get(teacher, teacher)).options
         if option not in known:
             raise unknown(f"option of {teacher}", option, known)
-        told[teacher][option] = value
+        # A name may look like a number: swin_unetr.merging=2022.
+        told[teacher][option] = str(value) if isinstance(known[option].default, str) else value
     return told

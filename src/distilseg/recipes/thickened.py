@@ -32,7 +32,7 @@ TITLE = "Thickened 2D networks (T2D)"
 Options = Mapping[str, Any] | None
 OneView = Literal["axial", "coronal", "sagittal"]
 View = Literal["axial", "coronal", "sagittal", "all"]
-Backbone = Literal["light", "resnet50", "student_tiny", "student_small", "student_base"]
+Backbone = Literal["light", "resnet50", "deeplab_v3_plus", "student_tiny", "student_small", "student_base"]
 LEARNING_RATE = 2e-3
 
 
@@ -55,7 +55,8 @@ def thickened(
 
     view: across which axis slabs are cut; all trains the three views and fuses them, its control is axial.
     thickness: slices in a slab, a multiple of 3; 1 is a network of single slices.
-    backbone: light and the smaller students are for CPUs, resnet50 is the paper's.
+    backbone: light and the smaller students are for CPUs, resnet50 is the paper's, which is deeplab_v3_plus
+    without its atrous pyramid.
     head: how what belongs to a group of slices is found in what all share: by attention (ssa), or other ways.
     query: of the attention, by the map that all slices share or by each group's; the paper does not say.
     multiplexing: groups of slices pass the first layers apart; without it they are channels from the start.
