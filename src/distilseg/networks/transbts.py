@@ -19,7 +19,8 @@ use: a linear layer that is never run (262,656 parameters) and a last layer norm
 Where it differs from the authors' code:
 
 - The dropout after the first convolution stays on at inference there, by mistake, so that two answers to one
-  scan differ. Here it does not, unless `first_dropout="always"`.
+  scan differ. Here it does not, unless `first_dropout="always"`; `export` refuses that, as no artefact can
+  give what the run gave.
 - Dropout of the attention's result is drawn twice in a row there, here once. This changes training alone.
 - The network ends in a softmax there, here in logits.
 """
