@@ -100,7 +100,8 @@ def test_all_are_judged_and_students_are_compared(
     assert compared.controls[by_recipe[control]] is None
     assert compared.controls[by_recipe["prototype_distillation_student"]] is None  # a row, and no test
     assert {name for name, _, _ in compared.differences} == {by_recipe[distilled]}
-    assert not [warning for warning in compared.warnings if "student" in warning]
+    told = [warning for warning in compared.warnings if "student" in warning]
+    assert all("structures of HD95" in warning for warning in told)  # so short a training finds little
 
 
 def test_a_teacher_with_cases_of_the_same_names_is_not_compared(

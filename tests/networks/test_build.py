@@ -103,7 +103,10 @@ def test_filters_are_cut_to_the_levels() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (NetworkSpec("dynunett", 1, 2, (16, 16)), "unknown network 'dynunett'; did you mean 'dynunet'?"),
+        (
+            NetworkSpec("dynunett", 1, 2, (16, 16)),
+            "unknown network 'dynunett'; did you mean 'dynunet', 'unet' or 'unetr'?",
+        ),
         (
             NetworkSpec("dynunet", 1, 2, (16, 16), {"filter": [4]}),
             "unknown option of dynunet 'filter'; did you",

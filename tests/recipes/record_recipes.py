@@ -20,14 +20,13 @@ from unittest import mock
 
 import numpy as np
 
-from distilseg import __version__
 from distilseg.data.planning.plan import save_plan
 from distilseg.data.planning.splits import save_split
 from distilseg.data.prototypes import save_prototypes
 from distilseg.errors import UserError
 from distilseg.recipes import Recipe, others, recipes
 from distilseg.runs import Run
-from distilseg.training.experiment import Experiment, Finished, Prototypes, Study
+from distilseg.training.experiment import TRAINS_AS, Experiment, Finished, Prototypes, Study
 from distilseg.training.foreign import Foreign
 
 from ..teachers.small import Numbers, classes
@@ -112,7 +111,7 @@ def measured() -> dict[str, Any]:
     model = Numbers(np.zeros((len(heads), 1, 1, 1), np.float32), heads, modalities=study.plan.modalities)
     with mock.patch.object(others, "open_teacher", return_value=model):
         found = {name: _measured(recipe, study, sources) for name, recipe in recipes().items()}
-    return {"version": __version__, "recipes": found}
+    return {"version": TRAINS_AS, "recipes": found}
 
 
 def _measured(recipe: Recipe, study: Study, sources: Options) -> dict[str, Any]:

@@ -21,7 +21,7 @@ AGAIN = "if that is wanted: python -m tests.recipes.record_recipes"
 def now(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("here"))
-        patch.setattr(experiment, "__version__", THEN["version"])  # of which every name depends, by design
+        patch.setattr(experiment, "TRAINS_AS", THEN["version"])  # of which every name depends, by design
         yield measured()["recipes"]
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 FIRST = ["in_channels", "classes", "patch"]
+# Networks that once answered otherwise with the same weights: which answer is meant; 1 of all others.
+REVISIONS = {"swin_unet": 2, "unest": 2}
 
 
 @dataclass(frozen=True)
@@ -45,24 +47,34 @@ class NetworkSpec:
             "classes": self.classes,
             "patch": list(self.patch),
             "options": json.loads(json.dumps(dict(self.options))),
+            **({"revision": REVISIONS[self.name]} if self.name in REVISIONS else {}),
         }
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> NetworkSpec:
-        """Raises UserError where an entry is missing or of the wrong kind."""
+        """Raises UserError where an entry is missing or of the wrong kind, and for a network that answers
+        otherwise than it did when its weights were made."""
         try:
-            return NetworkSpec(
+            spec = NetworkSpec(
                 name=str(values["name"]),
                 in_channels=int(values["in_channels"]),
                 classes=int(values["classes"]),
                 patch=tuple(int(size) for size in values["patch"]),
                 options=dict(values.get("options", {})),
             )
+            revision = int(values.get("revision", 1))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"this is no description of a network ({type(error).__name__}: {error})",
                 "it needs name, in_channels, classes, patch and options",
             ) from None
+        if revision != REVISIONS.get(spec.name, 1):
+            raise UserError(
+                f"these weights are of the network {spec.name} in its revision {revision}, and would answer"
+                f" otherwise in revision {REVISIONS.get(spec.name, 1)}, which this version has",
+                "train it again, or use the version that trained it",
+            )
+        return spec
 
 
 @dataclass(frozen=True)

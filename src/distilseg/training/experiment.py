@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from .. import __version__
 from ..data.case import Dataset
 from ..data.planning.plan import Plan
 from ..data.planning.splits import Split
@@ -35,6 +34,10 @@ TeacherOutputs = Literal["live", "recorded", "auto"]
 FeatureShapes = Mapping[str, tuple[int, ...]]  # feature name -> [B C *s]
 # Shapes by role -> objective; where prototypes are needed, their file comes second.
 MakeMethod = Callable[..., "Method"]
+
+
+# Part of every run's name: raised when the same settings train otherwise, so that no run of before is found.
+TRAINS_AS = "0.1.0"
 
 
 @dataclass(frozen=True)
@@ -260,7 +263,7 @@ class Experiment:
             "validation": asdict(self.validation),
             "budget": asdict(self.budget),
             "inferer": dict(self.inferer),
-            "version": __version__,
+            "version": TRAINS_AS,
             "own_code": [self.source, *(_own_code(spec) for spec in self.networks.values())],
         }
 
