@@ -243,10 +243,11 @@ def _observers(
         return [tables, Bar(run.name, labelled_by=by), *extra]
     learned = len(experiment.study.split.train) + len(experiment.study.unlabelled)
     validations = experiment.validation.count(experiment.budget, steps_per_epoch(experiment))
+    times = "once" if validations == 1 else f"{validations} times"
     chosen_on = len(experiment.study.split.validation[: experiment.validation.validation_cases])
     lines = Lines(
         run.name,
-        f"learns from {learned} cases, is validated {validations} times on {chosen_on}",
+        f"learns from {learned} case{'s' * (learned != 1)}, is validated {times} on {chosen_on}",
         steps=experiment.budget.total_steps(steps_per_epoch(experiment)),
         later=lambda step_s: sum(one.seconds(step_s) for one in later),
         labelled_by=by,
