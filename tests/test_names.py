@@ -165,7 +165,8 @@ _QUOTED = ("pasted(", "command", "f'{command}")
 def test_no_command_is_printed_but_what_pasted_quotes() -> None:
     root = Path(distilseg.__file__).parent
     bare = []
-    for path in sorted(root.rglob("*.py")):
+    ours = root / "recipes" / "papers"  # commands that hold our own words alone
+    for path in sorted(file for file in root.rglob("*.py") if ours not in file.parents):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             parts = node.values if isinstance(node, ast.JoinedStr) else []
             for before, value in pairwise(parts):

@@ -189,6 +189,8 @@ def _asked(run: Run, dataset: Dataset | None, cases: Sequence[str] | None) -> tu
         )
     dataset = recorded_dataset(about["dataset"], dataset).of_labels(load_plan(run.plan).label_values)
     chosen = list(cases if cases is not None else load_split(run.split, dataset.cases).test)
+    for id in chosen:
+        dataset.case(id)  # there, before anything is said or done
     if not chosen:
         raise UserError(f"{run.name}: its split holds no test cases", "name cases with --cases")
     return dataset, chosen

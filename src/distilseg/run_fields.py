@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .names import quoted
+from .names import pasted, quoted
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ def fix(path: Path) -> str:
     """What to do where the file `path` of a run is damaged."""
     if path.name in ("evaluation.json", "cost.json"):
         run = path.parent.parent if path.parent.name == "by-slice" else path.parent
-        slices = " --by slice" * (path.parent.name == "by-slice")
-        return f"run `distilseg evaluate {run}{slices} --again`"
+        slices = ["--by", "slice"] if path.parent.name == "by-slice" else []
+        return f"run `{pasted('distilseg', 'evaluate', run, *slices, '--again')}`"
     return "restore it, or train the run again"
 
 

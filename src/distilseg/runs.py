@@ -30,6 +30,7 @@ from .disk import naming
 from .errors import UserError
 from .files import is_aside, no_link, written_whole
 from .json_files import read_object
+from .names import pasted
 from .run_fields import fields, fix
 
 _WHOLE = re.compile(r"[0-9]{1,18}")
@@ -146,7 +147,8 @@ class Run:
         None where there is no such table. Raises `UserError`, naming it, where it is damaged.
         """
         table = self.metrics if by == "case" else self.slices / self.metrics.name
-        again = f"run `distilseg evaluate {self.folder}{' --by slice' * (by == 'slice')} --again`"
+        words = ["--by", "slice", "--again"] if by == "slice" else ["--again"]
+        again = f"run `{pasted('distilseg', 'evaluate', self.folder, *words)}`"
         rows = read_rows(table, fix=again)
         for line, row in enumerate(rows, start=2):
             if tuple(row) != SCORE or None in row.values() or not _is_number(row["value"]):

@@ -167,7 +167,7 @@ def test_a_plane_has_no_volume_in_ml() -> None:
         ({"prediction": np.full((3, 3, 3), "x")}, "case a: the prediction is of type <U1"),
         ({"spacing_mm": (1, 1)}, "case a: spacing"),
         ({"spacing_mm": (1, 0, 1)}, "case a: spacing"),
-        ({"metrics": ["hd59"]}, "unknown metric 'hd59'; did you mean 'hd95'?"),
+        ({"metrics": ["hd59"]}, "unknown metric 'hd59'; did you mean 'hd95' or 'hd'?"),
         ({"empty": "brat"}, "unknown convention for empty structures 'brat'; did you mean 'brats'?"),
         ({"unit": "inch"}, "unknown unit"),
         ({"tolerance_mm": {"liver": 1}}, "no tolerance for 'organ'; the tolerances name liver"),

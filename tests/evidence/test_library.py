@@ -58,7 +58,11 @@ def test_stages_are_run_in_turn_by_number(monkeypatch: pytest.MonkeyPatch) -> No
 def a_run(folder: Path) -> Run:
     run = Run(folder / "kd_net-1a2b3c4d")
     run.folder.mkdir(parents=True)
-    about = {"recipe": "kd_net", "command": "distilseg train", "dataset": {"folder": "/home/me/scans/Task"}}
+    about = {
+        "recipe": "kd_net",
+        "command": ["distilseg", "train"],
+        "dataset": {"folder": "/home/me/scans/Task"},
+    }
     run.experiment.write_text(json.dumps({**about, "options": {"teachers": ["/home/me/runs/a"]}}))
     run.status.write_text('{"steps": 3, "seconds": 7.0}')
     (run.folder / "best.safetensors").write_bytes(b"weights")

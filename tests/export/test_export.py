@@ -203,7 +203,7 @@ def test_text_of_others_on_the_card_is_no_markup(shipped: Path, runs: dict[str, 
     assert "](" not in card
     assert "javascript:" not in card
     assert card.count("\n# ") == 0
-    assert card.startswith("# &#60;script&#62;x&#60;/script&#62; ")
+    assert card.startswith("# dynunet on &#60;script&#62;x&#60;/script&#62; ")
     page = MarkdownIt("commonmark").enable("table").render(card)
     assert set(re.findall(r"<(\w+)", page)) <= {
         "h1",

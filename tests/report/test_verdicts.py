@@ -214,8 +214,8 @@ def test_undefined_distances_mark_the_mean(make_run):
     assert "lacks 2" in shown
     assert "† without undefined values" in " ".join(shown.split())
     page = render(comparison)
-    assert "2.62 ± 0.52 †<small>2 structures undefined</small>" in page
-    assert "4.00 ± 0.00 †<small>3 of 8 undefined</small>" in page
+    assert "<b>2.62 ± 0.52 †</b><small>2 structures undefined</small>" in page
+    assert "<b>4.00 ± 0.00 †</b><small>3 of 8 undefined</small>" in page
     rows = {(row["run"], row["structure"], row["metric"]): row for row in csv_rows(comparison)}
     assert [
         rows["dsd", MEAN, "hd95"][name] for name in ("incomplete", "excluded", "structures_undefined")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..names import pasted
-from ..progress import counting, say
+from ..progress import counting
 from . import show
 from .arguments import Data, Trust, Weights
 from .text import examples
@@ -57,7 +57,6 @@ def export(
     """A run as one folder or zip that predicts without torch, compared with the run on real cases."""
     from .. import commands
 
-    say(f"{run}: exported to {to}, then compared with the run case by case")
     with counting("comparing") as progress:
         exported = commands.export(
             run,

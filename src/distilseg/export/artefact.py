@@ -23,6 +23,7 @@ from ..files import folder_written_whole, no_link, written_whole
 from ..hardware import Waiting, processor_name
 from ..networks.folding import folded
 from ..predict import Predictor, Segmenter, load_torch_artefact
+from ..progress import say
 from ..runs import Run
 from ..runtime.artefact import CARD, DESCRIPTION, PLAN, Description, View, open_artefact
 from ..runtime.inferers import window_shape
@@ -35,6 +36,7 @@ from .int8 import CALIBRATION_CASES, MAX_DICE_DROP, Quantised, quantise
 from .onnx import write_onnx
 from .openvino import write_openvino
 from .provenance import file_digest, provenance, provenance_of_views
+from .quantise import check_nncf
 from .verify import TOLERANCE, Parity, compare, record, refuse_beyond, seconds_in_turns
 
 MOST_JUDGING = 20  # that judge int8
@@ -118,6 +120,9 @@ def export_run(
     ).of_labels(load_plan(run.plan).label_values)
     split = load_split(run.split, dataset.cases)
     sources = _sources(dataset, predictor.plan, held_out(run, dataset, cases))
+    if TARGETS[target].int8:
+        check_nncf()
+    say(f"{run.name}: exported to {target}, then compared with the run case by case")
 
     def make(folder: Path) -> Exported:
         paths = [each.best if weights == "best" else each.last for each in members(run)]

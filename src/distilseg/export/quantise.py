@@ -101,6 +101,11 @@ def _read(network: Path) -> Any:
     return ov.Core().read_model(network)
 
 
+def check_nncf() -> None:
+    """Raises UserError where NNCF is not installed."""
+    _nncf()
+
+
 @cache
 def _nncf() -> Any:
     """NNCF, told to be quiet and not to report its use over the net: it finds no reporter when it asks."""
