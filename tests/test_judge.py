@@ -20,10 +20,11 @@ from distilseg.export.artefact import export_run
 from distilseg.export.cost import measure_cost
 from distilseg.judge import judge, judge_slices
 from distilseg.networks.build import NetworkSpec, build
+from distilseg.networks.checkpoint import load_network, save_weights
 from distilseg.networks.count import parameters
 from distilseg.report import compare_runs
 from distilseg.runs import Run, read_rows
-from distilseg.training.experiment import Study
+from distilseg.training.experiment import Study, file_digest
 from distilseg.training.machine import Machine
 from distilseg.training.trained import trained
 
@@ -138,6 +139,7 @@ def test_slices_are_judged_beside_and_nothing_else_changes(
     assert judged.read(judged.slices / "evaluation.json") == {
         "cases": list(study.split.test),
         "weights": "best",
+        "weights_digest": [file_digest(judged.best)],
         "empty": "one",
         "by": "slice",
         "slice_axis": 1,
@@ -235,3 +237,20 @@ def test_scores_whose_judgement_was_cut_short_are_not_compared(judged: Run, tmp_
     (run.folder / "evaluation.json").unlink()
     with pytest.raises(UserError, match=r"no evaluation\.json.*cut short; run `distilseg evaluate"):
         compare_runs([run])
+
+
+def test_a_run_that_trained_on_is_judged_anew(judged: Run, study: Study, tmp_path: Path) -> None:
+    shutil.copytree(judged.folder, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    before = judge(run, study.dataset, device="cpu")
+    network, spec, extra = load_network(run.best)
+    for parameter in network.parameters():
+        parameter.data.zero_()  # such a network finds background alone
+    save_weights(run.best, network, spec, extra)
+    after = judge(run, study.dataset, device="cpu")
+    dice = [float(row["value"]) for row in after if row["metric"] == "dice" and row["label"] == "liver"]
+    assert dice == [0.0] * len(study.split.test)
+    assert before != after
+    stamp = run.metrics.stat().st_mtime_ns
+    judge(run, study.dataset, device="cpu")
+    assert run.metrics.stat().st_mtime_ns == stamp  # and once

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from distilseg.data.case import Source
+from distilseg.data.phantom.volumes import write_phantom
 from distilseg.data.planning.plan import Normalisation, Plan, save_plan
 from distilseg.data.scans.reading import read_geometry, read_scan, write_array
 from distilseg.data.scans.scan import Geometry, Scan
@@ -196,6 +197,15 @@ def test_scans_are_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="would replace the scan"):
         predict_files(predictor(), tmp_path, tmp_path, overwrite=True)
     assert file.read_bytes() == before
+
+
+def test_label_maps_of_the_dataset_are_never_overwritten(tmp_path: Path) -> None:
+    data = write_phantom(tmp_path / "data", cases=1, shape=(20, 20, 20), modalities=("MR",))
+    (label,) = (data / "labelsTr").iterdir()
+    before = label.read_bytes()
+    with pytest.raises(UserError, match=r"would replace the label map .*labelsTr"):
+        predict_files(predictor(), data, data / "labelsTr", overwrite=True)
+    assert label.read_bytes() == before
 
 
 def test_scans_of_one_name_are_told_apart(tmp_path: Path) -> None:

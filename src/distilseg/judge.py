@@ -30,7 +30,8 @@ from .files import write_json, written_whole
 from .names import component
 from .predict import Segmenter
 from .runs import Run, write_rows
-from .views import is_fused, load_segmenter
+from .training.experiment import file_digest
+from .views import is_fused, load_segmenter, members
 
 MOST_OVERLAYS = 24
 TIMED_CASES = 20  # at most; the measurement stops by the clock
@@ -62,6 +63,7 @@ def judge(
     way: dict[str, Any] = {
         "cases": chosen,
         "weights": weights,
+        "weights_digest": _digest(run, weights),
         "tolerance_mm": tolerance_mm,
         "empty": empty,
         "unit": "mm",
@@ -79,7 +81,7 @@ def judge(
         and recorded.is_file()
         and run.metrics.is_file()
         and run.cost.is_file()
-        and run.read(recorded) == way
+        and _alike(run.read(recorded), way)
     ):
         return run.scored()
 
@@ -140,13 +142,15 @@ def judge_slices(
     modalities; what is missing is predicted, and not kept.
     """
     dataset, chosen = _asked(run, dataset, cases)
-    way = {"cases": chosen, "weights": weights, "empty": empty, "by": "slice", "slice_axis": slice_axis}
+    digest = _digest(run, weights)
+    way: dict[str, Any] = {"cases": chosen, "weights": weights, "weights_digest": digest, "empty": empty}
+    way |= {"by": "slice", "slice_axis": slice_axis}
     if modalities is not None:
         way["modalities"] = list(modalities)
     if dataset.labelled_by:
         way["labelled_by"] = dataset.labelled_by
     metrics, recorded = run.slices / "metrics.csv", run.slices / "evaluation.json"
-    if not again and recorded.is_file() and metrics.is_file() and run.read(recorded) == way:
+    if not again and recorded.is_file() and metrics.is_file() and _alike(run.read(recorded), way):
         return run.scored("slice")
 
     plan = load_plan(run.plan)
@@ -158,7 +162,7 @@ def judge_slices(
         case = dataset.case(id)
         _, reference = _read(case, ())
         written = _prediction(run, case, reference)
-        if not again and _is_of(run, written, id, weights, modalities):
+        if not again and _is_of(run, written, id, way):
             labels = read_scan(written).array
         else:
             predictor = predictor or load_segmenter(run, weights=weights, device=device, trust=trust)
@@ -200,13 +204,25 @@ def _count(cases: Sequence[str]) -> str:
     return f"{len(cases)} case{'s' * (len(cases) > 1)}"
 
 
-def _is_of(run: Run, written: Path, id: str, weights: str, modalities: Sequence[str] | None) -> bool:
+def _digest(run: Run, weights: str) -> list[str]:
+    """Of the weights that are judged: a run that trained on is judged anew."""
+    files = [each.best if weights == "best" else each.last for each in members(run)]
+    return [file_digest(file) for file in files if file.is_file()]
+
+
+def _alike(recorded: Mapping[str, Any], way: Mapping[str, Any]) -> bool:
+    """Whether a judgement was made as it is asked for; earlier versions recorded no digest of the weights."""
+    return {"weights_digest": way["weights_digest"], **recorded} == way
+
+
+def _is_of(run: Run, written: Path, id: str, asked: Mapping[str, Any]) -> bool:
     """Whether the run's last judgement left this label map, and was of these weights and modalities."""
     recorded = run.folder / "evaluation.json"
     if not (written.is_file() and recorded.is_file()):
         return False
     way = run.read(recorded)
-    same = (way.get("weights"), way.get("modalities")) == (weights, modalities and list(modalities))
+    of = ("weights", "weights_digest", "modalities")
+    same = all({"weights_digest": asked["weights_digest"], **way}.get(one) == asked.get(one) for one in of)
     # A judgement that was cut short has left label maps younger than the record of the one before.
     return same and id in way["cases"] and written.stat().st_mtime_ns <= recorded.stat().st_mtime_ns
 

@@ -119,7 +119,7 @@ def fix(path: Path) -> str:
         run = path.parent.parent if path.parent.name == "by-slice" else path.parent
         slices = ["--by", "slice"] if path.parent.name == "by-slice" else []
         return f"run `{pasted('distilseg', 'evaluate', run, *slices, '--again')}`"
-    return "restore it, or train the run again"
+    return f"restore it, or delete {path.parent} and train the run again"
 
 
 def _checked(value: Any, kind: Any, place: str, field: str, fix: str) -> Any:

@@ -165,6 +165,14 @@ def seen_cases(run: Run) -> set[str]:
     return judged | {str(case) for case in run.read(run.experiment).get("unlabelled", ())}
 
 
+def check_not_of_a_run(table: Path) -> None:
+    """Raises UserError where a table that the user asks for would replace one of a run's own."""
+    run = Run(table.parent.parent if table.parent.name == "by-slice" else table.parent)
+    own = {run.metrics.name, run.losses.name, run.validation.name}
+    if table.name in own and run.experiment.is_file():
+        raise UserError(f"{table} is a table of the run itself", "name another file")
+
+
 def open_run(folder: Path | str) -> Run:
     """The run in `folder`; raises `UserError` if `folder` is none."""
     run = Run(Path(folder))

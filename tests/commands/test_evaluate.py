@@ -72,6 +72,19 @@ def test_what_is_no_label_map_is_refused(folders: tuple[Path, Path]) -> None:
         commands.evaluate(*folders)
 
 
+def test_a_table_replaces_neither_a_label_map_nor_a_runs_own(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    before = (folders[0] / "a.nii.gz").read_bytes()
+    with pytest.raises(UserError, match=r"a\.nii\.gz is to be a CSV table; name a file that ends in \.csv"):
+        commands.evaluate(*folders, out=folders[0] / "a.nii.gz")
+    assert (folders[0] / "a.nii.gz").read_bytes() == before
+    write_json(tmp_path / "run" / "experiment.json", {})
+    with pytest.raises(UserError, match=r"metrics\.csv is a table of the run itself"):
+        commands.evaluate(*folders, out=tmp_path / "run" / "metrics.csv")
+    assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
 def test_a_name_that_an_unnamed_value_would_get_is_not_given_twice(folders: tuple[Path, Path]) -> None:
     with pytest.raises(UserError, match=r"'label 2' stands twice, for the value 1 and the value 2"):
         commands.evaluate(*folders, labels={1: "label 2"})

@@ -10,7 +10,7 @@ from ..evaluation.by_slice import SLICE_METRICS
 from ..evaluation.evaluate import check_by
 from ..report import RELEVANT, Comparison, compare_runs, write_report
 from ..report.written import check_ending, write_per_case, write_table
-from ..runs import Run, find_runs, open_run
+from ..runs import Run, check_not_of_a_run, find_runs, open_run
 
 METRICS = ("dice", "hd95", "nsd")
 
@@ -37,6 +37,7 @@ def compare(
     for table in (out, per_case):
         if table is not None:
             check_ending(Path(table))
+            check_not_of_a_run(Path(table))
     if by == "slice" and html is not None:
         raise UserError("the page is about cases, not slices", "leave out --html, or add --by case")
     if metrics is None:

@@ -28,7 +28,7 @@ from ..functional.upright import leans
 from ..json_files import read_object
 from ..judge import judge, judge_slices
 from ..names import check_distinct
-from ..runs import open_run, write_rows
+from ..runs import check_not_of_a_run, open_run, write_rows
 from ..subsets import given
 from ..views import fused
 from ._predict import named_runs
@@ -91,6 +91,10 @@ def evaluate(
     `slice_axis` or the axis of the largest spacing. Of a run, that lies in its folder `by-slice`.
     """
     check_by(by, slice_axis, also)
+    if out is not None and Path(out).suffix.lower() != ".csv":
+        raise UserError(f"{out} is to be a CSV table", "name a file that ends in .csv")
+    if out is not None:
+        check_not_of_a_run(Path(out))
     if by == "slice" and also:
         raise UserError(f"{also[0]} is asked for, but slices have Dice and IoU", "leave out --also")
     if by == "slice" and (unit, tolerance_mm) != ("mm", 1.0):

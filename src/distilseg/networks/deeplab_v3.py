@@ -22,12 +22,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ..errors import UserError
 from .atrous_pyramid import Pyramid
 from .deeplab import convolved, resnet50, trunk_features
 from .features import FeaturePoint, feature_modules
 from .imagenet import load_imagenet
-from .patch import check_patch, times
+from .patch import check_2d, check_patch
 
 STRIDE = 8
 RATES = (12, 24, 36)
@@ -54,10 +53,7 @@ def deeplab_v3(
 
 
 def deeplab_v3_divisor(patch: Sequence[int], **others: object) -> tuple[int, ...]:
-    if len(patch) != 2:
-        raise UserError(
-            f"deeplab_v3 cannot take a patch of {times(patch)} voxels: it is 2D", "give two sizes"
-        )
+    check_2d("deeplab_v3", patch)
     return (STRIDE,) * 2
 
 

@@ -32,7 +32,7 @@ from .atrous_pyramid import Pyramid
 from .deeplab import convolved, resnet50, trunk_features
 from .features import FeaturePoint, feature_modules
 from .imagenet import load_imagenet
-from .patch import check_patch, times
+from .patch import check_2d, check_patch
 
 RATES = (12, 24, 36)  # dilation
 WIDTH, FINE_WIDTH = 256, 48
@@ -65,10 +65,7 @@ def deeplab_v3_plus(
 def deeplab_v3_plus_divisor(
     patch: Sequence[int], *, output_stride: int = 16, **others: object
 ) -> tuple[int, ...]:
-    if len(patch) != 2:
-        raise UserError(
-            f"deeplab_v3_plus cannot take a patch of {times(patch)} voxels: it is 2D", "give two sizes"
-        )
+    check_2d("deeplab_v3_plus", patch)
     if output_stride not in (8, 16):
         raise unknown("output_stride of deeplab_v3_plus", output_stride, (8, 16))
     return (output_stride,) * 2

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .patch import check_patch, times
+from .patch import check_2d, check_patch
 
 DIVISOR = 32
 
@@ -34,8 +34,7 @@ def check_fixed_size(network: str, patch: Sequence[int], size: int) -> None:
 
 def fixed_size_divisor(network: str, patch: Sequence[int], size: int) -> tuple[int, ...]:
     """What each axis of the patch must be a multiple of: anything will do where the image is resized."""
-    if len(patch) != 2:
-        raise UserError(f"{network} cannot take a patch of {times(patch)} voxels: it is 2D", "give two sizes")
+    check_2d(network, patch)
     return (1 if size else DIVISOR,) * 2
 
 

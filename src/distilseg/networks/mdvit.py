@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from .factorised_attention import HEADS, Stage
 from .features import FeaturePoint, feature_modules, u_shaped
-from .patch import check_patch, times
+from .patch import check_2d, check_patch
 
 MLP_RATIOS = (8, 8, 4, 4)  # per level
 
@@ -59,8 +59,7 @@ def mdvit(
 
 
 def mdvit_divisor(patch: Sequence[int], **others: object) -> tuple[int, ...]:
-    if len(patch) != 2:
-        raise UserError(f"mdvit cannot take a patch of {times(patch)} voxels: it is 2D", "give two sizes")
+    check_2d("mdvit", patch)
     return (2 ** (len(MLP_RATIOS) + 1),) * 2
 
 

@@ -131,3 +131,12 @@ def _per_axis(step: object, axes: int) -> tuple[int, ...]:
 def product(steps: Sequence[Sequence[int]]) -> tuple[int, ...]:
     """What each axis is divided by in all."""
     return tuple(math.prod(axis) for axis in zip(*steps, strict=True))
+
+
+def check_2d(network: str, patch: Sequence[int]) -> None:
+    """Refuses, with UserError, volumes for a network of slices."""
+    if len(patch) != 2:
+        raise UserError(
+            f"{network} cannot take a patch of {times(patch)} voxels: it is 2D",
+            "give two sizes: `distilseg plan DATASET --slices` makes a plan of slices",
+        )

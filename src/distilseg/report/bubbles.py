@@ -329,8 +329,10 @@ def _ticks(axis: _Axis, axes: Axes, metric: Metric, structure: str) -> None:
     axes.set_xticks([axis.x(value) for value in across], [f"{value / 1e6:g}" for value in across])
     high = axis.low + (top - axis.bottom) / axis.per_unit
     low = axis.low - axis.bottom / axis.per_unit
-    up = [v for v in MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= v <= high]
-    axes.set_yticks([axis.y(v) for v in up], [words.number(round(v, 6), 2) for v in up])
+    ticks = MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(low, high)
+    up = [round(float(v), 6) for v in ticks if low <= v <= high]
+    decimals = 2 if up == [round(v, 2) for v in up] else 3  # ticks that are close together
+    axes.set_yticks([axis.y(v) for v in up], [words.number(v, decimals) for v in up])
     axes.set_xlabel("parameters [millions], logarithmic")
     axes.set_ylabel(f"{words.heading(metric)}, {structure}")
 

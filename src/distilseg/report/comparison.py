@@ -102,7 +102,10 @@ class Comparison:
 
     def contender(self, name: str) -> Contender:
         """The contender that the tables call `name`."""
-        return next(contender for contender in self.contenders if contender.name == name)
+        named = {contender.name: contender for contender in self.contenders}
+        if name not in named:
+            raise unknown("contender", name, named)
+        return named[name]
 
 
 def compare_runs(

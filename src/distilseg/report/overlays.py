@@ -60,7 +60,7 @@ def read_slices(run: Run) -> list[Slice]:
     except Exception as error:  # whatever a damaged file makes of NumPy and of what unpacks it
         raise UserError(
             f"{run.overlays} cannot be read ({error})",
-            f"run `{pasted('distilseg', 'evaluate', run.folder)}` again",
+            f"run `{pasted('distilseg', 'evaluate', run.folder, '--again')}`",
         ) from None
     return slices
 

@@ -132,14 +132,15 @@ def place(cases: Sequence[Case], out: Path, refused: dict[str, str]) -> list[Job
         raise UserError(
             f"{len(cases) + len(refused)} cases do not fit into the one file {out}", "name a folder"
         )
-    scans = {source.path.resolve() for case in cases for source in case.images.values()}
+    theirs = {source.path.resolve(): "scan" for case in cases for source in case.images.values()}
+    theirs |= {case.label.resolve(): "label map" for case in cases if case.label is not None}
     jobs: list[Job] = []
     for case in cases:
         first = next(iter(case.images.values())).path
         place = out if one_file else out / component(case.id, ending(first), kind="case")
-        if place.resolve() in scans:
+        if what := theirs.get(place.resolve()):
             raise UserError(
-                f"the label map of {case.id} would replace the scan {place}", "name another folder"
+                f"the label map of {case.id} would replace the {what} {place}", "name another folder"
             )
         jobs.append(Job(case.id, case.images, place))
     return jobs

@@ -26,7 +26,7 @@ from ..inference.denormals import denormals_flushed
 from ..inference.region_export import painted_classes
 from ..names import component
 from ..networks.build import build
-from ..networks.checkpoint import load_weights, save_weights
+from ..networks.checkpoint import load_weights, read_weights, save_weights
 from ..progress import say
 from ..runs import Run
 from ..types import Batch
@@ -79,6 +79,7 @@ def trained(
     of_dataset = Path(runs) / component(study.dataset.name, kind="dataset")
     run = Run(of_dataset / component(experiment.run_name(content_digest(prepared)), kind="run"))
     if run.finished:
+        read_weights(run.best)  # which may have been damaged since
         amend_description(run, needed)
         return run
     several = machine.devices * machine.nodes > 1  # processes that make it together
