@@ -33,7 +33,8 @@ def test_a_field_that_is_not_there_is_named_when_it_is_asked_for(run: Run) -> No
     about = run.read(run.experiment)
     assert about == {"recipe": "supervised", "dataset": {"name": "D"}}
     assert about.get("inferer") is None
-    with pytest.raises(
+    told = r"experiment\.json lacks 'inferer'; restore it, or delete .*run and train"
+    with pytest.raises(UserError, match=told):
         UserError, match=r"experiment\.json lacks 'inferer'; restore it, or delete .*run and train"
     ):
         about["inferer"]
