@@ -200,7 +200,7 @@ def test_scans_are_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_label_maps_of_the_dataset_are_never_overwritten(tmp_path: Path) -> None:
-    data = write_phantom(tmp_path / "data", cases=1, shape=(20, 20, 20), modalities=("CT",))
+    data = write_phantom(tmp_path / "data", cases=1, shape=(20, 20, 20), modalities=("MR",))
     (label,) = (data / "labelsTr").iterdir()
     before = label.read_bytes()
     with pytest.raises(UserError, match=r"would replace the label map .*labelsTr"):

@@ -35,8 +35,6 @@ def test_a_field_that_is_not_there_is_named_when_it_is_asked_for(run: Run) -> No
     assert about.get("inferer") is None
     told = r"experiment\.json lacks 'inferer'; restore it, or delete .*run and train"
     with pytest.raises(UserError, match=told):
-        UserError, match=r"experiment\.json lacks 'inferer'; restore it, or delete .*run and train"
-    ):
         about["inferer"]
     with pytest.raises(UserError, match=r"experiment\.json lacks 'folder'"):
         about["dataset"]["folder"]

@@ -147,7 +147,7 @@ def find_cases_with_some(
 def _present(case: Case, modalities: Sequence[str]) -> Case:
     """The case with the images that exist."""
     here = {m: case.images[m] for m in modalities if m in case.images and case.images[m].path.is_file()}
-    return Case(case.id, here)
+    return Case(case.id, here, case.label)
 
 
 def _named(file: Path, modalities: Sequence[str]) -> tuple[str, str | None]:
@@ -172,13 +172,15 @@ def expected(modalities: Sequence[str]) -> str:
 def _by_modality(case: Case, modalities: Sequence[str], path: Path) -> Case:
     """The case with these modalities alone; where there is only one, its name does not matter."""
     if len(case.images) == len(modalities) == 1:
-        return Case(case.id, {modalities[0]: next(iter(case.images.values()))}, patient=case.patient)
+        image = next(iter(case.images.values()))
+        return Case(case.id, {modalities[0]: image}, case.label, patient=case.patient)
     if missing := [name for name in modalities if name not in case.images]:
         raise UserError(
             f"{expected(modalities)}; {path} has {', '.join(case.images)}, and no {' and no '.join(missing)}",
             "name its modalities so, or give scans of these",
         )
-    return Case(case.id, {name: case.images[name] for name in modalities}, patient=case.patient)
+    images = {name: case.images[name] for name in modalities}
+    return Case(case.id, images, case.label, patient=case.patient)
 
 
 def _grouped(files: Iterable[Path], modalities: Sequence[str]) -> tuple[list[Case], dict[str, str]]:
