@@ -46,7 +46,7 @@ VALIDATION = {"validations": 5, "validation_cases": 8}
 ORGANS = ("liver", "spleen", "kidney")  # of the phantom: what can be learned in such a time
 
 SYNTHETIC = "SYNTHETIC: these scans are computed, and show how the tool works; no patient, no claim"
-_PHANTOM: dict[str, Any] = {"cases": 40, "shape": (40, 40, 40), "modalities": ("MR",), "structures": ORGANS}
+_PHANTOM: dict[str, Any] = {"cases": 40, "shape": (40, 40, 40), "modalities": ("CT",), "structures": ORGANS}
 
 
 @dataclass(frozen=True)
