@@ -21,8 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .disk import naming, settled, synced
-from .errors import UserError
+from .disk import naming, no_link, settled, synced
 from .locks import Taken, lies_at, locked
 
 
@@ -83,8 +82,7 @@ def claim(path: Path) -> Claim | None:
 @contextmanager
 def claimed(folder: Path) -> Iterator[bool]:
     """Whether `folder`, made if need be, is ours to work in meanwhile; False: another process has it."""
-    if folder.is_symlink():
-        raise UserError(f"{folder} is a link, and nothing is written through one", "name the folder itself")
+    no_link(folder, fix="name the folder itself")
     folder.mkdir(parents=True, exist_ok=True)
     _unlink_link(folder / ".claim")
     try:

@@ -2,6 +2,7 @@
 
     naming     an error of the system becomes one line that names the file and what is needed
     settled    a file or folder is synced and looked at, before it is renamed to where it belongs
+    no_link    nothing is written through a link
 
 safetensors, torch, SimpleITK and OpenVINO each have words of their own for a full disk, some of them none.
 Standard library only.
@@ -106,6 +107,12 @@ def settled(aside: Path, path: Path) -> None:
     if not aside.exists() or not aside.stat().st_size:
         raise UserError(f"{path}: nothing was written", _FIXES[errno.ENOSPC])
     synced(aside)
+
+
+def no_link(path: Path, fix: str = "remove it") -> None:
+    """Raises UserError for a link where a file or folder of ours belongs: nothing is written through one."""
+    if path.is_symlink():
+        raise UserError(f"{path} is a link, and nothing is written through one", fix)
 
 
 def synced(path: Path) -> None:

@@ -21,8 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .disk import naming, settled, synced
-from .errors import UserError
+from .disk import naming, no_link, settled, synced
 from .locks import Taken, lies_at, locked
 
 _ASIDE = re.compile(r"\.writing-[0-9a-f]{32}")  # of random digits: nobody else calls a folder so
@@ -61,12 +60,6 @@ def folder_written_whole(path: Path, *, sweep: bool = True) -> Iterator[Path]:
             if not path.is_dir() or path.is_symlink():
                 raise
         synced(path.parent)
-
-
-def no_link(path: Path) -> None:
-    """Raises UserError for a link where a file or folder of ours belongs: nothing is written through one."""
-    if path.is_symlink():
-        raise UserError(f"{path} is a link, and nothing is written through one", "remove it")
 
 
 def is_aside(name: str) -> bool:

@@ -48,7 +48,10 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "experiment.json": {
         **dict.fromkeys(("recipe", "answers"), str),
         **dict.fromkeys(("control", "continues"), _PERHAPS_TEXT),
-        **{name: [str] for name in ("modalities", "modalities_of_study", "unlabelled", "command")},
+        **{
+            name: [str]
+            for name in ("modalities", "modalities_of_study", "unlabelled", "unlabelled_from", "command")
+        },
         **dict.fromkeys(("options", "asked", "sampling", "optimisation", "validation"), dict),
         **dict.fromkeys(("budget", "weights", "inferer"), dict),
         "dataset": (_DATASET, str, None),
@@ -85,7 +88,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     },
     "evaluation.json": {
         **dict.fromkeys(("weights", "empty", "unit", "labelled_by", "by"), str),
-        **{name: [str] for name in ("cases", "modalities", "also")},
+        **{name: [str] for name in ("cases", "modalities", "also", "weights_digest")},
         "tolerance_mm": float,
         "slice_axis": (int, None),
     },
@@ -115,7 +118,7 @@ def fields(value: Mapping[str, Any], path: Path) -> Fields:
 
 def fix(path: Path) -> str:
     """What to do where the file `path` of a run is damaged."""
-    if path.name in ("evaluation.json", "cost.json"):
+    if path.name in ("evaluation.json", "cost.json", "metrics.csv", "overlays.npz"):
         run = path.parent.parent if path.parent.name == "by-slice" else path.parent
         slices = ["--by", "slice"] if path.parent.name == "by-slice" else []
         return f"run `{pasted('distilseg', 'evaluate', run, *slices, '--again')}`"

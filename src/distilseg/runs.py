@@ -9,6 +9,7 @@
     best.safetensors        weights of the best validation
     status.json             written when the run ends: steps, seconds, why it stopped
     metrics.csv             case, label, metric, value: the test cases
+    evaluation.json         how they were judged, with a digest of the weights; it goes before they change
     cost.json               parameters, GFLOPs, seconds a case, peak memory
     overlays.npz            slices of a few test cases, for the report's pictures
     predictions/            label maps
@@ -26,11 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .disk import naming
+from .disk import naming, no_link
 from .errors import UserError
-from .files import is_aside, no_link, written_whole
+from .files import is_aside, written_whole
 from .json_files import read_object
-from .names import pasted
 from .run_fields import fields, fix
 
 _WHOLE = re.compile(r"[0-9]{1,18}")
@@ -144,16 +144,14 @@ class Run:
     def scored(self, by: str = "case") -> list[dict[str, str]]:
         """The rows of metrics.csv, or of that in by-slice: case, label, metric and value, a number as text.
 
-        None where there is no such table. Raises `UserError`, naming it, where it is damaged.
+        Where there is no such table, none. Raises `UserError`, naming it, where it is damaged.
         """
         table = self.metrics if by == "case" else self.slices / self.metrics.name
-        words = ["--by", "slice", "--again"] if by == "slice" else ["--again"]
-        again = f"run `{pasted('distilseg', 'evaluate', self.folder, *words)}`"
-        rows = read_rows(table, fix=again)
+        rows = read_rows(table, fix=fix(table))
         for line, row in enumerate(rows, start=2):
             if tuple(row) != SCORE or None in row.values() or not _is_number(row["value"]):
                 told = f"line {line} of {table} is not a row of case, label, metric and a number"
-                raise UserError(told, again)
+                raise UserError(told, fix(table))
         return rows
 
 

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .data.planning.plan import load_plan
+from .disk import no_link
 from .errors import UserError, unknown
-from .files import folder_written_whole, no_link, write_json
+from .files import folder_written_whole, write_json
 from .names import component
 from .networks.checkpoint import load_network
 from .networks.modality_encoders import any_subset

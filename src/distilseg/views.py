@@ -31,8 +31,9 @@ from .data.planning.plan import Plan, load_plan, save_plan
 from .data.preparing.grid import Grid
 from .data.preparing.preprocess import Preprocessed
 from .data.scans.scan import Scan
+from .disk import no_link
 from .errors import UserError
-from .files import folder_written_whole, no_link, write_json
+from .files import folder_written_whole, write_json
 from .functional.fusions import check_fusion
 from .inference.fusion import mean_of, organ_scores, thresholded, vote
 from .inference.label_export import export_labels

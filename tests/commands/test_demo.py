@@ -51,7 +51,8 @@ def runs_of(place: Path) -> tuple[Run, Run, Run]:
     runs = find_runs(place / "demo" / "runs")
     (student,) = (run for run in runs if run.name.startswith("distil-"))
     control = next(run for run in runs if run.name == student.read(student.experiment)["control"])
-    (teacher,) = (run for run in runs if run.name not in (student.name, control.name))
+    known = (student.name, control.name)
+    (teacher,) = (r for r in runs if r.name not in known and r.name.startswith("supervised-"))
     return teacher, control, student
 
 
@@ -71,6 +72,9 @@ def test_demo(place: Path, said: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert "Nobody said" not in said
     assert about["subjects"] == {"training": 2, "drawn": True}
     assert len(about["unlabelled"]) == len(split["train"]) - 2
+    (judged,) = (run for run in find_runs(place / "demo" / "runs") if run.name.startswith("teacher-"))
+    assert {row["case"] for row in judged.scored()} == {row["case"] for row in student.scored()}
+    assert said.count("against") == 1  # one verdict, the student's: of a teacher there is none
     assert control.read(control.cost)["parameters"] == student.read(student.cost)["parameters"]
 
     for words in (

@@ -69,7 +69,9 @@ def test_the_student_is_measured_against_its_control_and_the_teacher_against_nob
     assert "student: dynunet on 3 labelled and 2 unlabelled scans; 1 choose its weights, 2 judge it" in said
     assert any(line.startswith("answers: 1 of 5 are there, the others take about ") for line in said)
     assert made.control is not None
-    assert made.student.read(made.student.experiment)["control"] == made.control.name
+    about = made.student.read(made.student.experiment)
+    assert about["control"] == made.control.name
+    assert about["unlabelled_from"] == [str(world / "more")]
     assert [run.name.partition("-")[0] for run in made.runs] == ["teacher", "supervised", "distil"]
     comparison = commands.compare(made.runs)
     assert comparison.controls == {"teacher": None, "supervised": None, "distil": "supervised"}

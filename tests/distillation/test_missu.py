@@ -69,6 +69,17 @@ def test_the_divisor_in_2d_counts_both_axes() -> None:
     assert channel_divergence(*volume).item() == pytest.approx(6 * term, rel=1e-12)
 
 
+def test_the_divisor_may_count_the_first_axes() -> None:
+    outputs, _ = inputs()
+    features = outputs["student"].features
+    decoder, encoder = features["decoder.0"].detach(), features["encoder.0"].detach()
+    pointwise = in_numpy(decoder.numpy(), encoder.numpy()) * 6 * 4  # of 8 x 6 x 4 voxels
+    found = channel_divergence(decoder, encoder, "first").item()
+    assert found == pytest.approx(pointwise / (8 * 6), rel=1e-12)
+    with pytest.raises(UserError, match=r"unknown choice of counted axes 'middle'"):
+        MISSU(SHAPES, counted_axes="middle")  # type: ignore[arg-type]
+
+
 def test_a_decoder_that_equals_the_skip_has_nothing_to_learn() -> None:
     skip = torch.randn(2, 3, 4, 4, 4)
     assert channel_divergence(skip + 5, skip).item() == pytest.approx(0, abs=1e-6)

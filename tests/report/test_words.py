@@ -144,6 +144,18 @@ def test_train_command_can_be_pasted(make_run):
     assert "somebody" not in command
 
 
+def test_train_command_names_what_was_learned_from_without_labels(make_run):
+    run = make_run("distil", {LIVER: [0.8] * 12})
+    about = {
+        **run.read(run.experiment),
+        "unlabelled": ["a"],
+        "unlabelled_from": ["rest", "/home/me/more scans"],
+    }
+    command = words.train_command(compare_runs([run]).contenders[0], about)
+    assert "--unlabelled 'rest,more scans'" in command
+    assert "/home/me" not in command
+
+
 def test_train_command_draws_the_same_slices(make_run):
     run = make_run("dsd", {LIVER: [0.8] * 12})
     about = run.read(run.experiment)

@@ -40,10 +40,7 @@ def demo(
 
     start = time.perf_counter()
     machine = Machine(device=device)
-    with counting("fetching the scans") as progress:
-        made = commands.demo(
-            minutes=minutes, data=data, out=out, seed=seed, machine=machine, say=show.say, progress=progress
-        )
+    made = commands.demo(minutes=minutes, data=data, out=out, seed=seed, machine=machine, say=show.say)
     if made.badge:
         show.say(made.badge)
     print_comparison(commands.compare(made.runs), show.console())

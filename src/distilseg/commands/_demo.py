@@ -13,17 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from ..data.case import Dataset
-from ..data.fetch import Progress, fetch, find_data
+from ..data.fetch import fetch, find_data
 from ..data.formats import read_dataset
 from ..data.phantom.volumes import write_phantom
 from ..errors import UserError
 from ..export.artefact import export_run
 from ..judge import judge
+from ..judged_teacher import judge_teacher
+from ..progress import counting
 from ..recipes import find
 from ..report import write_report
 from ..runs import Run
 from ..training.budget import Budget
 from ..training.experiment import Experiment
+from ..training.foreign import Foreign
 from ..training.machine import Machine
 from ..training.studies import make_study, of_subjects
 from ..training.trained import trained
@@ -53,7 +56,8 @@ _PHANTOM: dict[str, Any] = {"cases": 40, "shape": (40, 40, 40), "modalities": ("
 class Demonstrated:
     """What the demo made."""
 
-    teacher: Run
+    large: Run  # the teacher's own run
+    teacher: Run  # its answers on the test cases, judged
     control: Run  # the student on its labels alone
     student: Run  # the same with the teacher's answers on the other scans
     artefact: Path | None  # the student as it is shipped; None where what exports it is not installed
@@ -62,7 +66,7 @@ class Demonstrated:
 
     @property
     def runs(self) -> list[Run]:
-        """All three, the student last."""
+        """What is compared, the student last."""
         return [self.teacher, self.control, self.student]
 
 
@@ -75,17 +79,16 @@ def demo(
     machine: Machine | None = None,
     cache: Path | None = None,
     say: Callable[[str], object] = print,
-    progress: Progress | None = None,
 ) -> Demonstrated:
     """Trains the three, judges them on the same test cases, exports the student and predicts with it.
 
     The teacher learns from all labels for its share of `minutes`; the control has `LABELS` of them, and the
     student those and the teacher's answers on the other scans, for as many steps. Writes runs, predictions
-    and report.html below `out`. `data`: see `find_data`; without any, hippocampus MR is fetched (`progress`
-    of its bytes), and where nothing can be reached computed scans serve.
+    and report.html below `out`. `data`: see `find_data`; without any, hippocampus MR is fetched, and where
+    nothing can be reached computed scans serve.
     """
     out, machine = Path(out), machine or Machine()
-    dataset, synthetic = _dataset(data, out, say, progress)
+    dataset, synthetic = _dataset(data, out, say)
     study = make_study(dataset, seed=seed)
     split = study.split
     few = of_subjects(study, min(LABELS, len(split.train)), rest=True)
@@ -103,40 +106,43 @@ def demo(
     )
 
     def made(experiment: Experiment) -> Run:
-        run = trained(experiment, runs=out / "runs", machine=machine, cache=cache)
-        judge(run, dataset, device=machine.device)
-        return run
+        return trained(experiment, runs=out / "runs", machine=machine, cache=cache)
 
-    large = find("supervised")(study, **TEACHER)
-    teacher = made(large.with_settings(Budget(minutes=minutes_of["teacher"]), **VALIDATION))
-    taught = find("distil")(few, teacher=[str(teacher.folder)], **STUDENT)
+    of_all = find("supervised")(study, **TEACHER)
+    large = made(of_all.with_settings(Budget(minutes=minutes_of["teacher"]), **VALIDATION))
+    taught = find("distil")(few, teacher=[str(large.folder)], **STUDENT)
     taught = taught.with_settings(Budget(minutes=minutes_of["control"]), **VALIDATION)
+    foreign = taught.teachers["teacher"]
     assert taught.control is not None
+    assert isinstance(foreign, Foreign)
     control = made(taught.control)
     steps = control.read(control.status)["steps"]
     student = made(replace(taught, budget=Budget(steps=steps, minutes=SLACK * minutes_of["control"])))
+    for run in (control, student):
+        judge(run, dataset, device=machine.device)
+    teacher = judge_teacher(foreign, few, out / "runs")
     if (reached := student.read(student.status)["steps"]) < steps:
         say(f"the student ran out of time after {reached} of {steps} steps; give more --minutes")
 
     artefact = _exported(student, dataset, say)
-    times = _times_as_fast(teacher, artefact) if artefact else None
+    times = _times_as_fast(large, artefact) if artefact else None
     case = dataset.case(split.test[0])
     scans = sorted({source.path for source in case.images.values()})
     predict(artefact or student.folder, scans, out / "predictions", overwrite=True)
-    done = Demonstrated(teacher, control, student, artefact, times, SYNTHETIC if synthetic else "")
+    badge = SYNTHETIC if synthetic else ""
+    done = Demonstrated(large, teacher, control, student, artefact, times, badge)
     write_report(done.runs, out / "report.html", badge=done.badge)
     return done
 
 
-def _dataset(
-    data: Path | str | None, out: Path, say: Callable[[str], object], progress: Progress | None
-) -> tuple[Dataset, bool]:
+def _dataset(data: Path | str | None, out: Path, say: Callable[[str], object]) -> tuple[Dataset, bool]:
     """Real scans, found or fetched, or computed ones; and whether they are computed."""
     found = find_data("hippocampus", explicit=data)
     if found is None:
         say("data: no scans here, so 28 MB of hippocampus MR are fetched (Medical Segmentation Decathlon)")
         try:
-            found = fetch("hippocampus", attempts=2, progress=progress)
+            with counting("fetching the scans") as progress:
+                found = fetch("hippocampus", attempts=2, progress=progress)
         except UserError as error:
             say(f"data: that did not work: {error.cause}")
     if found is not None:
@@ -154,8 +160,8 @@ def _exported(student: Run, dataset: Dataset, say: Callable[[str], object]) -> P
     return place if place.exists() else export_run(student, "openvino", place, dataset=dataset).path
 
 
-def _times_as_fast(teacher: Run, artefact: Path) -> float:
+def _times_as_fast(large: Run, artefact: Path) -> float:
     """Each as it is used: the teacher as it was trained, the student as it is shipped."""
-    taken = cost([teacher.folder, artefact])
-    slow, fast = (taken[str(path)]["seconds_per_case"] for path in (teacher.folder, artefact))
+    taken = cost([large.folder, artefact])
+    slow, fast = (taken[str(path)]["seconds_per_case"] for path in (large.folder, artefact))
     return float(slow / fast)

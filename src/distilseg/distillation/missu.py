@@ -8,6 +8,7 @@
 Wang et al., "MISSU: 3D Medical Image Segmentation via Self-Distilling TransUNet", IEEE TMI 2023, arXiv
 2206.00902; the divisor is that of the authors' code (github.com/wangn123/MISSU). It counts the cases, the
 channels and the last two axes of space: a volume's term grows with its first axis, an image's with none.
+`counted_axes="first"` counts the first two, as this package once did; in cubes and images both are equal.
 Which loss on the labels goes with it, and its weight, are not known to us; the weight is 1 here.
 
 In the network `missu` the skip is taken after its multi-scale fusion, which the paper describes and its code
@@ -20,32 +21,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..errors import UserError, unknown
 from ..functional.divergence import soft_label_divergence
 from ..functional.segmentation import dice_cross_entropy
 from ..types import Batch, Outputs
 from .method import Method, Role, Weight
 
-COUNTED_AXES = 2
+CountedAxes = Literal["last", "first"]
 
 
 class MISSU(Method):
     """L = seg + self_distillation, see the module's text.
 
     `feature_shapes`: the student's, name -> [B C *s]. Every level that has both `encoder.i` and `decoder.i`
-    takes part; UserError if there is none, or if the two differ in their channels.
+    takes part; UserError if there is none, or if the two differ in their channels. `counted_axes`: which
+    two axes of space the divisor counts.
     """
 
     paper_weights: Mapping[str, Weight] = {"seg": 1.0, "self_distillation": 1.0}
 
     def __init__(
-        self, feature_shapes: Mapping[str, tuple[int, ...]], *, weights: Mapping[str, Weight] | None = None
+        self,
+        feature_shapes: Mapping[str, tuple[int, ...]],
+        *,
+        counted_axes: CountedAxes = "last",
+        weights: Mapping[str, Weight] | None = None,
     ) -> None:
         super().__init__(weights)
+        if counted_axes not in get_args(CountedAxes):
+            raise unknown("choice of counted axes", counted_axes, get_args(CountedAxes))
+        self.counted_axes = counted_axes
         pairs = tuple(
             (name, teacher)
             for name in feature_shapes
@@ -63,16 +73,22 @@ class MISSU(Method):
         if self.uses("seg"):
             terms["seg"] = dice_cross_entropy(student.logits, batch.label)
         if self.uses("self_distillation"):
-            levels = [channel_divergence(student[name], student[teacher]) for name, teacher in self.pairs]
+            levels = [
+                channel_divergence(student[name], student[teacher], self.counted_axes)
+                for name, teacher in self.pairs
+            ]
             terms["self_distillation"] = torch.stack(levels).sum()
         return terms
 
 
-def channel_divergence(student_BCS: Tensor, teacher_BCS: Tensor) -> Tensor:
-    """KL(teacher ‖ student) of channel softmaxes, summed, over (cases x channels x last two axes); []."""
+def channel_divergence(
+    student_BCS: Tensor, teacher_BCS: Tensor, counted_axes: CountedAxes = "last"
+) -> Tensor:
+    """KL(teacher ‖ student) of channel softmaxes, summed, over (cases x channels x two axes); []."""
     _, channels, *space = student_BCS.shape
     per_voxel = soft_label_divergence([student_BCS], teacher_BCS.detach())
-    return per_voxel * (math.prod(space[:-COUNTED_AXES]) / channels)
+    others = space[:-2] if counted_axes == "last" else space[2:]
+    return per_voxel * (math.prod(others) / channels)
 
 
 def _check(pairs: tuple[tuple[str, str], ...], shapes: Mapping[str, tuple[int, ...]]) -> None:

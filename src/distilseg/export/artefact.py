@@ -18,8 +18,9 @@ from ..data.case import Dataset, Source
 from ..data.planning.plan import Plan, load_plan, save_plan
 from ..data.planning.splits import load_split
 from ..data.readable import readable_json
+from ..disk import no_link
 from ..errors import UserError, unknown
-from ..files import folder_written_whole, no_link, written_whole
+from ..files import folder_written_whole, written_whole
 from ..hardware import Waiting, processor_name
 from ..networks.folding import folded
 from ..predict import Predictor, Segmenter, load_torch_artefact

@@ -31,6 +31,7 @@ from ..functional.windows import window_steps
 from ..hardware import processor_name
 from ..json_files import read_object
 from ..networks.build import NetworkSpec, build
+from ..progress import say
 from ..runtime.artefact import DESCRIPTION, PLAN, Description, digest
 from ..runtime.inferers import OVERLAP, planned_inferer
 from ..runtime.times import STAGES
@@ -168,6 +169,9 @@ class Machine:
 
     def _asked(self, plan: Plan, order: Mapping[str, Any]) -> dict[str, Any]:
         """What a process of its own finds, given the plan's artefact."""
+        say(
+            f"measuring {plan.network} on this machine: some seconds, a minute for all; kept for the next time"
+        )
         with tempfile.TemporaryDirectory() as folder:
             untrained_artefact(Path(folder) / "artefact", plan, self.engine)
             command = [sys.executable, "-m", "distilseg.export.cost_process", str(Path(folder) / "artefact")]

@@ -135,9 +135,8 @@ def by_look_up(value_nCs: Tensor, places_nm3: Tensor) -> Tensor:
     """The same as a sum over the 8 voxels around a place, each weighted by how near it is along all axes."""
     n, _, *size = value_nCs.shape
     table_vC = value_nCs.flatten(2).transpose(1, 2).flatten(0, 1)
-    first_n1 = torch.arange(n, device=places_nm3.device)[:, None] * math.prod(
-        size
-    )  # of each map, its first row
+    # Of each map, its first row.
+    first_n1 = torch.arange(n, device=places_nm3.device)[:, None] * math.prod(size)
     # Along each axis two neighbours: how many rows they are away, and their weight.
     axes = []
     for axis, voxels in enumerate(size):

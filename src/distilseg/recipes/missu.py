@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..training.experiment import Experiment, FeatureShapes, Study
 from .supervised import supervised
@@ -28,21 +28,29 @@ Options = Mapping[str, Any] | None
 
 
 def missu(
-    study: Study, *, network: str = "missu", network_options: Options = None, self_distillation: float = 1.0
+    study: Study,
+    *,
+    network: str = "missu",
+    network_options: Options = None,
+    self_distillation: float = 1.0,
+    counted_axes: Literal["last", "first"] = "last",
 ) -> Experiment:
     """MISSU: what the encoder's skips hold teaches the decoder of the same network.
 
     network: any whose encoder and decoder have equal channels on each level.
     self_distillation: weight of that term; 0 leaves the control.
+    counted_axes: which two axes of space its divisor counts: the authors', or the first.
     """
 
     def method(shapes: Mapping[str, FeatureShapes]) -> Method:
         from ..distillation.missu import MISSU
 
-        return MISSU(shapes["student"], weights={"self_distillation": self_distillation})
+        weights = {"self_distillation": self_distillation}
+        return MISSU(shapes["student"], counted_axes=counted_axes, weights=weights)
 
     control = missu_control(study, network=network, network_options=network_options)
-    options = {**control.options, "self_distillation": self_distillation}
+    own = {"self_distillation": self_distillation, "counted_axes": counted_axes}
+    options = {**control.options, **own}
     return replace(control, recipe="missu", options=options, method=method, control=control)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..evaluation.agreement import titled
-from ..names import pasted
+from ..run_fields import fix
 from ..runs import Run
 from . import words
 from .comparison import Comparison
@@ -60,7 +60,7 @@ def read_slices(run: Run) -> list[Slice]:
     except Exception as error:  # whatever a damaged file makes of NumPy and of what unpacks it
         raise UserError(
             f"{run.overlays} cannot be read ({error})",
-            f"run `{pasted('distilseg', 'evaluate', run.folder, '--again')}`",
+            fix(run.overlays),
         ) from None
     return slices
 

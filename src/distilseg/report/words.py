@@ -155,6 +155,8 @@ def train_command(contender: Contender, experiment: Mapping[str, Any]) -> str:
     subjects = experiment.get("subjects") or {}
     if subjects.get("drawn"):
         words += ["--subjects", str(subjects["training"])]
+    if named := experiment.get("unlabelled_from"):
+        words += ["--unlabelled", ",".join(folder_name(one) for one in named)]
     if drawn := isinstance(dataset, Mapping) and dataset.get("one_slice_per_subject"):
         words += [
             "--one-slice-per-subject",

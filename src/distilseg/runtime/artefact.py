@@ -49,6 +49,7 @@ def _fusion(told: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
+Fusion = Annotated[dict[str, Any], AfterValidator(_fusion)]
 Member = Annotated[str, AfterValidator(_member)]  # the name of a file of the artefact
 
 
@@ -76,9 +77,7 @@ class Description(BaseModel):
     answers: Literal["classes", "regions"]  # what the logits are of
     inferer: dict[str, Any]  # how a volume is cut and put together, as in experiment.json
     views: tuple[View, ...] = ()  # of several networks: all of them; the three above are the first's
-    fusion: Annotated[
-        dict[str, Any], AfterValidator(_fusion)
-    ] = {}  # and how their answers become one: how, threshold
+    fusion: Fusion = {}  # and how their answers become one: how, threshold
     made: dict[str, Any]  # recipe, data, teachers, licences, versions
     parity: dict[str, Any] = {}  # how far it is from the run in float, on how many cases
     quantisation: dict[str, Any] = {}  # where int8 was asked for: Dice before and after, what was kept

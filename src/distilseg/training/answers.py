@@ -91,8 +91,8 @@ def record_answers(
         start = time.monotonic()
         for id in progress.counted(missing, f"{role} answers"):
             _record(foreign, dataset.case(id), cases[id], entries[id])
-        cases_ = f"{len(missing)} case{'s' * (len(missing) > 1)}"
-        progress.say(f"{role}: {cases_} answered in {time.monotonic() - start:.0f} s")
+        told = f"{len(missing)} case{'s' * (len(missing) > 1)} answered"
+        progress.say(f"{role}: {told} in {time.monotonic() - start:.0f} s")
     return {id: _opened(foreign, entry) for id, entry in entries.items()}
 
 

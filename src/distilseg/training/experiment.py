@@ -50,6 +50,7 @@ class Study:
     seed: int = 0
     subjects: int | None = None  # so many were drawn to train on; None: all that there are
     unlabelled: tuple[str, ...] = ()  # cases without a label map that a teacher's answers are learned from
+    unlabelled_from: tuple[str, ...] = ()  # where they were named to be, for the record
 
     def network(
         self, name: str, options: Mapping[str, Any] | None = None, answers: Answers = "classes"

@@ -59,7 +59,11 @@ def write_description(
         "networks": {role: spec.to_dict() for role, spec in experiment.networks.items()},
         "teachers": {role: teacher.name for role, teacher in needed.teachers.items()},
         **({"teachers_of_others": others} if others else {}),
-        **({"unlabelled": list(study.unlabelled)} if study.unlabelled else {}),
+        **(
+            {"unlabelled": list(study.unlabelled), "unlabelled_from": list(study.unlabelled_from)}
+            if study.unlabelled
+            else {}
+        ),
         "continues": needed.start and needed.start.name,
         "prototypes": needed.prototypes and needed.prototypes.model_dump(mode="json"),
         "weights": {

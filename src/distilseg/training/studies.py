@@ -93,7 +93,8 @@ def make_study(
         )
     if dataset.labelled_by and OWN not in unlabelled:
         unlabelled = (*unlabelled, OWN)
-    return with_unlabelled(Study(dataset, plan, split, seed), unlabelled)
+    named = tuple(str(one) for one in unlabelled)
+    return with_unlabelled(Study(dataset, plan, split, seed, unlabelled_from=named), unlabelled)
 
 
 def with_unlabelled(study: Study, named: Sequence[Path | str]) -> Study:

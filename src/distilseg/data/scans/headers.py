@@ -49,13 +49,8 @@ _NRRD_BYTES = {
     **dict.fromkeys(("signed long long int", "double"), 8),
     "float": 4,
 }
-_NRRD_PACKED = {
-    "raw": 1.0,
-    "txt": 4.0,
-    "text": 4.0,
-    "ascii": 4.0,
-    "hex": 0.5,
-}  # bytes of voxels in one, at most
+# Bytes of voxels in one on the disk, at most; of other encodings PACKED.
+_NRRD_PACKED = {"raw": 1.0, "txt": 4.0, "text": 4.0, "ascii": 4.0, "hex": 0.5}
 
 
 @dataclass(frozen=True)

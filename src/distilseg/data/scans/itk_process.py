@@ -28,9 +28,8 @@ def main() -> None:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     while line := sys.stdin.buffer.readline():
         asked = json.loads(line)
-        faulthandler.dump_traceback_later(
-            asked.pop("limit_s"), exit=True
-        )  # a thread that no library holds up
+        # By a thread that no library holds up.
+        faulthandler.dump_traceback_later(asked.pop("limit_s"), exit=True)
         _answer(told, **asked)
         faulthandler.cancel_dump_traceback_later()
 
