@@ -169,9 +169,7 @@ class Machine:
 
     def _asked(self, plan: Plan, order: Mapping[str, Any]) -> dict[str, Any]:
         """What a process of its own finds, given the plan's artefact."""
-        say(
-            f"measuring {plan.network} on this machine: some seconds, a minute for all; kept for the next time"
-        )
+        say(f"measuring {plan.network} here: some seconds, a minute for all; kept for the next time")
         with tempfile.TemporaryDirectory() as folder:
             untrained_artefact(Path(folder) / "artefact", plan, self.engine)
             command = [sys.executable, "-m", "distilseg.export.cost_process", str(Path(folder) / "artefact")]
