@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,23 @@ def test_a_folder_that_is_being_written_is_no_run(run: Run) -> None:
     write_json(run.experiment, {})
     write_json(run.folder / ".writing-it" / "experiment.json", {})
     assert find_runs(run.folder.parent) == [run]
+
+
+def test_a_folder_that_vanishes_meanwhile_is_passed_over(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that writes beside it puts folders aside and takes them away again."""
+    write_json(run.experiment, {})
+    passing = run.folder.parent / "passing"
+    passing.mkdir()
+    scandir = os.scandir
+
+    def vanishing(path: str) -> object:
+        if Path(path) == passing:
+            passing.rmdir()
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    assert find_runs(run.folder.parent) == [run]
+    assert not passing.exists()
 
 
 GROWS = """

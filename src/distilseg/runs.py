@@ -21,6 +21,7 @@ Standard library only: the report reads runs where no torch is installed.
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -184,8 +185,12 @@ def open_run(folder: Path | str) -> Run:
 
 def find_runs(folder: Path | str) -> list[Run]:
     """Every run at or below `folder`, sorted by path; those that are being written are left out."""
-    found = (path.parent for path in sorted(Path(folder).rglob("experiment.json")))
-    return [Run(run) for run in found if not any(map(is_aside, run.relative_to(folder).parts))]
+    found = []
+    for place, inside, files in os.walk(folder):  # passes over what vanishes meanwhile; Path.rglob raises
+        inside[:] = [name for name in inside if not is_aside(name)]
+        if "experiment.json" in files:
+            found.append(Path(place))
+    return [Run(run) for run in sorted(found)]
 
 
 # Tables: CSV with a header; numbers are written so that reading gives the same float again.

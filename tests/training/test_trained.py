@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from torch import Tensor
 from distilseg.data.planning.splits import Split
 from distilseg.distillation.method import Method, Role
 from distilseg.errors import UserError
-from distilseg.runs import Run, read_rows
+from distilseg.runs import Run, find_runs, read_rows
 from distilseg.training.experiment import Experiment, Study
 from distilseg.training.machine import Machine
 from distilseg.training.trained import trained
@@ -155,21 +154,21 @@ def test_killed_at_any_moment_it_resumes_bit_for_bit(study: Study, data: Path, t
     kills = 0
     for rows in (5, 15, 25):
         child = subprocess.Popen(order, cwd=root, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        while child.poll() is None and rows_written(tmp_path / "killed") < rows:
-            time.sleep(0.002)
-        if child.poll() is None:
-            child.send_signal(signal.SIGKILL)
-            kills += 1
-        child.wait()
+        try:
+            while child.poll() is None and rows_written(tmp_path / "killed") < rows:
+                time.sleep(0.002)
+            kills += child.poll() is None
+        finally:
+            child.kill()
+            child.wait()
     assert kills >= 2
-    interrupted = Run(next((tmp_path / "killed").rglob("experiment.json")).parent)
+    (interrupted,) = find_runs(tmp_path / "killed")
     assert not interrupted.finished
     assert_same(reference, make(small_experiment(study, steps=steps), tmp_path / "killed", data))
 
 
 def rows_written(folder: Path) -> int:
-    tables = list(folder.rglob("losses.csv"))
-    return tables[0].read_bytes().count(b"\n") - 1 if tables else 0
+    return sum(run.losses.read_bytes().count(b"\n") - 1 for run in find_runs(folder) if run.losses.is_file())
 
 
 def test_early_stopping(study: Study, data: Path, tmp_path: Path) -> None:
