@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import warnings
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 
 from distilseg import commands, progress
 from distilseg.data.phantom.volumes import write_phantom
+from distilseg.disk import SPARE_BYTES
 from distilseg.errors import UserError
 from distilseg.runs import find_runs
-from distilseg.training import observers, preflight
+from distilseg.training import observers
 from distilseg.training.budget import Budget
 from distilseg.training.loop import Step
 from distilseg.training.machine import Machine, make_fabric
@@ -164,8 +166,8 @@ def test_a_teacher_that_is_not_there_costs_no_look_at_the_scans(
 def test_a_disk_without_room_for_all_runs_is_refused(
     scans: Path, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = type("usage", (), {"free": preflight.SPARE_BYTES + 100})
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda folder: usage)
+    usage = type("usage", (), {"free": SPARE_BYTES + 100_000})
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(UserError, match=r"the checkpoints of 2 runs take .* GB left; free space"):
         commands.train(
             "dsd_ds",

@@ -3,6 +3,7 @@
     naming     an error of the system becomes one line that names the file and what is needed
     settled    a file or folder is synced and looked at, before it is renamed to where it belongs
     no_link    nothing is written through a link
+    check_room what will be written fits, before any of it is
 
 safetensors, torch, SimpleITK and OpenVINO each have words of their own for a full disk, some of them none.
 Standard library only.
@@ -44,6 +45,7 @@ _WRITING_FAILED = re.compile(
 )
 _UNSYNCABLE = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EPERM)
 _FULL_BYTES = 2**16  # left on a disk: less is none
+SPARE_BYTES = 2**28  # that a disk keeps free, for whoever else writes there
 
 
 def reason(error: BaseException) -> int | None:
@@ -113,6 +115,14 @@ def no_link(path: Path, fix: str = "remove it") -> None:
     """Raises UserError for a link where a file or folder of ours belongs: nothing is written through one."""
     if path.is_symlink():
         raise UserError(f"{path} is a link, and nothing is written through one", fix)
+
+
+def check_room(folder: Path, needed_bytes: float, what: str, fix: str) -> None:
+    """Raises UserError where the disk of `folder` cannot hold `what`, with both numbers and `fix`."""
+    free = shutil.disk_usage(folder).free
+    if needed_bytes + SPARE_BYTES > free:
+        told = f"{what} {needed_bytes / 1e9:.2g} GB, {folder} has {free / 1e9:.2g} GB left"
+        raise UserError(told, fix)
 
 
 def synced(path: Path) -> None:

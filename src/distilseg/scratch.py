@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .disk import SPARE_BYTES
 from .errors import UserError
 
 IN_MEMORY = 2**28  # bytes of an array: more goes to the disk
-SPARE_BYTES = 2**28  # that the disk keeps free
 
 Volumes = NDArray[np.float32]
 

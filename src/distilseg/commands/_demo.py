@@ -28,6 +28,7 @@ from ..training.budget import Budget
 from ..training.experiment import Experiment
 from ..training.foreign import Foreign
 from ..training.machine import Machine
+from ..training.preflight import look_ahead
 from ..training.studies import make_study, of_subjects
 from ..training.trained import trained
 from ._cost import cost
@@ -105,11 +106,16 @@ def demo(
         f" these and the teacher's answers on {len(few.unlabelled)} scans more, for as many steps"
     )
 
+    of_all = find("supervised")(study, **TEACHER).with_settings(
+        Budget(minutes=minutes_of["teacher"]), **VALIDATION
+    )
+    alone = find("supervised")(replace(few, unlabelled=()), **STUDENT)
+    look_ahead([of_all, alone], runs=out / "runs", cache=cache)
+
     def made(experiment: Experiment) -> Run:
         return trained(experiment, runs=out / "runs", machine=machine, cache=cache)
 
-    of_all = find("supervised")(study, **TEACHER)
-    large = made(of_all.with_settings(Budget(minutes=minutes_of["teacher"]), **VALIDATION))
+    large = made(of_all)
     taught = find("distil")(few, teacher=[str(large.folder)], **STUDENT)
     taught = taught.with_settings(Budget(minutes=minutes_of["control"]), **VALIDATION)
     foreign = taught.teachers["teacher"]

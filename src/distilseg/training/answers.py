@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from ..data.preparing.cache import CachedCase, default_folder, sample_foreground
 from ..data.sampling.answers import AnswerMap, open_answers
 from ..data.sampling.batches import Maps
 from ..data.sampling.patches import Foreground
+from ..disk import check_room
 from ..errors import UserError
 from ..files import folder_written_whole, write_json
 from ..json_files import read_object
@@ -53,7 +53,6 @@ from .objective import map_name
 from .observers import warn
 
 VERSION = 2
-SPARE_BYTES = 2**28  # that the disk keeps free
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,13 +159,9 @@ def answer_bytes(classes: ClassMap, cases: Sequence[CachedCase]) -> int:
 
 
 def _check_disk(foreign: Foreign, cases: Sequence[CachedCase], folder: Path) -> None:
-    needed, free = answer_bytes(foreign.classes, cases), shutil.disk_usage(folder).free
-    if needed + SPARE_BYTES > free:
-        raise UserError(
-            f"the answers of {foreign.teacher.name} for {len(cases)} cases take {needed / 1e9:.2g} GB,"
-            f" {folder} has {free / 1e9:.2g} GB left",
-            "free space, give another folder with --cache, or fewer scans",
-        )
+    what = f"the answers of {foreign.teacher.name} for {len(cases)} cases take"
+    fix = "free space, give another folder with --cache, or fewer scans"
+    check_room(folder, answer_bytes(foreign.classes, cases), what, fix)
 
 
 def _record(foreign: Foreign, case: Case, prepared: CachedCase, entry: Path) -> None:

@@ -3,15 +3,15 @@
     1. networks and methods   built once: options that do not fit, features that are not there
     2. teachers               weights, modalities, classes, preparation; of others, answers for every case
     3. folders                runs can be written, and there is room for the checkpoints of all of them
-    4. data                   every case that is learned from is read and prepared, as it will be needed, and
-                              there is room for what teachers of others answer
+    4. data                   every case that is learned from is read and prepared, as it will be needed;
+                              there is room for these, told after the first of them, and for what teachers of
+                              others answer
 
 In this order, so that a wrong teacher costs a second and not the training of its control.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,13 @@ from pathlib import Path
 from torch import nn
 
 from ..data.prototypes import load_prototypes
-from ..errors import UserError
+from ..disk import check_room
 from ..names import component
 from ..networks.build import NetworkSpec, build
 from ..networks.count import parameters
 from ..progress import clock, duration
 from ..runs import Run
-from .answers import SPARE_BYTES, check_answered, unrecorded
+from .answers import check_answered, unrecorded
 from .budget import Budget
 from .cases import content_digest, prepare, steps_per_epoch
 from .experiment import Experiment, Finished, Prototypes
@@ -87,7 +87,9 @@ def look_ahead(
         found[run.name] = Ahead(run.name, one.budget, steps, run.finished)
         if not run.finished:
             needed[run.name] = _run_bytes(one, count)
-    _check_room(Path(runs), needed)
+    if needed:
+        fix = "free space, or name a folder on another disk with --runs"
+        check_room(Path(runs), sum(needed.values()), f"the checkpoints of {len(needed)} runs take", fix)
     return list(found.values())
 
 
@@ -169,13 +171,3 @@ def _run_bytes(experiment: Experiment, weights: int) -> int:
     settings = experiment.optimisation
     checkpoint = 1 + _MOMENTS[settings.optimizer] + bool(settings.ema)
     return _FLOAT_BYTES * weights * (2 + 2 * checkpoint)
-
-
-def _check_room(folder: Path, needed: Mapping[str, int]) -> None:
-    total, free = sum(needed.values()), shutil.disk_usage(folder).free
-    if needed and total + SPARE_BYTES > free:
-        raise UserError(
-            f"the checkpoints of {len(needed)} runs take {total / 1e9:.2g} GB, {folder} has"
-            f" {free / 1e9:.2g} GB left",
-            "free space, or name a folder on another disk with --runs",
-        )

@@ -24,6 +24,7 @@ from distilseg.data.preparing.cache import (
     open_case,
     sample_foreground,
 )
+from distilseg.disk import SPARE_BYTES
 from distilseg.errors import UserError
 
 PLAN = Plan(
@@ -272,6 +273,19 @@ def test_errors_name_the_case(tmp_path):
         cache_cases(dataset, ["c1"], PLAN, folder=cache)
     with pytest.raises(UserError, match="unknown case in made up 'c9'"):
         cache_cases(dataset, ["c9"], PLAN, folder=cache)
+
+
+def test_cases_that_the_disk_will_not_hold_are_refused_after_the_first_of_them(tmp_path, monkeypatch):
+    """Not after the last that fits; and what was found made takes no room of the others."""
+    dataset = write_dataset(tmp_path / "data", 12)
+    of_one = next(iter(cache_cases(dataset, ["c0"], PLAN, folder=tmp_path / "cache").values())).disk_bytes
+    free = SPARE_BYTES + 5 * of_one
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**12, 0, free))
+    ids = [case.id for case in dataset.cases]
+    with pytest.raises(UserError, match=r"7 cases more to prepare take about .* GB left; free space"):
+        cache_cases(dataset, ids, PLAN, folder=tmp_path / "cache", workers=1)
+    assert len(entries(tmp_path / "cache")) < len(ids)
+    assert len(cache_cases(dataset, ids[:10], PLAN, folder=tmp_path / "cache", workers=1)) == 10
 
 
 def test_entries_are_mapped_by_one_thread(tmp_path, monkeypatch):

@@ -39,6 +39,7 @@ from ..scans.detached import files_of
 from ..scans.reading import read_label, read_scans
 from .grid import Grid
 from .preprocess import VERSION, preprocess
+from .room import Room
 
 FOREGROUND_VOXELS = 10_000  # kept per class: enough to start patches anywhere in it
 # What a killed process left half-written is swept after a day, not at once: its writer may live on another
@@ -82,7 +83,7 @@ def cache_cases(
 
     `progress(done, total)` is called after each case. Threads, because reading, resampling and hashing leave
     Python's lock; `workers` of them, by default one per core this process may use. Raises `UserError`, naming
-    the case, for what the user can mend.
+    the case, for what the user can mend, and where the disk will not hold them all.
     """
     folder = default_folder() if folder is None else folder
     cases = {id: dataset.case(id) for id in ids}
@@ -92,8 +93,11 @@ def cache_cases(
     known = _read_digests(folder)
     digests: Digests = {}
     done: dict[str, CachedCase] = {}
+    room = Room(folder, len(cases))
     with ThreadPoolExecutor(workers or usable_cores()) as pool:
-        waiting = {pool.submit(_entry, case, plan, folder, known, digests): id for id, case in cases.items()}
+        waiting = {
+            pool.submit(_entry, case, plan, folder, known, digests, room): id for id, case in cases.items()
+        }
         try:
             for finished in as_completed(waiting):
                 # Mapped here and not in the threads: NumPy reads a header with Python's own parser, in which
@@ -162,13 +166,16 @@ def sample_foreground(label: NDArray[np.uint8]) -> dict[int, NDArray[np.int32]]:
     return voxels
 
 
-def _entry(case: Case, plan: Plan, folder: Path, known: Digests, digests: Digests) -> Path:
+def _entry(case: Case, plan: Plan, folder: Path, known: Digests, digests: Digests, room: Room) -> Path:
     """Where the case's entry lies, made if it is not there."""
     with _naming(case):
         entry = folder / _key(case, plan, known, digests)
-        if not entry.is_dir():
-            _make(case, plan, entry)
-        return entry
+        if entry.is_dir():
+            room.found()
+            return entry
+        _make(case, plan, entry)
+    room.made(entry)
+    return entry
 
 
 @contextlib.contextmanager
