@@ -12,6 +12,9 @@ from distilseg.errors import UserError
 from distilseg.networks import NetworkSpec, build, divisor, feature_shapes, parameters
 from distilseg.networks.count_thop import count_as_thop
 from distilseg.networks.unest import Layer, Level, UNesT
+from distilseg.networks.unest_published import TABLE, our_name
+
+from .zoo_unest import zoo_unest
 
 CUBE = (96, 96, 96)
 
@@ -161,6 +164,23 @@ def test_mistakes(patch: tuple[int, ...], options: dict[str, Any], message: str)
     with pytest.raises(UserError) as caught:
         build(NetworkSpec("unest", 1, 2, patch, options))
     assert message in str(caught.value)
+
+
+def test_published_weights_are_its_own() -> None:
+    """With them it answers as the network of MONAI's model zoo, put together independently."""
+    torch.manual_seed(0)
+    widths, heads, depths = (16, 32, 64), (1, 2, 4), (1, 1, 2)
+    theirs = zoo_unest(3, widths, heads, depths).eval()
+    for weight in theirs.parameters():
+        nn.init.normal_(weight, std=0.2)
+    named = {our_name(name): value for name, value in theirs.state_dict().items()}
+    ours = UNesT(1, 3, CUBE, widths, heads, depths, 0.5).eval()
+    ours.load_state_dict(
+        {name: value[0] if TABLE.fullmatch(name) else value for name, value in named.items()}
+    )
+    image = torch.randn(1, 1, *CUBE)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(image), theirs(image), rtol=1e-4, atol=1e-4)
 
 
 def test_divisor() -> None:

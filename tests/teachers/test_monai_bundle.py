@@ -9,6 +9,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+from monai.inferers import sliding_window_inference
 
 from distilseg.data.scans import limits
 from distilseg.data.scans.reading import read_scan
@@ -19,6 +21,7 @@ from distilseg.teachers.monai_bundle.shown import shown
 from distilseg.teachers.restoring import probabilities_of
 from distilseg.teachers.teacher import Teacher, TeacherOptions
 from tests.data.small_datasets import write
+from tests.networks.zoo_unest import zoo_unest
 from tests.teachers.bundles import ARGMAX, INVERTED, SOFTMAX, UNET, bundle, by_monai, inference, metadata
 from tests.teachers.fixtures import teachers
 
@@ -234,6 +237,78 @@ def test_networks_of_monai_are_built(tmp_path: Path, network: dict[str, Any]) ->
         (path / "configs" / "inference.json").write_text(json.dumps(config))
     answer = opened(path).answer({"MR": read_scan(image)}, case="a")
     np.testing.assert_allclose(answer.logits, expected, atol=1e-4)
+
+
+ZOO_UNEST: dict[str, Any] = {
+    "_target_": "scripts.networks.unest_base_patch_4.UNesT",
+    "in_channels": 1,
+    "out_channels": 3,
+    "feature_size": 2,
+    "patch_size": 4,
+    "embed_dim": [16, 32, 64],
+    "num_heads": [1, 2, 4],
+    "depths": [1, 1, 2],
+}
+
+
+def zoo_unest_bundle(folder: Path, network: dict[str, Any] = ZOO_UNEST) -> tuple[Path, torch.nn.Module]:
+    """A bundle that describes its network by the zoo's script, and that network."""
+    bundle(folder)
+    sliding = {"_target_": "SlidingWindowInferer", "roi_size": [96, 96, 96], "overlap": 0.7}
+    config = inference(network, [intensity("NormalizeIntensityd", nonzero="True")], sliding)
+    (folder / "configs" / "inference.json").write_text(json.dumps(config))
+    torch.manual_seed(0)
+    made = zoo_unest(3, *(ZOO_UNEST[name] for name in ("embed_dim", "num_heads", "depths"))).eval()
+    for weight in made.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    torch.save({"model": made.state_dict()}, folder / "models" / "model.pt")
+    return folder, made
+
+
+def test_unest_of_the_zoo_is_built_and_its_script_is_not_run(tmp_path: Path) -> None:
+    path, theirs = zoo_unest_bundle(tmp_path / "bundle")
+    image = scan_in(tmp_path)
+    teacher = opened(path)
+    found = teacher.answer({"MR": read_scan(image)}, case="a").logits
+    x = read_scan(image).array.astype(np.float32)
+    x[x != 0] = (x[x != 0] - x[x != 0].mean()) / x[x != 0].std()
+    shown = torch.from_numpy(x)[None, None]
+    with torch.inference_mode():
+        expected = sliding_window_inference(shown, (96, 96, 96), 1, theirs, overlap=0.7)[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+    assert teacher.provenance.network.startswith("UNesT, ")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"patch_size": 2}, "UNesT with patch_size 2, 4 was expected"),
+        ({"in_channels": 2}, "network_def has 2 in_channels, .* do they belong to one bundle"),
+        (
+            {"depths": [2, 2, 2, 2]},
+            r"depths \[2, 2, 2, 2\], a number from 1 to 256 was expected for each of 3",
+        ),
+        ({"embed_dim": [16, 32, 10**9]}, r"embed_dim \[16, 32, 1000000000\], a number from 1 to 4096"),
+        (
+            {"embed_dim": [16, 32, 128]},
+            r"embed_dim \[16, 32, 128\] beside feature_size 2, 8, 16 and 32 times",
+        ),
+        ({"num_heads": [3, 2, 4]}, r"num_heads \[3, 2, 4\], which do not divide \[16, 32, 64\]"),
+        ({"out_channels": "many"}, "network_def has 'many' out_channels"),
+        ({"levels": 3}, "UNesT has the argument 'levels', which is not known here"),
+        ({"depths": [1, 1, 200]}, "UNesT would be far larger than its weights"),
+        ({"depths": [1, 1, 3]}, "lacks levels.2.layers.2"),
+        ({"out_channels": 4}, r"head.conv.conv.weight is \[3, 4, 1, 1, 1\], UNesT has \[4, 4, 1, 1, 1\]"),
+    ],
+)
+def test_another_unest_than_its_weights_is_refused(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    path, _ = zoo_unest_bundle(tmp_path / "bundle", ZOO_UNEST | changed)
+    about = metadata(("background", "a", "b", "c")) if changed == {"out_channels": 4} else metadata()
+    (path / "configs" / "metadata.json").write_text(json.dumps(about))
+    with pytest.raises(UserError, match=said):
+        opened(path)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -147,11 +147,17 @@ class Entry:
         return value.lower() == "true" if isinstance(value, str) else bool(value)
 
     @property
-    def target(self) -> str:
-        """The class of a component, its last name; raises `UserError` for one that is not MONAI's."""
+    def whole_target(self) -> str:
+        """The class of a component, its module before it where that is said."""
         target = self.child("_target_", self.raw["_target_"]).followed().raw
         if not isinstance(target, str):
             raise UserError(f"{self.where}: _target_ is {_short(target)}", "name a class of MONAI")
+        return target
+
+    @property
+    def target(self) -> str:
+        """The class of a component, its last name; raises `UserError` for one that is not MONAI's."""
+        target = self.whole_target
         package, _, name = target.rpartition(".")
         if package and package.partition(".")[0] != "monai":
             raise UserError(f"{self.where} is {target}, a script and no part of MONAI", WAY_OUT)
@@ -170,8 +176,9 @@ class Entry:
         for name, raw in self.raw.items():
             if name in used or name in without_effect or name in _EVERYWHERE or raw is None:
                 continue
+            class_name = self.whole_target.rpartition(".")[2]
             raise UserError(
-                f"{self.where}: {self.target} has the argument {str(name)!r}, which is not known here",
+                f"{self.where}: {class_name} has the argument {str(name)!r}, which is not known here",
                 WAY_OUT,
             )
 

@@ -1,4 +1,5 @@
-"""A bundle's network: a class of MONAI's from a fixed table, with arguments that are plain values.
+"""A bundle's network: a class of MONAI's from a fixed table, or a script's that is known here, with arguments
+that are plain values.
 
 The weights decide how large it may get: what a description asks for beyond them is refused before there is
 memory for it.
@@ -9,7 +10,7 @@ from __future__ import annotations
 import inspect
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ...errors import UserError
 from ..archive import Files
 from ..checkpoint import Stored, is_torchscript, read_pickled, state_in
 from .config import WAY_OUT, Entry
+from .scripts import script_of
 
 NETWORKS = (
     "AttentionUnet",
@@ -54,6 +56,11 @@ def build_network(entry: Entry, state: Mapping[str, Stored], where: str) -> tupl
     entry = entry.followed()
     if not entry.is_component:
         raise UserError(f"{entry.where} describes no network", "repair the bundle")
+    numbers = sum(math.prod(tensor.shape) for tensor in state.values())
+    if script := script_of(entry):
+        network = _made(script.name, script.make, entry, numbers, len(state))
+        fill(network, script.weights(state), where)
+        return network.eval(), _described(script.name, network)
     target = entry.target
     name = next((known for known in NETWORKS if known.lower() == target.lower()), None)
     if name is None:
@@ -61,12 +68,12 @@ def build_network(entry: Entry, state: Mapping[str, Stored], where: str) -> tupl
             f"{entry.where} is a {target}, which is not among the networks that are built here",
             f"known: {', '.join(NETWORKS)}; else {WAY_OUT}",
         )
+    import monai.networks.nets as nets
+
     arguments = _arguments(entry, name)
-    numbers = sum(math.prod(tensor.shape) for tensor in state.values())
-    network = _made(name, arguments, entry, numbers, len(state))
+    network = _made(name, lambda: getattr(nets, name)(**arguments), entry, numbers, len(state))
     fill(network, state, where)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    return network.eval(), f"{name}, {parameters:,} parameters"
+    return network.eval(), _described(name, network)
 
 
 def read_weights(files: Files, chosen: str | None, keys: tuple[str, ...]) -> tuple[str, dict[str, Stored]]:
@@ -153,12 +160,10 @@ def _check_sizes(value: Any, where: str) -> None:
         raise UserError(f"{where} is {value!r}, and no network is that large", "repair the bundle")
 
 
-def _made(name: str, arguments: dict[str, Any], entry: Entry, numbers: int, tensors: int) -> nn.Module:
-    import monai.networks.nets as nets
-
+def _made(name: str, make: Callable[[], nn.Module], entry: Entry, numbers: int, tensors: int) -> nn.Module:
     try:
         with _Bounded(4 * numbers + 2**22, 50 * tensors + 5000):
-            network: nn.Module = getattr(nets, name)(**arguments)
+            network = make()
     except _TooLarge:
         raise UserError(
             f"{entry.where}: {name} would be far larger than its weights, {numbers:,} numbers",
@@ -192,6 +197,10 @@ class _Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if self.numbers < 0 or self.tensors < 0:
                 raise _TooLarge
         return func(*args, **(kwargs or {}))
+
+
+def _described(name: str, network: nn.Module) -> str:
+    return f"{name}, {sum(parameter.numel() for parameter in network.parameters()):,} parameters"
 
 
 def _named(network: nn.Module) -> str:
