@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -12,8 +14,8 @@ from unittest import mock
 import pytest
 import torch
 
-from distilseg.export import cost
-from distilseg.runs import Run
+from distilseg.export import cost_of_model
+from distilseg.export.cost import Model
 
 torch.set_num_threads(1)
 
@@ -33,14 +35,25 @@ def real_data() -> Path:
 def judged_costs_are_measured_here() -> Iterator[None]:
     """A judged run's cost, in this process: a fresh one takes four seconds to import what is here already.
 
-    Tests of the fresh process itself put `measure_cost` back.
+    Tests of the fresh processes themselves put `measure_costs` back.
     """
-    with mock.patch("distilseg.judge.measure_cost", measured_here):
+    with mock.patch("distilseg.judge.measure_costs", measured_here):
         yield
 
 
-def measured_here(
-    run: Run, cases: Mapping[str, cost.Scans], *, device: str, trust: str | None
-) -> dict[str, Any]:
-    """As `cost.measure_cost`, without a process of its own."""
-    return cost._measure(run.folder, cases, device, None, trust, again=False, began=time.time())
+def measured_here(models: Sequence[Model], *, device: str) -> list[dict[str, Any]]:
+    """As `cost.measure_costs`, without processes of their own."""
+    names = [model.path.name for model in models]
+    return [_measured(model, device) | {"in_turns_with": names} for model in models]
+
+
+def _measured(model: Model, device: str) -> dict[str, Any]:
+    given = Namespace(
+        model=model.path,
+        device=device,
+        threads=None,
+        trust=model.trust,
+        again=model.again,
+        began=time.time(),
+    )
+    return cost_of_model._measure(given, iter([json.dumps(model.cases), "turn"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,8 +17,8 @@ from distilseg.data.scans.reading import read_scan
 from distilseg.errors import UserError
 from distilseg.evaluation import evaluate_case
 from distilseg.export.artefact import export_run
-from distilseg.export.cost import measure_cost
-from distilseg.judge import judge, judge_slices
+from distilseg.export.cost import Model, measure_costs
+from distilseg.judge import judge, judge_slices, time_in_turns, to_time
 from distilseg.networks.build import NetworkSpec, build
 from distilseg.networks.checkpoint import load_network, save_weights
 from distilseg.networks.count import parameters
@@ -42,7 +42,7 @@ def judged(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Run:
     experiment = small_experiment(study, "supervised", steps=150)
     machine = Machine(device="cpu", precision="32-true")
     run = trained(experiment, runs=folder / "runs", machine=machine, cache=folder / "cache")
-    with mock.patch("distilseg.judge.measure_cost", measure_cost):  # in a fresh process, as for users
+    with mock.patch("distilseg.judge.measure_costs", measure_costs):  # in a fresh process, as for users
         judge(run, study.dataset, device="cpu")
     return run
 
@@ -72,6 +72,34 @@ def test_it_learned_the_large_organ(judged: Run) -> None:
         float(r["value"]) for r in read_rows(judged.metrics) if (r["label"], r["metric"]) == ("liver", "dice")
     ]
     assert np.mean(dice) > 0.6
+
+
+def test_runs_that_are_compared_are_timed_together_once(
+    judged: Run, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [Run(tmp_path / name) for name in ("one", "two")]
+    for run in runs:
+        shutil.copytree(judged.folder, run.folder)
+        judge(run, study.dataset, device="cpu", again=True, timed=False)
+        assert not run.cost.is_file()  # of the judgement before
+    asked: list[list[str]] = []
+
+    def measured(models: Sequence[Model], **told: object) -> list[dict[str, Any]]:
+        asked.append([model.path.name for model in models])
+        assert all([*model.cases] == list(study.split.test) for model in models)
+        return [{"in_turns_with": [m.path.name for m in models if m is not one]} for one in models]
+
+    monkeypatch.setattr("distilseg.judge.measure_costs", measured)
+    for _ in range(2):
+        time_in_turns([to_time(run, study.dataset) for run in runs])
+    assert asked == [["one", "two"]]
+    judge(runs[0], study.dataset, device="cpu")  # judged and timed already
+    assert asked == [["one", "two"]]
+    runs[1].cost.unlink()
+    judge(runs[1], study.dataset, device="cpu")  # what is missing alone
+    assert asked == [["one", "two"], ["two"]]
+    time_in_turns([to_time(run, study.dataset) for run in runs])  # which is no time beside the other's
+    assert asked[2:] == [["one", "two"]]
 
 
 def test_cost_and_pictures(judged: Run, study: Study) -> None:
@@ -107,7 +135,8 @@ def test_a_kill_between_numbers_and_record_leaves_no_record_of_other_numbers(
     """Killed at each file that is written: what is told afterwards is what was asked for."""
     judge(judged, study.dataset, device="cpu", tolerance_mm=1.0)
     right = judged.metrics.read_bytes()
-    for last in (judged.metrics, judged.cost, judged.overlays):
+    record = judged.folder / "evaluation.json"
+    for last in (judged.metrics, judged.overlays, record):
 
         def kill(aside: Path, path: Path, last: Path = last, replace: Any = os.replace) -> None:
             replace(aside, path)
@@ -118,10 +147,12 @@ def test_a_kill_between_numbers_and_record_leaves_no_record_of_other_numbers(
             patch.setattr(os, "replace", kill)
             with pytest.raises(KeyboardInterrupt):
                 judge(judged, study.dataset, device="cpu", tolerance_mm=0.01, again=True)
-        assert not (judged.folder / "evaluation.json").exists()
+        assert record.exists() == (last == record)
+        assert not judged.cost.exists()  # of weights that may have been others
         judge(judged, study.dataset, device="cpu", tolerance_mm=1.0)
         assert judged.metrics.read_bytes() == right
-        assert judged.read(judged.folder / "evaluation.json")["tolerance_mm"] == 1.0
+        assert judged.read(record)["tolerance_mm"] == 1.0
+        assert judged.cost.is_file()
     judge(judged, study.dataset, device="cpu", tolerance_mm=2.0)
 
 

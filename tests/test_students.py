@@ -20,6 +20,7 @@ from distilseg.predict import load_predictor
 from distilseg.runs import Run, read_rows
 from distilseg.students import all_modalities, choose, find_students
 from distilseg.training.studies import make_study
+from tests.costs import unmeasured
 
 from .training.small import one_step
 
@@ -198,7 +199,7 @@ def test_one_model_for_all_subsets_is_judged_on_one(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against a student of that subset, in one comparison; the run itself keeps its own results."""
-    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *run, **options: {"parameters": 1})
+    monkeypatch.setattr("distilseg.judge.measure_costs", unmeasured)
     plan = make_study(world / "SCANS", patch=(16, 16, 16), levels=3).plan
     (rival,) = one_step("u_hemis", world / "SCANS", tmp_path, plan=plan, control=False)
     (student,) = one_step(

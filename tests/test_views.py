@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from distilseg.data.planning.plan import Normalisation, Plan
 from distilseg.data.scans.reading import read_scan
 from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.errors import UserError
-from distilseg.export.cost import _measure
 from distilseg.files import write_json
 from distilseg.inference.slabs import Slabs
 from distilseg.inference.sliding_window import SlidingWindow
@@ -95,11 +93,6 @@ def test_judged_as_one_and_compared(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # As measured, but in this process: another one takes seconds to start.
-    monkeypatch.setattr(
-        "distilseg.judge.measure_cost",
-        lambda run, cases, **told: _measure(run.folder, cases, "cpu", None, None, False, time.time()),
-    )
     shutil.copytree(world / "runs", tmp_path / "runs")
     moved = [tmp_path / view.relative_to(world) for view in views]
     for view in moved:

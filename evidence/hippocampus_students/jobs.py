@@ -118,7 +118,7 @@ def collect(runs: str, results: Path) -> None:
 def _cost(run: Run) -> dict[str, Any] | None:
     """Of an artefact, once: parity, what int8 left in float; of the first seed size, memory and seconds."""
     from distilseg.data.case import Source
-    from distilseg.export.cost import measure_cost
+    from distilseg.export.cost import Model, measure_costs
     from distilseg.runtime.artefact import open_artefact
 
     artefact = run.folder / ARTEFACT
@@ -132,7 +132,8 @@ def _cost(run: Run) -> dict[str, Any] | None:
             (modality,) = run.read(run.plan)["modalities"]
             timed = {scan.name: {modality: Source(scan).plain()} for scan in sorted(scans.iterdir())}
             seconds = [_seconds(artefact, scans, Path(aside) / f"out{n}") for n in range(TIMES)]
-            cost |= measure_cost(artefact, timed)
+            (measured,) = measure_costs([Model(artefact, timed)])
+            cost |= measured
             cost |= {"end_to_end_s": statistics.median(seconds), "end_to_end_each_s": seconds}
     write_json(run.cost, cost)
     return cost

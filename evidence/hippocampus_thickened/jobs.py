@@ -100,7 +100,7 @@ def _cost(run: Run, shapes: list[tuple[int, ...]]) -> dict[str, Any]:
     """
     from distilseg.data.formats import read_dataset
     from distilseg.data.scans.reading import read_scan
-    from distilseg.export.cost import measure_cost
+    from distilseg.export.cost import Model, measure_costs
     from distilseg.views import load_segmenter
 
     told = run.read(run.experiment)["dataset"]
@@ -111,7 +111,7 @@ def _cost(run: Run, shapes: list[tuple[int, ...]]) -> dict[str, Any]:
         scans = {modality: read_scan(source) for modality, source in images.items()}
         shapes.append(segmenter.prepare(scans, case=id).image.shape)
     timed = {id: {name: source.plain() for name, source in of.items()} for id, of in cases.items()}
-    cost = measure_cost(run, timed, device="cpu", threads=1)
+    (cost,) = measure_costs([Model(run.folder, timed)], device="cpu", threads=1)
     return {**cost, "multiply_accumulates_per_case": _work(segmenter, shapes)}
 
 

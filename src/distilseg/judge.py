@@ -25,7 +25,7 @@ from .data.scans.scan import NIFTI_ENDINGS, Scan
 from .errors import UserError
 from .evaluation.by_slice import evaluate_slices
 from .evaluation.evaluate import DEFAULT_METRICS, check_by, evaluate_case
-from .export.cost import measure_cost
+from .export.cost import MOST_AT_ONCE, Model, measure_costs
 from .files import write_json, written_whole
 from .names import component
 from .predict import Segmenter
@@ -51,13 +51,15 @@ def judge(
     modalities: Sequence[str] | None = None,
     also: Sequence[str] = (),
     slice_axis: int | None = None,
+    timed: bool = True,
 ) -> list[dict[str, Any]]:
     """Metric rows of the run's test cases (or of `cases`), in millimetres and in the scans' own space.
 
     A run already judged in the same way is not judged again, unless `again`. `dataset`: where it lies now,
     if it moved since training; `trust`: a network of one's own that may be run, see `load_network`.
     `modalities`: the scans that are read; the others count as missing, which few networks accept.
-    `also`: metrics beside the default ones; `slice_axis`: that of slice_similarity.
+    `also`: metrics beside the default ones; `slice_axis`: that of slice_similarity. `timed`: the run's cost
+    is measured, alone; runs that are compared are left to `time_in_turns`.
     """
     dataset, chosen = _asked(run, dataset, cases)
     way: dict[str, Any] = {
@@ -76,13 +78,9 @@ def judge(
         check_by("case", slice_axis, also)
         way |= {"also": list(also), "slice_axis": slice_axis}
     recorded = run.folder / "evaluation.json"
-    if (
-        not again
-        and recorded.is_file()
-        and run.metrics.is_file()
-        and run.cost.is_file()
-        and _alike(run.read(recorded), way)
-    ):
+    if not again and recorded.is_file() and run.metrics.is_file() and _alike(run.read(recorded), way):
+        if timed and not run.cost.is_file():
+            _time([to_time(run, dataset, trust=trust)], device)
         return run.scored()
 
     plan = load_plan(run.plan)
@@ -111,16 +109,51 @@ def judge(
         )
         if n < MOST_OVERLAYS:
             pictures |= _picture(n, id, scans[shown[0]], reference, labels, predictor)
-    progress.say(f"{run.name}: measuring what a case costs")
-    timed = {id: _files(dataset.case(id), shown) for id in chosen[:TIMED_CASES]}
-    cost = measure_cost(run, timed, device=device, trust=trust)
-    recorded.unlink(missing_ok=True)  # first: numbers never stand under the record of others
+    for former in (recorded, run.cost):  # first: numbers never stand under the record of others
+        former.unlink(missing_ok=True)
     write_rows(run.metrics, rows)
-    write_json(run.cost, cost)
     with written_whole(run.overlays) as aside:
         np.savez_compressed(aside, **pictures)  # type: ignore[arg-type]
     write_json(recorded, way)
+    if timed:
+        _time([to_time(run, dataset, trust=trust)], device)
     return rows
+
+
+def to_time(run: Run, dataset: Dataset | None = None, *, trust: str | None = None) -> Model:
+    """What is measured of a run that was judged: some of its test cases, by the scans that it was shown."""
+    way = run.read(run.folder / "evaluation.json")
+    dataset, chosen = _asked(run, dataset, way["cases"])
+    shown = way.get("modalities") or load_plan(run.plan).modalities
+    return Model(run.folder, {id: _files(dataset.case(id), shown) for id in chosen[:TIMED_CASES]}, trust)
+
+
+def time_in_turns(judged: Sequence[Model], *, device: str = "auto") -> None:
+    """Writes cost.json of runs that were judged and will be compared: their seconds are measured in turns.
+
+    Those that were measured together before are not measured again. Up to `MOST_AT_ONCE` are held in memory
+    at a time.
+    """
+    for first in range(0, len(judged), MOST_AT_ONCE):
+        group = judged[first : first + MOST_AT_ONCE]
+        if not _timed_together([Run(model.path) for model in group]):
+            _time(group, device)
+
+
+def _time(models: Sequence[Model], device: str) -> None:
+    names = ", ".join(model.path.name for model in models)
+    progress.say(f"{names}: measuring what a case costs{', in turns' * (len(models) > 1)}")
+    for model, cost in zip(models, measure_costs(models, device=device), strict=True):
+        write_json(Run(model.path).cost, cost)
+
+
+def _timed_together(runs: Sequence[Run]) -> bool:
+    costs = [run.read(run.cost) if run.cost.is_file() else None for run in runs]
+    names = {run.name for run in runs}
+    return all(
+        cost is not None and names <= {run.name, *cost.get("in_turns_with", ())}
+        for run, cost in zip(runs, costs, strict=True)
+    )
 
 
 def judge_slices(

@@ -15,7 +15,10 @@ from torch import nn
 from distilseg.cli import main
 from distilseg.commands import cost, export
 from distilseg.errors import UserError
+from distilseg.export import cost as measuring
 from distilseg.export import energy
+from distilseg.export.cost import Model, measure_costs
+from distilseg.export.cost_of_model import TURNS
 from distilseg.export.graph import counts
 from distilseg.export.onnx import write_onnx
 from distilseg.export.openvino import write_openvino
@@ -70,6 +73,46 @@ def test_runs_and_artefacts_side_by_side(
         assert found["threads"] == 1
         assert (found["energy_j_per_case"] is None) == (found["energy"] != "of the whole processor, by RAPL")
     assert 0 < of_artefact["peak_memory_bytes"] < of_run["peak_memory_bytes"]  # torch is not even loaded
+    assert (of_run["in_turns_with"], of_artefact["in_turns_with"]) == (["student"], [run.name])
+
+
+def test_models_have_their_time_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are loaded before the first is measured; then each has a part of its time, round by round."""
+    told: list[str] = []
+
+    class Telling(measuring._Process):
+        def __init__(self, model: Model, device: str, threads: int | None) -> None:
+            self.name = model.path.name
+
+        def _tell(self, line: str) -> None:
+            told.append(f"{line[:4]} {self.name}")
+
+        def _answer(self) -> str:
+            return "{}"
+
+        def result(self) -> dict[str, object]:
+            return {"of": self.name}
+
+        def close(self) -> None:
+            told.append(f"ends {self.name}")
+
+    monkeypatch.setattr(measuring, "_Process", Telling)
+    monkeypatch.setattr(measuring, "MOST_AT_ONCE", 2)
+    models = [Model(Path(name), {"a": {}}) for name in ("one", "two", "three")]
+    found = measure_costs(models)
+    assert [cost["of"] for cost in found] == ["one", "two", "three"]
+    assert [cost.get("in_turns_with") for cost in found] == [["two"], ["one"], None]
+    of_two = [*['{"a" one', '{"a" two'], *["turn one", "turn two"] * TURNS, "ends two", "ends one"]
+    assert told == [*of_two, '{"a" three', *["turn three"] * TURNS, "ends three"]
+
+
+def test_a_process_that_dies_is_told_in_one_line(artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = {"MR": ("nowhere.nii.gz", None)}
+    with pytest.raises(UserError, match=r"measuring the cost of student failed: .*nowhere\.nii\.gz"):
+        measure_costs([Model(artefact, {"a": scan})])
+    monkeypatch.setattr(measuring, "LONGEST_S", 0.01)
+    with pytest.raises(UserError, match=r"took more than 0 hours and was ended; measure on smaller cases"):
+        measure_costs([Model(artefact, {"a": scan})])
 
 
 def test_int8_as_a_folder_and_as_a_zip_beside_its_run(

@@ -58,7 +58,7 @@ def main() -> None:
     torch.set_num_threads(1)
     libraries = {"torch": torch, "onnxruntime": onnxruntime, "numpy": np, "SimpleITK": sitk}
     versions = {name: str(library.__version__) for name, library in libraries.items()}
-    here = mock.patch("distilseg.judge.measure_cost", measured_here)
+    here = mock.patch("distilseg.judge.measure_costs", measured_here)
     # What readers print of damaged files is no part of the table.
     with tempfile.TemporaryDirectory() as folder, here, redirect_stdout(sys.stderr):
         table = list(rows(Path(folder)))

@@ -14,6 +14,7 @@ from distilseg.recipes import find
 from distilseg.runs import find_runs, read_rows
 from distilseg.training.experiment import Experiment
 from distilseg.training.studies import make_study
+from tests.costs import unmeasured
 
 from ..data.formats.brats import write_brats
 
@@ -51,7 +52,7 @@ def test_the_papers_numbers(data: Path) -> None:
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_by_one_command(data: Path, tmp_path: Path, activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *run, **options: {"parameters": 1})
+    monkeypatch.setattr("distilseg.judge.measure_costs", unmeasured)
     words = ["train", "kd_net_brats2018", "--data", str(data), "--filters", "4,4,4,4,4", "--epochs", "1"]
     words += [
         "--runs",

@@ -28,6 +28,7 @@ from distilseg.training.experiment import Experiment, Prototypes, Study
 from distilseg.training.machine import Machine
 from distilseg.training.studies import make_study
 from distilseg.training.trained import trained
+from tests.costs import unmeasured
 
 RECIPE = "prototype_distillation_abdomen"
 SLICE_ORGANS = ("background", "liver", "spleen", "kidney")  # the volumes have vessels and lesions as well
@@ -180,7 +181,7 @@ def _file_of_four(folder: Path) -> Path:
 
 def test_by_one_command(folder: Path, volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Volumes with five organs, slices of folders with the same five; smaller networks, crops and slices."""
-    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *_, **__: {"parameters": 1})
+    monkeypatch.setattr("distilseg.judge.measure_costs", unmeasured)
     small = [f"--teacher-network-option={key}" for key in ("filters=[4,8,8]", "strides=[1,2,2]")]
     words = ["train", RECIPE, "--data-3d", str(volumes), "--data-2d", str(folder / "scans")]
     words += ["--one-slice-per-subject", "--teacher-network", "dynunet", *small, "--patch-3d", "32,32,32"]

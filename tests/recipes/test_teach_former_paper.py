@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ import pytest
 from distilseg.cli import main
 from distilseg.data.case import Source
 from distilseg.data.scans.reading import read_scan
+from distilseg.export.cost import Model
 from distilseg.networks.build import build
 from distilseg.networks.count import parameters
 from distilseg.recipes import find
-from distilseg.runs import Run, find_runs, read_rows
+from distilseg.runs import find_runs, read_rows
 from distilseg.training.cases import make_augmentation
 from distilseg.training.experiment import Experiment, Study
 from distilseg.training.studies import make_study
+from tests.costs import unmeasured
 
 from ..data.formats.hecktor import CT, write_hecktor
 from ..data.formats.picai import write_picai
@@ -87,13 +89,13 @@ def test_the_papers_sizes(study: Study) -> None:
 def test_by_one_command(data: Path, tmp_path: Path, outputs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cost's own process would take minutes; that it can read the scans is seen here."""
 
-    def cost(run: Run, cases: Mapping[str, Mapping[str, Any]], **options: Any) -> dict[str, Any]:
-        for images in cases.values():
+    def costs(models: Sequence[Model], **options: Any) -> list[dict[str, Any]]:
+        for images in (images for model in models for images in model.cases.values()):
             scans = [read_scan(Source.of_plain(*json.loads(json.dumps(plain)))) for plain in images.values()]
             assert [scan.array.shape for scan in scans] == [CT[0]] * 2
-        return {"parameters": 1}
+        return unmeasured(models)
 
-    monkeypatch.setattr("distilseg.judge.measure_cost", cost)
+    monkeypatch.setattr("distilseg.judge.measure_costs", costs)
     words = ["train", RECIPE, "--data", str(data), "--patch", "32,16,16", "--teacher-outputs", outputs]
     words += ["--epochs", "1", "--device", "cpu", "--precision", "32-true"]
     words += ["--runs", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")]
@@ -155,7 +157,7 @@ def test_slices_as_published(prostates: Path) -> None:
 
 def test_slices_by_one_command(prostates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained, judged by case and by slice."""
-    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *_, **__: {"parameters": 1})
+    monkeypatch.setattr("distilseg.judge.measure_costs", unmeasured)
     words = ["train", "teach_former_picai22", "--data", str(prostates), "--patch", "32,32"]
     words += ["--teachers", "h_denseformer,unetr", "--epochs", "0.1", "--device", "cpu"]
     words += ["--precision", "32-true", "--patches-per-case", "8", "--batch-size", "4"]

@@ -16,6 +16,7 @@ from distilseg.errors import UserError
 from distilseg.recipes import find
 from distilseg.runs import Run, find_runs, read_rows
 from distilseg.training.experiment import Experiment, Study
+from tests.costs import unmeasured
 
 from ..training.small import small_study
 
@@ -81,7 +82,7 @@ def test_impossible_slabs_are_refused(study: Study) -> None:
 
 def test_three_views_by_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained, fused, judged with each view beside it, and predicted with."""
-    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *_, **__: {"parameters": 1})
+    monkeypatch.setattr("distilseg.judge.measure_costs", unmeasured)
     data = write_phantom(tmp_path / "scans", cases=4, shape=(24, 34, 18), modalities=("CT",))
     words = ["train", "thickened", "--data", str(data), "--view", "all", "--thickness", "3", "--steps", "1"]
     words += ["--batch-size", "2", "--device", "cpu", "--precision", "32-true", "--validations", "1"]
@@ -106,7 +107,7 @@ def test_three_views_by_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_single_slices_by_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *_, **__: {"parameters": 1})
+    monkeypatch.setattr("distilseg.judge.measure_costs", unmeasured)
     data = write_phantom(tmp_path / "scans", cases=4, shape=(24, 34, 18), modalities=("CT",))
     words = ["train", "thickened", "--data", str(data), "--thickness", "1", "--steps", "1"]
     words += ["--device", "cpu", "--precision", "32-true", "--validations", "1", "--batch-size", "4"]

@@ -18,6 +18,7 @@ from distilseg.recipes import find
 from distilseg.runs import Run, find_runs, read_rows
 from distilseg.training.experiment import Experiment, Study
 from distilseg.training.studies import make_study
+from tests.costs import unmeasured
 
 VESSEL = next(value for value, name in LABELS.items() if name == "vessel")
 
@@ -124,7 +125,7 @@ def trained_by(words: list[str], data: Path, folder: Path) -> dict[str, list[Run
 
 
 def test_three_views_by_one_command(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *_, **__: {"parameters": 1})
+    monkeypatch.setattr("distilseg.judge.measure_costs", unmeasured)
     words = ["thickened_msd_hepatic_vessel", "--patch", "48,48,32", "--thickness", "3", "--backbone", "light"]
     found = trained_by([*words, "--stride", "3"], data, tmp_path)
     assert {name: len(runs) for name, runs in found.items()} == {
@@ -144,7 +145,7 @@ def test_three_views_by_one_command(data: Path, tmp_path: Path, monkeypatch: pyt
 def test_the_3d_setting_by_one_command(
     network: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *_, **__: {"parameters": 1})
+    monkeypatch.setattr("distilseg.judge.measure_costs", unmeasured)
     words = ["thickened_3d_msd_hepatic_vessel", "--patch", "32,32,32", "--network", network]
     words += ["--thickness", "3", "--backbone", "light"] if network == "thickened" else []
     found = trained_by(words, data, tmp_path)

@@ -1,7 +1,8 @@
-"""`distilseg cost`: what runs and artefacts cost, side by side, each in a process of its own."""
+"""`distilseg cost`: what runs and artefacts cost, side by side, each in a process of its own, in turns."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from ..data.formats.inputs import find_cases
 from ..data.planning.plan import Plan, load_plan
 from ..errors import UserError
 from ..export.cases import dataset_of, held_out
-from ..export.cost import measure_cost
+from ..export.cost import Model, measure_costs
 from ..files import write_json
 from ..runs import Run, open_run
 from ..runtime.artefact import is_artefact, open_artefact
@@ -30,7 +31,7 @@ def cost(
     out: Path | str | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """What `export.cost.measure_cost` finds for each of `models`, runs or artefacts, by their path.
+    """What `export.cost.measure_costs` finds for each of `models`, runs or artefacts, by their path.
 
     Measured on `scans` (see `data.formats.inputs.find_cases`), else on test cases of the first run among the
     models, or of the run whose folder an artefact lies in; `cases` names some of them, and `data` says where
@@ -43,19 +44,18 @@ def cost(
     plans = {path: _plan(path) for path in named}
     if scans is None:
         chosen = _of_run(_run_among(named), data, cases)
-    measured: dict[str, dict[str, Any]] = {}
-    for n, path in enumerate(named):
+    asked = []
+    for path in named:
         told = _of_scans(scans, plans[path], cases) if scans is not None else chosen
-        measured[str(path)] = measure_cost(
-            path,
-            _plain(told, plans[path], path),
-            device=device,
-            threads=threads or None,
-            trust=trust,
-            again=True,
-        )
+        asked.append(Model(path, _plain(told, plans[path], path), trust=trust, again=True))
+    done = itertools.count(1)
+
+    def moved() -> None:
         if progress is not None:
-            progress(n + 1, len(named))
+            progress(next(done), len(named))
+
+    found = measure_costs(asked, device=device, threads=threads or None, measured=moved)
+    measured = {str(path): cost for path, cost in zip(named, found, strict=True)}
     if out is not None:
         write_json(Path(out), measured)
     return measured

@@ -18,7 +18,7 @@ from ..data.formats import read_dataset
 from ..data.phantom.volumes import write_phantom
 from ..errors import UserError
 from ..export.artefact import export_run
-from ..judge import judge
+from ..judge import judge, time_in_turns, to_time
 from ..judged_teacher import judge_teacher
 from ..progress import counting
 from ..recipes import find
@@ -125,7 +125,8 @@ def demo(
     steps = control.read(control.status)["steps"]
     student = made(replace(taught, budget=Budget(steps=steps, minutes=SLACK * minutes_of["control"])))
     for run in (control, student):
-        judge(run, dataset, device=machine.device)
+        judge(run, dataset, device=machine.device, timed=False)
+    time_in_turns([to_time(run, dataset) for run in (control, student)], device=machine.device)
     teacher = judge_teacher(foreign, few, out / "runs")
     if (reached := student.read(student.status)["steps"]) < steps:
         say(f"the student ran out of time after {reached} of {steps} steps; give more --minutes")

@@ -11,7 +11,8 @@ import torch
 from ..data.case import Dataset
 from ..data.planning.plan import Plan
 from ..data.planning.splits import Split
-from ..judge import judge
+from ..export.cost import Model
+from ..judge import judge, time_in_turns, to_time
 from ..progress import say
 from ..recipes import find
 from ..recipes.others import look_at
@@ -99,8 +100,14 @@ def train(
     def experiment_of(study: Study) -> Experiment:
         return asked_recipe(study, **(options or {})).with_settings(budget, **settings)
 
+    def judged(run: Run, experiment: Experiment, trust: str | None = None) -> Model:
+        dataset = experiment.study.dataset
+        judge(run, dataset, empty=experiment.empty, device=machine.device, trust=trust, timed=False)
+        return to_time(run, dataset, trust=trust)
+
     def runs_of(study: Study, experiment: Experiment) -> list[Run]:
-        made = []
+        made: list[Run] = []
+        compared: list[Model] = []
         for one in _wanted(experiment, control):
             run = trained(
                 one,
@@ -111,17 +118,22 @@ def train(
                 save_every_s=save_every_s,
                 ahead=ahead,
             )
+            cases = (one.study.dataset.folder, one.study.split.test)
+            alike = cases == (study.dataset.folder, study.split.test)  # else it is a teacher's other dataset
             if evaluate and one.study.split.test and is_main_process():
-                own = one.networks["student"].name
-                judge(run, one.study.dataset, empty=one.empty, device=machine.device, trust=own)
-            # A teacher of another dataset is not compared.
-            if (one.study.dataset.folder, one.study.split.test) == (study.dataset.folder, study.split.test):
+                model = judged(run, one, one.networks["student"].name)
+                if alike:
+                    compared.append(model)
+                else:
+                    time_in_turns([model], device=machine.device)
+            if alike:
                 made.append(run)
         if experiment.views and is_main_process():
             of_views = made[-1 - len(experiment.views) :]
             made.append(fused([run.folder for run in of_views], experiment.fuse))
             if evaluate and study.split.test:
-                judge(made[-1], experiment.study.dataset, empty=experiment.empty, device=machine.device)
+                compared.append(judged(made[-1], experiment))
+        time_in_turns(compared, device=machine.device)
         return made
 
     sizes = sizes_of(subjects)

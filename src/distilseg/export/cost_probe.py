@@ -36,8 +36,9 @@ from ..runtime.artefact import DESCRIPTION, PLAN, Description, digest
 from ..runtime.inferers import OVERLAP, planned_inferer
 from ..runtime.times import STAGES
 from ..user_cache import kept_if_possible
-from .cost import LONGEST_S, processors
+from .cost import LONGEST_S
 from .cost_model import CaseCost, array_bytes, cut
+from .cost_of_model import processors
 
 Engine = Literal["openvino", "onnx", "torch"]
 BESIDE = tuple(stage for stage in STAGES if stage != "network")

@@ -25,7 +25,7 @@ from ..data.scans.reading import read_scans, write_label_map
 from ..data.scans.scan import ending
 from ..runtime.artefact import open_artefact
 from ..runtime.times import StageTimes
-from .cost import loaded, peak_bytes, reset_peak
+from .cost_of_model import loaded, peak_bytes, reset_peak
 
 FEWEST, MOST = 5, 50  # repeats that count
 ENOUGH_S, LONG_S = 1.0, 10.0  # of them: more are not needed; even fewer will do
