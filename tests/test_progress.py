@@ -168,7 +168,10 @@ def test_a_disk_without_room_for_all_runs_is_refused(
 ) -> None:
     usage = type("usage", (), {"free": SPARE_BYTES + 100_000})
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
-    with pytest.raises(UserError, match=r"the checkpoints of 2 runs take .* GB left; free space"):
+    with pytest.raises(
+        UserError,
+        match=r"the checkpoints of 2 runs take .* MB left, of which 268 MB stay free",
+    ):
         commands.train(
             "dsd_ds",
             scans,

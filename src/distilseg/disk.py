@@ -121,8 +121,13 @@ def check_room(folder: Path, needed_bytes: float, what: str, fix: str) -> None:
     """Raises UserError where the disk of `folder` cannot hold `what`, with both numbers and `fix`."""
     free = shutil.disk_usage(folder).free
     if needed_bytes + SPARE_BYTES > free:
-        told = f"{what} {needed_bytes / 1e9:.2g} GB, {folder} has {free / 1e9:.2g} GB left"
-        raise UserError(told, fix)
+        told = f"{what} {_size(needed_bytes)}, {folder} has {_size(free)} left"
+        raise UserError(f"{told}, of which {_size(SPARE_BYTES)} stay free for others", fix)
+
+
+def _size(number: float) -> str:
+    unit, name = (1e9, "GB") if number >= 1e9 else (1e6, "MB")
+    return f"{number / unit:,.{0 if number >= 10 * unit else 1}f} {name}"
 
 
 def synced(path: Path) -> None:

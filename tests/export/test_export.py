@@ -264,6 +264,15 @@ def test_one_zip_is_the_same_artefact(
         np.testing.assert_array_equal(packed_maps[name], labels)
 
 
+def test_a_zip_is_named_as_one(runs: dict[str, Run], tmp_path: Path) -> None:
+    """By its ending it is told from a folder."""
+    exported = export(runs["volumes"], "onnx", out=tmp_path / "student", packed=True)
+    assert exported.path == tmp_path / "student.zip"
+    assert open_artefact(exported.path).about.engine == "onnx"
+    with pytest.raises(UserError, match=r"student\.zip exists already"):
+        export(runs["volumes"], "onnx", out=tmp_path / "student", packed=True)
+
+
 def test_torch_keeps_the_weights_as_they_are(runs: dict[str, Run], scans: Path, tmp_path: Path) -> None:
     exported = export(runs["volumes"], "torch", out=tmp_path / "student.zip")
     assert [parity.logit_difference for parity in exported.parity] == [0, 0, 0]

@@ -114,11 +114,11 @@ def test_filters_are_cut_to_the_levels() -> None:
         (NetworkSpec("dynunet", 0, 2, (16, 16)), "0 modalities"),
         (NetworkSpec("dynunet", 1, 0, (16, 16)), "two classes or one region"),
         (NetworkSpec("dynunet", 1, 2, (16,)), "2 or 3 positive sizes"),
-        (NetworkSpec("dynunet", 1, 2, (16, 16), {"norm": "layer"}), "unknown norm 'layer'"),
+        (NetworkSpec("dynunet", 1, 2, (16, 16), {"norm": "layer"}), "unknown norm of dynunet 'layer'"),
         (NetworkSpec("swin_unetr", 1, 2, (64, 64), {"merging": "v3"}), "unknown merging of swin_unetr 'v3'"),
         (NetworkSpec("swin_unetr", 1, 2, (64, 64), {"feature_size": 16}), "multiple of 12"),
         (NetworkSpec("unetr", 1, 2, (64, 64), {"heads": 5}), "768 is no multiple of 5 heads"),
-        (NetworkSpec("unetr", 1, 2, (64, 64), {"projection": "mlp"}), "unknown projection 'mlp'"),
+        (NetworkSpec("unetr", 1, 2, (64, 64), {"projection": "mlp"}), "unknown projection of unetr 'mlp'"),
         (NetworkSpec("vnet", 3, 2, (32, 32)), "vnet cannot take 3 modalities"),
         (NetworkSpec("basic_unet", 1, 2, (32, 32), {"filters": [4, 4]}), "give six"),
         (NetworkSpec("segresnet", 1, 2, (32, 32), {"filters": 12}), "multiple of 8"),
@@ -141,6 +141,10 @@ def test_filters_are_cut_to_the_levels() -> None:
             "dynunet cannot be built with {'dropout': 3}: ",
         ),
         (NetworkSpec("unet", 1, 2, (16, 16), {"dropout": "x"}), "dropout is 'x', expected float"),
+        (
+            NetworkSpec("swin_unetr_truncated", 1, 2, (64, 64, 64), {"merging": "2021"}),
+            "unknown merging of swin_unetr_truncated '2021'; did you mean '2022'?",
+        ),
     ],
 )
 def test_mistakes(spec: NetworkSpec, message: str) -> None:

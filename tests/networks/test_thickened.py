@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -337,3 +338,16 @@ def test_a_single_slice_is_a_slab_of_one(head: str) -> None:
     assert divisor(NetworkSpec("thickened", 2, 3, (32, 48))) == (16, 16)
     shapes = feature_shapes(flat, (1, 2, 32, 48))
     assert shapes["encoder.2"] == (1, 32, 8, 12)
+
+
+@pytest.mark.parametrize("patch", [(64, 64, 64), (64, 66, 80), (30, 30, 30), (16, 5, 16)])
+def test_a_patch_that_is_advised_is_taken(patch: tuple[int, ...]) -> None:
+    """With the axis named where the shortest of the advised patch would be another."""
+    with pytest.raises(UserError) as caught:
+        build(NetworkSpec("thickened", 1, 2, patch, {"backbone": "light"}))
+    said = re.search(r"that works is ([\dx]+)(?: with axis=(\d))?$", caught.value.fix)
+    assert said is not None
+    advised = tuple(map(int, said[1].split("x")))
+    axis = {"axis": int(said[2])} if said[2] else {}
+    network = build(NetworkSpec("thickened", 1, 2, advised, {"backbone": "light", **axis}))
+    assert network(torch.zeros(1, 1, *advised)).shape == (1, 2, *advised)

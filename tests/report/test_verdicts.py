@@ -12,6 +12,7 @@ from distilseg.report import RELEVANT, compare_runs, csv_rows, render, verdict, 
 from distilseg.report.comparison import MEAN
 from distilseg.report.contenders import METRICS
 from distilseg.report.learned import rise
+from distilseg.report.verdicts import in_short
 from distilseg.runs import Run, write_rows
 
 LIVER, TUMOUR = ("liver", "dice"), ("tumour", "dice")
@@ -184,6 +185,22 @@ def test_a_structure_that_went_the_other_way_is_named(make_run):
     assert "other way" not in same
 
 
+def test_structures_that_neither_learned_are_named(make_run):
+    """In the mean they are two zeros, whatever the networks do elsewhere."""
+    control, other = [0.0] * 8, [0.05] * 8
+    runs = [
+        make_run("supervised", {LIVER: CONTROL, TUMOUR: control}, cases=CASES),
+        make_run(
+            "dsd", {LIVER: [c + 0.06 for c in CONTROL], TUMOUR: other}, control="supervised", cases=CASES
+        ),
+    ]
+    (told,) = verdicts(compare_runs(runs))
+    assert told.startswith("dsd helped")
+    assert told.endswith("Neither learned tumour (Dice below 0.1).")
+    (both,) = verdicts(compare_runs(pair(make_run, {LIVER: 0.06, TUMOUR: 0.02})))
+    assert "Neither" not in both
+
+
 def test_the_four_largest_are_named(make_run):
     falling = {(f"part {n}", "dice"): -0.01 * n for n in range(1, 7)}
     (told,) = verdicts(compare_runs(pair(make_run, {LIVER: 0.5, **falling})))
@@ -210,6 +227,9 @@ def test_undefined_distances_mark_the_mean(make_run):
     from .test_table import printed
 
     shown = printed(comparison)
+    assert "HD95 2.62 against 2.62 mm †, 0.00 mm (" in in_short(
+        comparison, "dsd", METRICS["hd95"], comparison.differences["dsd", MEAN, "hd95"]
+    )
     assert "2.62 ± 0.52 †" in shown
     assert "lacks 2" in shown
     assert "† without undefined values" in " ".join(shown.split())

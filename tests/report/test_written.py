@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,25 @@ def test_latex(comparison: Comparison, tmp_path: Path) -> None:
     text = (tmp_path / "table.tex").read_text()
     assert r"  liver\_left & dsd\_ds & 0.832 $\pm$ 0.004 & +0.032 & $<$ 0.001 \\" in text
     assert text.count(r"\begin{tabular}{llrrr}") == text.count(r"\end{tabular}") == 1
+
+
+def test_what_is_read_without_the_terminal_says_what_it_says_there(make_run: MakeRun, tmp_path: Path) -> None:
+    """Marks with what they mean, cautions, computed scans; what was never defined is no number."""
+    values = {("liver", "dice"): [0.8] * N, ("liver", "hd95"): [math.nan] + [2.0] * (N - 1)}
+    values |= {("cyst", "dice"): [0.0] * N, ("cyst", "hd95"): [math.nan] * N}
+    about = {"name": "Phantom", "reference": "distilseg's own phantom"}
+    runs = [make_run(name, values, dataset=about) for name in ("supervised", "dsd")]
+    comparison = compare_runs(runs, control=runs[0], metrics=["dice", "hd95"])
+    for ending, mark in ((".md", "†"), (".tex", r"\textdagger{}")):
+        write_table(comparison, tmp_path / f"table{ending}")
+        text = (tmp_path / f"table{ending}").read_text()
+        assert f"0.00 {mark}" in text
+        assert "†: without undefined values, which are its worst" in text
+        assert "Caution: The mean over structures of HD95 is made without" in text
+        assert "SYNTHETIC: these scans are computed" in text
+        assert "– ±" not in text
+        assert "-- $" not in text
+        assert "Neither learned cyst (Dice below 0.1)." in text
 
 
 def test_every_case_in_full(comparison: Comparison, tmp_path: Path) -> None:

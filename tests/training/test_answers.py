@@ -104,7 +104,7 @@ def test_answers_that_the_disk_cannot_hold_are_refused_before_the_teacher_is_ask
 ) -> None:
     teacher = Knowing(study.dataset)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1000))
-    with pytest.raises(UserError, match=r"for 3 cases take 0\.00014 GB") as caught:
+    with pytest.raises(UserError, match=r"for 3 cases take 0\.1 MB") as caught:
         record_answers("teacher", foreign(teacher, study), study.dataset, cases, tmp_path / "cache")
     assert "free space" in caught.value.fix
     assert teacher.asked == []

@@ -52,8 +52,11 @@ def recipes(
         print_paper(find_paper(paper))
         return
     if name is None:
+        from ..recipes.papers import papers
+
         show.print_recipes()
         show.say("its options: distilseg recipes NAME; train it: distilseg train NAME --data DATASET")
+        show.say(f"the rows of a paper's tables: distilseg recipes --paper {'|'.join(papers())}")
         return
     (recipe,) = commands.recipes(name)
     show.say(f"{recipe.name}: {inspect.getdoc(recipe.make) or ''}")

@@ -41,8 +41,6 @@ def demo(
     start = time.perf_counter()
     machine = Machine(device=device)
     made = commands.demo(minutes=minutes, data=data, out=out, seed=seed, machine=machine, say=show.say)
-    if made.badge:
-        show.say(made.badge)
     print_comparison(commands.compare(made.runs), show.console())
     if made.artefact is not None:
         show.say(

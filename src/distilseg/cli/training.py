@@ -116,6 +116,9 @@ def _command(recipe: Recipe) -> Callable[..., None]:
 
 
 def _train(recipe: Recipe, given: Mapping[str, Any]) -> None:
+    from ..data.formats import check_there
+
+    check_there(given["data"])  # before torch is imported, which takes seconds
     from .. import commands
     from ..training.machine import is_main_process
     from .options import values_of

@@ -15,6 +15,7 @@ from typing import Any
 from ..data.case import Dataset
 from ..data.fetch import fetch, find_data
 from ..data.formats import read_dataset
+from ..data.phantom import SYNTHETIC
 from ..data.phantom.volumes import write_phantom
 from ..errors import UserError
 from ..export.artefact import export_run
@@ -49,7 +50,6 @@ SLACK = (
 VALIDATION = {"validations": 5, "validation_cases": 8}
 ORGANS = ("liver", "spleen", "kidney")  # of the phantom: what can be learned in such a time
 
-SYNTHETIC = "SYNTHETIC: these scans are computed, and show how the tool works; no patient, no claim"
 _PHANTOM: dict[str, Any] = {"cases": 40, "shape": (40, 40, 40), "modalities": ("CT",), "structures": ORGANS}
 
 
@@ -63,7 +63,6 @@ class Demonstrated:
     student: Run  # the same with the teacher's answers on the other scans
     artefact: Path | None  # the student as it is shipped; None where what exports it is not installed
     times_as_fast: float | None  # the artefact as the teacher, seconds a case
-    badge: str  # what must be said with every figure: that the scans are computed; "" of real ones
 
     @property
     def runs(self) -> list[Run]:
@@ -89,7 +88,7 @@ def demo(
     nothing can be reached computed scans serve.
     """
     out, machine = Path(out), machine or Machine()
-    dataset, synthetic = _dataset(data, out, say)
+    dataset = _dataset(data, out, say)
     study = make_study(dataset, seed=seed)
     split = study.split
     few = of_subjects(study, min(LABELS, len(split.train)), rest=True)
@@ -136,14 +135,13 @@ def demo(
     case = dataset.case(split.test[0])
     scans = sorted({source.path for source in case.images.values()})
     predict(artefact or student.folder, scans, out / "predictions", overwrite=True)
-    badge = SYNTHETIC if synthetic else ""
-    done = Demonstrated(large, teacher, control, student, artefact, times, badge)
-    write_report(done.runs, out / "report.html", badge=done.badge)
+    done = Demonstrated(large, teacher, control, student, artefact, times)
+    write_report(done.runs, out / "report.html")
     return done
 
 
-def _dataset(data: Path | str | None, out: Path, say: Callable[[str], object]) -> tuple[Dataset, bool]:
-    """Real scans, found or fetched, or computed ones; and whether they are computed."""
+def _dataset(data: Path | str | None, out: Path, say: Callable[[str], object]) -> Dataset:
+    """Real scans, found or fetched, or computed ones."""
     found = find_data("hippocampus", explicit=data)
     if found is None:
         say("data: no scans here, so 28 MB of hippocampus MR are fetched (Medical Segmentation Decathlon)")
@@ -154,9 +152,9 @@ def _dataset(data: Path | str | None, out: Path, say: Callable[[str], object]) -
             say(f"data: that did not work: {error.cause}")
     if found is not None:
         say(f"data: {found}")
-        return read_dataset(found), False
+        return read_dataset(found)
     say(SYNTHETIC)
-    return read_dataset(write_phantom(out / "phantom", **_PHANTOM)), True
+    return read_dataset(write_phantom(out / "phantom", **_PHANTOM))
 
 
 def _exported(student: Run, dataset: Dataset, say: Callable[[str], object]) -> Path | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import UserError
-from ..networks.build import NetworkSpec
+from ..networks.build import NetworkSpec, check_options
 from ..networks.overview import NetworkRow, network_row, network_table
 
 
@@ -29,5 +29,6 @@ def networks(
         if network_options:
             raise UserError("network options without a network", "name the network that they are for")
         return network_table(patch, modalities, classes, count=count)
+    check_options(name, network_options or {})
     spec = NetworkSpec(name, modalities, classes, tuple(patch), network_options or {})
     return [network_row(spec, count=count)]

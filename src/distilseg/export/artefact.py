@@ -109,6 +109,8 @@ def export_run(
     if out is None:
         no_link(run.folder / "export")
         out = run.folder / "export" / (target + ".zip" * packed)
+    if packed and out.suffix.lower() != ".zip":
+        out = out.with_name(f"{out.name}.zip")  # by which it is known as one
     packed = packed or out.suffix.lower() == ".zip"
     if out.exists():
         raise UserError(f"{out} exists already", "remove it, or name another place with --out")

@@ -12,6 +12,7 @@ import ast
 import importlib
 import importlib.util
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -84,6 +85,12 @@ class Option:
     kind: str  # its annotation, as written
     default: Any
 
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The values that it may have, where its annotation lists them."""
+        listed = re.fullmatch(r"Literal\[(.*)\]", self.kind)
+        return ast.literal_eval(f"({listed[1]},)") if listed else ()
+
 
 @dataclass(frozen=True)
 class Description:
@@ -126,17 +133,24 @@ def divisor(spec: NetworkSpec) -> tuple[int, ...]:
     return (1,) * len(spec.patch) if rule is None else tuple(rule(tuple(spec.patch), **spec.options))
 
 
-def _check_arguments(spec: NetworkSpec) -> None:
-    known = describe(spec.name).options
-    for option, value in spec.options.items():
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Raises UserError for an option that the network has not, or a value of another kind."""
+    known = describe(name).options
+    for option, value in options.items():
         if option not in known:
-            raise unknown(f"option of {spec.name}", option, known)
+            raise unknown(f"option of {name}", option, known)
         if not _fits(value, known[option].default):
             raise UserError(
-                f"{spec.name}: the option {option} is {value!r}, expected {known[option].kind}"
+                f"{name}: the option {option} is {value!r}, expected {known[option].kind}"
                 + " above 0" * isinstance(known[option].default, tuple),
                 f"its default is {known[option].default!r}",
             )
+        if (choices := known[option].choices) and value not in choices:
+            raise unknown(f"{option} of {name}", value, choices)
+
+
+def _check_arguments(spec: NetworkSpec) -> None:
+    check_options(spec.name, spec.options)
     if spec.in_channels < 1 or spec.classes < 1:
         raise UserError(
             f"{spec.name}: {spec.in_channels} modalities and {spec.classes} classes",

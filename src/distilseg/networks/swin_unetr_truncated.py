@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 from monai.networks.blocks import UnetOutBlock, UnetrBasicBlock, UnetrUpBlock
 from monai.networks.nets.swin_unetr import SwinTransformer
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from .features import FeaturePoint, feature_modules
-from .merging import Merging, patch_merging
+from .merging import patch_merging
 from .patch import check_patch
 
 
@@ -37,7 +38,7 @@ def swin_unetr_truncated(
     *,
     feature_size: int | None = None,
     window: int = 7,
-    merging: Merging = "merging",
+    merging: Literal["merging", "mergingv2", "2022"] = "merging",
     unused_stage: bool = True,
     dropout: float = 0.0,
 ) -> nn.Module:
@@ -66,7 +67,7 @@ def swin_unetr_light(
     *,
     feature_size: int | None = None,
     window: int = 7,
-    merging: Merging = "merging",
+    merging: Literal["merging", "mergingv2", "2022"] = "merging",
     unused_stage: bool = True,
     dropout: float = 0.0,
 ) -> nn.Module:

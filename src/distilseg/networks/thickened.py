@@ -39,7 +39,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -68,7 +68,7 @@ def thickened(
     head: str = "ssa",
     query: str = "group",
     normalize: str = "softmax_scaled",
-    norm_variance: Variance = "population",
+    norm_variance: Literal["population", "sample"] = "population",
     low_level: str = "fused",
     output_stride: int = 16,
     imagenet: str = "",
@@ -162,9 +162,10 @@ def _check_patch(patch: Sequence[int], by: Sequence[int], slab_axis: int) -> Non
     rule = f"axis {slab_axis} must hold a multiple of {group} slices, the others of {stride} voxels"
     if not any(size % step for size, step in zip(patch, by, strict=True)):
         rule = "its slices shrink to a bottleneck of one pixel, too few to normalise over"
+    named = "" if _slab_axis(working, None) == slab_axis else f" with axis={slab_axis}"  # else guessed anew
     raise UserError(
         f"thickened cannot take a patch of {times(patch)} voxels: {rule}",
-        f"the smallest patch at least as large that works is {times(working)}",
+        f"the smallest patch at least as large that works is {times(working)}{named}",
     )
 
 

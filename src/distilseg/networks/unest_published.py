@@ -1,7 +1,8 @@
 """The weights of UNesT as its authors publish them, by the names that they have here.
 
-The network in MONAI's model zoo (`wholeBrainSeg_Large_UNEST_segmentation`, 133 structures of the brain) is
-ours but for names and for an axis of length 1 before its position tables, as comparing the two showed.
+The networks in MONAI's model zoo (`wholeBrainSeg_Large_UNEST_segmentation`, 133 structures of the brain, and
+`renalStructures_UNEST_segmentation`) are ours but for names and for an axis of length 1 before the position
+tables, as comparing them showed.
 """
 
 from __future__ import annotations

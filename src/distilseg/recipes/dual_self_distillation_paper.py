@@ -14,11 +14,10 @@ from ..data.planning.plan import Normalisation
 from ..errors import UserError
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study
+from .dual_self_distillation import TITLE as TITLE
 from .dual_self_distillation import dual_self_distillation
 from .published import as_published, planned
 from .variant import Given, inherits
-
-TITLE = "Dual self-distillation (Banerjee et al., 2025)"
 
 Sizes = Mapping[str, Mapping[str, Any]]  # network -> its options
 TERMS = ("temperature", "alpha", "beta", "deep_supervision", "teacher")  # what the paper's ablations change

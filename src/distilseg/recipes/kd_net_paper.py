@@ -15,11 +15,10 @@ from typing import Any
 from ..data.planning.plan import Normalisation
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study, Validation
+from .kd_net import TITLE as TITLE
 from .kd_net import kd_net
 from .published import as_published, planned
 from .variant import Given, inherits
-
-TITLE = "KD-Net (Hu et al., 2020)"
 
 REGIONS = {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}  # whole tumour, tumour core, enhancing tumour
 

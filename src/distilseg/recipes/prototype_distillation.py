@@ -37,7 +37,7 @@ from .variant import Given, inherits, variant
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
-TITLE = "Unpaired prototype distillation"
+TITLE = "Unpaired prototype distillation (Yu et al., 2024)"
 
 View = Literal["axial", "coronal", "sagittal"]
 Segmentation = Literal["squared_dice_ce", "dice_ce"]

@@ -26,13 +26,12 @@ from ..data.prototypes import by_scores
 from ..errors import UserError, unknown
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study, Validation
+from .prototype_distillation import TITLE as TITLE
 from .prototype_distillation import going_on, prototype_distillation, prototype_distillation_student
 from .prototype_source import SOURCE, Options, prototype_method, prototypes_from
 from .published import of_labels, planned, resampled
 from .supervised import supervised
 from .variant import Given, inherits
-
-TITLE = "Unpaired prototype distillation"
 
 WINDOW = Normalisation(kind="range", low=-175, high=250)
 WIDTH_MM = 384.0  # of a slice

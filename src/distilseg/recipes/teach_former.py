@@ -31,7 +31,7 @@ from .variant import Given, inherits, renamed, variant
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
-TITLE = "Teach-Former"
+TITLE = "Teach-Former (Hossain et al., 2025)"
 
 Options = Mapping[str, Any] | None
 Matching = Literal["student_to_teacher", "teacher_to_student", "channel_collapse", "conv1x1"]

@@ -24,9 +24,8 @@ from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study, Validation
 from .published import as_published, planned, resampled
 from .teach_former import COUNTED, LEARNING_RATE, TAUGHT, teach_former
+from .teach_former import TITLE as TITLE
 from .variant import Given, inherits, renamed
-
-TITLE = "Teach-Former"
 
 HECKTOR21 = {
     "CT": Normalisation(kind="window_zscore", low=-1024, high=1024, mean=0, std=1024),

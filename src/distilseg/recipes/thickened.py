@@ -27,7 +27,7 @@ from .variant import Given, inherits, renamed, variant
 if TYPE_CHECKING:
     from ..distillation.method import Method
 
-TITLE = "Thickened 2D networks (T2D)"
+TITLE = "Thickened 2D networks, T2D (Yu et al., 2019)"
 
 Options = Mapping[str, Any] | None
 OneView = Literal["axial", "coronal", "sagittal"]

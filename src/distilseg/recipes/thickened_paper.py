@@ -25,13 +25,12 @@ from ..training.budget import Budget
 from ..training.experiment import Experiment, FeatureShapes, Optimisation, Sampling, Study
 from .published import as_published, of_labels, planned
 from .supervised import supervised
+from .thickened import TITLE as TITLE
 from .thickened import Options, thickened
 from .variant import Given, inherits, renamed
 
 if TYPE_CHECKING:
     from ..distillation.method import Method
-
-TITLE = "Thickened 2D networks (T2D)"
 
 WINDOW = Normalisation(kind="range", low=-100, high=240)
 STRIDE = (32, 32, 16)  # voxels, of patches of the 3D setting

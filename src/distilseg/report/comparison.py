@@ -28,6 +28,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal, TypeVar
 
+from ..data.phantom import REFERENCE, SYNTHETIC
 from ..errors import UserError, unknown
 from ..evaluation.agreement import titled
 from ..evaluation.significance import Paired, holm, paired
@@ -92,6 +93,11 @@ class Comparison:
         run = self.contenders[0].runs[0]
         dataset = run.read(run.experiment).get("dataset")
         return dataset if isinstance(dataset, Mapping) else {"name": dataset or "unknown"}
+
+    @property
+    def badge(self) -> str:
+        """What nobody may miss: that the scans are computed; "" of real ones."""
+        return SYNTHETIC if self.dataset.get("reference") == REFERENCE else ""
 
     def control_told(self, name: str) -> str | None:
         """The control of the contender `name`, without its number of training subjects where both have it."""

@@ -41,18 +41,16 @@ def write_report(
     metrics: Sequence[str] = ("dice", "hd95", "nsd"),
     title: str | None = None,
     notes: Sequence[str] = (),
-    badge: str = "",
     date: datetime.date | None = None,
     relevant: float = RELEVANT,
 ) -> Comparison:
     """Compares `runs` (one run is enough) and writes the page to `path`, whole or not at all.
 
     title: of the page; by default what was compared. notes: sentences of the caller's that the reader should
-    see above the table. badge: what nobody may miss, such as that the scans are synthetic. date: of the page;
-    by default today. relevant: see `compare_runs`.
+    see above the table. date: of the page; by default today. relevant: see `compare_runs`.
     """
     comparison = compare_runs(runs, control=control, metrics=metrics, relevant=relevant)
-    write_text(Path(path), render(comparison, title=title, notes=notes, badge=badge, date=date))
+    write_text(Path(path), render(comparison, title=title, notes=notes, date=date))
     return comparison
 
 
@@ -61,7 +59,6 @@ def render(
     *,
     title: str | None = None,
     notes: Sequence[str] = (),
-    badge: str = "",
     date: datetime.date | None = None,
 ) -> str:
     """The page's text."""
@@ -84,7 +81,6 @@ def render(
         devices=_devices(comparison),
         cards=_cards(comparison),
         notes=notes,
-        badge=badge,
         by_subjects=sizes.title(comparison) if comparison.metrics else "",
         folds=fold_scores(comparison),
         dice=titled("Dice", comparison.labelled_by),
@@ -207,7 +203,7 @@ def _cards(comparison: Comparison) -> list[dict[str, str]]:
                 "metric": first.title,
                 "sentence": verdicts.verdict(comparison, name, first),
                 "others": "; ".join(
-                    verdicts.in_short(comparison, metric, other)
+                    verdicts.in_short(comparison, name, metric, other)
                     for metric in others
                     if (other := told[metric])
                 ),

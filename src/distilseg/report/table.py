@@ -10,7 +10,7 @@ from ..names import printable
 from ..runs import write_rows
 from . import folds, sizes, verdicts, words
 from .comparison import Comparison
-from .contenders import METRICS, Metric
+from .contenders import Metric
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +25,8 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     from rich.console import Console
 
     console = console or Console()
+    if comparison.badge:
+        console.print(_text(comparison.badge, style="bold"))
     for warning in comparison.warnings:
         console.print(_text(f"Caution: {warning}", style="yellow"))
     console.print(result_table(comparison))
@@ -221,7 +223,7 @@ def _legend(comparison: Comparison) -> str:
     legend = "↑ higher is better, ↓ lower is better"
     if comparison.by == "slice":
         legend += "; a case's value: the mean over its slices"
-    if any(words.mark(comparison.scores[key], METRICS[key[2]]) for key in comparison.scores):
+    if words.any_incomplete(comparison.scores):
         legend += (
             f";{words.INCOMPLETE} without undefined values, which are its worst (lacks n: of single"
             " structures): look at Dice as well"

@@ -5,9 +5,12 @@ Each outcome has its sentence (see `comparison.py`). After it stand the structur
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from . import words
 from .comparison import MEAN, Comparison, Difference
 from .contenders import Metric
+from .learned import NEAR_NOTHING
 
 SENTENCES = {
     "helped": "{name} helped at this budget: {levels} of {control}, {difference}.",
@@ -45,7 +48,8 @@ def verdict(comparison: Comparison, name: str, metric: Metric) -> str:
         relevant=comparison.relevant,
         why=comparison.early.get(name, ""),
     )
-    return " ".join(filter(None, [sentence, other_way(comparison, name, metric, difference)]))
+    more = [other_way(comparison, name, metric, difference), unlearned(comparison, name, metric, difference)]
+    return " ".join(filter(None, [sentence, *more]))
 
 
 def verdicts(comparison: Comparison) -> list[str]:
@@ -74,9 +78,17 @@ def difference_told(difference: Difference, metric: Metric) -> str:
     )
 
 
-def in_short(comparison: Comparison, metric: Metric, difference: Difference) -> str:
-    """The levels and, unless it is too early for one, the difference: of the metrics beside the first."""
+def in_short(comparison: Comparison, name: str, metric: Metric, difference: Difference) -> str:
+    """The levels and, unless it is too early for one, the difference: of the metrics beside the first.
+
+    A mean that was made without undefined values is marked, as in the table.
+    """
     told = levels(comparison, metric, difference)
+    for one in (name, comparison.controls[name] or name):
+        score = comparison.scores.get((one, comparison.overall, metric.name))
+        if score is not None and words.mark(score, metric):
+            told += words.INCOMPLETE
+            break
     return told if difference.outcome == "early" else f"{told}, {difference_told(difference, metric)}"
 
 
@@ -101,6 +113,20 @@ def other_way(comparison: Comparison, name: str, metric: Metric, difference: Dif
         if one.mean * difference.mean < 0 and round(one.mean, metric.decimals)
     }
     return f"The other way went {_named(found, metric)}." if found else ""
+
+
+def unlearned(comparison: Comparison, name: str, metric: Metric, difference: Difference) -> str:
+    """Names the structures that neither has learned: in the mean they hide what the two do elsewhere."""
+    if metric.name != "dice" or comparison.overall != MEAN or difference.outcome == "early":
+        return ""
+    single = {s: comparison.differences.get((name, s, metric.name)) for s in comparison.structures[:-1]}
+    missed = [s for s, one in single.items() if one is not None and max(one.own, one.other) < NEAR_NOTHING]
+    return f"Neither learned {_some(missed)} (Dice below {NEAR_NOTHING:g})." if missed else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _named(differences: dict[str, Difference], metric: Metric) -> str:

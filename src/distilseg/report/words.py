@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from .comparison import Comparison
-from .contenders import Contender, Metric, folder_name
+from .contenders import METRICS, Contender, Metric, folder_name
 from .folds import FoldScore
 from .score import Score
 
 MISSING = "–"
 INCOMPLETE = " †"  # beside a mean distance that was made without some values
+INCOMPLETE_TOLD = "†: without undefined values, which are its worst; look at Dice as well."
 
 
 def number(value: float | None, decimals: int, *, sign: bool = False) -> str:
@@ -36,6 +37,8 @@ def p_value(p: float) -> str:
 
 def score(value: Score, metric: Metric) -> str:
     """Mean ± standard deviation, marked where it is incomplete."""
+    if not value.n:
+        return MISSING
     return (
         f"{number(value.mean, metric.decimals)} ± {number(value.std, metric.decimals)}{mark(value, metric)}"
     )
@@ -44,6 +47,11 @@ def score(value: Score, metric: Metric) -> str:
 def mark(value: Score, metric: Metric) -> str:
     """What stands beside an incomplete mean of distances, which leave out the worst cases."""
     return INCOMPLETE if not metric.is_share and value.incomplete and value.n else ""
+
+
+def any_incomplete(scores: Mapping[tuple[str, str, str], Score]) -> bool:
+    """Whether a mean is marked, of those by run, structure and metric."""
+    return any(mark(value, METRICS[metric]) for (_, _, metric), value in scores.items())
 
 
 def left_out(value: Score, metric: Metric) -> str:

@@ -32,6 +32,7 @@ _LATEX = {
     "<": r"$<$",
     ">": r"$>$",
     "–": "--",
+    "†": r"\textdagger{}",
     **{sign: f"\\{sign}" for sign in "#$%&_{}"},
 }
 
@@ -63,9 +64,12 @@ def write_table(comparison: Comparison, path: Path) -> None:
                 row += [words.p_value(change.p_holm).removeprefix("= ") if change else words.MISSING]
             rows.append(row)
     notes = [
+        *[comparison.badge] * bool(comparison.badge),
         f"{len(comparison.cases)} test cases: mean ± standard deviation; difference from the control,"
         " paired by case; p: Wilcoxon, corrected (Holm).",
+        *[words.INCOMPLETE_TOLD] * words.any_incomplete(comparison.scores),
         *verdicts(comparison),
+        *(f"Caution: {caution}" for caution in comparison.warnings),
     ]
     _write(path, columns, rows, notes)
 

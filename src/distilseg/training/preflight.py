@@ -89,7 +89,13 @@ def look_ahead(
             needed[run.name] = _run_bytes(one, count)
     if needed:
         fix = "free space, or name a folder on another disk with --runs"
-        check_room(Path(runs), sum(needed.values()), f"the checkpoints of {len(needed)} runs take", fix)
+        of = f"{len(needed)} runs" if len(needed) > 1 else "the run"
+        check_room(
+            Path(runs),
+            sum(needed.values()),
+            f"the checkpoints of {of} take",
+            fix,
+        )
     return list(found.values())
 
 

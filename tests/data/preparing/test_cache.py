@@ -282,7 +282,10 @@ def test_cases_that_the_disk_will_not_hold_are_refused_after_the_first_of_them(t
     free = SPARE_BYTES + 5 * of_one
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**12, 0, free))
     ids = [case.id for case in dataset.cases]
-    with pytest.raises(UserError, match=r"7 cases more to prepare take about .* GB left; free space"):
+    with pytest.raises(
+        UserError,
+        match=r"7 cases more to prepare take about .* MB left, of which 268 MB stay free",
+    ):
         cache_cases(dataset, ids, PLAN, folder=tmp_path / "cache", workers=1)
     assert len(entries(tmp_path / "cache")) < len(ids)
     assert len(cache_cases(dataset, ids[:10], PLAN, folder=tmp_path / "cache", workers=1)) == 10

@@ -35,6 +35,12 @@ _LOOKED_FOR = (
 )
 
 
+def check_there(folder: Path | str) -> None:
+    """Raises UserError where there is nothing at `folder`."""
+    if not Path(folder).exists():
+        raise UserError(f"there is no dataset at {folder}: no such folder", "correct the path")
+
+
 def read_dataset(folder: Path | str, layout: str | None = None) -> Dataset:
     """The dataset at `folder` (a CSV table may also be named directly).
 
@@ -44,8 +50,7 @@ def read_dataset(folder: Path | str, layout: str | None = None) -> Dataset:
     folder = Path(folder)
     if folder.name == "dataset.json":
         folder = folder.parent
-    if not folder.exists():
-        raise UserError(f"there is no dataset at {folder}: no such folder", "correct the path")
+    check_there(folder)
     if layout is not None and layout not in LAYOUTS:
         raise unknown("layout", layout, LAYOUTS)
     dataset: Dataset = LAYOUTS[layout or _recognise(folder)].read(folder)

@@ -27,6 +27,7 @@ from ...errors import UserError, unknown
 from ...files import folder_written_whole
 from ...json_files import read_object
 from ..readable import readable_json
+from . import REFERENCE
 
 Array = NDArray[Any]
 
@@ -157,7 +158,7 @@ def _description(
     about: dict[str, Any] = {
         "name": "Phantom",
         "description": description,
-        "reference": "distilseg's own phantom",
+        "reference": REFERENCE,
         "licence": "CC0-1.0",
     }
     channels = {str(channel): name for channel, name in enumerate(modalities)}

@@ -1,7 +1,8 @@
 """Networks that bundles bring as scripts of their own, and that are known here: no script is ever run.
 
-UNesT   as in MONAI's model zoo (`wholeBrainSeg_Large_UNEST_segmentation`); ours is `networks/unest.py`.
-        Its script fixes the patch to 96x96x96 voxels of one modality, whatever its arguments say
+UNesT   as in MONAI's model zoo (`wholeBrainSeg_Large_UNEST_segmentation`,
+        `renalStructures_UNEST_segmentation`); ours is `networks/unest.py`. Its scripts fix the patch to
+        96x96x96 voxels of one modality, that of the kidneys its size too, whatever their arguments say
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from .config import WAY_OUT, Entry
 
 State = Mapping[str, Stored]
 
-UNEST = "scripts.networks.unest_base_patch_4.UNesT"
 _UNEST_DEFAULTS: dict[str, Any] = {
     "feature_size": 16,
     "patch_size": 2,
@@ -29,6 +29,16 @@ _UNEST_DEFAULTS: dict[str, Any] = {
     "embed_dim": [128, 256, 512],
     "norm_name": "instance",
     "res_block": True,
+}
+# A script's class -> what it fixes.
+_UNESTS: dict[str, dict[str, Any]] = {
+    "scripts.networks.unest_base_patch_4.UNesT": {},
+    "scripts.networks.unest.UNesT": {
+        "patch_size": 4,
+        "depths": [2, 2, 8],
+        "num_heads": [4, 8, 16],
+        "embed_dim": [128, 256, 512],
+    },
 }
 _WITHOUT_EFFECT = ("img_size", "window_size", "conv_block", "dropout_rate")
 _PATCH, _TOKEN, _LEVELS = (96, 96, 96), 4, 3
@@ -49,12 +59,13 @@ def script_of(entry: Entry) -> Script | None:
 
     Raises `UserError` for arguments that the script does not take, or that make another network than ours.
     """
-    return _unest(entry) if entry.whole_target == UNEST else None
+    fixed = _UNESTS.get(entry.whole_target)
+    return None if fixed is None else _unest(entry, fixed)
 
 
-def _unest(entry: Entry) -> Script:
+def _unest(entry: Entry, fixed: dict[str, Any]) -> Script:
     entry.only(("in_channels", "out_channels", *_UNEST_DEFAULTS), _WITHOUT_EFFECT)
-    told = {name: entry.argument(name, default) for name, default in _UNEST_DEFAULTS.items()}
+    told = {name: entry.argument(name, default) for name, default in _UNEST_DEFAULTS.items()} | fixed
     classes = entry.argument("out_channels")
     widths, heads, depths = told["embed_dim"], told["num_heads"], told["depths"]
     for name, values, most in (("embed_dim", widths, _WIDEST), ("depths", depths, _DEEPEST)):
@@ -62,7 +73,7 @@ def _unest(entry: Entry) -> Script:
     _check_levels(entry, "num_heads", heads, _WIDEST)
     finest = told["feature_size"]
     expected = {"in_channels": 1, "patch_size": _TOKEN, "norm_name": "instance", "res_block": True}
-    found = {name: entry.argument(name, told.get(name)) for name in expected}
+    found = {"in_channels": entry.argument("in_channels"), **told}
     if wrong := [name for name, value in expected.items() if found[name] != value]:
         raise _other(entry, f"{wrong[0]} {found[wrong[0]]!r}, {expected[wrong[0]]!r} was expected")
     if widths != [8 * finest, 16 * finest, 32 * finest]:

@@ -1,7 +1,8 @@
 """A bundle's preprocessing: the transforms of MONAI that are read here, each by its name.
 
 `spatial.py` holds those that change the grid, `intensity.py` those that change values; LoadImaged,
-EnsureChannelFirstd, EnsureTyped, CastToTyped and ToTensord do nothing. Everything else is refused by name.
+EnsureChannelFirstd, AddChanneld, EnsureTyped, CastToTyped and ToTensord do nothing. Everything else is
+refused by name.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def _nothing(component: Entry, place: int) -> list[Transform]:
 _TABLE: Mapping[str, Callable[[Entry, int], list[Transform]]] = {
     "LoadImaged": _nothing,
     "EnsureChannelFirstd": _nothing,
+    "AddChanneld": _nothing,  # of former MONAIs, for scans without channels
     "EnsureTyped": _nothing,
     "CastToTyped": _nothing,
     "ToTensord": _nothing,
