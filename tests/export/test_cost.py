@@ -101,7 +101,7 @@ def test_models_have_their_time_in_turns(monkeypatch: pytest.MonkeyPatch) -> Non
     models = [Model(Path(name), {"a": {}}) for name in ("one", "two", "three")]
     found = measure_costs(models)
     assert [cost["of"] for cost in found] == ["one", "two", "three"]
-    assert [cost.get("in_turns_with") for cost in found] == [["two"], ["one"], None]
+    assert [cost["in_turns_with"] for cost in found] == [["two"], ["one"], []]
     of_two = [*['{"a" one', '{"a" two'], *["turn one", "turn two"] * TURNS, "ends two", "ends one"]
     assert told == [*of_two, '{"a" three', *["turn three"] * TURNS, "ends three"]
 

@@ -183,6 +183,18 @@ def test_seconds_of_different_machines_are_flagged(make_run):
     assert "different machines" not in warnings_of(timed("c", threads=2), timed("d"), timed("e", threads=2))
 
 
+def test_seconds_that_were_not_measured_in_turns_are_flagged(make_run):
+    def timed(name, *others, **more):
+        cost = {"seconds_per_case": 0.5, **({} if more else {"in_turns_with": others})}
+        return make_run(name, {LIVER: [0.8] * N}, cost=cost)
+
+    told = warnings_of(timed("a", "b"), timed("b", "a"), timed("c"), timed("d", "e"))
+    assert "Seconds a case of c, d were not measured in turns with those of others" in told
+    assert "in turns" not in warnings_of(timed("f", "g"), timed("g", "f"))
+    assert "in turns" not in warnings_of(timed("h", old=True), timed("i", old=True))
+    assert "in turns" not in warnings_of(timed("j"))
+
+
 def test_seconds_of_cases_of_different_sizes_are_flagged(make_run):
     def timed(name, voxels):
         return make_run(name, {LIVER: [0.8] * N}, cost={"seconds_per_case": 0.5, "voxels_per_case": voxels})

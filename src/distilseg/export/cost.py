@@ -76,7 +76,7 @@ def measure_costs(
             names = [model.path.name for model in group]
             for process in processes:
                 others = sorted({*names} - {process.name})
-                found.append(process.result() | ({"in_turns_with": others} if others else {}))
+                found.append(process.result() | {"in_turns_with": others})
                 measured()
     return found
 

@@ -217,6 +217,11 @@ def _clocks(competing: Sequence[Contender]) -> Iterator[str]:
             " what part of its time it waited for a processor. Judge again when nothing else runs"
             " (distilseg evaluate RUN --again)."
         )
+    if alone := [c.name for c in timed if _timed_alone(c, timed)]:
+        yield (
+            f"Seconds a case of {', '.join(alone)} were not measured in turns with those of others, and the"
+            " machine may have been busier then; `distilseg cost RUN RUN` measures both in turns."
+        )
     of_clock = {name: dict.fromkeys(c.cost[name] for c in timed if c.cost.get(name)) for name in CLOCKS}
     apart = [f"{name}: {', '.join(map(str, told))}" for name, told in of_clock.items() if len(told) > 1]
     if apart:
@@ -225,6 +230,13 @@ def _clocks(competing: Sequence[Contender]) -> Iterator[str]:
     if sizes and max(sizes.values()) > SAME_SIZE * min(sizes.values()):
         told = ", ".join(f"{size:,.0f} voxels for {name}" for name, size in sizes.items())
         yield f"Seconds a case were measured on cases of different sizes (medians: {told}): compare none."
+
+
+def _timed_alone(contender: Contender, timed: Sequence[Contender]) -> bool:
+    """Whether no run of it was measured in turns with one of another; False where that is not recorded."""
+    told = [run.read(run.cost).get("in_turns_with") for run in contender.runs if run.cost.is_file()]
+    others = {run.name for other in timed if other is not contender for run in other.runs}
+    return bool(others) and all(names is not None and not others & {*names} for names in told)
 
 
 def _some(names: Sequence[str]) -> str:
