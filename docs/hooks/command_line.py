@@ -16,9 +16,9 @@ def every_command() -> str:
     """A section per command, and under `train` one per recipe with the options that are its own."""
     from typer.main import get_command
 
-    from distilseg.cli.app import _app
+    from distilseg.cli.tree import app_for
 
-    root: Any = get_command(_app(["train"]))
+    root: Any = get_command(app_for(["train"]))
     parts = [_section("##", f"distilseg {n}", c, c.params) for n, c in root.commands.items() if n != "train"]
     recipes = root.commands["train"].commands
     shared = {p.name for p in recipes["supervised"].params} - {"network", "network_options"}

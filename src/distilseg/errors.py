@@ -6,7 +6,6 @@ line and exits with code 2. Anything else that escapes is a bug of ours and keep
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -27,6 +26,8 @@ def unknown(kind: str, name: object, choices: Iterable[object], *, listed_by: st
     `listed_by` is a command that lists them where they are too many for a line: the nearest three stand there
     instead, however far they are.
     """
+    import difflib
+
     names = [str(choice) for choice in choices]
     near = difflib.get_close_matches(str(name), names, n=NEAREST, cutoff=0.0 if listed_by else 0.6)
     *others, last = [repr(one) for one in near] or [""]

@@ -24,7 +24,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from distilseg.cli.app import _app
+from distilseg.cli.tree import app_for
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^```(?P<kind>\w*)(?P<rest>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -90,7 +90,7 @@ def blocks(page: Path) -> Iterator[Block]:
 def named(words: list[str]) -> tuple[Any, list[str]]:
     """The command that the words after `distilseg` name, with the rest of them; RECIPE stands for any."""
     rest = ["supervised" if word == "RECIPE" else word for word in words]
-    command: Any = get_command(_app(rest))
+    command: Any = get_command(app_for(rest))
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         assert rest[0] in command.commands, f"distilseg {' '.join(words)}: no such command: {rest[0]}"
         command = command.commands[rest.pop(0)]

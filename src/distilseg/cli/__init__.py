@@ -1,6 +1,8 @@
 """The command line: parses arguments, calls the function of the same name in `distilseg.commands`, prints.
 
-    app.py        main(): which commands there are, how errors and interruptions end
+    app.py        main(): how errors and interruptions end
+    tree.py       which commands there are
+    plain.py      a prediction without typer; predicting.py: what both then do
     start.py      demo, fetch             dataset.py   check, plan
     overview.py   recipes, networks       training.py  train, one command per recipe
     runs.py       evaluate, compare, predict, report

@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 
 from ..errors import UserError
-from ..names import printable
 from ..progress import counting
-from . import show
+from . import predicting, show
 from .arguments import (
     AnyDevice,
     Card,
@@ -265,53 +264,29 @@ def predict(
     trust_model: TrustModel = None,
 ) -> None:
     """Label maps of new scans, in each scan's own space; exit 1 if some were refused."""
-    from .. import commands
-
-    if len(inputs) < 2:
-        raise UserError(
-            "predict needs a run, at least one scan, and where to write", "distilseg predict RUN SCAN OUT"
-        )
-    *scans, out = inputs
-    said: list[str] = []
-    with counting("predicting") as progress:
-        summary = commands.predict(
-            runs_of(run),
-            scans,
-            out,
-            modality=modality,
-            fuse=fuse,
-            threshold=threshold,
-            overwrite=overwrite,
-            weights=weights,
-            device=device,
-            threads=threads,
-            skip_empty=skip_empty,
-            trust=trust,
-            probabilities=probabilities,
-            teacher=options_of_teacher(
-                configuration=configuration,
-                folds=folds,
-                mirror=mirror,
-                step=step,
-                orientation=orientation,
-                card=card,
-                trust=trust_model,
-            ),
-            progress=progress,
-            say=said.append,
-        )
-    for line in said:
-        show.say(line)
-    for reason in summary.refused.values():
-        typer.echo(f"refused: {printable(reason)}", err=True)
-    if summary.ignored:
-        show.say(f"no scans, left alone: {', '.join(path.name for path in summary.ignored)}")
-    if summary.held:
-        show.say(f"another process is predicting: {', '.join(summary.held)}")
-    kept = f", {len(summary.skipped)} there already (--overwrite)" if summary.skipped else ""
-    held = f", {len(summary.held)} left to another process" if summary.held else ""
-    show.say(f"{len(summary.written)} written to {out}{kept}{held}, {len(summary.refused)} refused")
-    if times:
-        show.say(summary.times.told())
-    if summary.refused:
-        raise typer.Exit(1)
+    code = predicting.predict(
+        run,
+        inputs,
+        modality=modality,
+        fuse=fuse,
+        threshold=threshold,
+        overwrite=overwrite,
+        weights=weights,
+        device=device,
+        threads=threads,
+        skip_empty=skip_empty,
+        times=times,
+        trust=trust,
+        probabilities=probabilities,
+        teacher=options_of_teacher(
+            configuration=configuration,
+            folds=folds,
+            mirror=mirror,
+            step=step,
+            orientation=orientation,
+            card=card,
+            trust=trust_model,
+        ),
+    )
+    if code:
+        raise typer.Exit(code)

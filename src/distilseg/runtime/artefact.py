@@ -14,17 +14,16 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any, Literal
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from ..data.planning.plan import Plan, plan_of
 from ..errors import UserError
 from ..functional.fusions import check_fusion
 from ..json_files import object_in
 from ..names import check_distinct, component, quoted
+from ..records import Checked, Record, first_misfit
 
 DESCRIPTION, PLAN, CARD = "artefact.json", "plan.json", "README.md"
 _AGAIN = "copy it again, or export the run again"
@@ -49,14 +48,13 @@ def _fusion(told: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-Fusion = Annotated[dict[str, Any], AfterValidator(_fusion)]
-Member = Annotated[str, AfterValidator(_member)]  # the name of a file of the artefact
+Fusion = Annotated[dict[str, Any], Checked(_fusion)]
+Member = Annotated[str, Checked(_member)]  # the name of a file of the artefact
 
 
-class View(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class View(Record):
     """One of several networks that answer as one, and what it does not share with the others."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: Member
     inferer: dict[str, Any]
@@ -64,10 +62,9 @@ class View(BaseModel):
     plan: Member = PLAN
 
 
-class Description(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Description(Record):
     """What artefact.json holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     name: str  # the run's
@@ -77,12 +74,18 @@ class Description(BaseModel):
     answers: Literal["classes", "regions"]  # what the logits are of
     inferer: dict[str, Any]  # how a volume is cut and put together, as in experiment.json
     views: tuple[View, ...] = ()  # of several networks: all of them; the three above are the first's
-    fusion: Fusion = {}  # and how their answers become one: how, threshold
+    fusion: Fusion = field(default_factory=dict)  # and how their answers become one: how, threshold
     made: dict[str, Any]  # recipe, data, teachers, licences, versions
-    parity: dict[str, Any] = {}  # how far it is from the run in float, on how many cases
-    quantisation: dict[str, Any] = {}  # where int8 was asked for: Dice before and after, what was kept
-    cost: dict[str, Any] = {}  # size and seconds a case beside the run's, on the machine that exported
-    files: Annotated[dict[Member, str], AfterValidator(_members)]  # file -> SHA-256
+    parity: dict[str, Any] = field(
+        default_factory=dict
+    )  # how far it is from the run in float, on how many cases
+    quantisation: dict[str, Any] = field(
+        default_factory=dict
+    )  # where int8 was asked for: Dice before and after, what was kept
+    cost: dict[str, Any] = field(
+        default_factory=dict
+    )  # size and seconds a case beside the run's, on the machine that exported
+    files: Annotated[dict[Member, str], Checked(_members)]  # file -> SHA-256
 
 
 @dataclass(frozen=True)
@@ -129,11 +132,11 @@ def open_artefact(path: Path | str) -> Artefact:
         ) from None
     try:
         about = Description.model_validate(object_in(content, "it"))
-    except ValidationError as error:
-        fix = "is it of a newer distilseg? export the run again"
-        raise UserError(f"{path}: {DESCRIPTION} makes no sense ({_first(error)})", fix) from None
     except UserError as error:
         raise UserError(f"{path}: {DESCRIPTION} is damaged ({error.cause})", _AGAIN) from None
+    except ValueError as error:
+        fix = "is it of a newer distilseg? export the run again"
+        raise UserError(f"{path}: {DESCRIPTION} makes no sense ({_first(error)})", fix) from None
     return Artefact(path, about, plan_of(_checked(path, read, PLAN, about.files), path / PLAN), read)
 
 
@@ -201,6 +204,8 @@ def check_members(path: Path, packed: zipfile.ZipFile, fix: str = _STRANGE) -> N
         )
 
 
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
+def _first(error: ValueError) -> str:
+    first = first_misfit(error)
+    if first is None:
+        return str(error)
     return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from pydantic import ValidationError
 
 from ...errors import UserError, unknown
 from ...names import pasted
@@ -121,7 +120,7 @@ def make_plan(
             mirror_axes=mirrored,
             reasons=reasons,
         )
-    except ValidationError as error:
+    except ValueError as error:
         raise UserError(f"the plan cannot be made: {one_line(error)}", "correct that option") from None
     check_plan(plan, fingerprint)
     return plan

@@ -11,31 +11,26 @@ from __future__ import annotations
 import math
 import reprlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
 
 from ...errors import UserError, unknown
 from ...files import write_text
 from ...json_files import object_in, read_object
 from ...names import check_distinct
+from ...records import Limits, Record, first_misfit
 from ..readable import readable_json
 from ..scans.learnable import check_classes
 from ..scans.limits import check_grid
 from ..scans.scan import axis_order
-from .fingerprint import Fingerprint, working_shapes
 from .levels import times
 from .views import in_plane, slice_axis
+
+if TYPE_CHECKING:
+    from .fingerprint import Fingerprint
 
 NormalisationKind = Literal[
     "window_zscore",
@@ -57,43 +52,39 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "range_zscore_nonzero": ("low", "high"),
 }
 
-PositiveMm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Positive = Annotated[int, Field(gt=0)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+PositiveMm = Annotated[float, Limits(gt=0, allow_inf_nan=False)]
+Positive = Annotated[int, Limits(gt=0)]
+Finite = Annotated[float, Limits(allow_inf_nan=False)]
 
 
-class Normalisation(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Normalisation(Record):
     """How the intensities of one modality are scaled; `data/preparing/normalise.py` applies each kind."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: NormalisationKind
     low: Finite | None = None
     high: Finite | None = None
     mean: Finite | None = None
-    std: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    std: Annotated[float, Limits(gt=0, allow_inf_nan=False)] | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> Normalisation:
+    def check(self) -> None:
+        """Raises ValueError where a kind lacks what it needs, or its range is none."""
         missing = [name for name in _NEEDS.get(self.kind, ()) if getattr(self, name) is None]
         if missing:
             raise ValueError(f"kind {self.kind} needs {', '.join(missing)}")
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
-        return self
 
 
-class Plan(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Plan(Record):
     """Everything decided about a dataset before training."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     dataset: str
-    modalities: Annotated[tuple[str, ...], Field(min_length=1)]  # order of the image channels
+    modalities: Annotated[tuple[str, ...], Limits(min_length=1)]  # order of the image channels
     labels: dict[int, str]  # value in the label maps -> name
-    regions: dict[
-        str, tuple[int, ...]
-    ] = {}  # unions of label values, outermost first; judged instead of labels
+    # unions of label values, outermost first; judged instead of labels
+    regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
     unknown: int | None = None  # value in the label maps of voxels that nobody labelled
     orientation: str = "RAS"
     spacing_mm: tuple[PositiveMm, ...]
@@ -103,18 +94,17 @@ class Plan(BaseModel):
     normalisation: dict[str, Normalisation]  # by modality
     patch: tuple[Positive, ...]  # voxels
     batch_size: Positive = 2
-    strides: Annotated[tuple[tuple[Positive, ...], ...], Field(min_length=1)]  # per level, the first all 1
+    strides: Annotated[tuple[tuple[Positive, ...], ...], Limits(min_length=1)]  # per level, the first all 1
     network: str | None = None  # that training takes unless another is named; of a plan for a budget
-    overlap: Annotated[float, Field(ge=0, lt=1)] | None = None  # of the windows of a prediction, likewise
+    overlap: Annotated[float, Limits(ge=0, lt=1)] | None = None  # of the windows of a prediction, likewise
     mirror_axes: tuple[int, ...] | None = None  # that training may mirror; None: undecided, all
-    reasons: dict[str, str] = {}  # field -> why it was decided so
+    reasons: dict[str, str] = field(default_factory=dict)  # field -> why it was decided so
 
-    @model_serializer(mode="wrap")
-    def _without_undecided(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what is not decided: runs whose plan did not know it keep their names."""
+    def model_dump(self, *, mode: Literal["python", "json"] = "python", exclude_none: bool = False) -> Any:
+        """As of `Record`, without what is not decided: runs whose plan did not know it keep their names."""
         optional = ("network", "overlap", "mirror_axes", "unknown")
         undecided = {name for name in optional if getattr(self, name) is None}
-        values: dict[str, Any] = dump(self)
+        values = super().model_dump(mode=mode, exclude_none=exclude_none)
         return {name: value for name, value in values.items() if name not in undecided}
 
     @property
@@ -208,29 +198,31 @@ def _plan(value: Mapping[str, Any], path: Path, fingerprint: Fingerprint | None 
     try:
         plan = Plan.model_validate(value)
         check_plan(plan, fingerprint)
-    except ValidationError as error:
-        raise UserError(f"{path}: {one_line(error)}", "correct that field") from None
     except UserError as error:
         raise UserError(f"{path}: {error.cause}", error.fix) from None
     except (ValueError, OverflowError) as error:  # numbers beyond all bounds
+        if told := one_line(error):
+            raise UserError(f"{path}: {told}", "correct that field") from None
         raise UserError(f"{path} is no plan ({error})", "restore it") from None
     return plan
 
 
-def one_line(error: ValidationError) -> str:
-    """What a plan's first mistake is."""
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
+def one_line(error: Exception) -> str:
+    """What a plan's first mistake is; "" where the error does not tell."""
+    first = first_misfit(error)
+    if first is None:
+        return ""
+    place = ".".join(str(part) for part in first["loc"])
     match first["type"]:
         case "missing":
-            return f"the field {field} is missing"
+            return f"the field {place} is missing"
         case "extra_forbidden":
-            known = Normalisation.model_fields if len(first["loc"]) > 1 else Plan.model_fields
-            return f"the field {field} is unknown (known: {', '.join(known)})"
+            known = [one.name for one in fields(Normalisation if len(first["loc"]) > 1 else Plan)]
+            return f"the field {place} is unknown (known: {', '.join(known)})"
         case "value_error":
-            return f"{field}: {first['msg'].removeprefix('Value error, ')}"
+            return f"{place}: {first['msg'].removeprefix('Value error, ')}"
     expected = first["msg"].replace("Input should", "must")
-    return f"{field or 'the plan'} {expected}, not {reprlib.repr(first['input'])}"
+    return f"{place or 'the plan'} {expected}, not {reprlib.repr(first['input'])}"
 
 
 def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
@@ -331,6 +323,8 @@ def _check_bottleneck(plan: Plan) -> None:
 
 
 def _check_fits(plan: Plan, fingerprint: Fingerprint) -> None:
+    from .fingerprint import working_shapes
+
     if set(plan.modalities) != set(fingerprint.intensities):
         raise UserError(
             f"the plan is for the modalities {', '.join(plan.modalities)},"
