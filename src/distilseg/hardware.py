@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import platform
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 BUSY = 0.05  # a larger part of its time spent waiting says that others had the processors
+
+_OF_PROCESSORS = (
+    "vendor_id",
+    "cpu family",
+    "model",
+    "model name",
+    "stepping",
+    "flags",
+    "Features",
+    "CPU part",
+)
 
 
 def processor_name() -> str:
@@ -15,6 +28,18 @@ def processor_name() -> str:
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def processor() -> str:
+    """All that decides which code runs on it: its name, what it can do, how many there are."""
+    lines = []
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as info:
+        for line in info:
+            if not line.strip():  # the next one
+                break
+            lines.append(line)
+    parts = [line for line in lines if line.split(":")[0].strip() in _OF_PROCESSORS]
+    return "".join([*parts, platform.machine(), " ", platform.system(), " ", str(os.cpu_count())])
 
 
 @dataclass(frozen=True)

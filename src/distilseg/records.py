@@ -89,7 +89,7 @@ class Record:
 
         def dumped(value: Any, info: Any) -> Any:
             if not isinstance(value, cls):
-                raise PydanticSerializationUnexpectedValue
+                raise PydanticSerializationUnexpectedValue(f"no {cls.__name__}")
             return value.model_dump(mode=info.mode, exclude_none=info.exclude_none)
 
         return core_schema.no_info_wrap_validator_function(

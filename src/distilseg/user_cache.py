@@ -22,6 +22,10 @@ OPTION = "--cache"
 
 def user_cache() -> Path:
     """The folder that is the user's for what distilseg can make again."""
+    if sys.platform == "linux":  # as platformdirs finds it, whose import takes longer than a scan to prepare
+        for variable, below in ((VARIABLE, ""), ("HOME", ".cache")):
+            if os.path.isabs(named := os.environ.get(variable, "")):
+                return Path(named, below, "distilseg")
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("distilseg"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from ..runs import Run, find_runs, open_run
 from ..runtime.artefact import DESCRIPTION, is_artefact, open_artefact
+from ..runtime.compiled import keeping, usual_folder
 from ..runtime.pipeline import PredictSummary, Segmenter, predict_files
 from ..runtime.views import load_artefact_views, load_shipped
 
@@ -47,6 +48,7 @@ def predict(
     Several runs or several artefacts, such as one for each view, answer as one: `fuse` says how ("vote", the
     default, "mean", "threshold", "organs"; see `inference.fusion`), with `threshold` where there is one.
     `skip_empty`: windows of one value are shown to the network once (see `functional.empty_windows`).
+    What OpenVINO compiles of an artefact is kept in the user's cache (see `runtime.compiled`).
     `trust` names the network of a file of one's own ("my_file.py:function") that the run may execute.
     `run` may be a model that others trained (see `teachers.teacher`): then it answers itself, in its own
     label values, with `probabilities` too, opened as `teacher` says.
@@ -58,18 +60,19 @@ def predict(
                 f"{artefacts[0]} is an artefact: one model, with its own modalities and weights",
                 "leave out --modality, --weights and models that are none",
             )
-        predictor = (
-            load_artefact_views(
-                named,
-                fuse or "vote",
-                threshold=threshold,
-                threads=threads,
-                device=device,
-                skip_empty=skip_empty,
+        with keeping(usual_folder()):
+            predictor = (
+                load_artefact_views(
+                    named,
+                    fuse or "vote",
+                    threshold=threshold,
+                    threads=threads,
+                    device=device,
+                    skip_empty=skip_empty,
+                )
+                if len(named) > 1
+                else _artefact(named[0], threads, device, trust, skip_empty)
             )
-            if len(named) > 1
-            else _artefact(named[0], threads, device, trust, skip_empty)
-        )
         return predict_files(predictor, inputs, out, overwrite=overwrite, progress=progress)
     if absent := [path for path in named if not path.exists()]:
         raise UserError(

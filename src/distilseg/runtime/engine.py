@@ -4,23 +4,26 @@ Both run in float32 as the network was trained (a processor that could do bfloat
 the layers that an export has rounded to int8. They flush denormal numbers, which dying activations become and
 processors handle many times slower. The engines set that mode in the thread that calls them and leave it
 set, ONNX Runtime in the first such thread alone; so they have one of their own, and the arithmetic of
-everybody else stays exact.
+everybody else stays exact. What OpenVINO compiles may be kept (`compiled.py`).
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from contextvars import copy_context
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from .compiled import compiled, folder_now
 
 Arrays = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # [N M *P] -> [N K *P]
 Read = Callable[[str], bytes]  # a file of the artefact, whole
@@ -43,7 +46,7 @@ def load_engine(
         )
     load = {"onnx": _onnx, "openvino": _openvino}[engine]
     own = network_thread()
-    run = own.submit(_loaded, load, read, network, threads, device, lend).result()
+    run = own.submit(copy_context().run, _loaded, load, read, network, threads, device, lend).result()
 
     def asked(windows: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
@@ -107,14 +110,24 @@ def _openvino(read: Read, network: str, threads: int, device: str, lend: bool) -
     core = ov.Core()
     if device == "gpu" and "GPU" not in core.available_devices:
         raise UserError("OpenVINO finds no GPU on this machine", "use --device cpu, or auto")
-    weights = network.removesuffix(".xml") + ".bin"
-    model = core.read_model(read(network), read(weights))
+    model, weights = read(network), read(network.removesuffix(".xml") + ".bin")
     how: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     if device != "gpu":
         how["CPU_DENORMALS_OPTIMIZATION"] = True
         if threads:
             how["INFERENCE_NUM_THREADS"] = threads
-    request = core.compile_model(model, "GPU" if device == "gpu" else "CPU", how).create_infer_request()
+    on = "GPU" if device == "gpu" else "CPU"
+
+    def make() -> Any:
+        return core.compile_model(core.read_model(model, weights), on, how)
+
+    folder = None if on == "GPU" else folder_now()
+    if folder is None:
+        request = make().create_infer_request()
+    else:
+        depends_on = model, weights, ov.get_version(), json.dumps([on, how], sort_keys=True)
+        load = partial(core.import_model, device_name=on, config=how)
+        request = compiled(make, load, depends_on, folder).create_infer_request()
 
     def run(windows: NDArray[np.float32]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = request.infer({0: windows}, share_inputs=True, share_outputs=lend)[0]
