@@ -22,7 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UserError
+from ..scans.axes import axes_along
 from ..scans.limits import check_grid
+from ..scans.scan import axis_order
 
 if TYPE_CHECKING:
     from ..planning.plan import Plan
@@ -97,8 +99,6 @@ class Grid:
 
 def make_grid(scans: list[Scan], plan: Plan, *, case: str) -> Grid:
     """Where the plan puts the voxels of scans that share one grid."""
-    from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
-
     geometry = scans[0].geometry
     if len(geometry.shape) != 3 or 0 in geometry.shape:
         raise UserError(
@@ -107,18 +107,21 @@ def make_grid(scans: list[Scan], plan: Plan, *, case: str) -> Grid:
         )
     if sorted(plan.orientation) not in [sorted(a + b + c) for a in "LR" for b in "AP" for c in "IS"]:
         raise UserError(f"the plan's orientation is {plan.orientation!r}", "use three letters such as RAS")
-    stored = io_orientation(geometry.affine)
+    stored = axes_along(geometry.affine)
     if np.isnan(stored).any():
         raise UserError(
             f"case {case}: {scans[0].path.name} has an axis of spacing zero", "repair its header's affine"
         )
-    turn = ornt_transform(stored, axcodes2ornt(plan.orientation))  # original axis a -> [oriented axis, sign]
-    order = tuple(int(axis) for axis in np.argsort(turn[:, 0]))
+    along, towards = stored[:, 0].tolist(), stored[:, 1] > 0
+    order = tuple(along.index(ras) for ras in axis_order(plan.orientation))  # oriented axis -> original one
     grid = Grid(
         original_shape=tuple(int(size) for size in geometry.shape),
         affine=tuple(tuple(float(entry) for entry in row) for row in geometry.affine),
         order=order,
-        flipped=tuple(bool(turn[axis, 1] < 0) for axis in order),
+        flipped=tuple(
+            bool(towards[axis]) != (letter in "RAS")
+            for axis, letter in zip(order, plan.orientation, strict=True)
+        ),
         box=tuple((0, int(geometry.shape[axis])) for axis in order),
         working_shape=(),
     )

@@ -1,7 +1,8 @@
 """NIfTI-1 and NIfTI-2 files, compressed or not, behind `data/scans/reading.py`.
 
-nibabel explains the header; the voxels are decompressed in one piece, several times faster than through
-a file object, and without holding Python's lock, so that threads read in parallel.
+A plain header is read by `nifti_header.py`, nibabel explains any other; the voxels are decompressed in one
+piece, several times faster than through a file object, and without holding Python's lock, so that threads
+read in parallel.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Header, Nifti1Image
-from nibabel.nifti2 import Nifti2Header, Nifti2Image
-from nibabel.spatialimages import HeaderDataError
 
+from .nifti_header import GEOMETRY_FIELDS, SIZE_1, SIZE_2, SIZES, PlainHeader, file_of, plain_header
 from .scan import Header, Scan, Stored, UnreadableImage
 
 _GZIP = b"\x1f\x8b"
@@ -25,10 +24,6 @@ _MOST_BEFORE = 2**26  # bytes of header and extensions
 _UNIT_MM = {1: 1000.0, 3: 0.001}  # metres, microns; anything else is taken as mm
 _QUATERNION = ("quatern_b", "quatern_c", "quatern_d")
 _ROUNDED = 1e-3  # what rounding may add to the length of a quaternion
-_GEOMETRY_FIELDS = (
-    *("pixdim", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
-    *(*_QUATERNION, "qoffset_x", "qoffset_y", "qoffset_z"),
-)
 
 
 def read(path: Path) -> Stored:
@@ -64,7 +59,7 @@ def read_header(path: Path) -> Header:
         with path.open("rb") as file:
             compressed = file.read(2) == _GZIP
         with gzip.open(path) if compressed else path.open("rb") as file:
-            content = file.read(Nifti2Header.sizeof_hdr)
+            content = file.read(SIZE_2)
     except EOFError:
         raise UnreadableImage("truncated", f"{path} ends too early (cut short)", _AGAIN) from None
     except (OSError, zlib.error) as error:
@@ -80,7 +75,21 @@ def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
     if old is not None and len(old.get_data_shape()) == 2:
         array_IJK = array_IJK[..., 0]  # as the scan is stored
     carried = old is not None and np.array_equal(_affine(like.path, old), like.geometry.affine)
-    two = isinstance(old, Nifti2Header) or max(array_IJK.shape) > 32767
+    content = file_of(array_IJK, old) if carried and isinstance(old, PlainHeader) else None
+    if content is None:
+        content = _explained(array_IJK, like, carried)
+    path.write_bytes(
+        gzip.compress(content, compresslevel=1, mtime=0) if path.name.endswith(".gz") else content
+    )
+
+
+def _explained(array_IJK: np.ndarray, like: Scan, carried: bool) -> bytes:
+    """The file as nibabel makes it."""
+    from nibabel.nifti1 import Nifti1Header, Nifti1Image
+    from nibabel.nifti2 import Nifti2Header, Nifti2Image
+
+    old = like.header
+    two = (old is not None and old.sizeof_hdr == SIZE_2) or max(array_IJK.shape) > 32767
     header: Any = (Nifti2Header if two else Nifti1Header)()
     header.set_data_dtype(array_IJK.dtype)
     header.set_data_shape(array_IJK.shape)
@@ -88,18 +97,14 @@ def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
         header.set_sform(like.geometry.affine, code=1)
         header.set_qform(like.geometry.affine, code=1, strip_shears=True)
         header.set_xyzt_units("mm")
-    content = (Nifti2Image if two else Nifti1Image)(array_IJK, None, header).to_bytes()
-    if carried:
-        content = _with_geometry_of(old, content, type(header))
-    path.write_bytes(
-        gzip.compress(content, compresslevel=1, mtime=0) if path.name.endswith(".gz") else content
-    )
+    content: bytes = (Nifti2Image if two else Nifti1Image)(array_IJK, None, header).to_bytes()
+    return _with_geometry_of(old, content, type(header)) if carried else content
 
 
 def _with_geometry_of(old: Any, content: bytes, kind: Any) -> bytes:
     """A file's content with another header's geometry, which nibabel may find fault with."""
     header = kind(content[: kind.sizeof_hdr], check=False)
-    for name in _GEOMETRY_FIELDS:
+    for name in GEOMETRY_FIELDS:
         header[name] = old[name]
     header["pixdim"][4:] = 1
     header["xyzt_units"] = int(old["xyzt_units"]) & 7  # the spatial unit; no time axis here
@@ -114,7 +119,7 @@ def _inflated(path: Path, content: bytes) -> bytes:
     """A gzip file's content. A few kilobytes can hold many gigabytes: those beyond the header's promise are
     never unpacked."""
     try:
-        header = _header(path, _unpacked(content, Nifti2Header.sizeof_hdr))
+        header = _header(path, _unpacked(content, SIZE_2))
         shape, stored_type, offset = _layout(path, header)
         most = offset + math.prod(shape) * stored_type.itemsize + _BEHIND
         unpacked = _unpacked(content, most + 1)
@@ -150,12 +155,26 @@ def _header(path: Path, content: bytes) -> Any:
         raise UnreadableImage("truncated", f"{path} is empty", _AGAIN)
     first = content[:4]
     size = {int.from_bytes(first, "little"), int.from_bytes(first, "big")}
-    for kind in (Nifti1Header, Nifti2Header):
-        if kind.sizeof_hdr in size:
-            if len(content) < kind.sizeof_hdr:
+    for length in SIZES:
+        if length in size:
+            if len(content) < length:
                 raise UnreadableImage("truncated", f"{path} ends within its header", _AGAIN)
-            return kind(content[: kind.sizeof_hdr], check=False)
+            return plain_header(content[:length]) or _any_header(content[:length])
     raise UnreadableImage("unreadable", f"{path} is not a NIfTI file", "convert it to NIfTI, NRRD or MHA")
+
+
+def _any_header(content: bytes) -> Any:
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
+
+    return (Nifti1Header if len(content) == SIZE_1 else Nifti2Header)(content, check=False)
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What nibabel raises about a header; asked for where something was raised."""
+    from nibabel.spatialimages import HeaderDataError
+
+    return HeaderDataError, ValueError, OverflowError
 
 
 def _layout(path: Path, header: Any) -> tuple[tuple[int, ...], np.dtype[Any], int]:
@@ -165,7 +184,7 @@ def _layout(path: Path, header: Any) -> tuple[tuple[int, ...], np.dtype[Any], in
         offset = int(header.get_data_offset())
     except KeyError as error:
         raise UnreadableImage("unreadable", f"{path} has the unknown datatype {error}", _AGAIN) from None
-    except (HeaderDataError, ValueError, OverflowError) as error:
+    except _refusals() as error:
         raise UnreadableImage("unreadable", f"{path} has a damaged header ({error})", _AGAIN) from None
     if offset < header.sizeof_hdr:  # 0 says that they follow the header, and the four bytes behind it
         offset = int(header.single_vox_offset)
@@ -186,7 +205,7 @@ def _affine(path: Path, header: Any) -> np.ndarray:
     """sform, else qform, else the voxel sizes, as nibabel chooses; in mm."""
     try:
         affine: np.ndarray = _best_affine(header)
-    except (HeaderDataError, ValueError) as error:
+    except _refusals() as error:
         raise UnreadableImage(
             "geometry", f"{path} has an unusable qform ({error})", "correct its header"
         ) from None
@@ -206,7 +225,7 @@ def _best_affine(header: Any) -> np.ndarray:
     """
     try:
         affine: np.ndarray = header.get_best_affine()
-    except (HeaderDataError, ValueError):
+    except _refusals():
         mended = header.copy()
         mended["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
         length = math.hypot(*(float(header[name]) for name in _QUATERNION))
@@ -228,6 +247,6 @@ def _scaling(path: Path, header: Any) -> tuple[float, float]:
     """Slope and intercept of the intensities; (1, 0) where the header asks for none."""
     try:
         slope, inter = header.get_slope_inter()
-    except HeaderDataError as error:
+    except _refusals() as error:
         raise UnreadableImage("unreadable", f"{path} has an unusable scl_inter ({error})", _AGAIN) from None
     return (1.0, 0.0) if slope is None else (float(slope), float(inter or 0.0))

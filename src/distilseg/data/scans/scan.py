@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
+from .axes import axes_along
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 ENDINGS = (*NIFTI_ENDINGS, ".nrrd", ".mha", ".mhd", ".png")
@@ -47,9 +48,8 @@ class Geometry:
     @property
     def orientation(self) -> str:
         """Which way I J K run, such as "RAS" (towards right, anterior, superior) or "LPS"."""
-        from nibabel.orientations import aff2axcodes
-
-        return "".join(letter or "?" for letter in aff2axcodes(self.affine))
+        found = axes_along(self.affine)
+        return "".join("?" if np.isnan(ras) else ("RAS" if to > 0 else "LPI")[int(ras)] for ras, to in found)
 
 
 @dataclass(frozen=True, eq=False)
