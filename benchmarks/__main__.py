@@ -20,6 +20,7 @@ from .common import Row, machine
 
 CLAIMS = (
     "command_line",
+    "cold_start",
     "surface_metrics",
     "label_export",
     "training",

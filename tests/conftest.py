@@ -18,6 +18,7 @@ from distilseg.export import cost_of_model
 from distilseg.export.cost import Model
 
 torch.set_num_threads(1)
+os.environ["DISTILSEG_KEEP_COMPILED"] = "no"  # tests leave nothing in the user's cache
 
 
 @pytest.fixture(scope="session")

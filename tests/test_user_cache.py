@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from distilseg.data.fetch import fetch
@@ -84,3 +85,15 @@ def test_what_the_system_does_not_refuse_stays_as_it_is(tmp_path: Path) -> None:
     for context in (caching_in(tmp_path), kept_if_possible("it", tmp_path)):
         with pytest.raises(UserError, match=r"^another; fix$"), context:
             raise UserError("another", "fix")
+
+
+@pytest.mark.parametrize("named", ["/somewhere", "relative", "", None])
+@pytest.mark.parametrize("home", ["/home/someone", "relative", None])
+def test_it_lies_where_platformdirs_says(
+    named: str | None, home: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in (("XDG_CACHE_HOME", named), ("HOME", home)):
+        monkeypatch.delenv(variable, raising=False)
+        if value is not None:
+            monkeypatch.setenv(variable, value)
+    assert user_cache() == Path(platformdirs.user_cache_dir("distilseg"))
