@@ -516,4 +516,4 @@ def test_an_artefact_has_its_own_weights_and_modalities(shipped: Path, scans: Pa
 def test_what_is_an_artefact(shipped: Path, runs: dict[str, Run]) -> None:
     assert is_artefact(shipped)
     assert not is_artefact(runs["volumes"].folder)
-    assert Description.model_validate_json((shipped / "artefact.json").read_text()).format == 1
+    assert Description.model_validate(json.loads((shipped / "artefact.json").read_text())).format == 1
