@@ -8,13 +8,41 @@ from pathlib import Path
 
 BUSY = 0.05  # a larger part of its time spent waiting says that others had the processors
 
+_CPUINFO = Path("/proc/cpuinfo")
+# What decides how fast networks are, by the flags that Linux lists: of x86, then of ARM.
+_FEATURES = {
+    "AVX2": {"avx2"},
+    "AVX-512": {"avx512f"},
+    "VNNI": {"avx_vnni", "avx512_vnni"},  # products of eight bits
+    "AMX": {"amx_int8"},  # the same, a block at once
+    "SVE": {"sve"},
+    "dot products": {"asimddp"},
+    "I8MM": {"i8mm"},
+}
+
 
 def processor_name() -> str:
     """The processor's name as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    names = _listed("model name")
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def processor_features() -> tuple[str, ...]:
+    """Such as ("AVX2", "AVX-512", "VNNI"); () where the system does not tell."""
+    flags = {flag for line in (_listed("flags") or _listed("Features"))[:1] for flag in line.split()}
+    return tuple(name for name, any_of in _FEATURES.items() if any_of & flags)
+
+
+def processor() -> str:
+    """Name and features, for people: "AMD EPYC with AVX2, AVX-512, VNNI"."""
+    return " with ".join(filter(None, [processor_name(), ", ".join(processor_features())]))
+
+
+def _listed(name: str) -> list[str]:
+    """What /proc/cpuinfo says under that name, one for each processor; [] on other systems."""
+    lines = _CPUINFO.read_text().splitlines() if _CPUINFO.is_file() else []
+    pairs = (line.partition(":") for line in lines)
+    return [value.strip() for key, _, value in pairs if key.strip() == name]
 
 
 @dataclass(frozen=True)
