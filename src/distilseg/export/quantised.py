@@ -97,7 +97,7 @@ class Quantised:
             f" ({self.milliseconds_int8:.3g} ms, {self.milliseconds_float:.3g} ms) on {self.timed_on}"
         )
         if not self.slower:
-            return f"{told}: int8 is {'faster' if ratio < 1 else 'as fast'}"
+            return f"{told}: int8 is {'faster' if ratio < 1 / SLOWER else 'as fast'}"
         if self.kept == "int8":
             return f"int8 is slower here, and kept (--even-if-slower): {told}; --to openvino gives float"
         if self.drop > self.max_dice_drop:
