@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,28 @@ def read(results: Path) -> Mapping[str, Any]:
         "machines": [read_rows(path) for path in sorted(folder.glob("benchmarks-*.csv"))],
         "parts": parts,
         "int8": read_rows(folder / "int8-instructions.csv"),
+        "ways": read_rows(folder / "dsd-step-options.csv"),
+        "losses": read_rows(folder / "compiled-losses.csv"),
+        "trained": read_rows(folder / "dsd-own-resolution.csv"),
     }
 
 
 def names(found: Mapping[str, Any]) -> Mapping[str, Any]:
     rows = [row for machine in found["machines"] for row in machine]
     slowest_int8 = max(float(row["int8_of_float"]) for row in found["int8"])
+    ways: dict[str, dict[str, float]] = {}
+    for row in found["ways"]:
+        ways.setdefault(row["way"], {})[row["network"]] = float(row["of_plain_step"])
+    dice: dict[str, dict[str, float]] = {}
+    for row in found["trained"]:
+        dice.setdefault(row["seed"], {})[row["recipe"]] = float(row["dice"])
     missed = [row for row in rows if row["met"] != "yes"]
-    return {**found, "missed": missed, "rows": rows, "features": features, "slowest_int8": slowest_int8}
+    made = {"missed": missed, "rows": rows, "features": features, "slowest_int8": slowest_int8}
+    return {**found, **made, "ways": ways, "dice": dice, "ratio_of": partial(_ratio_of, found["losses"])}
+
+
+def _ratio_of(losses: Sequence[Mapping[str, str]], loss: str, way: str) -> float:
+    return next(float(row["of_operators"]) for row in losses if (row["loss"], row["way"]) == (loss, way))
 
 
 def features(rows: Sequence[Mapping[str, str]]) -> str:

@@ -153,16 +153,15 @@ class DualSelfDistillation(Method):
         if head_upsample != "shared_x2":
             depth = 0
         self.order = NestedOrder(patch, depth)
-        self.heads = nn.ModuleDict(
-            {
-                key: Head(feature_shapes[name][1], classes, spaces[name], patch, head_upsample, depth)
-                for key, name in {key: name for name, key in self._head_of.items()}.items()
-            }
-        )
-
-        if self.by_blocks and not are_nested(grids := [head.grid for head in self.heads.values()]):
+        heads = {
+            key: Head(feature_shapes[name][1], classes, spaces[name], patch, head_upsample, depth)
+            for key, name in {key: name for name, key in self._head_of.items()}.items()
+        }
+        self.heads, self._grids = nn.ModuleDict(heads), {key: head.grid for key, head in heads.items()}
+        grids = sorted(set(self._grids.values()))
+        if self.by_blocks and not are_nested(grids):
             raise UserError(
-                f"side outputs of {sorted(grids)} voxels are not nested, so they have no blocks to compare",
+                f"side outputs of {grids} voxels are not nested, so they have no blocks",
                 "choose another head_upsample, such as 'trilinear'",
             )
 
@@ -210,14 +209,11 @@ class DualSelfDistillation(Method):
         They are [B K N]: the terms average over voxels, so any order will do that all maps share. By blocks
         they are [B K *s], each on its own grid.
         """
-        made = {}
-        for name in names:
-            if name in self._head_of:
-                head = self.heads[self._head_of[name]]
-                made[name] = head(student[name])
-                if self.by_blocks:
-                    made[name] = made[name].unflatten(2, head.grid)
-        return made
+        keys = {name: self._head_of[name] for name in names if name in self._head_of}
+        logits = {name: self.heads[key](student[name]) for name, key in keys.items()}
+        if self.by_blocks:
+            return {name: z_BKn.unflatten(2, self._grids[keys[name]]) for name, z_BKn in logits.items()}
+        return logits
 
     def _of_label(self, logits: Mapping[str, Tensor], label_B1S: Tensor, known: bool) -> dict[str, Tensor]:
         """DCE of each side output [B K N]."""

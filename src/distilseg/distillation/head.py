@@ -10,7 +10,7 @@ A 1-convolution from C channels to K classes, then up-sampling; no norm, no acti
 
 At stride 1 the first two have a transposed convolution with kernel 1. A stride that is no power of two, or
 differs between the axes as in networks for anisotropic scans, is out of reach of "shared_x2": such a head
-is a "single_deconv" with one stride per axis. Any is "trilinear" where the patch is no multiple of the feature.
+is a "single_deconv" with one stride per axis. Any is "trilinear" where the patch is no multiple of it.
 `Head.upsampling`, also in its printed form, says what a head really does.
 """
 
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from ..functional.upsampling import NestedOrder, doubled, pointwise
 
-Upsampling = Literal["shared_x2", "single_deconv", "trilinear", "nearest"]
+Upsampling = Literal["shared_x2", "single_deconv", "nearest", "trilinear"]
 
 
 def doublings(space: Sequence[int], patch: Sequence[int]) -> int | None:

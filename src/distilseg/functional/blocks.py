@@ -1,7 +1,7 @@
 """Maps of several resolutions, compared as if every voxel of a coarse one stood for its whole block.
 
-A coarse map repeated on the finest grid is constant in each block, so what is summed over the finest grid is a
-sum over the coarse one, exactly, in a fraction of the work:
+A coarse map repeated on the finest grid is constant in each block, so what is summed over the finest grid is
+a sum over the coarse one, exactly, in a fraction of the work:
 
     KL(t‖s)    = mean Σ_k p_t log p_t − mean Σ_k ⟨p_t⟩ log p_s      where s is coarser
                = mean Σ_k p_t (log p_t − ⟨log p_s⟩)                 where it is finer
