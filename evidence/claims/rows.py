@@ -37,9 +37,17 @@ def names(found: Mapping[str, Any]) -> Mapping[str, Any]:
     dice: dict[str, dict[str, float]] = {}
     for row in found["trained"]:
         dice.setdefault(row["seed"], {})[row["recipe"]] = float(row["dice"])
+    changes = [one["dsd_own_resolution"] - one["dual_self_distillation"] for one in dice.values()]
     missed = [row for row in rows if row["met"] != "yes"]
     made = {"missed": missed, "rows": rows, "features": features, "slowest_int8": slowest_int8}
-    return {**found, **made, "ways": ways, "dice": dice, "ratio_of": partial(_ratio_of, found["losses"])}
+    return {
+        **found,
+        **made,
+        "ways": ways,
+        "dice": dice,
+        "worst_change": min(changes),
+        "ratio_of": partial(_ratio_of, found["losses"]),
+    }
 
 
 def _ratio_of(losses: Sequence[Mapping[str, str]], loss: str, way: str) -> float:
