@@ -51,6 +51,10 @@ def export(
     calibration_cases: Annotated[
         int, typer.Option(min=1, help="int8: training cases that set the ranges.")
     ] = 10,
+    even_if_slower: Annotated[
+        bool,
+        typer.Option("--even-if-slower", help="int8: keep it where it is slower than float on this machine."),
+    ] = False,
     weights: Weights = "best",
     trust: Trust = None,
 ) -> None:
@@ -68,6 +72,7 @@ def export(
             tolerance=tolerance,
             max_dice_drop=max_dice_drop,
             calibration_cases=calibration_cases,
+            even_if_slower=even_if_slower,
             weights=weights,
             trust=trust,
             progress=progress,

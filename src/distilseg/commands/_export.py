@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..data.formats import read_dataset
 from ..export.artefact import Exported, export_run
-from ..export.int8 import CALIBRATION_CASES, MAX_DICE_DROP
+from ..export.int8 import CALIBRATION_CASES
+from ..export.quantised import MAX_DICE_DROP
 from ..export.verify import TOLERANCE
 from ..runs import Run, open_run
 
@@ -23,6 +24,7 @@ def export(
     tolerance: float = TOLERANCE,
     max_dice_drop: float = MAX_DICE_DROP,
     calibration_cases: int = CALIBRATION_CASES,
+    even_if_slower: bool = False,
     weights: str = "best",
     trust: str | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -42,6 +44,7 @@ def export(
         tolerance=tolerance,
         max_dice_drop=max_dice_drop,
         calibration_cases=calibration_cases,
+        even_if_slower=even_if_slower,
         weights=weights,
         trust=trust,
         progress=progress,

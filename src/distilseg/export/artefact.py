@@ -33,11 +33,12 @@ from ..runtime.views import load_shipped
 from ..views import Views, is_fused, load_segmenter, members
 from .card import write_card
 from .cases import dataset_of, held_out
-from .int8 import CALIBRATION_CASES, MAX_DICE_DROP, Quantised, quantise
+from .int8 import CALIBRATION_CASES, quantise
 from .onnx import write_onnx
 from .openvino import write_openvino
 from .provenance import file_digest, provenance, provenance_of_views
 from .quantise import check_nncf
+from .quantised import MAX_DICE_DROP, Quantised
 from .verify import TOLERANCE, Parity, compare, record, refuse_beyond, seconds_in_turns
 
 MOST_JUDGING = 20  # that judge int8
@@ -81,6 +82,7 @@ def export_run(
     tolerance: float = TOLERANCE,
     max_dice_drop: float = MAX_DICE_DROP,
     calibration_cases: int = CALIBRATION_CASES,
+    even_if_slower: bool = False,
     weights: str = "best",
     trust: str | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -95,8 +97,8 @@ def export_run(
 
     "openvino-int8" is compared in float, quantised on windows of `calibration_cases` training cases, and
     judged on `cases` (up to twenty test cases, else validation cases): beyond a drop of `max_dice_drop`
-    points of mean Dice the artefact stays in float, and says so. See `int8.quantise`. Fused runs are neither
-    for int8 nor for torch.
+    points of mean Dice, and where int8 is slower on this machine unless `even_if_slower`, the artefact stays
+    in float, and says so. See `int8.quantise`. Fused runs are neither for int8 nor for torch.
     """
     if target not in TARGETS:
         raise unknown("target", target, TARGETS)
@@ -150,6 +152,7 @@ def export_run(
                 list(cases) if cases is not None else list(split.test or split.validation)[:MOST_JUDGING],
                 max_dice_drop=max_dice_drop,
                 calibration_cases=calibration_cases,
+                even_if_slower=even_if_slower,
             )
             about = about.model_copy(
                 update={

@@ -17,9 +17,9 @@ from ..hardware import BUSY
 from ..installing import from_wheel
 from ..runs import Run
 from ..runtime.artefact import Description
-from .int8 import Quantised
 from .markdown import code, plain
 from .provenance import licence_notes
+from .quantised import Quantised
 
 _METRICS = {
     "dice": ("Dice", "", 3),
