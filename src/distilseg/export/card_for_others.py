@@ -14,7 +14,6 @@ from .student import Student, Written
 def card_for_others(student: Student, program: str, written: Written, agreement: Mapping[str, Any]) -> str:
     """Markdown; `agreement`: see `agreement.record`."""
     plan, made = student.plan, student.made
-    order = ", ".join(f"{plain(name)} (_{n:04d})" for n, name in enumerate(plan.modalities))
     labels = ", ".join(
         f"{theirs} {plain(plan.labels[ours])}" for theirs, ours in sorted(written.values.items())
     )
@@ -24,7 +23,7 @@ def card_for_others(student: Student, program: str, written: Written, agreement:
         section("Use", ["```\n" + "\n".join(written.use) + "\n```"]),
         section(
             "What it takes and gives",
-            listed([f"scans in this order: {order}; NIfTI, .nii.gz", f"label maps with the values {labels}"]),
+            listed([f"scans: {plain(written.scans)}", f"label maps with the values {labels}"]),
         ),
         section(f"Measured of the run, not of {program}", measured(student.run)),
         section("How far it agrees with the run", [_agreement(agreement)]),

@@ -17,7 +17,7 @@ import torch
 
 from .. import __version__
 from ..data.readable import readable_json
-from .monai_config import differences, inference_of
+from .monai_config import differences, inference_of, scans_of
 from .provenance import licence_notes
 from .student import Student, Written
 
@@ -53,6 +53,7 @@ def write_bundle(student: Student, folder: Path, cases: int) -> Written:
             "--dataset_dir SCANS --output_dir PREDICTIONS",
         ),
         differences(student),
+        scans_of(student.plan),
         readme="docs/README.md",
     )
 

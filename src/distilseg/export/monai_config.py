@@ -101,11 +101,20 @@ def differences(student: Student) -> list[str]:
         windows = windows.window
     assert isinstance(windows, SlidingWindowOptions)
     told.append("The last window is drawn back to end with the scan; the run's are spaced evenly.")
+    if windows.blend == "gaussian":
+        told.append("Far from their middle windows count alike where they overlap, by the run ever less.")
     if windows.mirrored_axes:
         told.append("Nothing is averaged over mirrored scans, as the run does.")
     if windows.average == "probabilities":
         told.append("Logits are averaged where windows overlap, by the run probabilities.")
     return told
+
+
+def scans_of(plan: Plan) -> str:
+    """How the files are called that `inference_of` finds."""
+    if len(plan.modalities) == 1:
+        return f"CASE.nii.gz {plan.modalities[0]}"
+    return ", ".join(f"CASE_{n:04d}.nii.gz {name}" for n, name in enumerate(plan.modalities))
 
 
 def _datalist(modalities: int) -> str:
@@ -237,7 +246,7 @@ def _postprocessing(student: Student) -> list[Plain]:
         output_postfix="seg",
         output_ext=".nii.gz",
         output_dtype="uint8" if max(values) < 256 else "uint16",
-        resample=False,
+        resample=True,  # to the grid it has: else MONAI 1.6 mistakes a volume of several files for a slice
         separate_folder=False,
     )
     return [inverted, *decided, saved]

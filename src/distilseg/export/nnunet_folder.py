@@ -49,6 +49,7 @@ def write_nnunet(student: Student, folder: Path, cases: int) -> Written:
             f"nnUNetv2_predict -i SCANS -o PREDICTIONS -d {name} -p {PLANS} -c {configuration} -f {FOLD}",
         ),
         differences(student, values),
+        ", ".join(f"CASE_{n:04d}.nii.gz {name}" for n, name in enumerate(student.plan.modalities)),
         inside=f"{name}/{TRAINER}__{PLANS}__{configuration}",
     )
 

@@ -63,5 +63,6 @@ class Written:
     values: Mapping[int, int]  # label value in the other program's label maps -> in the run's
     use: Sequence[str]  # lines of the command that predicts
     differs: Sequence[str]  # sentences: where that program does otherwise than the run
+    scans: str  # how their files are called
     inside: str = ""  # the folder within a zip, as the program expects it; "": that of the zip's name
     readme: str = "README.md"  # where the card lies

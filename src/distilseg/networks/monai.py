@@ -278,7 +278,8 @@ def swin_unetr(
 
     from .merging import patch_merging
 
-    downsample = patch_merging("swin_unetr", merging)
+    own = patch_merging("swin_unetr", merging)
+    downsample = own if merging == "2022" else merging
     if feature_size % 12:
         raise UserError(f"swin_unetr: feature size {feature_size}", "give a multiple of 12")
     check_patch("swin_unetr", patch, swin_unetr_divisor(patch))
