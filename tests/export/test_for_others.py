@@ -14,6 +14,7 @@ import pytest
 
 from distilseg.cli import main
 from distilseg.commands import export, predict
+from distilseg.data.case import Source
 from distilseg.data.formats import read_dataset
 from distilseg.data.phantom.slices import write_phantom_slices
 from distilseg.data.planning.decide import make_plan
@@ -23,7 +24,7 @@ from distilseg.data.planning.splits import Split
 from distilseg.data.scans.reading import read_scan
 from distilseg.errors import UserError
 from distilseg.export.agreement import Agreement, record, refuse_below
-from distilseg.export.for_others import HandedOn
+from distilseg.export.for_others import HandedOn, _together
 from distilseg.recipes import find
 from distilseg.runs import Run
 from distilseg.teachers.opening import open_teacher
@@ -149,15 +150,25 @@ def test_fused_runs_are_refused(runs: dict[str, Run], folder: Path, tmp_path: Pa
         export(whole, "nnunet", out=tmp_path / "student")
 
 
-def test_pictures_are_refused(tmp_path: Path) -> None:
-    scans = write_phantom_slices(tmp_path / "scans", cases=4, shape=(20, 24, 20), ending=".png")
+@pytest.mark.parametrize("ending", [".png", ".nii.gz"])
+def test_files_of_single_slices_are_refused(ending: Any, tmp_path: Path) -> None:
+    scans = write_phantom_slices(tmp_path / "scans", cases=4, shape=(20, 24, 20), ending=ending)
     dataset = read_dataset(scans)
     ids = [case.id for case in dataset.cases]
     plan = make_plan(dataset, measure(dataset), patch=(16, 16, 1), levels=3)
     study = Study(dataset, plan, Split(tuple(ids[:2]), (ids[2],), (ids[3],)), 0)
     run = _run(study, tmp_path, *NETWORKS["nnunet"])
-    with pytest.raises(UserError, match=r"pictures \(.*\.png\)"):
+    with pytest.raises(UserError, match=rf"single slices \(.*\{ending}\)"):
         export(run, "nnunet", out=tmp_path / "student")
+
+
+def test_what_reading_the_dataset_did_is_told() -> None:
+    scan = Path("a.nii.gz")
+    assert _together({"a": {"CT": Source(scan)}}) == []
+    (told,) = _together({"a": {"CT": Source(scan, onto=Path("b.nii.gz"))}})
+    assert "must lie on one grid" in told
+    (told,) = _together({"a": {"CT": Source(scan, channel=1)}})
+    assert "one file a modality" in told
 
 
 def test_the_command_tells_agreement_differences_and_how_to_predict(

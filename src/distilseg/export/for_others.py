@@ -12,7 +12,7 @@ from __future__ import annotations
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..data.case import Dataset, Source
@@ -105,6 +105,7 @@ def hand_on(
 
     def make(folder: Path) -> tuple[HandedOn, Written]:
         written = form.write(student, folder, trained)
+        written = replace(written, differs=[*written.differs, *_together(sources)])
         say(f"{run.name}: written for {form.program}, read back and compared with the run case by case")
         teacher = open_teacher(folder, TeacherOptions(device="cpu"))
         found = agreements(predictor, teacher, written.values, sources, progress=progress)
@@ -129,17 +130,36 @@ def hand_on(
 def _volumes(
     dataset: Dataset, student: Student, ids: Sequence[str], program: str
 ) -> dict[str, Mapping[str, Source]]:
-    """Of each case its images, by modality. Raises UserError for pictures."""
+    """Of each case its images, by modality. Raises UserError for files of a single slice."""
     found: dict[str, Mapping[str, Source]] = {
         id: {name: dataset.case(id).images[name] for name in student.plan.modalities} for id in ids
     }
-    pictures = [s.path for images in found.values() for s in images.values() if s.path.suffix == ".png"]
-    if pictures:
+    files = [source.path for images in found.values() for source in images.values()]
+    if flat := next((path for path in files if _is_flat(path)), None):
         raise UserError(
-            f"the run learned from pictures ({pictures[0].name}), {program} would read them otherwise",
+            f"the run learned from files of single slices ({flat.name}), and {program} takes volumes",
             "export it --to onnx",
         )
     return found
+
+
+def _is_flat(path: Path) -> bool:
+    import nibabel
+
+    if path.name.endswith((".nii", ".nii.gz")):
+        return len(nibabel.load(path).shape) < 3
+    return path.suffix.lower() == ".png"
+
+
+def _together(sources: Mapping[str, Mapping[str, Source]]) -> list[str]:
+    """What reading a dataset did to its scans, and nobody does for the other program."""
+    each = [source for images in sources.values() for source in images.values()]
+    told = []
+    if any(source.onto or source.box_mm for source in each):
+        told.append("Its scans must lie on one grid; the run's dataset brings them onto one as it is read.")
+    if any(source.channel is not None for source in each):
+        told.append("Its scans are one file a modality; in the run's dataset they are channels of one.")
+    return told
 
 
 def _pack(folder: Path, path: Path, inside: str) -> None:
