@@ -164,6 +164,14 @@ def test_what_a_bundle_holds(tmp_path: Path) -> None:
     assert state.keys() == student.network.state_dict().keys()
 
 
+def test_names_of_others_are_no_expressions(tmp_path: Path) -> None:
+    """MONAI's parser evaluates text that begins with $, and follows @ and %."""
+    plan = plan_of(labels={0: "background", 1: "$print('ran')", 2: "%/etc/hostname::a"})
+    write_bundle(student_of(plan, "dynunet", NETWORK), folder := _made(tmp_path), 3)
+    for text in _texts(json.loads((folder / "configs" / "metadata.json").read_text())):
+        assert text[:1] not in ("$", "@", "%")
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str, dict[str, Any], str]] = {
     "network": ({}, "plain_conv_unet", {"features": [4, 6, 8]}, "plain_conv_unet is none of them"),
     "layer": (
@@ -222,6 +230,11 @@ def by_monai(folder: Path, scans: Mapping[str, Scan]) -> np.ndarray:
     parser.get_parsed_content("postprocessing")(data)
     (written,) = (folder / "eval").glob("*_seg.nii.gz")
     return np.asarray(read_scan(written).array)
+
+
+def _texts(value: Any) -> list[str]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [value] if isinstance(value, str) else [text for one in inner for text in _texts(one)]
 
 
 def _save(path: Path, scan: Scan) -> None:

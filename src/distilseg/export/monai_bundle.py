@@ -35,7 +35,10 @@ the data and of the teachers that they learned from hold.
 
 def write_bundle(student: Student, folder: Path, cases: int) -> Written:
     """Writes the bundle, without its card; `cases` of training. Raises UserError for what cannot be."""
-    described = {"inference.json": inference_of(student), "metadata.json": metadata_of(student, cases)}
+    described = {
+        "inference.json": inference_of(student),
+        "metadata.json": _as_text(metadata_of(student, cases)),
+    }
     for part in ("configs", "models", "docs"):
         (folder / part).mkdir()
     for file, told in described.items():
@@ -118,6 +121,15 @@ def metadata_of(student: Student, cases: int) -> dict[str, Any]:
             },
         },
     }
+
+
+def _as_text(value: Any) -> Any:
+    """Plain values in which no text of others is an expression, a reference or a macro to MONAI's parser."""
+    if isinstance(value, dict):
+        return {key: _as_text(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_text(inner) for inner in value]
+    return f" {value}" if isinstance(value, str) and value[:1] in ("$", "@", "%") else value
 
 
 def _hounsfield(student: Student) -> bool:
