@@ -129,6 +129,8 @@ def differences(student: Student, values: Mapping[int, int]) -> list[str]:
     """What nnU-Net does otherwise than the run, a sentence each."""
     plan, windows = student.plan, student.windows
     told = ["Intensities are scaled before a scan is resampled, by the run afterwards."]
+    if any(how.kind.startswith("zscore") for how in plan.normalisation.values()):
+        told.append("So mean and deviation are those of a scan's own voxels, not of the resampled ones.")
     if plan.interpolation == "cubic":
         told.append("Its cubic splines end otherwise at the borders, and do not exceed the scan's range.")
     if plan.crop == "none":
