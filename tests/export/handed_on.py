@@ -87,9 +87,10 @@ def scans_at(
     axes: np.ndarray = LPS,
     shape: tuple[int, ...] = (16, 16, 16),
     spacing_mm: tuple[float, ...] | None = None,
+    hole: bool = False,
 ) -> dict[str, Scan]:
     """Files of smooth noise, one for each modality: `shape` and spacing (the plan's) in their oriented order,
-    stored along the columns of `axes`."""
+    stored along the columns of `axes`. `hole`: some voxels within are 0."""
     spacing_mm = spacing_mm or plan.spacing_mm
     across = np.abs(axes).argmax(0)  # which of R A S each stored axis runs along
     oriented = [
@@ -105,6 +106,8 @@ def scans_at(
         noise = np.random.default_rng(n).normal(size=sizes)
         for axis in range(3):
             noise = noise + np.roll(noise, 1, axis) + np.roll(noise, -1, axis)
+        if hole:
+            noise[5:11, 4:12, 6:10] = 0
         image = nibabel.Nifti1Image(np.clip(noise / 4, -2.5, 3.5).astype(np.float32), affine)
         nibabel.save(image, path)
         sources[name] = Source(path)

@@ -64,7 +64,7 @@ def test_every_plan_gives_the_same_labels_in_monai_and_read_back(
 ) -> None:
     plan = plan_of(**PLANS[name])
     student = student_of(plan, "unet", UNET)
-    scans = scans_at(tmp_path, plan, axes=axes)
+    scans = scans_at(tmp_path, plan, axes=axes, hole=True)
     write_bundle(student, folder := _made(tmp_path), 3)
     teacher = open_teacher(folder, TeacherOptions(device="cpu"))
     answer = teacher.answer(scans, case="case")

@@ -60,6 +60,7 @@ PLANS: dict[str, dict[str, Any]] = {
         "normalisation": {"CT": Normalisation(kind="window_zscore", low=-1, high=2, mean=0.3, std=0.8)}
     },
     "zscore": {"normalisation": {"CT": Normalisation(kind="zscore")}},
+    "nonzero": {"normalisation": {"CT": Normalisation(kind="zscore_nonzero")}},
     "minmax": {"normalisation": {"CT": Normalisation(kind="minmax")}},
     "none": {"normalisation": {"CT": Normalisation(kind="none")}},
     "modalities": {
@@ -142,6 +143,7 @@ def test_what_a_folder_holds(tmp_path: Path) -> None:
     assert "its label maps hold 1 for 2, 2 for 7" in " ".join(written.differs)
     assert "-step_size 0.75" in " ".join(written.differs)
     assert not any("cropped" in told for told in written.differs)
+    assert not any("mean and deviation" in told for told in written.differs)
     plans = json.loads((folder / "plans.json").read_text())
     assert (plans["dataset_name"], plans["plans_name"]) == ("Dataset007_Small", "distilsegPlans")
     entry = plans["configurations"]["3d_fullres"]
