@@ -1,9 +1,9 @@
 """A bundle's preprocessing: the transforms of MONAI that are read here, each by its name.
 
 `spatial.py` holds those that change the grid, `intensity.py` those that change values; LoadImaged,
-EnsureChannelFirstd, AddChanneld, EnsureTyped, CastToTyped and ToTensord do nothing. Between a SplitDimd of the
-image and the ConcatItemsd that puts it together, values change channel by channel. Everything else is refused
-by name.
+EnsureChannelFirstd, AddChanneld, EnsureTyped, CastToTyped and ToTensord do nothing. Between a SplitDimd of
+the image and the ConcatItemsd that puts it together, values change channel by channel. Everything else is
+refused by name.
 """
 
 from __future__ import annotations
