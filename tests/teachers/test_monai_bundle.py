@@ -18,7 +18,7 @@ from distilseg.data.scans.scan import Scan
 from distilseg.errors import UserError
 from distilseg.teachers import monai_bundle
 from distilseg.teachers.monai_bundle.shown import shown
-from distilseg.teachers.restoring import probabilities_of
+from distilseg.teachers.restoring import activated, probabilities_of
 from distilseg.teachers.teacher import Teacher, TeacherOptions
 from tests.data.small_datasets import write
 from tests.networks.zoo_unest import zoo_unest
@@ -142,6 +142,43 @@ PIPELINES: dict[str, dict[str, Any]] = {
         "postprocessing": [SIGMOID, INVERTED, THRESHOLD],
         "preprocessing": [ORIENTED, spacing(1.1, 1.1, 2.0)],
     },
+    "percentiles": {
+        "preprocessing": [
+            intensity("ScaleIntensityRangePercentilesd", lower=1, upper=98, b_min=0, b_max=2, clip=True)
+        ]
+    },
+    "cropped to what is not 0": {
+        "preprocessing": [
+            intensity("CropForegroundd", source_key="image", select_fn="$lambda x: x != 0"),
+            ORIENTED,
+            spacing(1.1, 1.1, 2.0),
+        ]
+    },
+    "channels apart": {
+        "preprocessing": [
+            intensity("SplitDimd", dim=0),
+            {"_target_": "ScaleIntensityd", "keys": ["image_0"]},
+            {"_target_": "ConcatItemsd", "keys": ["image_0"], "name": "image"},
+            ORIENTED,
+        ]
+    },
+    "logits brought back": {
+        "postprocessing": [INVERTED, ARGMAX],
+        "preprocessing": [ORIENTED, spacing(1.1, 1.1, 2.0)],
+    },
+    "labels of other numbers": {
+        "postprocessing": [
+            SOFTMAX,
+            INVERTED,
+            ARGMAX,
+            {
+                "_target_": "MapLabelValued",
+                "keys": "pred",
+                "orig_labels": [0, 1, 2],
+                "target_labels": [0, 7, 300],
+            },
+        ],
+    },
     "labels by the nearest": {
         "postprocessing": [SOFTMAX, ARGMAX, {k: v for k, v in INVERTED.items() if k != "nearest_interp"}],
         "preprocessing": [ORIENTED, spacing(1.1, 1.1, 2.0)],
@@ -169,7 +206,10 @@ def test_pipelines_are_monai_s(tmp_path: Path, name: str, affine: np.ndarray) ->
         np.testing.assert_array_equal(labels > 0, expected["labels"].any(0))
     else:
         assert (labels != expected["labels"][0]).mean() < 1e-3
-    if name != "labels by the nearest":
+    if name == "logits brought back":
+        found = teacher.probabilities(answer, scans)
+        np.testing.assert_allclose(found, activated(expected["probabilities"], "softmax"), atol=1e-5)
+    elif name != "labels by the nearest":
         found = teacher.probabilities(answer, scans)
         np.testing.assert_allclose(found, expected["probabilities"], atol=1e-5)
         # What is recorded lies where the placement says: logits brought back give the same, but for the order

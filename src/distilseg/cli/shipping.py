@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,10 @@ from .arguments import Data, Trust, Weights
 from .text import examples
 from .text import words as listed
 
+if TYPE_CHECKING:
+    from ..export.artefact import Exported
+    from ..export.for_others import HandedOn
+
 
 def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     of_export = examples(
@@ -23,6 +27,8 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg export runs/DATASET/RUN --to openvino-int8 --max-dice-drop 0.3",
         "distilseg export runs/DATASET/RUN --out student --cases case_01,case_07",
         "distilseg predict student SCANS predictions",
+        "distilseg export runs/DATASET/RUN --to nnunet --zip",
+        "distilseg export runs/DATASET/RUN --to monai-bundle --out bundle",
     )
     app.command(rich_help_panel=panel, epilog=of_export)(export)
 
@@ -31,7 +37,10 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     to: Annotated[
         str,
-        typer.Option(help="onnx (runs anywhere), openvino (fastest on a processor), openvino-int8 or torch."),
+        typer.Option(
+            help="onnx (runs anywhere), openvino (fastest on a processor), openvino-int8 or torch; nnunet or"
+            " monai-bundle, for those programs."
+        ),
     ] = "onnx",
     out: Annotated[
         Path | None, typer.Option(help="A folder, or a .zip; otherwise RUN/export/<what --to says>.")
@@ -43,8 +52,13 @@ def export(
     ] = None,
     data: Data = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="The most that a logit may differ, and Dice be below 1.")
-    ] = 0.01,
+        float | None,
+        typer.Option(
+            min=0,
+            help="The most that a logit may differ, and Dice be below 1: otherwise 0.01; of other programs"
+            " Dice alone, 0.1.",
+        ),
+    ] = None,
     max_dice_drop: Annotated[
         float, typer.Option(min=0, help="int8: the most points of mean Dice lost; beyond, float is kept.")
     ] = 0.5,
@@ -58,8 +72,9 @@ def export(
     weights: Weights = "best",
     trust: Trust = None,
 ) -> None:
-    """A run as one folder or zip that predicts without torch, compared with the run on real cases."""
+    """A run as one folder or zip that predicts without torch, or in nnU-Net or MONAI, compared with it."""
     from .. import commands
+    from ..export.for_others import HandedOn
 
     with counting("comparing") as progress:
         exported = commands.export(
@@ -77,6 +92,13 @@ def export(
             trust=trust,
             progress=progress,
         )
+    if isinstance(exported, HandedOn):
+        _tell_handed_on(exported)
+    else:
+        _tell_artefact(exported)
+
+
+def _tell_artefact(exported: Exported) -> None:
     rows = [
         (one.case, f"{one.logit_difference:.2g}", f"{one.dice:.4f}", f"{one.voxels} of {one.of_voxels}")
         for one in exported.parity
@@ -94,3 +116,15 @@ def export(
     show.say(f"written to {exported.path}")
     command = pasted("distilseg", "predict", exported.path, "SCANS", "PREDICTIONS")
     show.say(f"predict with it, no torch needed: {command}")
+
+
+def _tell_handed_on(made: HandedOn) -> None:
+    rows = [(one.case, f"{one.least:.4f}", f"{one.voxels} of {one.of_voxels}") for one in made.agreements]
+    columns = ["least Dice", "other voxels"]
+    show.console().print(show.table([f"{made.program} against run", *columns], rows, right=columns))
+    for sentence in made.differs:
+        show.say(sentence)
+    show.say(f"written to {made.path}")
+    show.say(f"predict with it in {made.program}:")
+    for line in made.use:
+        show.say(line)

@@ -37,28 +37,28 @@ _HOW = {
 def model_card(run: Run, about: Description, plan: Plan) -> str:
     """The card of an artefact whose description is complete."""
     parts = [
-        f"# {plain(_name(about.made))}",
-        f"Segments {_structures(plan)} in {_scans(plan)}. Made with distilseg, exported for {about.target}.",
-        _section("Use", [f"```\n{_HOW[about.engine]}\ndistilseg predict THIS_FOLDER SCANS PREDICTIONS\n```"]),
-        _section("What it takes and gives", _inside(plan)),
-        _section("Measured", _measured(run)),
-        _section("What it costs", _costs(run, about)),
-        _section("Equal to the run it was exported from", [_parity(about)]),
-        *([_section("In int8", _quantisation(about.quantisation))] if about.quantisation else []),
-        _section("Where it comes from", _origin(about.made)),
-        _section("Licences", _list([plain(note) for note in licence_notes(about.made)])),
-        _section("Limits", _LIMITS),
+        f"# {plain(titled_as(about.made))}",
+        f"Segments {structures(plan)} in {scans_of(plan)}. Made with distilseg, exported for {about.target}.",
+        section("Use", [f"```\n{_HOW[about.engine]}\ndistilseg predict THIS_FOLDER SCANS PREDICTIONS\n```"]),
+        section("What it takes and gives", _inside(plan)),
+        section("Measured", measured(run)),
+        section("What it costs", _costs(run, about)),
+        section("Equal to the run it was exported from", [_parity(about)]),
+        *([section("In int8", _quantisation(about.quantisation))] if about.quantisation else []),
+        section("Where it comes from", origin(about.made)),
+        section("Licences", listed([plain(note) for note in licence_notes(about.made)])),
+        section("Limits", LIMITS),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-_LIMITS = [
+LIMITS = [
     "Measured on the test cases of one dataset and nothing else: judge it on scans of your own scanners"
     " before you rely on it (`distilseg evaluate REFERENCES PREDICTIONS`). Not a medical device."
 ]
 
 
-def _name(made: Mapping[str, Any]) -> str:
+def titled_as(made: Mapping[str, Any]) -> str:
     """What a person calls it: network, dataset and recipe. The run's own name stands below."""
     views = made.get("views", ())
     network = Path(str(made["network"]["name"])).name
@@ -66,13 +66,13 @@ def _name(made: Mapping[str, Any]) -> str:
     return f"{network}{several} on {made['dataset']['name']}, by {made['recipe']}"
 
 
-def _structures(plan: Plan) -> str:
+def structures(plan: Plan) -> str:
     named = list(plan.regions) or [name for value, name in sorted(plan.labels.items()) if value]
     names = [plain(name) for name in named]
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def _scans(plan: Plan) -> str:
+def scans_of(plan: Plan) -> str:
     return plain(plan.modalities[0]) if len(plan.modalities) == 1 else f"{len(plan.modalities)} scans a case"
 
 
@@ -81,7 +81,7 @@ def _inside(plan: Plan) -> list[str]:
     scaled = ", ".join(f"{plain(name)} by {how.kind}" for name, how in plan.normalisation.items())
     labels = ", ".join(f"{value} {plain(name)}" for value, name in sorted(plan.labels.items()))
     order = ", ".join(f"{plain(name)} (_{n:04d})" for n, name in enumerate(plan.modalities))
-    return _list(
+    return listed(
         [
             f"scans in this order: {order}; NIfTI, or NRRD and MetaImage where SimpleITK is installed",
             f"turned to {plan.orientation}, resampled to {spacing} mm ({plan.interpolation}),"
@@ -91,7 +91,7 @@ def _inside(plan: Plan) -> list[str]:
     )
 
 
-def _measured(run: Run) -> list[str]:
+def measured(run: Run) -> list[str]:
     rows = run.scored()
     if not rows:
         return ["Not judged: no test case was predicted before the export (`distilseg evaluate RUN`)."]
@@ -172,10 +172,10 @@ def _quantisation(record: Mapping[str, Any]) -> list[str]:
     ]
     calibrated = f"calibrated on {found.calibration_windows} windows of {found.calibration_cases} other cases"
     left = [f"in float: {plain(', '.join(found.layers_in_float))}"] if found.layers_in_float else []
-    return [_table(table), *_list([*map(plain, found.sentences()), calibrated, *left])]
+    return [_table(table), *listed([*map(plain, found.sentences()), calibrated, *left])]
 
 
-def _origin(made: Mapping[str, Any]) -> list[str]:
+def origin(made: Mapping[str, Any]) -> list[str]:
     data = made["dataset"]
     views = made.get("views", [made])
     networks = [view["network"] for view in views]
@@ -203,14 +203,14 @@ def _origin(made: Mapping[str, Any]) -> list[str]:
         *(f"weights {code(of['of'])} of {code(run)}, SHA-256 {of['sha256']}" for run, of in weights),
         f"exported with {', '.join(f'{name} {version}' for name, version in made['exported_with'].items())}",
     ]
-    return _list(lines)
+    return listed(lines)
 
 
-def _section(title: str, parts: Sequence[str]) -> str:
+def section(title: str, parts: Sequence[str]) -> str:
     return "\n\n".join([f"## {title}", *parts])
 
 
-def _list(lines: Sequence[str]) -> list[str]:
+def listed(lines: Sequence[str]) -> list[str]:
     return ["\n".join(f"- {line}" for line in lines)]
 
 

@@ -145,6 +145,7 @@ def open_bundle(path: Path, options: TeacherOptions) -> BundleTeacher:
     post = post_of(config.first("postprocessing", "post_transforms"), skipped)
     modalities, heads = modalities_of(metadata), heads_of(metadata, post.activation)
     check_channels(network_entry, modalities, heads)
+    heads = post.numbered(heads)
     weights, state = read_weights(files, weights_file(config), weights_keys(config))
     network, described = build_network(network_entry, state, f"{path}: {weights}")
     device = device_named(options.device)

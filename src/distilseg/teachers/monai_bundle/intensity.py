@@ -3,6 +3,7 @@
     ScaleIntensityRanged       (x - a_min) / (a_max - a_min) (b_max - b_min) + b_min, clipped to b where asked
     NormalizeIntensityd        (x - mean) / std, of voxels other than 0, by channel, where asked
     ScaleIntensityd            min ... max of the whole, or by channel, to minv ... maxv
+    ScaleIntensityRangePercentilesd    the same of two percentiles
 
 Moments are MONAI's own, in float32.
 """
@@ -88,6 +89,34 @@ def scale(component: Entry, place: int) -> list[Transform]:
                 x *= np.float32(low)
             else:
                 x[...] = (x - least) / (most - least) * np.float32(high - low) + np.float32(low)
+        return replace(state, image=image)
+
+    return [scaled]
+
+
+def scale_percentiles(component: Entry, place: int) -> list[Transform]:
+    """Of a `ScaleIntensityRangePercentilesd`."""
+    component.only(("lower", "upper", "b_min", "b_max", "clip", "relative", "channel_wise"), META)
+    if component.argument("relative", False):
+        raise UserError(f"{component.where}: percentiles that are relative are not read here", WAY_OUT)
+    lower, upper, b_min, b_max = (
+        numbers(component, name, component.argument(name))[0] for name in ("lower", "upper", "b_min", "b_max")
+    )
+    if not 0 <= lower < upper <= 100:
+        raise UserError(f"{component.where}: percentiles from {lower} to {upper}", "repair the bundle")
+    clip, by_channel = (bool(component.argument(name, False)) for name in ("clip", "channel_wise"))
+
+    def scaled(state: Shown, case: str) -> Shown:
+        image = state.image.copy()
+        for x in image if by_channel else [image]:
+            low, high = np.percentile(x, (lower, upper))
+            x -= np.float32(low)
+            if high > low:
+                x /= np.float32(high - low)
+                x *= np.float32(b_max - b_min)
+            x += np.float32(b_min)
+            if clip:
+                np.clip(x, b_min, b_max, out=x)
         return replace(state, image=image)
 
     return [scaled]

@@ -4,6 +4,8 @@ Activationsd                        softmax: classes of which one holds; sigmoid
 Invertd                             back to the scans, by the interpolation of the way there or the nearest
 AsDiscreted                         argmax, or where a threshold is reached
 KeepLargestConnectedComponentd      the largest parts of each label, or of all together
+MapLabelValued                      other numbers for the labels
+Lambdad                             regions painted over one another, by the one expression of `painting.py`
 SaveImaged, EnsureTyped, ...        nothing
 """
 
@@ -21,9 +23,10 @@ from ..restoring import activated
 from ..teacher import Activation, Head, Labels
 from .components import canonical, components, key_place, of_key
 from .config import WAY_OUT, Entry
+from .painting import painted_values
 from .shown import Shown
 
-Kind = Literal["activate", "invert", "argmax", "threshold", "largest"]
+Kind = Literal["activate", "invert", "argmax", "threshold", "largest", "map", "paint"]
 
 _NOTHING = ("SaveImaged", "EnsureTyped", "CastToTyped", "ToTensord", "ToDeviced", "EnsureChannelFirstd")
 
@@ -52,14 +55,39 @@ class Post:
         inverting = next((step for step in self.steps if step.kind == "invert"), None)
         decided = min((kinds.index(k) for k in ("argmax", "threshold") if k in kinds), default=len(kinds))
         nearest = inverting is not None and inverting.options["nearest"] and kinds.index("invert") < decided
+        if "invert" in kinds and "activate" not in kinds[: kinds.index("invert")]:
+            inside = shown.undone(np.ones((1, *logits.shape[1:]), np.float32), nearest=True) > 0
+            return activated(shown.undone(logits, nearest=nearest), self.activation) * inside
         return shown.undone(activated(logits, self.activation), nearest=nearest)
+
+    def numbered(self, heads: Sequence[Head]) -> tuple[Head, ...]:
+        """The heads with the label values that they end with."""
+        for step in self.steps:
+            if step.kind == "map":
+                values = [step.options["values"].get(head.values[0], head.values[0]) for head in heads]
+            elif step.kind == "paint" and len(step.options["values"]) == len(heads):
+                values = step.options["values"]
+            elif step.kind == "paint":
+                raise UserError(
+                    f"its postprocessing paints {len(step.options['values'])} regions, the metadata names"
+                    f" {len(heads)}",
+                    "do they belong to one bundle?",
+                )
+            else:
+                continue
+            heads = [Head(head.name, (value,)) for head, value in zip(heads, values, strict=True)]
+        return tuple(heads)
 
     def labels(self, logits: NDArray[np.float32], shown: Shown, heads: Sequence[Head]) -> Labels:
         """Label values [I J K] on the scans' grid; of regions that overlap the larger is painted first."""
-        values, inverted, decided = activated(logits, self.activation), False, False
+        values, inverted, decided, half = logits, False, False, 0.0
         for n, step in enumerate(self.steps):
             options = step.options
-            if step.kind == "invert" and [after.kind for after in self.steps[n + 1 : n + 2]] == ["argmax"]:
+            if step.kind == "activate":
+                values, half = activated(values, self.activation), 0.5
+            elif step.kind == "paint":
+                return _over_one_another(values if inverted else shown.undone(values), options["values"])
+            elif step.kind == "invert" and [after.kind for after in self.steps[n + 1 : n + 2]] == ["argmax"]:
                 values, inverted, decided = _winners(values, shown, options["nearest"]), True, True
             elif step.kind == "invert":
                 values, inverted = shown.undone(values, nearest=options["nearest"]), True
@@ -74,7 +102,7 @@ class Post:
         if not inverted:
             values = shown.undone(values, nearest=decided)
         if not decided:
-            winners = values.argmax(0)[None] if self.activation == "softmax" else values > 0.5
+            winners = values.argmax(0)[None] if self.activation == "softmax" else values > half
             values = winners.astype(np.float32)
         return _painted(values, heads, self.activation)
 
@@ -92,6 +120,9 @@ def post_of(entry: Entry | None, skipped: Sequence[str], key: str = "pred") -> P
         if name in _NOTHING or name in skipped:
             continue
         if name == "Lambdad":
+            if (painted := painted_values(component.raw.get("func"))) is not None:
+                steps.append(PostStep("paint", {"values": painted}))
+                continue
             raise UserError(
                 f"{component.where} is a Lambdad, code of the bundle's own",
                 "if it only numbers the labels anew, leave it out: skip=Lambdad",
@@ -181,8 +212,19 @@ def _keep_largest(component: Entry, place: int) -> list[PostStep]:
     ]
 
 
+def _map(component: Entry, place: int) -> list[PostStep]:
+    component.only(("orig_labels", "target_labels"), ("dtype",))
+    both = [component.argument(name) for name in ("orig_labels", "target_labels")]
+    if not all(isinstance(one, list) and all(type(n) is int and 0 <= n < 2**16 for n in one) for one in both):
+        raise UserError(f"{component.where}: {both[0]} and {both[1]} are no labels", "repair the bundle")
+    if len(both[0]) != len(both[1]):
+        raise UserError(f"{component.where}: {both[0]} and {both[1]} are not as many", "repair the bundle")
+    return [PostStep("map", {"values": dict(zip(*both, strict=True))})]
+
+
 _TABLE: Mapping[str, Any] = {
     "Activationsd": None,
+    "MapLabelValued": _map,
     "Invertd": _invert,
     "AsDiscreted": _discrete,
     "KeepLargestConnectedComponentd": _keep_largest,
@@ -199,6 +241,13 @@ def _winners(values: NDArray[np.float32], shown: Shown, nearest: bool) -> NDArra
         winner[value > best] = k
         np.maximum(best, value, out=best)
     return winner
+
+
+def _over_one_another(values: NDArray[np.float32], paints: Sequence[int]) -> Labels:
+    labels: Labels = np.zeros(values.shape[1:], np.min_scalar_type(max(paints)))
+    for region, value in zip(values, paints, strict=True):
+        labels[region > 0.5] = value
+    return labels
 
 
 def _largest(values: NDArray[np.float32], options: Mapping[str, Any]) -> NDArray[np.float32]:

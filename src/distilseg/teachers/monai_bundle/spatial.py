@@ -4,7 +4,7 @@ Orientationd               axes turned and flipped
 Spacingd                   size = round((n - 1) old / new + 1), voxel i at i new / old: the first voxel's
                            centre stays where it is, unlike in our grids, whose outer edges do; where the
                            axes of a scan are not quite at right angles, its middle does
-CropForegroundd            the box of voxels above 0
+CropForegroundd            the box of voxels above 0, or of those that are not 0
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .components import META, numbers, of_key
 from .config import WAY_OUT, Entry
 from .shown import Cropped, Resampled, Shown, Transform, resampled, turned
 
+NONZERO = "$lambda x: x != 0"  # the one select_fn that is read, beside none
 _TOLERANCE = 1e-3  # MONAI's, between affines and spacings that count as the same
 _LETTERS = [["L", "R"], ["P", "A"], ["I", "S"]]
 
@@ -91,7 +92,11 @@ def crop_foreground(component: Entry, place: int) -> list[Transform]:
     )
     keys = component.argument("keys")
     key = keys if isinstance(keys, str) else keys[place]
-    for name, expected in {"source_key": (key,), "select_fn": (None,), "mode": (None, "constant")}.items():
+    nonzero = component.raw.get("select_fn") == NONZERO
+    expected_of = {"source_key": (key,), "select_fn": (None,), "mode": (None, "constant")}
+    for name, expected in expected_of.items():
+        if name == "select_fn" and nonzero:
+            continue
         if component.argument(name) not in expected:
             raise UserError(f"{component.where}: CropForegroundd with {name} is not read here", WAY_OUT)
     margin = [int(n) for n in numbers(component, "margin", component.argument("margin", 0), 3)]
@@ -104,10 +109,11 @@ def crop_foreground(component: Entry, place: int) -> list[Transform]:
 
     def cropped(state: Shown, case: str) -> Shown:
         seen = state.image if chosen is None else state.image[chosen]
-        inside: NDArray[np.bool_] = np.any(seen > 0, axis=0)
+        inside: NDArray[np.bool_] = np.any(seen != 0 if nonzero else seen > 0, axis=0)
         if not inside.any():
+            wanted = "other than" if nonzero else "above"
             raise UserError(
-                f"case {case}: no voxel is above 0, the bundle crops to those", "is the scan empty?"
+                f"case {case}: no voxel is {wanted} 0, the bundle crops to those", "is the scan empty?"
             )
         starts, stops = [], []
         for axis, n in enumerate(state.shape):
