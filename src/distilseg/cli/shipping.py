@@ -51,6 +51,14 @@ def export(
     calibration_cases: Annotated[
         int, typer.Option(min=1, help="int8: training cases that set the ranges.")
     ] = 10,
+    windows: Annotated[
+        str,
+        typer.Option(help="fitted to each scan, where the network takes them, or those of training."),
+    ] = "fitted",
+    window_memory: Annotated[
+        str | None,
+        typer.Option(help="What fitted windows may take at once, such as 500MB; otherwise 1GB."),
+    ] = None,
     weights: Weights = "best",
     trust: Trust = None,
 ) -> None:
@@ -68,6 +76,8 @@ def export(
             tolerance=tolerance,
             max_dice_drop=max_dice_drop,
             calibration_cases=calibration_cases,
+            windows=windows,
+            window_memory=window_memory,
             weights=weights,
             trust=trust,
             progress=progress,
@@ -78,6 +88,9 @@ def export(
     ]
     columns = ["largest difference of a logit", "least Dice", "other voxels"]
     show.console().print(show.table(["artefact against run", *columns], rows, right=columns))
+    if exported.windows is not None:
+        for sentence in exported.windows.sentences():
+            show.say(sentence)
     if (int8 := exported.quantised) is not None:
         scores = [
             (name, f"{100 * before:.2f}", f"{100 * int8.dice_int8[name]:.2f}")

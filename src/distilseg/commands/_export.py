@@ -9,6 +9,7 @@ from ..data.formats import read_dataset
 from ..export.artefact import Exported, export_run
 from ..export.int8 import CALIBRATION_CASES, MAX_DICE_DROP
 from ..export.verify import TOLERANCE
+from ..export.within_budget import bytes_of
 from ..runs import Run, open_run
 
 
@@ -23,6 +24,8 @@ def export(
     tolerance: float = TOLERANCE,
     max_dice_drop: float = MAX_DICE_DROP,
     calibration_cases: int = CALIBRATION_CASES,
+    windows: str = "fitted",
+    window_memory: str | float | None = None,
     weights: str = "best",
     trust: str | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -30,7 +33,7 @@ def export(
     """An artefact of `run` for one of `export.artefact.TARGETS`; see `export.artefact.export_run`.
 
     `out`: by default RUN/export/<to>, a folder, or with `zip` one file. `data`: where the run's dataset lies,
-    if it moved.
+    if it moved. `window_memory`: bytes, or a size such as "500MB", that windows fitted to a scan may take.
     """
     return export_run(
         run if isinstance(run, Run) else open_run(run),
@@ -42,6 +45,8 @@ def export(
         tolerance=tolerance,
         max_dice_drop=max_dice_drop,
         calibration_cases=calibration_cases,
+        windows=windows,
+        window_bytes=None if window_memory is None else bytes_of(str(window_memory)),
         weights=weights,
         trust=trust,
         progress=progress,

@@ -94,11 +94,12 @@ def limits_of(max_seconds: float | None, max_memory: str | float | None) -> Limi
         )
     return Limits(
         math.inf if max_seconds is None else float(max_seconds),
-        math.inf if max_memory is None else _bytes_of(str(max_memory)),
+        math.inf if max_memory is None else bytes_of(str(max_memory)),
     )
 
 
-def _bytes_of(text: str) -> float:
+def bytes_of(text: str) -> float:
+    """A size of memory as users write it: bytes, or such as "800MB"."""
     units = {unit.lower(): size for unit, size in UNITS.items()}
     match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*", text.lower())
     if match is None or match[2] not in units or float(match[1]) <= 0:
