@@ -21,6 +21,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg export runs/DATASET/RUN",
         "distilseg export runs/DATASET/RUN --to openvino --zip",
         "distilseg export runs/DATASET/RUN --to openvino-int8 --max-dice-drop 0.3",
+        "distilseg export runs/DATASET/RUN --to openvino --windows fitted --window-memory 500MB",
         "distilseg export runs/DATASET/RUN --out student --cases case_01,case_07",
         "distilseg predict student SCANS predictions",
     )
@@ -53,8 +54,8 @@ def export(
     ] = 10,
     windows: Annotated[
         str,
-        typer.Option(help="fitted to each scan, where the network takes them, or those of training."),
-    ] = "fitted",
+        typer.Option(help="Those of training, or fitted to each scan, where no Dice is lost by that."),
+    ] = "training",
     window_memory: Annotated[
         str | None,
         typer.Option(help="What fitted windows may take at once, such as 500MB; otherwise 1GB."),

@@ -24,7 +24,7 @@ def export(
     tolerance: float = TOLERANCE,
     max_dice_drop: float = MAX_DICE_DROP,
     calibration_cases: int = CALIBRATION_CASES,
-    windows: str = "fitted",
+    windows: str = "training",
     window_memory: str | float | None = None,
     weights: str = "best",
     trust: str | None = None,

@@ -71,7 +71,7 @@ TARGETS: Mapping[str, Target] = {
     "openvino-int8": Target("openvino", "network.xml", write_openvino, int8=True),
     "torch": Target("torch", "network.safetensors"),
 }
-WINDOWS = ("fitted", "training")
+WINDOWS = ("training", "fitted")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def export_run(
     tolerance: float = TOLERANCE,
     max_dice_drop: float = MAX_DICE_DROP,
     calibration_cases: int = CALIBRATION_CASES,
-    windows: str = "fitted",
+    windows: str = "training",
     window_bytes: float | None = None,
     weights: str = "best",
     trust: str | None = None,
@@ -115,8 +115,8 @@ def export_run(
     points of mean Dice the artefact stays in float, and says so. See `int8.quantise`. Fused runs are neither
     for int8 nor for torch.
 
-    `windows`: "fitted" to each scan, of at most `window_bytes` of memory (the plan's, else 1 GB), where the
-    network takes them and the same cases lose no Dice, see `inference_windows`; or those of "training".
+    `windows`: those of "training"; or "fitted" to each scan, of at most `window_bytes` of memory (the plan's,
+    else 1 GB), where the network takes them and the same cases lose no Dice, see `inference_windows`.
     """
     if target not in TARGETS:
         raise unknown("target", target, TARGETS)

@@ -210,8 +210,9 @@ def student_spec(plan: Plan) -> NetworkSpec:
     )
 
 
-def untrained_artefact(folder: Path, plan: Plan, engine: Engine) -> None:
-    """The plan's network with random weights, as `distilseg export` lays out a trained one."""
+def untrained_artefact(folder: Path, plan: Plan, engine: Engine, *, free: bool = False) -> None:
+    """The plan's network with random weights, as `distilseg export` lays out a trained one; `free`: for
+    windows of any size."""
     import torch
 
     from ..networks.checkpoint import save_weights
@@ -228,7 +229,8 @@ def untrained_artefact(folder: Path, plan: Plan, engine: Engine) -> None:
         save_weights(folder / file, network, spec)
     else:
         write = write_openvino if engine == "openvino" else write_onnx
-        write(network, folder / file, modalities=spec.in_channels, patch=spec.patch)
+        axes = tuple(range(len(spec.patch))) if free else ()
+        write(network, folder / file, modalities=spec.in_channels, patch=spec.patch, free=axes)
     save_plan(folder / PLAN, plan)
     about = Description(
         name="untrained",

@@ -1,7 +1,7 @@
 """The process that measures for `cost_probe.py`: `python -m distilseg.export.cost_process ARTEFACT`.
 
 It loads the artefact and reads from stdin, as JSON, either shapes of images, shown to the network as windows
-(of the artefact, or of an inferer that is described), or cases, predicted one after the other with the network
+of the artefact or of an inferer that is described, or cases, predicted one after the other with the network
 or beside it. It writes what it found to stdout. Beside the network logits are blobs of every class, about as
 smooth as those of a network. Memory is 0 where the system does not tell it.
 """

@@ -42,7 +42,7 @@ from ..networks.build import NetworkSpec, divisor
 from ..runtime.engine import Arrays
 from ..runtime.inferers import Inferer, Network, Volume, make_inferer
 from ..runtime.predictor import ArtefactPredictor
-from .cost_model import fitted
+from .cost_model import FLOAT_BYTES, fitted
 from .cost_probe import measured_apart
 from .judging import Scores, dice_scores, drop, mean_dice
 from .window_search import cuts, grown
@@ -183,7 +183,9 @@ def within(
     if min(added_bytes) <= 0:
         return None
     line = fitted([(float(v), float(b)) for v, b in zip(voxels, added_bytes, strict=True)])
-    return None if line.slope == 0 else (int((budget_bytes - line.start) / line.slope), line.slope)
+    if line.slope < FLOAT_BYTES:  # the window itself has as many
+        return None
+    return int((budget_bytes - line.start) / line.slope), line.slope
 
 
 def choose(
@@ -213,7 +215,9 @@ def choose(
         return drop(expected, found_with(known))
 
     known_cuts: dict[Any, FittedWindowsOptions] = {}
-    options = grown(options, training.shapes, lost, max_dice_drop / 2)
+    options = grown(options, training.shapes, lost, max_dice_drop)
+    if options.least == options.most == options.patch:
+        return options, Fitted("training", "on cases that were tried, others lose Dice")
     return options, _judged(artefact, options, bytes_per_voxel, dataset, judging, max_dice_drop)
 
 
@@ -234,7 +238,7 @@ def _judged(
     voxels = ways["fitted"].voxels / ways["training"].voxels
     lost, why = drop(before, after), ""
     if voxels >= 1:
-        why = "others lose Dice, or are no fewer voxels"
+        why = "others are no fewer voxels"
     elif not lost <= max_dice_drop:
         why = f"with others the mean Dice drops by {lost:.2f} points, above the {max_dice_drop:g} allowed"
     return Fitted(

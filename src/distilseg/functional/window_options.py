@@ -3,7 +3,8 @@
     sliding_window    patch, overlap, blend, batch, mirror, stride, average, activation
     slices            patch, axis, overlap, blend, batch, mirror
     slabs             patch, axis, stride, average, activation, batch, divisor, pad
-    fitted_windows    patch, multiple, least, most, overlap, most_voxels, blend, batch, mirror, average, activation
+    fitted_windows    patch, multiple, least, most, overlap, most_voxels, blend, batch, mirror, average,
+                      activation
 
 The inferers in torch are these values with a `__call__`, those on NumPy are given their fields; so both
 refuse the same, wherever the options come from: a recipe, an experiment.json, an artefact, a teacher's card.
@@ -192,7 +193,8 @@ class FittedWindowsOptions:
         needed = smallest(self.multiple, self.least, self.overlap)
         if any(size > most for size, most in zip(needed, self.most, strict=True)):
             raise UserError(
-                f"fitted windows of {_told(self.most)} voxels at most, where the smallest are {_told(needed)}",
+                f"fitted windows of {_told(self.most)} voxels at most, where the smallest are"
+                f" {_told(needed)}",
                 "allow more, or a smaller overlap",
             )
         if math.prod(needed) > self.most_voxels:
