@@ -67,12 +67,11 @@ def main(quick: bool = False) -> list[Row]:
 
 def _tasks(quick: bool) -> list[Task]:
     hippocampi = None if quick else find_data("hippocampus")
+    small = Task("a phantom of a hippocampus", hippocampus_plan(), [(36, 50, 36)], ">= 2.2", 5)
+    large = Task("a phantom of 300x300x120", abdomen_plan(5), [(240, 240, 120)], ">= 1.5", 3)
     if hippocampi is None:
-        return [Task("phantoms of hippocampi", hippocampus_plan(), [(36, 50, 36)], ">= 2.2", 1)]
-    tasks = [
-        _real("hippocampi", hippocampi, hippocampus_plan(), 10, ">= 2.2", 5),
-        Task("a phantom of 300x300x120", abdomen_plan(5), [(240, 240, 120)], ">= 1.5", 3),
-    ]
+        return [small] if quick else [small, large]
+    tasks = [_real("hippocampi", hippocampi, hippocampus_plan(), 10, ">= 2.2", 5), large]
     if (sarcomas := hippocampi.parent / SARCOMA).is_dir():
         tasks.insert(1, _real("sarcomas in CT", sarcomas, None, 4, ">= 1.5", 3))
     return tasks
