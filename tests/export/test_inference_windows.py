@@ -221,7 +221,9 @@ def test_slices_and_slabs_are_as_before(kind: str, folder: Path, tmp_path: Path)
     study = small_study(folder / "scans")
     made = trained(experiment(kind, study), runs=folder / "runs", machine=CPU, cache=folder / "cache")
     exported = export(made, "onnx", out=tmp_path / "student", windows="fitted")
-    assert exported.windows is None
+    assert exported.windows is not None
+    assert (exported.windows.kept, exported.windows.cases) == ("training", 0)
+    assert "over volumes" in exported.windows.why
     assert open_artefact(exported.path).about.inferer["kind"] == kind
 
 

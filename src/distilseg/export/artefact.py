@@ -170,6 +170,9 @@ def export_run(
                 about = about.model_copy(update={"inferer": options})
                 _describe(folder, about)
                 artefact = load_artefact(folder, threads=torch.get_num_threads())
+        elif windows == "fitted":
+            fitting = Fitted("training", _no_others(about))
+            about = about.model_copy(update={"windows": fitting.record()})
         waiting = Waiting()
         regions = about.answers == "regions"
         found = compare(_shown_alike(predictor, about), artefact, sources, regions=regions, progress=progress)
@@ -234,6 +237,13 @@ def _fitted(
     options, per_voxel = largest(folder, options, about.name, budget_bytes)
     options, found = choose(artefact, options, per_voxel, dataset, judging, tuning)
     return found, description_of(options) if found.kept == "fitted" else None
+
+
+def _no_others(about: Description) -> str:
+    """Why its windows are not even tried in other sizes."""
+    if about.engine == "torch" or about.views or about.inferer["kind"] != "sliding_window":
+        return "only a network of its own over volumes, in ONNX or OpenVINO, is shown others"
+    return f"{about.made['network']['name']} takes no others, or cannot be written so that it does"
 
 
 def _shown_alike(predictor: Predictor | Views, about: Description) -> Predictor | Views:

@@ -11,8 +11,8 @@ only if
    far windows may grow (`window_search.py`)
 4. scans are shown fewer voxels so
 
-Otherwise the artefact is as it was before, and says why. How large a window may be is what `max_memory` holds
-by the line that `cost_model` fits to the memory of two windows, measured in a process of its own.
+Otherwise windows are those of training, and the artefact says why. How large one may be is what a budget
+holds by the line that `cost_model` fits to the memory of two windows, measured in a process of its own.
 """
 
 from __future__ import annotations
