@@ -100,7 +100,7 @@ def test_float_is_kept_where_int8_loses_too_much(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A Dice that is 2 points lower wherever a network is not the float one."""
-    true_scores = int8._scores
+    true_scores = int8.dice_scores
     in_float: list[Arrays] = []
 
     def lower(predictor: int8.ArtefactPredictor, *others: object) -> dict[str, float]:
@@ -108,7 +108,7 @@ def test_float_is_kept_where_int8_loses_too_much(
         scores = true_scores(predictor, *others)  # type: ignore[arg-type]
         return dict.fromkeys(scores, 0.9 if predictor.network is in_float[0] else 0.88)
 
-    monkeypatch.setattr(int8, "_scores", lower)
+    monkeypatch.setattr(int8, "dice_scores", lower)
     words = ["export", str(run.folder), "--to", "openvino-int8", "--out", str(tmp_path / "student")]
     assert main([*words, "--calibration-cases", "1"]) == 0
     told = " ".join(capsys.readouterr().out.split())

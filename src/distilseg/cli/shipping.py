@@ -25,6 +25,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg export runs/DATASET/RUN",
         "distilseg export runs/DATASET/RUN --to openvino --zip",
         "distilseg export runs/DATASET/RUN --to openvino-int8 --max-dice-drop 0.3",
+        "distilseg export runs/DATASET/RUN --to openvino --windows fitted --window-memory 500MB",
         "distilseg export runs/DATASET/RUN --out student --cases case_01,case_07",
         "distilseg predict student SCANS predictions",
         "distilseg export runs/DATASET/RUN --to nnunet --zip",
@@ -69,6 +70,14 @@ def export(
         bool,
         typer.Option("--even-if-slower", help="int8: keep it where it is slower than float on this machine."),
     ] = False,
+    windows: Annotated[
+        str,
+        typer.Option(help="Those of training, or fitted to each scan, where no Dice is lost by that."),
+    ] = "training",
+    window_memory: Annotated[
+        str | None,
+        typer.Option(help="What fitted windows may take at once, such as 500MB; otherwise 1GB."),
+    ] = None,
     weights: Weights = "best",
     trust: Trust = None,
 ) -> None:
@@ -88,6 +97,8 @@ def export(
             max_dice_drop=max_dice_drop,
             calibration_cases=calibration_cases,
             even_if_slower=even_if_slower,
+            windows=windows,
+            window_memory=window_memory,
             weights=weights,
             trust=trust,
             progress=progress,
@@ -105,6 +116,9 @@ def _tell_artefact(exported: Exported) -> None:
     ]
     columns = ["largest difference of a logit", "least Dice", "other voxels"]
     show.console().print(show.table(["artefact against run", *columns], rows, right=columns))
+    if exported.windows is not None:
+        for sentence in exported.windows.sentences():
+            show.say(sentence)
     if (int8 := exported.quantised) is not None:
         scores = [
             (name, f"{100 * before:.2f}", f"{100 * int8.dice_int8[name]:.2f}")

@@ -13,6 +13,7 @@ from ..export.artefact import TARGETS, Exported, export_run
 from ..export.for_others import FORMS, HandedOn, hand_on
 from ..export.int8 import CALIBRATION_CASES
 from ..export.quantised import MAX_DICE_DROP
+from ..export.within_budget import bytes_of
 from ..runs import Run, open_run
 
 
@@ -28,6 +29,8 @@ def export(
     max_dice_drop: float = MAX_DICE_DROP,
     calibration_cases: int = CALIBRATION_CASES,
     even_if_slower: bool = False,
+    windows: str = "training",
+    window_memory: str | float | None = None,
     weights: str = "best",
     trust: str | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -36,7 +39,8 @@ def export(
     `export.for_others.FORMS`; see `export_run` and `hand_on` there.
 
     `out`: by default RUN/export/<to>, a folder, or with `zip` one file. `data`: where the run's dataset lies,
-    if it moved. `tolerance`: None for that of the target.
+    if it moved. `tolerance`: None for that of the target. `window_memory`: bytes, or a size such as "500MB",
+    that windows fitted to a scan may take.
     """
     if to not in TARGETS and to not in FORMS:
         raise unknown("target", to, [*TARGETS, *FORMS])
@@ -60,5 +64,7 @@ def export(
         max_dice_drop=max_dice_drop,
         calibration_cases=calibration_cases,
         even_if_slower=even_if_slower,
+        windows=windows,
+        window_bytes=None if window_memory is None else bytes_of(str(window_memory)),
         **options,
     )

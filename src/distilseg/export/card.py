@@ -17,6 +17,7 @@ from ..hardware import BUSY
 from ..installing import from_wheel
 from ..runs import Run
 from ..runtime.artefact import Description
+from .inference_windows import Fitted
 from .markdown import code, plain
 from .provenance import licence_notes
 from .quantised import Quantised
@@ -44,6 +45,7 @@ def model_card(run: Run, about: Description, plan: Plan) -> str:
         section("Measured", measured(run)),
         section("What it costs", _costs(run, about)),
         section("Equal to the run it was exported from", [_parity(about)]),
+        *([section("Windows", _windows(about.windows))] if about.windows else []),
         *([section("In int8", _quantisation(about.quantisation))] if about.quantisation else []),
         section("Where it comes from", origin(about.made)),
         section("Licences", listed([plain(note) for note in licence_notes(about.made)])),
@@ -155,12 +157,25 @@ def _cost(cost: Mapping[str, Any]) -> str:
 def _parity(about: Description) -> str:
     parity = about.parity
     on = "In float, before it was rounded, on" if about.quantisation.get("kept") == "int8" else "On"
+    shown = " Both were shown windows fitted to the scans." if about.windows.get("kept") == "fitted" else ""
     return (
         f"{on} {parity['cases']} real cases, from the files on: no logit differs by more than"
         f" {parity['largest_logit_difference']:.2g}, the least Dice between the two label maps is"
         f" {parity['least_dice']:.4f}, {parity['voxels_that_differ']} of {parity['of_voxels']:,} voxels have"
-        f" another label (tolerance {parity['tolerance']:g})."
+        f" another label (tolerance {parity['tolerance']:g}).{shown}"
     )
+
+
+def _windows(record: Mapping[str, Any]) -> list[str]:
+    found = Fitted(**record)
+    told = listed([plain(sentence) for sentence in found.sentences()])
+    if not found.cases:
+        return told
+    training, fitted = found.dice_training or {}, found.dice_fitted or {}
+    judged = titled("Dice", found.labelled_by)
+    table = [["structure", f"{judged}, windows of training", f"{judged}, fitted windows"]]
+    table += [[plain(name), f"{score:.4f}", f"{fitted[name]:.4f}"] for name, score in training.items()]
+    return [_table(table), *told]
 
 
 def _quantisation(record: Mapping[str, Any]) -> list[str]:

@@ -23,17 +23,17 @@ from numpy.typing import NDArray
 
 from ..data.case import Dataset
 from ..data.planning.splits import Split
-from ..data.scans.reading import read_label, read_scans
+from ..data.scans.reading import read_scans
 from ..errors import UserError
-from ..evaluation.evaluate import evaluate_case, summarise_rows
 from ..hardware import processor
 from ..runtime.engine import Arrays
 from ..runtime.predictor import ArtefactPredictor
+from .judging import MOST_TUNING, Scores, dice_scores, drop
 from .quantise import by_harm, engine_of, layers, write_int8
-from .quantised import MAX_DICE_DROP, Quantised, Scores, drop_of, kept
+from .quantised import MAX_DICE_DROP, Quantised, kept
 
 CALIBRATION_CASES = 10
-_MOST_TUNING, _MOST_WINDOWS, _RANKING_WINDOWS = 10, 64, 8
+_MOST_WINDOWS, _RANKING_WINDOWS = 64, 8
 _TIMED_S, _TIMED_CALLS = 2.0, 31
 
 
@@ -44,20 +44,22 @@ def quantise(
     split: Split,
     judging: Sequence[str],
     *,
+    calibrator: ArtefactPredictor | None = None,
     max_dice_drop: float = MAX_DICE_DROP,
     calibration_cases: int = CALIBRATION_CASES,
     even_if_slower: bool = False,
 ) -> Quantised:
     """Puts the int8 form of `network` (.xml) in its place where the cases `judging` allow it, and the clock.
 
-    `artefact` predicts by the network in float. `max_dice_drop`: points of the mean Dice. `even_if_slower`:
-    the clock is not asked. Raises UserError where no case is left to calibrate on, or NNCF is missing.
+    `artefact` predicts by the network in float; so does `calibrator`, in windows of training, which are small
+    enough to keep some. `max_dice_drop`: points of the mean Dice. `even_if_slower`: the clock is not asked.
+    Raises UserError where no case is left to calibrate on, or NNCF is missing.
     """
     calibrating, tuning = _other_cases(split, judging, calibration_cases)
-    shown, windows = _windows(artefact, dataset, calibrating)
+    shown, windows = _windows(calibrator or artefact, dataset, calibrating)
 
     def scores(run: Arrays, ids: Sequence[str]) -> Scores:
-        return _scores(replace(artefact, network=run), dataset, ids)
+        return dice_scores(replace(artefact, network=run), dataset, ids)
 
     with tempfile.TemporaryDirectory() as folder:
         int8 = Path(folder) / network.name
@@ -66,11 +68,11 @@ def quantise(
         )
         run = engine_of(int8)
         before, after = scores(artefact.network, judging), scores(run, judging)
-        drop = drop_of(before, after)
+        lost = drop(before, after)
         timed = [engine_of(path, threads=artefact.threads) for path in (network, int8)]
         milliseconds = [1000 * seconds for seconds in _timed(timed, shown)]
         sizes, count = [_bytes(path) for path in (network, int8)], len(layers(network))
-        form = kept(drop, max_dice_drop, *milliseconds, even_if_slower=even_if_slower)
+        form = kept(lost, max_dice_drop, *milliseconds, even_if_slower=even_if_slower)
         if form == "int8":
             for file in _files(int8):
                 shutil.copyfile(file, network.parent / file.name)
@@ -81,7 +83,7 @@ def quantise(
         calibration_windows=len(windows),
         dice_float=before,
         dice_int8=after,
-        drop=drop,
+        drop=lost,
         max_dice_drop=max_dice_drop,
         layers=count,
         layers_in_float=in_float,
@@ -114,12 +116,12 @@ def _search(
         if n and not ranked:
             ranked = by_harm(network, int8.parent, windows[:: max(1, len(windows) // _RANKING_WINDOWS)])
         write_int8(network, trial, windows, in_float=ranked[:n])
-        drop = drop_of(expected, scores(engine_of(trial)))
-        if drop < at_best:
-            at_best, chosen = drop, tuple(ranked[:n])
+        lost = drop(expected, scores(engine_of(trial)))
+        if lost < at_best:
+            at_best, chosen = lost, tuple(ranked[:n])
             for file, kept in zip(_files(trial), _files(int8), strict=True):
                 shutil.copyfile(file, kept)
-        if drop <= max_dice_drop:
+        if lost <= max_dice_drop:
             break
         n = max(1, 2 * n)
     return chosen
@@ -134,7 +136,7 @@ def _other_cases(split: Split, judging: Sequence[str], n: int) -> tuple[list[str
         raise UserError(
             "int8 is calibrated on training cases, and every one of them judges", "name fewer --cases"
         )
-    tuning = [id for id in validating if id not in calibrating][:_MOST_TUNING]
+    tuning = [id for id in validating if id not in calibrating][:MOST_TUNING]
     return calibrating, tuning or calibrating
 
 
@@ -166,28 +168,6 @@ def _windows(
         seen.clear()
     assert first is not None
     return first, chosen
-
-
-def _scores(predictor: ArtefactPredictor, dataset: Dataset, ids: Sequence[str]) -> Scores:
-    """Mean Dice of each structure, in the scans' own space; what is rightly found absent counts as 1."""
-    rows: list[dict[str, Any]] = []
-    plan = predictor.plan
-    for id in ids:
-        case = dataset.case(id)
-        if case.label is None:
-            raise UserError(f"case {id} has no label map", "only labelled cases can judge int8")
-        scans, reference = read_scans({name: case.images[name] for name in plan.modalities}), read_label(case)
-        rows += evaluate_case(
-            reference.array,
-            predictor.segment(scans, case=id),
-            case=id,
-            labels=plan.regions or plan.labels,
-            spacing_mm=reference.geometry.spacing_mm,
-            metrics=["dice"],
-            empty="one",
-            unknown_value=plan.unknown,
-        )
-    return {row["label"]: row["mean"] for row in summarise_rows(rows)}
 
 
 def _timed(networks: Sequence[Arrays], windows: NDArray[np.float32]) -> list[float]:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ..evaluation.agreement import titled
+from .judging import Scores, mean_dice
 
 MAX_DICE_DROP = 0.5  # points
 SLOWER = 1.05  # times float's time; closer to it, a clock cannot tell
 
 Form = Literal["int8", "float"]
-Scores = dict[str, float]  # structure -> mean Dice
-
-
-def drop_of(before: Mapping[str, float], after: Mapping[str, float]) -> float:
-    """Points of the mean Dice over the structures."""
-    return 100 * (_mean(before) - _mean(after))
 
 
 def kept(
@@ -77,7 +70,7 @@ class Quantised:
         return told[-1:] + told[:-1] if self.slower and self.drop <= self.max_dice_drop else told
 
     def _dice(self) -> str:
-        before, after = (f"{100 * _mean(scores):.2f}" for scores in (self.dice_float, self.dice_int8))
+        before, after = (f"{100 * mean_dice(scores):.2f}" for scores in (self.dice_float, self.dice_int8))
         told = f"mean {self.judged} {before} in float, {after} in int8"
         told += f" on {self.cases} cases: a drop of {self.drop:.2f} points"
         if self.drop <= self.max_dice_drop:
@@ -103,7 +96,3 @@ class Quantised:
         if self.drop > self.max_dice_drop:
             return f"int8 is slower here, too: {told}"
         return f"int8 is slower here, the artefact is in float: {told}; --even-if-slower gives int8"
-
-
-def _mean(scores: Mapping[str, float]) -> float:
-    return statistics.fmean(scores.values())

@@ -4,6 +4,7 @@ One case at a time, [M *S] -> [K *S]. They cut the same windows, show them to th
 and blend by the same weights; what differs from the torch ones is rounding, and tests hold them to that.
 
     sliding_window    overlapping patches, blended; 2D or 3D
+    fitted_windows    the same, of windows fitted to the scan
     slices            a 2D network slice by slice, each by a sliding window in its plane
     slabs             k slices at once, every slice the mean of its windows
 
@@ -22,7 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..functional.threads import shared
-from ..functional.window_options import OPTIONS, SlabsOptions, SlicesOptions, SlidingWindowOptions, described
+from ..functional.window_options import (
+    OPTIONS,
+    FittedWindowsOptions,
+    SlabsOptions,
+    SlicesOptions,
+    SlidingWindowOptions,
+    described,
+)
 from ..functional.windows import AxisWindow, axis_windows, covering, step_starts, window_steps
 
 if TYPE_CHECKING:
@@ -43,6 +51,8 @@ def make_inferer(description: Mapping[str, Any], *, threads: int = 0) -> Inferer
     `threads` blend the windows, 0: as many as there are processors, up to 8.
     """
     options = described(description, OPTIONS)
+    if isinstance(options, FittedWindowsOptions):
+        return partial(fitted_windows, threads=threads, options=options)
     cut = {SlidingWindowOptions: sliding_window, SlicesOptions: slices, SlabsOptions: slabs}[type(options)]
     return partial(cut, threads=threads, **vars(options))
 
@@ -60,6 +70,8 @@ def planned_inferer(plan: Plan) -> dict[str, Any]:
 def window_shape(description: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Voxels of the windows that an inferer shows its network, and the axes along which scans differ."""
     patch = tuple(description["patch"])
+    if description["kind"] == "fitted_windows":
+        return patch, tuple(range(len(patch)))
     if description["kind"] != "slabs":
         return patch, ()
     axis, divisor = description.get("axis", 2), description.get("divisor", 32)
@@ -73,6 +85,13 @@ def sliding_window(image_MS: Volume, network: Network, **options: Any) -> Volume
     """As `distilseg.inference.sliding_window.SlidingWindow`, whose options `_windowed` takes."""
     logits_KS: Volume = _windowed(image_MS[None], network, **options)[0]
     return logits_KS
+
+
+def fitted_windows(
+    image_MS: Volume, network: Network, *, options: FittedWindowsOptions, threads: int = 0
+) -> Volume:
+    """As `distilseg.inference.fitted_windows.FittedWindows`."""
+    return sliding_window(image_MS, network, threads=threads, **vars(options.window(image_MS.shape[1:])))
 
 
 def slices(image_MS: Volume, network: Network, *, axis: int, batch: int, **options: Any) -> Volume:
