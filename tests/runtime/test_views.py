@@ -16,7 +16,7 @@ from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.inference import fusion
 from distilseg.inference.sliding_window import SlidingWindow
 from distilseg.predict import Predictor
-from distilseg.runtime import views as numpy_views
+from distilseg.runtime import fusing
 from distilseg.runtime.inferers import make_inferer
 from distilseg.runtime.predictor import ArtefactPredictor
 from distilseg.runtime.views import ArtefactViews
@@ -108,7 +108,7 @@ def test_votes_on_a_finer_grid_as_in_torch(shape: tuple[int, ...]) -> None:
     maps = [random.integers(0, 4, (9, 8, 7)).astype(np.uint8) for _ in range(2)]
     mean = random.dirichlet(np.ones(4), shape).transpose(3, 0, 1, 2).astype(np.float32)
     expected = fusion.vote([torch.from_numpy(one) for one in maps], torch.from_numpy(mean.copy())).numpy()
-    np.testing.assert_array_equal(numpy_views.vote(maps, mean), expected)
+    np.testing.assert_array_equal(fusing.vote(maps, mean), expected)
 
 
 def test_whoever_agrees_is_not_asked_again() -> None:
