@@ -43,12 +43,13 @@ _MUCH_LESS = 0.75  # of the memory: what another order of the axes is worth
 class Block:
     """Logits that are done; those of all blocks together are those of the volume, each voxel's once.
 
-    They may be lent, until the next block is asked for, and may be overwritten.
+    They may be overwritten, and may be lent until the next block is asked for.
     """
 
     box: Box  # of the volume, which this block adds
     logits: Volume  # [K *B], or [V K *B], from one voxel below the box along each axis, where there is one
     last: bool  # no other follows
+    lent: bool = False
 
     @property
     def from_voxel(self) -> tuple[int, ...]:
@@ -61,9 +62,9 @@ class Block:
         sides = zip(self.box, self.from_voxel, strict=True)
         return boxed(self.logits, [slice(side.start - start, None) for side, start in sides])
 
-    def copied(self) -> Block:
+    def kept(self) -> Block:
         """The same, in memory of its own."""
-        return replace(self, logits=np.array(self.logits, order="C"))
+        return replace(self, logits=self.logits.copy(), lent=False) if self.lent else self
 
 
 def whole(blocks: Iterable[Block], shape: Sequence[int]) -> Volume:
@@ -90,7 +91,7 @@ def layered(chunks: Iterable[tuple[slice, Volume]], axis: int, shape: Sequence[i
         logits = chunk if before is None else np.concatenate([before, chunk], 1 + axis)
         before = chunk.take([-1], 1 + axis)
         box = tuple(planes if n == axis else slice(0, size) for n, size in enumerate(shape))
-        yield Block(box, logits, planes.stop == shape[axis])
+        yield Block(box, logits, planes.stop == shape[axis], lent=logits is chunk)
 
 
 def everything(logits: Volume, axes: int) -> Block:
@@ -114,8 +115,7 @@ class Blending:
         self._axes = [_Axis.of(windows) for windows in axes]
         self._order = cheapest_order(self._axes)
         self._threads = threads
-        self._sums: Volume | None = None  # [K *(1 + P)] of one window, with a voxel below
-        self._kept: list[Volume] = []  # by level of the loops, the outermost first
+        self._kept: list[Volume] = []  # [K ...] by level of the loops, the outermost first
 
     def places(self) -> Iterator[tuple[int, ...]]:
         """Which window along each axis, in the order in which they are added."""
@@ -130,31 +130,29 @@ class Blending:
         )
 
     def add(self, place: Sequence[int], answer_KP: Volume) -> Block:
-        """The block that is done once this answer counts too; its logits are lent until the next one."""
-        if self._sums is None:
-            classes = len(answer_KP)
-            self._sums = np.zeros((classes, *(1 + axis.patch for axis in self._axes)), np.float32)
-            kept = (np.empty((classes, *shape), np.float32) for shape in kept_shapes(self._axes, self._order))
-            self._kept = list(kept)
+        """The block that is done once this answer counts too."""
+        if not self._kept:
+            kept = kept_shapes(self._axes, self._order)
+            self._kept = [np.empty((len(answer_KP), *shape), np.float32) for shape in kept]
         here = [axis.at(n) for axis, n in zip(self._axes, place, strict=True)]
         loads, saves = self._moves(here)
-        sums, weight_P = self._sums, _product([side.weight for side in here])
+        weight_P = _product([side.weight for side in here])
         inside = (slice(1, None),) * len(here)
+        done = tuple(slice(0 if side.number else 1, 1 + side.done) for side in here)
+        logits_KB = np.empty((len(answer_KP), *(side.stop - side.start for side in done)), np.float32)
 
         def add(k: int) -> None:  # class by class, so that sums are still in cache when they are used
-            of_class = sums[k]
-            np.multiply(answer_KP[k], weight_P, out=of_class[inside])
-            for axis in range(len(here)):
-                of_class[(slice(None),) * axis + (0,)] = 0
+            sums = np.zeros([1 + size for size in weight_P.shape], np.float32)
+            np.multiply(answer_KP[k], weight_P, out=sums[inside])
             for level, there, kept in loads:
-                of_class[there] += self._kept[level][k][kept]
+                sums[there] += self._kept[level][k][kept]
             for level, there, kept in saves:
-                self._kept[level][k][kept] = of_class[there]
+                self._kept[level][k][kept] = sums[there]
+            logits_KB[k] = sums[done]
 
-        shared(add, range(len(sums)), sums.size, self._threads)
-        done = (slice(0 if side.number else 1, 1 + side.done) for side in here)
+        shared(add, range(len(answer_KP)), answer_KP.size, self._threads)
         box = tuple(slice(side.start, side.start + side.done) for side in here)
-        return Block(box, sums[(slice(None), *done)], all(side.last for side in here))
+        return Block(box, logits_KB, all(side.last for side in here))
 
     def _moves(self, here: Sequence[_Side]) -> tuple[list[tuple[int, Box, Box]], list[tuple[int, Box, Box]]]:
         """What is taken from the layers and put into them: level, box of the sums, box of the layer.
@@ -254,11 +252,11 @@ def cheapest_order(axes: Sequence[_Axis]) -> tuple[int, ...]:
 
 
 def blending_floats(axes: Sequence[Sequence[AxisWindow]]) -> int:
-    """What a `Blending` of these windows holds of each class, its largest block copied too, in numbers."""
+    """What a `Blending` of these windows holds of each class, two blocks included, in numbers."""
     sides = [_Axis.of(windows) for windows in axes]
     kept = sum(map(math.prod, kept_shapes(sides, cheapest_order(sides))))
     block = math.prod(1 + max(side.at(n).done for n in range(len(side.starts))) for side in sides)
-    return kept + math.prod(1 + side.patch for side in sides) + block
+    return kept + 2 * block
 
 
 def _product(weights: Sequence[NDArray[np.float32]]) -> Volume:

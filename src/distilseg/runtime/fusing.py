@@ -119,7 +119,7 @@ class Fusing:
 
 
 def vote(label_maps: Sequence[Classes], mean_KS: Volume, parts: Sequence[Part] | None = None) -> Classes:
-    """As `distilseg.inference.fusion.vote`; `parts` say where in the mean label maps lie, else all over it."""
+    """As `distilseg.inference.fusion.vote`; `parts` say where in the mean they lie, else all over it."""
     fused = label_maps[0].copy()
     differing = np.any([labels != fused for labels in label_maps[1:]], axis=0)
     if not differing.any():

@@ -32,7 +32,7 @@ def handed_on(
                 block = next(blocks)
             if using is not None:
                 using.result()
-            block = block.copied()
+            block = block.kept()
             if block.last:
                 return lambda: used(block)
             using = beside.submit(used, block)

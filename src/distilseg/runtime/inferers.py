@@ -63,7 +63,10 @@ class Inferer:
                 return slabs(image_MS, network, **told)
 
     def held_bytes(self, shape: Sequence[int], modalities: int, classes: int) -> int:
-        """Memory for the windows and logits of a volume of `shape`, beside the volume and the network."""
+        """Memory for the windows and logits of a volume of `shape`, beside the volume and the weights.
+
+        An engine keeps about as much again as it answers.
+        """
         options = self.options
         match options:
             case SlidingWindowOptions():
@@ -83,7 +86,7 @@ class Inferer:
                 window, grown = options.thickness * plane, math.prod(shape)
                 count = options.batch
                 held = plane * (options.thickness + 3 * options.batch * options.stride)
-        return 4 * (modalities * (grown + 2 * count * window) + classes * (count * window + held))
+        return 4 * (modalities * (grown + 2 * count * window) + classes * (2 * count * window + held))
 
 
 def make_inferer(description: Mapping[str, Any], *, threads: int = 0, classes: int = 1) -> Inferer:
@@ -147,7 +150,7 @@ def sliding_window(
     if len(places) == 1:
         answer_KP = _asked(padded_MS[None], network, mirrored)[0]
         everything = tuple(slice(0, size) for size in padded_MS.shape[1:])
-        yield _unpadded(Block(everything, answer_KP, True), before, shape)
+        yield _unpadded(Block(everything, answer_KP, True, lent=True), before, shape)
         return
     for first in range(0, len(places), batch):
         here = places[first : first + batch]
@@ -325,7 +328,7 @@ def _unpadded(block: Block, before: Sequence[int], shape: Sequence[int]) -> Bloc
         grown = side.stop - side.start > size
         inner.append(slice(start, start + size) if grown else slice(None))
         box.append(slice(0, size) if grown else side)
-    return Block(tuple(box), block.logits[(slice(None), *inner)], block.last)
+    return replace(block, box=tuple(box), logits=block.logits[(slice(None), *inner)])
 
 
 def _box(place: Sequence[AxisWindow]) -> tuple[slice, ...]:

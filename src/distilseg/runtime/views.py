@@ -84,7 +84,8 @@ class ArtefactViews:
         """Fused logits, as of `logits`, of views that are cut alike."""
         views = [predictor.blocks(image, case=case) for predictor in self.predictors]
         for of_views in zip(*views, strict=True):
-            yield replace(of_views[0], logits=self._fusing.fused([block.logits for block in of_views]))
+            logits = self._fusing.fused([block.logits for block in of_views])
+            yield replace(of_views[0], logits=logits, lent=False)
 
     def logits(self, image: Volume, *, case: str = "") -> Volume:
         """Of a vote the logits of each view, [V K *S]; else those of what was fused, [K *S]."""
