@@ -202,11 +202,12 @@ def test_labels_have_the_values_of_the_plan_and_background_outside() -> None:
 
 
 def peak_of(one: ArtefactPredictor, shape: tuple[int, ...]) -> int:
-    """Bytes of arrays that asking about an image of this shape takes at most, beside its label map."""
+    """Bytes that the blocks of an image of this shape take at most, used in the same thread."""
     prepared = one.prepare(scan(shape), case="a")
     tracemalloc.start()
-    one.ask(prepared, case="a")()
-    peak = tracemalloc.get_traced_memory()[1] - LabelMap.bytes_of(prepared.grid, one.plan)
+    for block in one.blocks(prepared.image):
+        assert block.logits.any()
+    peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
 
@@ -225,7 +226,7 @@ def test_memory_does_not_grow_with_the_length_of_a_scan(monkeypatch: pytest.Monk
     assert max(long) < 4 * classes * 30 * 30 * 240 / 4
     prepared = one.prepare(scan((30, 30, 240)), case="a")
     told = one.needed_bytes(prepared.grid) - LabelMap.bytes_of(prepared.grid, one.plan)
-    assert 0.7 * told < long[0] < 1.1 * told
+    assert 0.8 * long[0] < told < 1.25 * long[0]
 
 
 def test_many_classes_are_asked_for_in_fewer_windows_at_once() -> None:
