@@ -31,6 +31,7 @@ CLAIMS = (
     "student_design",
     "shipping",
     "windows",
+    "large_scan",
     "plan_budget",
 )
 RESULTS = Path(__file__).resolve().parents[1] / "results"

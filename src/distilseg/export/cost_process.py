@@ -40,7 +40,8 @@ def _main(path: Path) -> None:
     reset_peak()
     found: dict[str, Any] = {"loaded": peak_bytes() or 0}
     if "inferer" in order:
-        predictor = replace(predictor, inferer=make_inferer(order["inferer"]))
+        classes = len(predictor.plan.logits_of(predictor.answers))
+        predictor = replace(predictor, inferer=make_inferer(order["inferer"], classes=classes))
     if "images" in order:
         found["images"] = [_windows(predictor, shape) for shape in order["images"]]
     else:

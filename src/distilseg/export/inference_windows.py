@@ -20,8 +20,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -39,8 +39,9 @@ from ..functional.windows import window_steps
 from ..hardware import processor_name
 from ..inference.inferer import logits_of
 from ..networks.build import NetworkSpec, divisor
+from ..runtime.blocks import Block, Volume
 from ..runtime.engine import Arrays
-from ..runtime.inferers import Inferer, Network, Volume, make_inferer
+from ..runtime.inferers import Inferer, Network, make_inferer
 from ..runtime.predictor import ArtefactPredictor
 from .cost_model import FLOAT_BYTES, fitted
 from .cost_probe import measured_apart
@@ -203,7 +204,7 @@ def choose(
     if not judging:
         return options, Fitted("training", "no labelled case is there to judge others by")
     tuning = tuning or judging
-    training = _Watched(artefact.inferer)
+    training = _Watched.of(artefact.inferer)
     expected = dice_scores(replace(artefact, inferer=training), dataset, tuning)
 
     @cache
@@ -211,11 +212,11 @@ def choose(
         return dice_scores(replace(artefact, inferer=_inferer(options, artefact)), dataset, tuning)
 
     def lost(options: FittedWindowsOptions) -> float:
-        known = known_cuts.setdefault(cuts(options, training.shapes), options)
+        known = known_cuts.setdefault(cuts(options, training.seen.shapes), options)
         return drop(expected, found_with(known))
 
     known_cuts: dict[Any, FittedWindowsOptions] = {}
-    options = grown(options, training.shapes, lost, max_dice_drop)
+    options = grown(options, training.seen.shapes, lost, max_dice_drop)
     if options.least == options.most == options.patch:
         return options, Fitted("training", "on cases that were tried, others lose Dice")
     return options, _judged(artefact, options, bytes_per_voxel, dataset, judging, max_dice_drop)
@@ -229,13 +230,13 @@ def _judged(
     judging: Sequence[str],
     max_dice_drop: float,
 ) -> Fitted:
-    ways = {"training": _Watched(artefact.inferer), "fitted": _Watched(_inferer(options, artefact))}
+    ways = {"training": _Watched.of(artefact.inferer), "fitted": _Watched.of(_inferer(options, artefact))}
     scores: dict[str, list[Scores]] = {name: [] for name in ways}
     for id in judging:  # in turns, so that what else the machine does meets both
         for name, way in ways.items():
             scores[name].append(dice_scores(replace(artefact, inferer=way), dataset, [id]))
     before, after = (_mean_of(scores[name]) for name in ways)
-    voxels = ways["fitted"].voxels / ways["training"].voxels
+    voxels = ways["fitted"].seen.voxels / ways["training"].seen.voxels
     lost, why = drop(before, after), ""
     if voxels >= 1:
         why = "others are no fewer voxels"
@@ -252,38 +253,57 @@ def _judged(
         most_voxels=options.most_voxels,
         bytes_per_voxel=bytes_per_voxel,
         voxels=voxels,
-        seconds_training=statistics.median(ways["training"].seconds),
-        seconds_fitted=statistics.median(ways["fitted"].seconds),
+        seconds_training=statistics.median(ways["training"].seen.seconds),
+        seconds_fitted=statistics.median(ways["fitted"].seen.seconds),
         timed_on=processor_name(),
         labelled_by=dataset.labelled_by,
     )
 
 
 def _inferer(options: FittedWindowsOptions, artefact: ArtefactPredictor) -> Inferer:
-    return make_inferer(description_of(options), threads=artefact.threads)
+    classes = len(artefact.plan.logits_of(artefact.answers))
+    return make_inferer(description_of(options), threads=artefact.threads, classes=classes)
 
 
 def _labelled(dataset: Dataset, ids: Sequence[str]) -> list[str]:
     return [id for id in ids if dataset.case(id).label is not None]
 
 
-class _Watched:
-    """An inferer, with what it shows its network and how long it takes."""
+@dataclass
+class _Seen:
+    """What was shown to a network, and how long that took."""
 
-    def __init__(self, inferer: Inferer) -> None:
-        self.inferer, self.voxels = inferer, 0
-        self.seconds, self.shapes = list[float](), list[tuple[int, ...]]()
+    voxels: int = 0
+    seconds: list[float] = field(default_factory=list)  # of each scan
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
 
-    def __call__(self, image_MS: Volume, network: Network) -> Volume:
+
+@dataclass(frozen=True)
+class _Watched(Inferer):
+    """An inferer that notes what it shows its network."""
+
+    seen: _Seen = field(default_factory=_Seen)
+
+    @classmethod
+    def of(cls, inferer: Inferer) -> _Watched:
+        """The same, watched."""
+        return cls(inferer.options, inferer.threads, inferer.classes)
+
+    def blocks(self, image_MS: Volume, network: Network) -> Iterator[Block]:
         def counting(windows: Volume) -> Volume:
-            self.voxels += math.prod((len(windows), *windows.shape[2:]))
+            self.seen.voxels += math.prod((len(windows), *windows.shape[2:]))
             return network(windows)
 
-        self.shapes.append(image_MS.shape[1:])
-        start = time.perf_counter()
-        logits = self.inferer(image_MS, counting)
-        self.seconds.append(time.perf_counter() - start)
-        return logits
+        self.seen.shapes.append(image_MS.shape[1:])
+        blocks, spent = super().blocks(image_MS, counting), 0.0
+        while True:
+            start = time.perf_counter()
+            block = next(blocks, None)
+            spent += time.perf_counter() - start
+            if block is None:
+                break
+            yield block
+        self.seen.seconds.append(spent)
 
 
 def _mean_of(scores: Sequence[Scores]) -> Scores:
