@@ -148,9 +148,9 @@ def predict_jobs(
     *,
     overwrite: bool = False,
     progress: Callable[[int, int], object] | None = None,
-    write: LabelWriter = write_label_map,
+    write: LabelWriter | None = None,
 ) -> None:
-    """Predicts `jobs` and notes in `summary` what became of each."""
+    """Predicts `jobs`, by `write` or `write_label_map`, and notes in `summary` what became of each."""
     before = {job.out: _stamp(job.out) for job in jobs}
     todo = []
     for job in jobs:
@@ -160,7 +160,7 @@ def predict_jobs(
         else:
             todo.append(job)
     for done, (job, outcome, why) in enumerate(
-        _pipeline(predictor, todo, before, summary.times, write), start=1
+        _pipeline(predictor, todo, before, summary.times, write or write_label_map), start=1
     ):
         if outcome == "refused":
             summary.refused[job.case] = why
