@@ -200,3 +200,9 @@ def test_every_plane_of_an_oblique_stack_is_found_by_its_place(tmp_path: Path) -
         image.ImagePositionPatient = [number(round(float(mm), 2)) for mm in image.ImagePositionPatient]
     save(images, tmp_path)
     assert read_scan(tmp_path).array.shape == (9, 7, 40)
+
+
+def test_an_end_slice_that_claims_another_frame_of_reference(images: list[Dataset], tmp_path: Path) -> None:
+    """The others are even without it, and lack it."""
+    images[-1].FrameOfReferenceUID = generate_uid()
+    assert "1 of its images have another size, spacing, orientation or frame" in refused(images, tmp_path)
