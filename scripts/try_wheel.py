@@ -39,6 +39,8 @@ def predicted(model: str | Path) -> str:
     return PREDICTED.format(model=model, scans=MADE / "scans", out="predictions")
 
 
+# A CT of five slices beside another of two, among pydicom's own files.
+SERIES = "environment/lib/python3*/site-packages/pydicom/data/test_files/dicomdirtests/98892001"
 ONE_CASE = "predictions/case_0.nii.gz"
 TRIALS: Mapping[str, Trial] = {
     "plain": Trial(
@@ -51,6 +53,11 @@ TRIALS: Mapping[str, Trial] = {
         [ONE_CASE],
     ),
     "runtime": Trial("runtime", [predicted(MADE / "openvino.zip")], [ONE_CASE]),
+    "dicom": Trial(
+        "runtime,dicom",
+        [f"distilseg predict {MADE / 'openvino.zip'} {SERIES} predictions --series modality=CT"],
+        ["predictions/98892001.nii.gz"],
+    ),
     "train": Trial("train", [TRAINED, "distilseg report runs/Old"], ["report.html"]),
     "export": Trial(
         "export",

@@ -86,6 +86,13 @@ def test_a_cause_counts() -> None:
     )
 
 
+def test_causes_that_form_a_circle_end() -> None:
+    """As where an error is raised from one that was met while it was handled."""
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    assert reason(one) is None
+
+
 def _nothing(aside: Path) -> None:
     aside.write_bytes(b"")
 

@@ -17,6 +17,7 @@ OF_OTHERS_MODELS = {
     *("configuration", "folds", "mirror", "step", "orientation", "card", "trust_model"),
     "threshold",  # a number with a comma is typer's to judge
 }
+OF_DICOM = {"series", "dicom_tilt", "write_as", "seg", "codes"}
 LINES = [
     "RUN SCAN OUT",
     "RUN SCAN_1 SCAN_2 OUT --overwrite",
@@ -31,6 +32,7 @@ LEFT = [
     *("RUN SCAN OUT --threads", "RUN SCAN OUT --threads -1", "RUN SCAN OUT --threads many"),
     *("RUN SCAN OUT --device --times", "RUN SCAN OUT --overwrite=yes", "RUN SCAN OUT --device="),
     *("RUN SCAN OUT --skip_empty", "-- RUN SCAN OUT", "RUN SCAN OUT --fuse mean --threshold 0.4"),
+    *("RUN SCAN OUT --series number=3", "RUN SCAN OUT --as seg"),
     *("RUN SCAN OUT --mirror", "RUN SCAN OUT --step 0.5", "RUN SCAN OUT ---times", "RUN SCAN - OUT"),
 ]
 
@@ -61,7 +63,7 @@ def test_they_mean_what_typer_takes_them_for(line: str, taken: list[dict[str, An
     teacher = told.pop("teacher")
     assert teacher == type(teacher)()
     options = {"modality", "fuse", "threshold", "overwrite", "weights", "device", "threads", "skip_empty"}
-    assert told.keys() == (options | {"times", "trust", "probabilities"}) - ours.keys()
+    assert told.keys() == (options | OF_DICOM | {"times", "trust", "probabilities"}) - ours.keys()
     assert told == {name: _defaults()[name] for name in told}
 
 
@@ -76,7 +78,7 @@ def test_every_option_is_known_or_left() -> None:
     command: Any = get_command(app_for(["predict"]))
     names = {parameter.name for parameter in command.commands["predict"].params}
     known = {*plain._FLAGS, *plain._TEXTS, *plain._COUNTS}
-    assert names - {"help"} == known | OF_OTHERS_MODELS | {"run", "inputs"}
+    assert names - {"help"} == known | OF_OTHERS_MODELS | OF_DICOM | {"run", "inputs"}
     for name in plain._FLAGS:
         assert _option(command, name).is_flag
     for name in (*plain._TEXTS, *plain._COUNTS):

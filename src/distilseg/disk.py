@@ -51,7 +51,9 @@ SPARE_BYTES = 2**28  # that a disk keeps free, for whoever else writes there
 def reason(error: BaseException) -> int | None:
     """The number of the system's error behind `error`, whichever library tells it; None: it is none."""
     seen: BaseException | None = error
-    while seen is not None:
+    before: list[BaseException] = []  # causes may form a circle
+    while seen is not None and seen not in before:
+        before.append(seen)
         if isinstance(seen, OSError) and seen.errno in _FIXES:
             return seen.errno
         text = str(seen)

@@ -22,7 +22,8 @@ NOT_WAITED_FOR = {
     *("typer", "click", "rich", "pydantic", "pydantic_core", "nibabel", "pydicom", "platformdirs"),
     *("torch", "monai", "scipy", "onnxruntime", "importlib.metadata", "ssl", "email", "difflib"),
     *("distilseg.cli.tree", "distilseg.teachers", "distilseg.networks", "distilseg.recipes"),
-    *("distilseg.data.planning.fingerprint", "distilseg.training"),
+    *("distilseg.data.planning.fingerprint", "distilseg.training", "distilseg.data.scans.apart"),
+    *("distilseg.data.scans.dicom.series", "distilseg.data.scans.dicom.segmentation"),
 }
 
 

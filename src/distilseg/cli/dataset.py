@@ -22,6 +22,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg check DATASET",
         "distilseg check DATASET --fix REPAIRED",
         "distilseg check DATASET --json",
+        "distilseg check DICOM_FOLDER",
         "distilseg check my_method.py",
     )
     of_plan = examples(
@@ -35,7 +36,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
 
 
 def check(
-    dataset: Annotated[Path, typer.Argument(help="A folder of scans, a CSV table, or a Python file.")],
+    dataset: Annotated[Path, typer.Argument(help="A folder of scans, a CSV table, DICOM, or a Python file.")],
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
     fix: Annotated[
         Path | None, typer.Option(help="A new folder for a copy, repaired where that is safe.")
@@ -47,7 +48,8 @@ def check(
 ) -> None:
     """Every problem of a dataset, by case and with the fix; exit 2 if there is an error.
 
-    Given a Python file, whether the methods and networks in it keep their contracts.
+    Given a Python file, whether the methods and networks in it keep their contracts. Given a folder of DICOM,
+    which series are volumes and why others are none; exit 2 if some are refused.
     """
     from .. import commands
 
@@ -56,6 +58,15 @@ def check(
 
         for kept in check_file(dataset):
             show.say(f"{dataset}: {kept} keeps its contract")
+        return
+    from ..commands._check import check_series
+
+    with counting("checking") as progress:
+        series = check_series(dataset, progress)
+    if series is not None:
+        show.say_json(series.to_dict()) if as_json else show.print_series(series)
+        if not series.ok:
+            raise typer.Exit(2)
         return
     with counting("checking") as progress:
         report = commands.check(dataset, layout=layout, fix=fix, tolerance_mm=tolerance_mm, progress=progress)

@@ -33,6 +33,11 @@ def predict(
     trust: str | None = None,
     probabilities: bool = False,
     teacher: TeacherOptions | None = None,
+    series: Sequence[str] = (),
+    dicom_tilt: str = "refuse",
+    write_as: str = "nifti",
+    seg: str = "binary",
+    codes: Path | None = None,
 ) -> int:
     """Predicts and says what became of it; the exit code, 1 if some scans were refused."""
     from .. import commands
@@ -59,6 +64,11 @@ def predict(
             trust=trust,
             probabilities=probabilities,
             teacher=teacher,
+            series=series,
+            dicom_tilt=dicom_tilt,
+            write_as=write_as,
+            seg=seg,
+            codes=codes,
             progress=progress,
             say=said.append,
         )
@@ -66,6 +76,8 @@ def predict(
         show.say(line)
     for reason in summary.refused.values():
         print(f"refused: {printable(reason)}", file=sys.stderr, flush=True)
+    for case, note in summary.notes.items():
+        show.say(f"{case}: {printable(note)}")
     if summary.ignored:
         show.say(f"no scans, left alone: {', '.join(path.name for path in summary.ignored)}")
     if summary.held:

@@ -31,6 +31,7 @@ from .teachers import options_of_teacher
 from .text import examples, pairs, runs_of
 from .text import words as listed
 
+DICOM = "Of DICOM"
 Metrics = Annotated[str, typer.Option(help="By comma; the verdict is about the first.")]
 Control = Annotated[Path | None, typer.Option(help="The run to measure against; else what the runs name.")]
 RunFolders = Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")]
@@ -65,6 +66,8 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg predict student.zip FOLDER_OF_SCANS predictions --threads 4  # needs no torch",
         "distilseg predict axial.zip,coronal.zip,sagittal.zip FOLDER_OF_SCANS predictions --fuse vote",
         "distilseg predict student.zip FOLDER_OF_SCANS predictions --times --skip-empty",
+        "distilseg predict student.zip DICOM_FOLDER predictions --series description=venous",
+        "distilseg predict student.zip DICOM_FOLDER predictions --as seg --codes codes.json",
         "distilseg predict nnUNet_results/DATASET/MODEL FOLDER_OF_SCANS predictions --probabilities",
     )
     of_report = examples(
@@ -262,6 +265,36 @@ def predict(
     orientation: Orientation = None,
     card: Card = None,
     trust_model: TrustModel = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="DICOM: which series, by number=, modality=, description= (a regular expression) or part=;"
+            " of several modalities PET:modality=PT, repeated.",
+            rich_help_panel=DICOM,
+        ),
+    ] = None,
+    dicom_tilt: Annotated[
+        str,
+        typer.Option(
+            help="A gantry tilt: refuse, or resample (to a straight grid; labels go back onto the slices).",
+            rich_help_panel=DICOM,
+        ),
+    ] = "refuse",
+    write_as: Annotated[
+        str,
+        typer.Option("--as", help="nifti, or seg: an artefact writes DICOM SEG.", rich_help_panel=DICOM),
+    ] = "nifti",
+    seg: Annotated[
+        str, typer.Option(help="SEG: binary, or labelmap (fewer readers know it).", rich_help_panel=DICOM)
+    ] = "binary",
+    codes: Annotated[
+        Path | None,
+        typer.Option(
+            help="SEG: SNOMED codes of the classes, JSON; a file that is not there yet is suggested.",
+            rich_help_panel=DICOM,
+        ),
+    ] = None,
 ) -> None:
     """Label maps of new scans, in each scan's own space; exit 1 if some were refused."""
     code = predicting.predict(
@@ -287,6 +320,11 @@ def predict(
             card=card,
             trust=trust_model,
         ),
+        series=series or (),
+        dicom_tilt=dicom_tilt,
+        write_as=write_as,
+        seg=seg,
+        codes=codes,
     )
     if code:
         raise typer.Exit(code)

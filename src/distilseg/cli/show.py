@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..data.check import CheckReport
+    from ..data.check.dicom import SeriesReport
     from ..data.planning.plan import Plan
     from ..export.within_budget import WithinBudget
 
@@ -86,6 +87,18 @@ def print_check(report: CheckReport) -> None:
         f"{report.dataset}: {report.cases_checked} cases ({report.files_checked} files) checked,"
         f" {len(report.errors)} errors, {len(report.warnings)} warnings{told}"
     )
+
+
+def print_series(report: SeriesReport) -> None:
+    """A line for each volume and refusal, then one that sums up."""
+    for line in report.volumes:
+        say(f"volume: {printable(line)}")
+    for line in report.refused:
+        say(f"refused: {printable(line)}")
+    aside = [f"{count} {kind}" for kind, count in report.others.items()]
+    aside += [f"{report.single} single images"] if report.single else []
+    told = f"; no volumes: {', '.join(aside)}" if aside else ""
+    say(f"{report.folder}: {len(report.volumes)} volumes, {len(report.refused)} refused{told}")
 
 
 def print_plan(plan: Plan) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from ..data.case import Dataset
 from ..data.check import CheckReport, check_dataset, fix_dataset
-from ..data.formats import read_dataset
+from ..data.check.dicom import SeriesReport, check_dicom
+from ..data.formats import LAYOUTS, read_dataset
+from ..data.formats.inputs import is_dicom
 from ..errors import UserError
 
 TOLERANCE_MM = 0.01
@@ -41,6 +43,16 @@ def check(
     if fix is not None:
         fix_dataset(dataset, report, fix)
     return report
+
+
+def check_series(
+    path: Path | str, progress: Callable[[int, int], object] | None = None
+) -> SeriesReport | None:
+    """The series in a folder of DICOM, or a file of it; None for anything else, such as a dataset."""
+    path = Path(path)
+    if any(layout.recognises(path) for layout in LAYOUTS.values()) or not is_dicom(path):
+        return None
+    return check_dicom(path, progress)
 
 
 def check_file(path: Path | str) -> list[str]:

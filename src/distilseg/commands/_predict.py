@@ -9,12 +9,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError
+from ..data.formats.dicom import AS_THEY_ARE, DicomOptions
+from ..errors import UserError, unknown
 from ..runs import Run, find_runs, open_run
 from ..runtime.artefact import DESCRIPTION, is_artefact, open_artefact
 from ..runtime.compiled import keeping, usual_folder
 from ..runtime.pipeline import PredictSummary, Segmenter, predict_files
 from ..runtime.views import load_artefact_views, load_shipped
+
+WRITTEN_AS = ("nifti", "seg")
 
 if TYPE_CHECKING:
     from ..teachers.teacher import TeacherOptions
@@ -36,6 +39,11 @@ def predict(
     trust: str | None = None,
     probabilities: bool = False,
     teacher: TeacherOptions | None = None,
+    series: Sequence[str] = (),
+    dicom_tilt: str = "refuse",
+    write_as: str = "nifti",
+    seg: str = "binary",
+    codes: Path | str | None = None,
     progress: Callable[[int, int], object] | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> PredictSummary:
@@ -52,7 +60,14 @@ def predict(
     `trust` names the network of a file of one's own ("my_file.py:function") that the run may execute.
     `run` may be a model that others trained (see `teachers.teacher`): then it answers itself, in its own
     label values, with `probabilities` too, opened as `teacher` says.
+    Of folders of DICOM, `series` says which series is meant, in rules as of `data.formats.dicom`; planes that
+    lean, as a gantry tilt makes them, are refused, or with `dicom_tilt` "resample" resampled to a grid with
+    right angles, and the labels put back on them. Both are for artefacts and runs. With `write_as` "seg" an
+    artefact writes DICOM SEG, `seg` is "binary" or "labelmap", and `codes` a file as of `runtime.seg`.
     """
+    if write_as not in WRITTEN_AS:
+        raise unknown("value of --as", write_as, WRITTEN_AS)
+    dicom = DicomOptions(tuple(series), dicom_tilt)
     named = named_runs(run, fuse)
     if artefacts := [path for path in named if is_artefact(path)]:
         if modality is not None or weights != "best" or len(artefacts) < len(named):
@@ -73,7 +88,19 @@ def predict(
                 if len(named) > 1
                 else _artefact(named[0], threads, device, trust, skip_empty)
             )
-        return predict_files(predictor, inputs, out, overwrite=overwrite, progress=progress)
+        writer = None
+        if write_as == "seg":
+            from ..runtime.seg import seg_writer
+
+            opened = [open_artefact(path) for path in named]
+            writer = seg_writer(opened, predictor.plan, seg, Path(codes) if codes else None, say)
+        return predict_files(
+            predictor, inputs, out, overwrite=overwrite, dicom=dicom, seg=writer, progress=progress
+        )
+    if write_as == "seg":
+        raise UserError(
+            f"{named[0]} is no artefact, whose SHA-256 a DICOM SEG names", "distilseg export it first"
+        )
     if absent := [path for path in named if not path.exists()]:
         raise UserError(
             f"there is no {absent[0]}", "give a run folder, or an artefact that `distilseg export` made"
@@ -82,6 +109,7 @@ def predict(
         for path in named:
             open_run(path)
     elif not _is_run(named[0]):
+        _without_dicom(dicom, named[0])
         from ..teachers.opening import open_teacher, recognised
 
         if recognised(named[0]):
@@ -126,7 +154,8 @@ def predict(
             if len(named) > 1
             else load_segmenter(Run(named[0]), **told)
         )
-        return predict_files(predictor, inputs, out, overwrite=overwrite, progress=progress)
+        return predict_files(predictor, inputs, out, overwrite=overwrite, dicom=dicom, progress=progress)
+    _without_dicom(dicom, named[0])
     summary, choices = predict_with_best(
         find_students(named[0], trust=trust),
         inputs,
@@ -139,6 +168,13 @@ def predict(
     for case, choice in choices.items():
         say(f"{case}: {choice.student.run.name}; {choice.reason}")
     return summary
+
+
+def _without_dicom(dicom: DicomOptions, named: Path) -> None:
+    if dicom != AS_THEY_ARE:
+        raise UserError(
+            f"{named} is no run and no artefact, which --series and --dicom-tilt are for", "leave them out"
+        )
 
 
 def _is_run(path: Path) -> bool:

@@ -27,10 +27,13 @@ class Source:
     onto: Path | None = None  # resampled onto the grid of this file
     box_mm: tuple[tuple[float, float], ...] = ()  # low, high along R, A and S: voxels beyond are 0
     slice: tuple[int, int] | None = None  # stored axis, index along it
+    series: str = ""  # of a folder of DICOM: the key of one of its volumes; "": there is only one
+    straight: bool = False  # and whether planes that lean are resampled to a grid with right angles
 
     def plain(self) -> tuple[Any, ...]:
         """For JSON; `of_plain` inverts it."""
-        return str(self.path), self.channel, self.onto and str(self.onto), self.box_mm, self.slice
+        plain = str(self.path), self.channel, self.onto and str(self.onto), self.box_mm, self.slice
+        return (*plain, self.series, self.straight) if self.series or self.straight else plain
 
     @classmethod
     def of_plain(
@@ -40,10 +43,13 @@ class Source:
         onto: str | None = None,
         box_mm: Any = (),
         slice: tuple[int, int] | None = None,
+        series: str = "",
+        straight: bool = False,
     ) -> Source:
         """The source of these plain values."""
         box = tuple((float(low), float(high)) for low, high in box_mm)
-        return cls(Path(path), channel, Path(onto) if onto else None, box, slice and (slice[0], slice[1]))
+        one = slice and (slice[0], slice[1])
+        return cls(Path(path), channel, Path(onto) if onto else None, box, one, series, straight)
 
 
 @dataclass(frozen=True)

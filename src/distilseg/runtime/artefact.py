@@ -106,6 +106,11 @@ class Artefact:
         about = self.about
         return about.views or (View(network=about.network, inferer=about.inferer, answers=about.answers),)
 
+    @property
+    def sha256(self) -> str:
+        """Of its description, which holds those of all other files: a folder and its zip have the same."""
+        return digest(self._read(DESCRIPTION))
+
     def plan_of(self, view: View) -> Plan:
         """The plan that a view was trained with; but for organs, the labels are those of `plan`."""
         if view.plan == PLAN:

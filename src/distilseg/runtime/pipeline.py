@@ -18,14 +18,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..claims import Claim, claim, tidy
 from ..data.case import Case, Source
-from ..data.formats.inputs import expected, find_cases, no_scans
+from ..data.formats.dicom import AS_THEY_ARE, DicomOptions, notes_of
+from ..data.formats.inputs import expected, find_cases, label_ending, no_scans
 from ..data.planning.plan import Plan
 from ..data.preparing.grid import Grid
 from ..data.preparing.preprocess import Preprocessed
@@ -36,6 +37,10 @@ from ..names import component
 from .times import StageTimes
 
 Finish = Callable[[], NDArray[np.unsignedinteger[Any]]]  # what is left to do for label values [I J K]
+if TYPE_CHECKING:
+    from ..data.scans.dicom.segmentation import SegWriter
+
+SEG_ENDING = ".dcm"
 
 
 class WholeLogits(Protocol):
@@ -74,6 +79,12 @@ def asked_at_once(
     return finish
 
 
+class LabelWriter(Protocol):
+    """What writes labels [I J K] in the space of a scan, such as `write_label_map`."""
+
+    def __call__(self, path: Path, labels_IJK: NDArray[Any], like: Scan) -> None: ...
+
+
 @dataclass(frozen=True)
 class Job:
     """One case to predict: its images by modality, and where its label map goes."""
@@ -92,6 +103,7 @@ class PredictSummary:
     held: dict[str, Path] = field(default_factory=dict)  # another process is predicting it
     refused: dict[str, str] = field(default_factory=dict)  # why, in one line
     ignored: tuple[Path, ...] = ()  # files among the scans that are none
+    notes: dict[str, str] = field(default_factory=dict)  # what of a case was left out, and why
     times: StageTimes = field(default_factory=StageTimes)
 
 
@@ -101,22 +113,52 @@ def predict_files(
     out: Path | str,
     *,
     overwrite: bool = False,
+    dicom: DicomOptions = AS_THEY_ARE,
+    seg: SegWriter | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> PredictSummary:
     """Writes the label map of every scan in `inputs`, whole or not at all, in the scan's space and file type.
 
-    `inputs`: scans, folders of scans, or datasets (see `data.formats.inputs.find_cases`). `out`: a folder, or
-    a file if one case is predicted. `progress(done, cases)` is called after each case.
+    `inputs`: scans, folders of scans, datasets (see `data.formats.inputs.find_cases`), or folders of DICOM,
+    whose series are chosen as `dicom` says. `out`: a folder, or a file if one case is predicted. With `seg`
+    the labels of DICOM are written as DICOM SEG, and other cases refused. `progress(done, cases)` is called
+    after each case.
 
     A case that cannot be predicted is refused with one line in the summary, and the others are predicted
     nevertheless. A label map that exists is kept, unless `overwrite`; one that another process is making is
     left to it. Raises `UserError` for inputs or an `out` that make no sense as a whole.
     """
-    cases, refused = find_cases(inputs, predictor.plan.modalities)
-    summary = PredictSummary(refused=refused, ignored=no_scans(inputs))
-    jobs = place(cases, Path(out), refused)
-    predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress)
+    cases, refused = find_cases(inputs, predictor.plan.modalities, dicom=dicom)
+    summary = PredictSummary(refused=refused, ignored=no_scans(inputs), notes=notes_of(cases))
+    if seg is None:
+        jobs = place(cases, Path(out), refused)
+        predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress)
+        return summary
+    nothing: set[str] = set()
+
+    def write_seg(path: Path, labels_IJK: NDArray[Any], like: Scan) -> None:
+        seg(path, labels_IJK, like)
+        if not labels_IJK.any():
+            nothing.add(path.name)
+
+    jobs = place(_of_dicom(cases, refused), Path(out), refused, SEG_ENDING)
+    predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress, write=write_seg)
+    for case, file in summary.written.items():
+        if file.name in nothing:
+            summary.notes[case] = "; ".join(filter(None, (summary.notes.get(case), "nothing found")))
     return summary
+
+
+def _of_dicom(cases: Sequence[Case], refused: dict[str, str]) -> list[Case]:
+    """The cases of which a SEG can be made."""
+    kept = []
+    for case in cases:
+        if all(source.series for source in case.images.values()):
+            kept.append(case)
+        else:
+            told = UserError(f"case {case.id} is no DICOM, and a SEG refers to its images", "use --as nifti")
+            refused[case.id] = str(told)
+    return kept
 
 
 def predict_jobs(
@@ -126,8 +168,9 @@ def predict_jobs(
     *,
     overwrite: bool = False,
     progress: Callable[[int, int], object] | None = None,
+    write: LabelWriter | None = None,
 ) -> None:
-    """Predicts `jobs` and notes in `summary` what became of each."""
+    """Predicts `jobs`, by `write` or `write_label_map`, and notes in `summary` what became of each."""
     before = {job.out: _stamp(job.out) for job in jobs}
     todo = []
     for job in jobs:
@@ -136,7 +179,9 @@ def predict_jobs(
             tidy(job.out)
         else:
             todo.append(job)
-    for done, (job, outcome, why) in enumerate(_pipeline(predictor, todo, before, summary.times), start=1):
+    for done, (job, outcome, why) in enumerate(
+        _pipeline(predictor, todo, before, summary.times, write or write_label_map), start=1
+    ):
         if outcome == "refused":
             summary.refused[job.case] = why
         else:
@@ -146,9 +191,12 @@ def predict_jobs(
             progress(done, len(todo))
 
 
-def place(cases: Sequence[Case], out: Path, refused: dict[str, str]) -> list[Job]:
-    """Where each label map goes, never over a scan; names are cases' own, as `find_cases` gives them."""
-    one_file = bool(ending(out)) and not out.is_dir()
+def place(cases: Sequence[Case], out: Path, refused: dict[str, str], as_: str = "") -> list[Job]:
+    """Where each label map goes, never over a scan; names are cases' own, as `find_cases` gives them.
+
+    Its file ends as the scan's, or in `as_`.
+    """
+    one_file = bool(ending(out) or (as_ and out.name.endswith(as_))) and not out.is_dir()
     if one_file and len(cases) + len(refused) > 1:
         raise UserError(
             f"{len(cases) + len(refused)} cases do not fit into the one file {out}", "name a folder"
@@ -158,7 +206,7 @@ def place(cases: Sequence[Case], out: Path, refused: dict[str, str]) -> list[Job
     jobs: list[Job] = []
     for case in cases:
         first = next(iter(case.images.values())).path
-        place = out if one_file else out / component(case.id, ending(first), kind="case")
+        place = out if one_file else out / component(case.id, as_ or label_ending(first), kind="case")
         if what := theirs.get(place.resolve()):
             raise UserError(
                 f"the label map of {case.id} would replace the {what} {place}", "name another folder"
@@ -180,7 +228,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 def _pipeline(
-    predictor: Segmenter, jobs: Sequence[Job], before: _Stamps, times: StageTimes
+    predictor: Segmenter, jobs: Sequence[Job], before: _Stamps, times: StageTimes, write_labels: LabelWriter
 ) -> Iterator[tuple[Job, str, str]]:
     """Every job, whether it is written, skipped, held or refused, and why it is refused.
 
@@ -202,8 +250,8 @@ def _pipeline(
     def write(job: Job, like: Scan, finish: Finish) -> None:
         with _enough_memory(job):
             labels = finish()
-        with times.of("writing"), _writing(job), claims[job.out].written() as aside:
-            write_label_map(aside, labels, like)
+        with times.of("writing"), _writing(job), claims[job.out].written() as aside, _refused():
+            write_labels(aside, labels, like)
 
     def begin() -> tuple[Job, Future[tuple[Scan, Preprocessed]]] | None:
         """The next job that is ours to do; those passed on the way are noted."""
@@ -257,6 +305,14 @@ def _pipeline(
 
 class _Refused(UserError):
     """This case, and not the others."""
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:  # such as a series of which no SEG can be made
+        raise _Refused(error.cause, error.fix) from None
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 For a model of one modality a file is a case of its own: `<case>.nii.gz`, or `<case>_0000.nii.gz` as nnU-Net
 names it. A model of several takes nnU-Net's suffixes, `<case>_0000.nii.gz`, `<case>_0001.nii.gz`, ... in the
-order of its modalities, or one 4D file.
+order of its modalities, or one 4D file. A folder in which DICOM lies, at any depth, is read as such where no
+scan of another type lies in it; see `dicom.py`.
 """
 
 from __future__ import annotations
@@ -14,24 +15,34 @@ from pathlib import Path
 from ...errors import UserError, unknown
 from ...names import component, identity, twins
 from ..case import Case, Source
-from ..scans.scan import ENDINGS, ending, stem
+from ..scans.dicom.looking import holds_dicom
+from ..scans.scan import ENDINGS, NIFTI_ENDINGS, ending, stem
 from . import LAYOUTS
+from .dicom import AS_THEY_ARE, DicomOptions, cases_of
 
 
 def find_cases(
-    inputs: Path | str | Sequence[Path | str], modalities: Sequence[str]
+    inputs: Path | str | Sequence[Path | str],
+    modalities: Sequence[str],
+    *,
+    dicom: DicomOptions = AS_THEY_ARE,
 ) -> tuple[list[Case], dict[str, str]]:
     """The cases in `inputs`, and why others cannot be one (by case or file, in one line).
 
-    Each input is a scan, a folder of scans (not of folders), or a dataset in any layout that `formats` reads:
-    a folder or a CSV table, all its cases, labelled or not. Images come in the order of `modalities`. Raises
+    Each input is a scan, a folder of scans (not of folders), a dataset in any layout that `formats` reads: a
+    folder or a CSV table, all its cases, labelled or not; or a folder of DICOM, whose series are chosen as
+    `dicom` says. Images come in the order of `modalities`. Raises
     `UserError` where an input is none of these or holds no scan.
     """
     named = _paths(inputs)
-    of_datasets, files = _read(named)
+    of_datasets, files, of_dicom = _read(named)
     cases = [_by_modality(case, modalities, path) for case, path in of_datasets]
     grouped, refused = _grouped(files, modalities)
     cases += grouped
+    for path in of_dicom:
+        studies, unfit = cases_of(path, modalities, dicom)
+        cases += studies
+        refused |= unfit
     if not cases and not refused:
         raise _nothing(named)
     return _of_own_names(cases, refused), refused
@@ -44,7 +55,7 @@ def _of_own_names(cases: Sequence[Case], refused: dict[str, str]) -> list[Case]:
         first = next((source.path for source in case.images.values()), Path(case.id))
         own = identity(case.id, ENDINGS)
         try:
-            component(case.id, ending(first), kind="case")
+            component(case.id, label_ending(first), kind="case")
             if own in kept:
                 other, there = kept[own]
                 raise twins("case", (other.id, there), (case.id, first))
@@ -59,10 +70,16 @@ def _paths(inputs: Path | str | Sequence[Path | str]) -> list[Path]:
     return [Path(inputs)] if isinstance(inputs, (str, Path)) else [Path(path) for path in inputs]
 
 
-def _read(named: Sequence[Path]) -> tuple[list[tuple[Case, Path]], list[Path]]:
-    """The cases of the datasets among the inputs, each with its dataset, and the scans that lie elsewhere."""
+def label_ending(image: Path) -> str:
+    """How the file of a scan's label map ends: as the scan's, and for a folder of DICOM as NIfTI."""
+    return ending(image) if ending(image) and not image.is_dir() else NIFTI_ENDINGS[0]
+
+
+def _read(named: Sequence[Path]) -> tuple[list[tuple[Case, Path]], list[Path], list[Path]]:
+    """The cases of the datasets among the inputs, each with its dataset; the scans elsewhere; and DICOM."""
     cases: list[tuple[Case, Path]] = []
     files: list[Path] = []
+    of_dicom: list[Path] = []
     for path in named:
         if not path.exists():
             raise UserError(f"there is no scan or folder {path}", "correct the path")
@@ -70,20 +87,39 @@ def _read(named: Sequence[Path]) -> tuple[list[tuple[Case, Path]], list[Path]]:
         if layout is not None:
             dataset = layout.read(path)
             cases += [(case, path) for case in (*dataset.cases, *dataset.unlabelled)]
+        elif is_dicom(path):
+            of_dicom.append(path)
         elif path.is_dir():
-            inside = sorted(path.iterdir())
-            files += [file for file in inside if ending(file) and not file.name.startswith(".")]
+            files += _scans_in(path)
         elif ending(path):
             files.append(path)
         else:
-            raise UserError(f"{path} is no scan that can be read", f"known endings: {', '.join(ENDINGS)}")
-    return cases, files
+            raise UserError(
+                f"{path} is no scan that can be read",
+                f"known endings: {', '.join(ENDINGS)}; DICOM by its content",
+            )
+    return cases, files, of_dicom
+
+
+def _scans_in(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.iterdir()) if ending(file) and not file.name.startswith(".")]
+
+
+def is_dicom(path: Path) -> bool:
+    """A folder with DICOM below it, and no scans of other types in it but pictures; or a file of DICOM."""
+    if path.is_dir():
+        return all(ending(file).lower() == ".png" for file in _scans_in(path)) and holds_dicom(path)
+    return not ending(path) and holds_dicom(path)
 
 
 def no_scans(inputs: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
     """The files without a scan's ending in the folders among `inputs` (datasets have others of their own)."""
     folders = [path for path in _paths(inputs) if path.is_dir()]
-    return tuple(
+    of_dicom = [path for path in folders if is_dicom(path)]
+    folders = [path for path in folders if path not in of_dicom]
+    if of_dicom:
+        from ..scans.dicom.series import found_in
+    return tuple(file for path in of_dicom for file in found_in(path).others) + tuple(
         file
         for folder in folders
         if not any(module.recognises(folder) for module in LAYOUTS.values())
@@ -95,7 +131,7 @@ def no_scans(inputs: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
 def _nothing(named: Sequence[Path]) -> UserError:
     return UserError(
         f"no scan in {', '.join(map(str, named)) or 'the inputs'}",
-        f"looked for files ending in {', '.join(ENDINGS)}",
+        f"looked for files ending in {', '.join(ENDINGS)}, and for DICOM",
     )
 
 
@@ -115,7 +151,12 @@ def find_cases_with_some(
     if len(modalities) == 1:  # then nothing else can be meant
         modality = modalities[0]
     named = _paths(inputs)
-    of_datasets, files = _read(named)
+    of_datasets, files, of_dicom = _read(named)
+    if of_dicom:
+        raise UserError(
+            f"{of_dicom[0]} is DICOM, which one run or artefact takes",
+            "name one, instead of a folder of them",
+        )
     found = [_present(case, modalities) for case, _ in of_datasets]
     refused: dict[str, str] = {}
     groups: dict[tuple[Path, str], dict[str, Path]] = {}

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+ITK = "distilseg.data.scans.itk_process"
 LIMIT_S = 120.0  # to read a file, and
 LEAST_BYTES_S = 1e6  # of its bytes in a second more: a slow network drive is no hang
 _PATIENCE_S = 5.0  # until a process that has nothing to do has ended
@@ -36,13 +37,14 @@ class _Died(Exception):
 
 
 class _Reader:
-    """One process that reads."""
+    """One process that reads: a module that answers by `served.serve`."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str) -> None:
+        self.module = module
         known = os.environ.get("PYTHONPATH")
         # -P: the folder that the user is in may hold anything, a numpy.py too.
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "distilseg.data.scans.itk_process"],
+            [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -97,13 +99,16 @@ def read_apart(
 
     `size`: how many bytes it has, for the time-out. Raises `ReaderFailed`.
     """
-    asked: dict[str, Any] = {
-        "path": str(path.absolute()),
-        "reader": reader,
-        "voxels": voxels,
-        "limit_s": LIMIT_S + size / LEAST_BYTES_S,
-    }
-    process = _taken()
+    return asked_apart(ITK, {"path": str(path.absolute()), "reader": reader, "voxels": voxels}, size=size)
+
+
+def asked_apart(module: str, asked: dict[str, Any], *, size: int) -> tuple[dict[str, Any], np.ndarray | None]:
+    """What a process of `module` says about what it is `asked`, and the array where it gives one.
+
+    `size`: how many bytes it reads, for the time-out. Raises `ReaderFailed`.
+    """
+    asked = {**asked, "limit_s": LIMIT_S + size / LEAST_BYTES_S}
+    process = _taken(module)
     began = time.monotonic()
     try:
         said, array = process.read(asked)
@@ -121,15 +126,15 @@ def read_apart(
     return said, array
 
 
-def _taken() -> _Reader:
-    """A process that nobody else talks to, and that lives."""
+def _taken(module: str) -> _Reader:
+    """A process of `module` that nobody else talks to, and that lives."""
     with _lock:
-        while _idle:
-            process = _idle.pop()
+        for process in [one for one in reversed(_idle) if one.module == module]:
+            _idle.remove(process)
             if process.process.poll() is None:
                 return process
             process.ended()  # by somebody's hand, or the system's for want of memory
-    return _Reader()
+    return _Reader(module)
 
 
 def _how(code: int, took_s: float, limit_s: float) -> str:

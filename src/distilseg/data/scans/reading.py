@@ -1,9 +1,9 @@
-"""Scans and label maps on disk: NIfTI, NRRD, MetaImage and PNG, read once and in their stored type.
+"""Scans and label maps on disk: NIfTI, NRRD, MetaImage, PNG and DICOM, read once and in their stored type.
 
 Arrays have the voxel axes as stored, [I J K]; an affine maps voxel indices to RAS+ millimetres, whatever
 convention the file itself has (NRRD and MetaImage store LPS+). Nothing is reoriented or cast here, nor
 resampled unless a `Source` says so; NIfTI's intensity scaling is applied only where it changes something.
-A 2D image is a volume one voxel thick, [I J 1].
+A 2D image is a volume one voxel thick, [I J 1]. Of DICOM, a folder is what a file is of others.
 
 `read_scan` reads one modality, `read_scans` a case (a file that holds several modalities is read once),
 `read_label` its label map, `read_geometry` only the header. `write_label_map` puts labels back into a scan's
@@ -29,11 +29,17 @@ from .plausible import check_plausible
 from .scan import ENDINGS, NIFTI_ENDINGS, Geometry, Header, Scan, Stored, UnreadableImage, ending
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path, series: str = "", *, straight: bool = False) -> Stored:
     """Everything in the file at `path`, in one read. Raises `UnreadableImage`, naming the file.
 
-    What its header promises must fit into memory, and is looked at first.
+    What its header promises must fit into memory, and is looked at first. `series` and `straight`: which
+    volume of a folder of DICOM, and how, see `Source`.
     """
+    if series or path.is_dir():
+        from .dicom import reading as dicom
+
+        with _one_refusal(path):
+            return dicom.read(path, series, straight=straight)
     backend = _backend(path)
     with _one_refusal(path):
         check_size(path, backend.read_header(files_of(path)[0]))
@@ -47,16 +53,23 @@ def read_scan(source: Source | Path, *, sheared: bool = False) -> Scan:
     Also for a grid that cannot be that of a body (`plausible.py`); `sheared`: its axes may lean.
     """
     source = source if isinstance(source, Source) else Source(source)
-    return _placed(scan_of(read_stored(source.path), source), source, sheared=sheared)
+    return _placed(scan_of(_stored(source), source), source, sheared=sheared)
 
 
 def read_scans(images: Mapping[str, Source]) -> dict[str, Scan]:
     """The modalities of a case; a file that holds several of them is read once."""
-    stored: dict[Path, Stored] = {}
+    stored: dict[tuple[Path, str], Stored] = {}
     for source in images.values():
-        if source.path not in stored:
-            stored[source.path] = read_stored(source.path)
-    return {name: _placed(scan_of(stored[source.path], source), source) for name, source in images.items()}
+        if (source.path, source.series) not in stored:
+            stored[source.path, source.series] = _stored(source)
+    return {
+        name: _placed(scan_of(stored[source.path, source.series], source), source)
+        for name, source in images.items()
+    }
+
+
+def _stored(source: Source) -> Stored:
+    return read_stored(source.path, source.series, straight=source.straight)
 
 
 def read_label(case: Case) -> Scan:
@@ -128,14 +141,15 @@ def scan_of(stored: Stored, source: Source) -> Scan:
             f"{source.path} is {array.ndim}D {list(shape)}, a 3D array was expected",
             "store one volume per file" if array.ndim > 3 else "stack the rows of the case into one image",
         )
-    return Scan(array, Geometry(array.shape, stored.affine, stored.stated_mm), source.path, stored.header)
+    geometry = Geometry(array.shape, stored.affine, stored.stated_mm)
+    return Scan(array, geometry, source.path, stored.header, stored.origin)
 
 
 def read_geometry(path: Path) -> Geometry:
     """Shape (I J K) and affine from the header alone. Raises `UserError`, naming the file."""
     backend = _backend(path)
     with _one_refusal(path):
-        header: Header = backend.read_header(files_of(path)[0])
+        header: Header = backend.read_header(path if path.is_dir() else files_of(path)[0])
         check_size(path, header)
     return header.geometry
 
@@ -145,10 +159,14 @@ def write_label_map(path: Path, labels_IJK: np.ndarray, like: Scan) -> None:
 
     The smallest unsigned integer type that holds the values is chosen. From NIfTI to NIfTI the geometry in
     the header (affines, their codes, units) is carried over bit by bit; otherwise it is the same affine, in
-    the convention and precision of the file type (NIfTI-1 keeps 32-bit floats).
+    the convention and precision of the file type (NIfTI-1 keeps 32-bit floats). Where DICOM was straightened,
+    the labels are put back on its planes.
     """
     if labels_IJK.size and labels_IJK.min() < 0:
         raise ValueError(f"a label map holds values from 0, not {labels_IJK.min()}")
+    if like.origin is not None and like.origin.tilt is not None:
+        tilt = like.origin.tilt
+        labels_IJK, like = tilt.put_back(labels_IJK), replace(like, geometry=tilt.leaning)
     highest = int(labels_IJK.max()) if labels_IJK.size else 0
     write_array(path, labels_IJK.astype(np.min_scalar_type(highest)), like)
 
@@ -176,6 +194,10 @@ def _one_refusal(path: Path) -> Iterator[None]:
 
 def _backend(path: Path) -> ModuleType:
     """The module that reads and writes this file type."""
+    if path.is_dir():
+        from .dicom import reading as dicom
+
+        return dicom
     known = ending(path).lower()
     if not known:
         raise UnreadableImage(

@@ -60,6 +60,7 @@ class Scan:
     geometry: Geometry
     path: Path
     header: Any = field(default=None, repr=False)  # NIfTI: the header, whose codes a label map keeps
+    origin: Any = field(default=None, repr=False)  # DICOM: its planes, see `dicom.reading.Origin`
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,7 @@ class Stored:
     affine: np.ndarray  # [4 4] voxel index -> RAS+ mm
     header: Any = None
     stated_mm: tuple[float, ...] = ()  # as of `Geometry`
+    origin: Any = None  # as of `Scan`
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,47 @@
+"""Whether DICOM lies in a folder, at any depth and of any name, told by what files begin with.
+
+"DICM" stands at byte 128. Some old files leave that out, and begin with an element of the groups 0002 or
+0008, in either order of bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_LOOKED_AT = 132  # bytes
+_MAGIC = b"DICM"
+
+
+def holds_dicom(path: Path) -> bool:
+    """Whether the file at `path`, or one in the folder there, begins as DICOM does."""
+    return any(looks_like_dicom(file) is not False for file in walked(path))
+
+
+def walked(path: Path) -> Iterator[Path]:
+    """The files at and below `path` in a fixed order, but for hidden ones; links to folders are left."""
+    if path.is_file():
+        yield path
+        return
+    for folder, below, names in os.walk(path):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            file = Path(folder, name)
+            if not name.startswith(".") and file.is_file():
+                yield file
+
+
+def looks_like_dicom(file: Path) -> bool | None:
+    """True: it has DICOM's magic word; None: it may be DICOM without one; False: it is none."""
+    try:
+        with file.open("rb") as opened:
+            first = opened.read(_LOOKED_AT)
+    except OSError:
+        return False
+    if first[128:] == _MAGIC:
+        return True
+    group, element = first[:2], first[2:4]
+    little = group in (b"\x02\x00", b"\x08\x00") and element[1:] == b"\x00"
+    big = group in (b"\x00\x02", b"\x00\x08") and element[:1] == b"\x00"
+    return None if len(first) == _LOOKED_AT and (little or big) else False
