@@ -23,10 +23,10 @@ from torch import nn
 from distilseg.data.scans.reading import read_scan
 from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.inference.mirroring import mean_over_flips
+from distilseg.runtime.nnunet.prepare import in_order, prepare
+from distilseg.runtime.nnunet.windows import boxes, padding, weight
 from distilseg.teachers.nnunet.folder import find_model
 from distilseg.teachers.nnunet.model import NnUNetTeacher, open_model
-from distilseg.teachers.nnunet.prepare import in_order, prepare
-from distilseg.teachers.nnunet.windows import boxes, padding, weight
 from distilseg.teachers.teacher import Answer, Teacher, TeacherOptions
 
 from ..fixtures import teachers
