@@ -11,7 +11,8 @@ import typer
 from ..names import pasted
 from ..progress import counting
 from . import show
-from .arguments import Data, Trust, Weights
+from .arguments import Configuration, Folds, Orientation, Step, Trust, Weights
+from .teachers import options_of_teacher
 from .text import examples
 from .text import words as listed
 
@@ -22,29 +23,46 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg export runs/DATASET/RUN --to openvino --zip",
         "distilseg export runs/DATASET/RUN --to openvino-int8 --max-dice-drop 0.3",
         "distilseg export runs/DATASET/RUN --out student --cases case_01,case_07",
+        "distilseg export nnUNet_results/DATASET/MODEL --to openvino --data SCANS --out model",
+        "distilseg export nnUNet_results/DATASET/MODEL --data SCANS --folds 0 --mirror --zip",
         "distilseg predict student SCANS predictions",
     )
     app.command(rich_help_panel=panel, epilog=of_export)(export)
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run folder, or a model of others (nnU-Net v2, TotalSegmentator).")
+    ],
     to: Annotated[
         str,
         typer.Option(help="onnx (runs anywhere), openvino (fastest on a processor), openvino-int8 or torch."),
     ] = "onnx",
     out: Annotated[
-        Path | None, typer.Option(help="A folder, or a .zip; otherwise RUN/export/<what --to says>.")
+        Path | None,
+        typer.Option(
+            help="A folder, or a .zip; else RUN/export/<what --to says>, of a model of others here."
+        ),
     ] = None,
     zip: Annotated[bool, typer.Option("--zip", help="One file instead of a folder.")] = False,
     cases: Annotated[
         str | None,
         typer.Option(help="Compared (int8: judged) on these, by comma; otherwise on 5 (20) test cases."),
     ] = None,
-    data: Data = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the run's dataset lies, if it moved; of a model of others, scans to compare on."
+        ),
+    ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="The most that a logit may differ, and Dice be below 1.")
-    ] = 0.01,
+        float | None,
+        typer.Option(
+            min=0,
+            help="The most that a logit may differ, and Dice be below 1, else 0.01; of a model of others, the"
+            " share of voxels with another label, else 0.001.",
+        ),
+    ] = None,
     max_dice_drop: Annotated[
         float, typer.Option(min=0, help="int8: the most points of mean Dice lost; beyond, float is kept.")
     ] = 0.5,
@@ -53,9 +71,30 @@ def export(
     ] = 10,
     weights: Weights = "best",
     trust: Trust = None,
+    configuration: Configuration = None,
+    folds: Folds = None,
+    mirror: Annotated[
+        bool,
+        typer.Option(
+            "--mirror", help="Of a model of others: average over mirrored scans, 4 or 8 times as slow."
+        ),
+    ] = False,
+    step: Step = None,
+    orientation: Orientation = None,
 ) -> None:
-    """A run as one folder or zip that predicts without torch, compared with the run on real cases."""
+    """A run or a model of others as one folder or zip that predicts without torch, compared on real cases."""
     from .. import commands
+
+    asked = (configuration, folds, step, orientation)
+    options = options_of_teacher(
+        configuration=configuration,
+        folds=folds,
+        mirror=mirror,
+        step=step,
+        orientation=orientation,
+        card=None,
+        trust=None,
+    )
 
     with counting("comparing") as progress:
         exported = commands.export(
@@ -70,6 +109,7 @@ def export(
             calibration_cases=calibration_cases,
             weights=weights,
             trust=trust,
+            teacher=options if mirror or any(value is not None for value in asked) else None,
             progress=progress,
         )
     rows = [
@@ -77,7 +117,7 @@ def export(
         for one in exported.parity
     ]
     columns = ["largest difference of a logit", "least Dice", "other voxels"]
-    show.console().print(show.table(["artefact against run", *columns], rows, right=columns))
+    show.console().print(show.table([f"artefact against {exported.of}", *columns], rows, right=columns))
     if (int8 := exported.quantised) is not None:
         scores = [
             (name, f"{100 * before:.2f}", f"{100 * int8.dice_int8[name]:.2f}")

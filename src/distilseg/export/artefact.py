@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import statistics
-import tempfile
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -17,22 +14,21 @@ from torch import nn
 from ..data.case import Dataset, Source
 from ..data.planning.plan import Plan, load_plan, save_plan
 from ..data.planning.splits import load_split
-from ..data.readable import readable_json
 from ..disk import no_link
 from ..errors import UserError, unknown
-from ..files import folder_written_whole, written_whole
-from ..hardware import Waiting, processor_name
+from ..hardware import Waiting
 from ..networks.folding import folded
 from ..predict import Predictor, Segmenter, load_torch_artefact
 from ..progress import say
 from ..runs import Run
-from ..runtime.artefact import CARD, DESCRIPTION, PLAN, Description, View, open_artefact
+from ..runtime.artefact import CARD, PLAN, Description, View, open_artefact
 from ..runtime.inferers import window_shape
 from ..runtime.predictor import ArtefactPredictor, load_artefact
 from ..runtime.views import load_shipped
 from ..views import Views, is_fused, load_segmenter, members
 from .card import write_card
 from .cases import dataset_of, held_out
+from .folder import cost_of, describe, made_whole
 from .int8 import CALIBRATION_CASES, MAX_DICE_DROP, Quantised, quantise
 from .onnx import write_onnx
 from .openvino import write_openvino
@@ -68,6 +64,7 @@ class Exported:
     path: Path
     parity: tuple[Parity, ...]
     quantised: Quantised | None = None
+    of: Literal["run", "model"] = "run"  # what it was exported from; a model of others
 
 
 def export_run(
@@ -158,24 +155,19 @@ def export_run(
                     "files": {name: file_digest(folder / name) for name in about.files},
                 }
             )
-            _describe(folder, about)
+            describe(folder, about)
         timed = [one.run_s for one in found], [one.artefact_s for one in found]
         if quantised is not None and quantised.kept == "int8":
             waiting, int8 = Waiting(), load_artefact(folder, threads=torch.get_num_threads())
             timed = seconds_in_turns(predictor, int8, sources)
-        about = about.model_copy(update={"cost": _cost(folder, about, paths, *timed, waiting.share())})
-        _describe(folder, about)
+        about = about.model_copy(
+            update={"cost": cost_of(folder, about, sum(map(_bytes, paths)), *timed, waiting.share())}
+        )
+        describe(folder, about)
         write_card(folder / CARD, run, about, predictor.plan)
         return Exported(out, tuple(found), quantised)
 
-    if not packed:
-        with folder_written_whole(out) as aside:
-            return make(aside)
-    with tempfile.TemporaryDirectory() as folder:
-        exported = make(Path(folder))
-        with written_whole(out) as aside:
-            _pack(Path(folder), aside, out.stem)
-    return exported
+    return made_whole(out, make, packed=packed)
 
 
 def _write(
@@ -206,7 +198,7 @@ def _write(
         made=made,
         files={path.name: file_digest(path) for path in sorted(folder.iterdir())},
     )
-    _describe(folder, described)
+    describe(folder, described)
     return open_artefact(folder).about
 
 
@@ -228,41 +220,8 @@ def _write_view(
     )
 
 
-def _describe(folder: Path, about: Description) -> None:
-    text = readable_json(about.model_dump(mode="json"))
-    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
-
-
-def _cost(
-    folder: Path,
-    about: Description,
-    weights: Sequence[Path],
-    run_s: list[float],
-    artefact_s: list[float],
-    waited: float | None,
-) -> dict[str, Any]:
-    """Of the run and of the artefact: bytes of the network, median seconds of a case once it is warm.
-
-    Both on as many threads; waited: see `hardware.Waiting`.
-    """
-    networks = (folder / name for name in about.files if not name.endswith(".json"))
-    return {
-        "run_bytes": sum(path.stat().st_size for path in weights),
-        "artefact_bytes": sum(network.stat().st_size for network in networks),
-        "run_s": statistics.median(run_s[1:] or run_s),
-        "artefact_s": statistics.median(artefact_s[1:] or artefact_s),
-        "cases": len(run_s[1:] or run_s),
-        "threads": torch.get_num_threads(),
-        "waited": waited,
-        "processor": processor_name(),
-    }
-
-
-def _pack(folder: Path, path: Path, name: str) -> None:
-    """One zip with one folder called `name` in it."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
-        for file in sorted(folder.iterdir()):
-            packed.write(file, f"{name}/{file.name}")
+def _bytes(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _sources(dataset: Dataset, plan: Plan, ids: Sequence[str]) -> dict[str, Mapping[str, Source]]:

@@ -27,7 +27,7 @@ _METRICS = {
     "hd95": ("HD95", " [mm]", 2),
     "nsd": ("NSD", "", 3),
 }
-_HOW = {
+HOW = {
     "onnx": f"{from_wheel('runtime')}  # NumPy, nibabel, ONNX Runtime, OpenVINO; no torch",
     "openvino": f"{from_wheel('runtime')}  # NumPy, nibabel, ONNX Runtime, OpenVINO; no torch",
     "torch": from_wheel("train"),
@@ -38,16 +38,18 @@ def model_card(run: Run, about: Description, plan: Plan) -> str:
     """The card of an artefact whose description is complete."""
     parts = [
         f"# {plain(_name(about.made))}",
-        f"Segments {_structures(plan)} in {_scans(plan)}. Made with distilseg, exported for {about.target}.",
-        _section("Use", [f"```\n{_HOW[about.engine]}\ndistilseg predict THIS_FOLDER SCANS PREDICTIONS\n```"]),
-        _section("What it takes and gives", _inside(plan)),
-        _section("Measured", _measured(run)),
-        _section("What it costs", _costs(run, about)),
-        _section("Equal to the run it was exported from", [_parity(about)]),
-        *([_section("In int8", _quantisation(about.quantisation))] if about.quantisation else []),
-        _section("Where it comes from", _origin(about.made)),
-        _section("Licences", _list([plain(note) for note in licence_notes(about.made)])),
-        _section("Limits", _LIMITS),
+        f"Segments {structures(plan)} in {_scans(plan)}. Made with distilseg, exported for {about.target}.",
+        section("Use", [f"```\n{HOW[about.engine]}\ndistilseg predict THIS_FOLDER SCANS PREDICTIONS\n```"]),
+        section("What it takes and gives", _inside(plan)),
+        section("Measured", _measured(run)),
+        section(
+            "What it costs", [*costs(about), *([_cost(run.read(run.cost))] if run.cost.is_file() else [])]
+        ),
+        section("Equal to the run it was exported from", [_parity(about)]),
+        *([section("In int8", quantisation(about.quantisation))] if about.quantisation else []),
+        section("Where it comes from", _origin(about.made)),
+        section("Licences", _list([plain(note) for note in licence_notes(about.made)])),
+        section("Limits", _LIMITS),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -66,7 +68,8 @@ def _name(made: Mapping[str, Any]) -> str:
     return f"{network}{several} on {made['dataset']['name']}, by {made['recipe']}"
 
 
-def _structures(plan: Plan) -> str:
+def structures(plan: Plan) -> str:
+    """Their names, in a sentence."""
     named = list(plan.regions) or [name for value, name in sorted(plan.labels.items()) if value]
     names = [plain(name) for name in named]
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
@@ -122,10 +125,11 @@ def _score(row: Mapping[str, Any] | None, decimals: int) -> str:
     return f"{row['mean']:.{decimals}f}{spread}{left_out}"
 
 
-def _costs(run: Run, about: Description) -> list[str]:
+def costs(about: Description, other: str = "the run, in torch") -> list[str]:
+    """What the artefact costs, beside what it was exported from."""
     cost = about.cost
     table = [
-        ["", "the run, in torch", f"this artefact, {about.target}"],
+        ["", other, f"this artefact, {about.target}"],
         ["network [MB]", *(f"{cost[of] / 1e6:.2f}" for of in ("run_bytes", "artefact_bytes"))],
         ["a case [s]", *(f"{cost[of]:.3f}" for of in ("run_s", "artefact_s"))],
     ]
@@ -139,7 +143,7 @@ def _costs(run: Run, about: Description) -> list[str]:
             f" The machine was busy meanwhile: {cost['waited']:.0%} of the time was spent waiting for a"
             " processor. Take their ratio, not the seconds."
         )
-    return [_table(table), how, *([_cost(run.read(run.cost))] if run.cost.is_file() else [])]
+    return [_table(table), how]
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
@@ -163,7 +167,8 @@ def _parity(about: Description) -> str:
     )
 
 
-def _quantisation(record: Mapping[str, Any]) -> list[str]:
+def quantisation(record: Mapping[str, Any]) -> list[str]:
+    """What became of int8."""
     found = Quantised(**record)
     table = [["structure", f"{found.judged} in float", f"{found.judged} in int8"]]
     table += [
@@ -206,7 +211,8 @@ def _origin(made: Mapping[str, Any]) -> list[str]:
     return _list(lines)
 
 
-def _section(title: str, parts: Sequence[str]) -> str:
+def section(title: str, parts: Sequence[str]) -> str:
+    """A heading and what stands below it."""
     return "\n\n".join([f"## {title}", *parts])
 
 

@@ -26,6 +26,7 @@ from ..functional.fusions import check_fusion
 from .artefact import Artefact, open_artefact
 from .inferers import Volume, logits_of_mean, to_average
 from .label_export import Classes, export_labels, export_regions, restored_labels
+from .nnunet.predictor import NnUNetPredictor, load_nnunet
 from .predictor import ArtefactPredictor, load_artefact, load_view
 
 
@@ -114,9 +115,12 @@ class ArtefactViews:
 
 def load_shipped(
     path: Artefact | Path | str, *, threads: int = 0, device: str = "auto", skip_empty: bool = False
-) -> ArtefactPredictor | ArtefactViews:
-    """An artefact for ONNX Runtime or OpenVINO, of one network or of several views; see `load_artefact`."""
+) -> ArtefactPredictor | ArtefactViews | NnUNetPredictor:
+    """An artefact for ONNX Runtime or OpenVINO, of one network, of several views, or of a model of others;
+    see `load_artefact`."""
     artefact = path if isinstance(path, Artefact) else open_artefact(path)
+    if artefact.about.preparation == "nnunet":
+        return load_nnunet(artefact, threads=threads, device=device, skip_empty=skip_empty)
     views = tuple(
         load_view(artefact, view, threads=threads, device=device, skip_empty=skip_empty)
         for view in artefact.views

@@ -32,6 +32,7 @@ Normalisation = Literal[
 ]
 Answers = Literal["classes", "regions"]  # of which one holds; that overlap
 MOST_VOXELS = 2**28  # of a patch; large ones of nnU-Net have 2**23
+LEAST_STEP = 1 / 16  # 4096 windows look at one voxel: below it a prediction ends in weeks
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[int, Field(gt=0)]
@@ -98,7 +99,7 @@ class Stage(BaseModel):
     paints: Annotated[tuple[LabelValue, ...], Field(min_length=1)]  # label value that logit k is given
     foreground: tuple[LabelValue, ...] = ()  # of the stage before: each label value is shown as a channel
     mirrored: tuple[int, ...] = ()  # axes of the patch: the answer is the mean over all mirrorings
-    step: Annotated[float, Field(gt=0, le=1)] = 0.5  # of the windows, as a share of the patch
+    step: Annotated[float, Field(ge=LEAST_STEP, le=1)] = 0.5  # of the windows, as a share of the patch
 
     @model_validator(mode="after")
     def _sensible(self) -> Stage:

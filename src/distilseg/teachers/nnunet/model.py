@@ -117,7 +117,7 @@ class NnUNetTeacher:
         )
         logits = predicted(
             prepared.image,
-            self._networks(),
+            self.networks(),
             len(self.heads),
             self.configuration.patch,
             mirrored=self.mirrored,
@@ -180,7 +180,7 @@ class NnUNetTeacher:
         spacing = working_spacing(self.configuration, view.spacing)
         return coarse_axis(self.configuration.logits, spacing, view.spacing)
 
-    def _networks(self) -> Iterator[nn.Module]:
+    def networks(self) -> Iterator[nn.Module]:
         """The network with each fold's weights in turn; one fold is in memory at a time."""
         network = build(self.network)
         for fold, place in self.folder.checkpoints.items():
