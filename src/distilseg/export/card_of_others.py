@@ -66,10 +66,10 @@ def _parity(about: Description) -> str:
     return (
         f"{on} {parity['cases']} real case{'s' * (parity['cases'] != 1)}, from the files on, against the"
         f" model run in torch with the same options: {parity['voxels_that_differ']:,} of"
-        f" {parity['of_voxels']:,} voxels have another label ({parity['largest_share_that_differs']:.3%} of the worst case,"
-        f" {parity['tolerance']:.2%} allowed), no logit differs by more than"
-        f" {parity['largest_logit_difference']:.2g}, the least Dice of a structure is"
-        f" {parity['least_dice']:.4f}."
+        f" {parity['of_voxels']:,} voxels have another label"
+        f" ({parity['largest_share_that_differs']:.3%} of the worst case, {parity['tolerance']:.2%} allowed),"
+        f" no logit differs by more than {parity['largest_logit_difference']:.2g}, the least Dice of a"
+        f" structure is {parity['least_dice']:.4f}."
     )
 
 

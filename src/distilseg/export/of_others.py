@@ -23,8 +23,7 @@ from ..errors import UserError, unknown
 from ..hardware import Waiting
 from ..names import component
 from ..progress import say
-from ..runtime.artefact import CARD, PLAN, Description, open_artefact
-from ..runtime.nnunet.predictor import PREPARATION
+from ..runtime.artefact import CARD, PLAN, PREPARATION, Description, open_artefact
 from ..runtime.pipeline import Segmenter
 from ..runtime.views import load_shipped
 from ..teachers.shipment import Shipment

@@ -19,15 +19,13 @@ from ...data.scans.scan import Scan
 from ...errors import UserError
 from ...functional.empty_windows import empty_once
 from ...scratch import heads_of
-from ..artefact import Artefact
+from ..artefact import PREPARATION, Artefact
 from ..engine import Arrays, load_engine
 from .blend import blended, mean_over_flips
 from .preparation import Stage, Way, way_of
 from .prepare import WorkingGrid, in_order, prepare, working_spacing
 from .resample import coarse_axis
 from .restore import label_map
-
-PREPARATION = "preparation.json"
 
 
 @dataclass(frozen=True, eq=False)
