@@ -30,6 +30,7 @@ CLAIMS = (
     "latency",
     "student_design",
     "shipping",
+    "nnunet_artefacts",
     "plan_budget",
 )
 RESULTS = Path(__file__).resolve().parents[1] / "results"
