@@ -14,6 +14,7 @@ from .markdown import code, plain
 _WAYS = {
     "nnunet": "as nnU-Net v2 does it: cropped to what is not 0, normalised, resampled by splines, shown in"
     " windows that overlap, the logits resampled back",
+    "monai": "as the bundle's own transforms say, with MONAI's arithmetic",
 }
 _LIMITS = (
     "What the model itself was measured to do, its makers say; here it was compared with itself and with no"
@@ -95,7 +96,11 @@ def _terms(made: Mapping[str, Any]) -> list[str]:
 
 def _told(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
+        return ", ".join(map(_told, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
     return str(value)
 
 

@@ -24,6 +24,7 @@ from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..functional.fusions import check_fusion
 from .artefact import Artefact, open_artefact
+from .bundle.predictor import BundlePredictor, load_bundle
 from .inferers import Volume, logits_of_mean, to_average
 from .label_export import Classes, export_labels, export_regions, restored_labels
 from .nnunet.predictor import NnUNetPredictor, load_nnunet
@@ -115,12 +116,14 @@ class ArtefactViews:
 
 def load_shipped(
     path: Artefact | Path | str, *, threads: int = 0, device: str = "auto", skip_empty: bool = False
-) -> ArtefactPredictor | ArtefactViews | NnUNetPredictor:
+) -> ArtefactPredictor | ArtefactViews | NnUNetPredictor | BundlePredictor:
     """An artefact for ONNX Runtime or OpenVINO, of one network, of several views, or of a model of others;
     see `load_artefact`."""
     artefact = path if isinstance(path, Artefact) else open_artefact(path)
     if artefact.about.preparation == "nnunet":
         return load_nnunet(artefact, threads=threads, device=device, skip_empty=skip_empty)
+    if artefact.about.preparation == "monai":
+        return load_bundle(artefact, threads=threads, device=device, skip_empty=skip_empty)
     views = tuple(
         load_view(artefact, view, threads=threads, device=device, skip_empty=skip_empty)
         for view in artefact.views

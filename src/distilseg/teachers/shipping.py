@@ -15,7 +15,13 @@ def shipment_of(teacher: Teacher) -> Shipment:
         from .nnunet.shipping import shipment
 
         return shipment(teacher)
+    from .monai_bundle.bundle import BundleTeacher
+
+    if isinstance(teacher, BundleTeacher):
+        from .monai_bundle.shipping import shipment as shipment_of_bundle
+
+        return shipment_of_bundle(teacher)
     raise UserError(
         f"{teacher.name} is {teacher.provenance.kind}, which cannot be exported",
-        "nnU-Net models (TotalSegmentator's too) and runs of ours can: distil a student, and export that",
+        "nnU-Net models, MONAI bundles and runs of ours can: distil a student, and export that",
     )

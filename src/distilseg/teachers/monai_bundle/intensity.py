@@ -1,22 +1,14 @@
-"""The transforms of a bundle's preprocessing that change the values of voxels.
-
-    ScaleIntensityRanged       (x - a_min) / (a_max - a_min) (b_max - b_min) + b_min, clipped to b where asked
-    NormalizeIntensityd        (x - mean) / std, of voxels other than 0, by channel, where asked
-    ScaleIntensityd            min ... max of the whole, or by channel, to minv ... maxv
-
-Moments are MONAI's own, in float32.
+"""The transforms of a bundle's preprocessing that change the values of voxels, read: ScaleIntensityRanged,
+NormalizeIntensityd and ScaleIntensityd. What they do, `runtime.bundle.transforms` says.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
-
 from ...errors import UserError
+from ...runtime.bundle.transforms import Normalise, Scale, ScaleRange
 from .components import META, numbers
 from .config import WAY_OUT, Entry
-from .shown import Shown, Transform, Volume
+from .transform import Transform, made
 
 
 def scale_range(component: Entry, place: int) -> list[Transform]:
@@ -30,15 +22,7 @@ def scale_range(component: Entry, place: int) -> list[Transform]:
     if a_min is None or a_max is None or a_min == a_max:
         raise UserError(f"{component.where}: a range from {a_min} to {a_max} is none", "repair the bundle")
 
-    def scaled(state: Shown, case: str) -> Shown:
-        x = (state.image - np.float32(a_min)) / np.float32(a_max - a_min)
-        if b_min is not None and b_max is not None:
-            x = x * np.float32(b_max - b_min) + np.float32(b_min)
-        if clip and (b_min is not None or b_max is not None):
-            x = np.clip(x, b_min, b_max)
-        return replace(state, image=x.astype(np.float32, copy=False))
-
-    return [scaled]
+    return made(ScaleRange, component, a_min=a_min, a_max=a_max, b_min=b_min, b_max=b_max, clip=clip)
 
 
 def normalise(component: Entry, place: int) -> list[Transform]:
@@ -51,23 +35,14 @@ def normalise(component: Entry, place: int) -> list[Transform]:
         for name in ("subtrahend", "divisor")
     )
 
-    def normalised(state: Shown, case: str) -> Shown:
-        image = state.image.copy()
-        parts = [image[n] for n in range(len(image))] if by_channel else [image]
-        for given in (subtrahend, divisor):
-            if given is not None and len(given) != len(parts):
-                raise UserError(
-                    f"{component.where}: NormalizeIntensityd has {len(given)} values, not {len(parts)}",
-                    "repair the bundle",
-                )
-        for n, x in enumerate(parts):
-            inside = x != 0 if nonzero else np.ones(x.shape, bool)
-            if inside.any():
-                mean, std = (None if given is None else given[n] for given in (subtrahend, divisor))
-                x[inside] = _standardised(x[inside], mean, std)
-        return replace(state, image=image)
-
-    return [normalised]
+    return made(
+        Normalise,
+        component,
+        subtrahend=None if subtrahend is None else tuple(subtrahend),
+        divisor=None if divisor is None else tuple(divisor),
+        nonzero=nonzero,
+        by_channel=by_channel,
+    )
 
 
 def scale(component: Entry, place: int) -> list[Transform]:
@@ -80,24 +55,4 @@ def scale(component: Entry, place: int) -> list[Transform]:
     )
     by_channel = bool(component.argument("channel_wise", False))
 
-    def scaled(state: Shown, case: str) -> Shown:
-        image = state.image.copy()
-        for x in image if by_channel else [image]:
-            least, most = x.min(), x.max()
-            if least == most:
-                x *= np.float32(low)
-            else:
-                x[...] = (x - least) / (most - least) * np.float32(high - low) + np.float32(low)
-        return replace(state, image=image)
-
-    return [scaled]
-
-
-def _standardised(x: Volume, mean: float | None, std: float | None) -> Volume:
-    """(x - mean) / std, both of `x` where they are not given; a standard deviation of 0 counts as 1."""
-    import torch
-
-    values = torch.from_numpy(np.ascontiguousarray(x))
-    mean = float(values.mean()) if mean is None else mean
-    std = float(values.std(unbiased=False)) if std is None else std
-    return (x - np.float32(mean)) / np.float32(std if std != 0 else 1.0)
+    return made(Scale, component, low=low, high=high, by_channel=by_channel)

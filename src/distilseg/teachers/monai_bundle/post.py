@@ -1,4 +1,4 @@
-"""What a bundle makes of its network's answers: probabilities, then labels on the grid of the scans.
+"""A bundle's postprocessing read: what `runtime.bundle.post` does, and what that leaves to SciPy.
 
 Activationsd                        softmax: classes of which one holds; sigmoid: regions that may overlap
 Invertd                             back to the scans, by the interpolation of the way there or the nearest
@@ -10,73 +10,18 @@ SaveImaged, EnsureTyped, ...        nothing
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UserError
-from ..restoring import activated
-from ..teacher import Activation, Head, Labels
+from ...runtime.activation import Activation
+from ...runtime.bundle.post import Post, PostStep
 from .components import canonical, components, key_place, of_key
 from .config import WAY_OUT, Entry
-from .shown import Shown
-
-Kind = Literal["activate", "invert", "argmax", "threshold", "largest"]
 
 _NOTHING = ("SaveImaged", "EnsureTyped", "CastToTyped", "ToTensord", "ToDeviced", "EnsureChannelFirstd")
-
-
-@dataclass(frozen=True)
-class PostStep:
-    """One step; which options it has depends on its kind."""
-
-    kind: Kind
-    options: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Post:
-    """A bundle's postprocessing."""
-
-    activation: Activation
-    steps: tuple[PostStep, ...]
-
-    def probabilities(self, logits: NDArray[np.float32], shown: Shown) -> NDArray[np.float32]:
-        """Probabilities [K I J K] on the grid of the scans; 0 where the bundle had cut the scans off.
-
-        The nearest is taken only where the bundle does so before it decides.
-        """
-        kinds = [step.kind for step in self.steps]
-        inverting = next((step for step in self.steps if step.kind == "invert"), None)
-        decided = min((kinds.index(k) for k in ("argmax", "threshold") if k in kinds), default=len(kinds))
-        nearest = inverting is not None and inverting.options["nearest"] and kinds.index("invert") < decided
-        return shown.undone(activated(logits, self.activation), nearest=nearest)
-
-    def labels(self, logits: NDArray[np.float32], shown: Shown, heads: Sequence[Head]) -> Labels:
-        """Label values [I J K] on the scans' grid; of regions that overlap the larger is painted first."""
-        values, inverted, decided = activated(logits, self.activation), False, False
-        for n, step in enumerate(self.steps):
-            options = step.options
-            if step.kind == "invert" and [after.kind for after in self.steps[n + 1 : n + 2]] == ["argmax"]:
-                values, inverted, decided = _winners(values, shown, options["nearest"]), True, True
-            elif step.kind == "invert":
-                values, inverted = shown.undone(values, nearest=options["nearest"]), True
-            elif step.kind == "argmax" and not decided:
-                values, decided = values.argmax(0)[None].astype(np.float32), True
-            elif step.kind == "threshold":
-                values, decided = (values >= options["at"]).astype(np.float32), True
-            elif step.kind == "largest":
-                values = _largest(values, options)
-        if not inverted and not decided and self.activation == "softmax":
-            values, inverted, decided = _winners(values, shown, False), True, True
-        if not inverted:
-            values = shown.undone(values, nearest=decided)
-        if not decided:
-            winners = values.argmax(0)[None] if self.activation == "softmax" else values > 0.5
-            values = winners.astype(np.float32)
-        return _painted(values, heads, self.activation)
 
 
 def post_of(entry: Entry | None, skipped: Sequence[str], key: str = "pred") -> Post:
@@ -189,19 +134,7 @@ _TABLE: Mapping[str, Any] = {
 }
 
 
-def _winners(values: NDArray[np.float32], shown: Shown, nearest: bool) -> NDArray[np.float32]:
-    """The index of the highest of `values` [K *S] once they are brought back, [1 I J K]; one by one, for all
-    at once need far more memory than the scan."""
-    best = shown.undone(values[:1], nearest=nearest)
-    winner = np.zeros(best.shape, np.float32)
-    for k in range(1, len(values)):
-        value = shown.undone(values[k : k + 1], nearest=nearest)
-        winner[value > best] = k
-        np.maximum(best, value, out=best)
-    return winner
-
-
-def _largest(values: NDArray[np.float32], options: Mapping[str, Any]) -> NDArray[np.float32]:
+def largest(values: NDArray[np.float32], options: Mapping[str, Any]) -> NDArray[np.float32]:
     """Labels [1 *S], or a map for each [K *S], without all but the largest connected parts."""
     onehot = len(values) > 1 if options["onehot"] is None else bool(options["onehot"])
     labels = options["labels"]
@@ -231,18 +164,3 @@ def _parts(mask: NDArray[np.bool_], connectivity: int | None, count: int) -> NDA
     kept = 1 + np.argsort(-sizes, kind="stable")[:count]
     inside: NDArray[np.bool_] = np.isin(parts, kept)
     return inside
-
-
-def _painted(values: NDArray[np.float32], heads: Sequence[Head], activation: Activation) -> Labels:
-    highest = max(value for head in heads for value in head.values)
-    labels: Labels
-    if activation == "softmax" and len(values) == 1:
-        by_index = np.array([head.values[0] for head in heads], np.min_scalar_type(highest))
-        labels = by_index[values[0].astype(np.int64)]
-        return labels
-    labels = np.zeros(values.shape[1:], np.min_scalar_type(highest))
-    sizes = [int((region > 0).sum()) for region in values]
-    for k in np.argsort([-size for size in sizes], kind="stable"):
-        if heads[k].values[0]:
-            labels[values[k] > 0] = heads[k].values[0]
-    return labels

@@ -14,8 +14,8 @@ from ...errors import UserError
 from .components import canonical, components, key_place
 from .config import WAY_OUT, Entry
 from .intensity import normalise, scale, scale_range
-from .shown import Transform
 from .spatial import crop_foreground, orientation, spacing
+from .transform import Transform
 
 
 def transforms_of(entry: Entry, image_key: str) -> list[Transform]:
