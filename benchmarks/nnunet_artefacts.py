@@ -8,7 +8,7 @@ nnU-Net runs in an environment of its own, which DISTILSEG_NNUNET names (a folde
 in it), with its own defaults. Where there is none the peer is the model in torch as `distilseg predict MODEL`
 runs it, which the rows say. Models, where they are:
 
-    small       of the fixtures (DISTILSEG_FIXTURES): PlainConvUNet 8...64, two folds, 16 iterations of training
+    small       of the fixtures (DISTILSEG_FIXTURES): PlainConvUNet 8...64, two folds, hardly trained
     full size   PlainConvUNet 32...320, one fold, random weights, which nnU-Net itself builds: labels of noise
                 lie near one another, so they are told and no claim
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -70,9 +71,9 @@ def _tasks(folder: Path, quick: bool) -> list[Task]:
     tasks = []
     root = os.environ.get("DISTILSEG_FIXTURES", ROOT.parent / "shared" / "fixtures")
     if (teachers := Path(root) / "teachers").is_dir():
-        scans = _hippocampi(folder / "hippocampi", teachers, 10)
+        scans = _hippocampi(folder / "hippocampi", teachers, 4)
         count = len(list(scans.iterdir()))
-        tasks.append(Task(f"small, {count} hippocampi", teachers / SMALL, ("0", "1"), scans, 3))
+        tasks.append(Task(f"small, {count} hippocampi", teachers / SMALL, ("0", "1"), scans, 2))
         if peer := _nnunet():
             tasks.append(_full_size(folder, teachers / SMALL, peer))
     return tasks or [_tiny(folder)]
@@ -136,9 +137,9 @@ def _full_size(folder: Path, like: Path, nnunet: Path) -> Task:
     subprocess.run([nnunet / "bin" / "python", "-c", _BUILD, order], check=True, env=_environment())
     scans = folder / "phantom"
     scans.mkdir()
-    images, _ = phantom_case(0, shape=(112, 112, 112), modalities=("MR",))
-    nibabel.save(nibabel.Nifti1Image(images["MR"], np.diag([1.2, 1.2, 1.2, 1.0])), scans / "case_0000.nii.gz")
-    return Task("full size, a phantom of 112³ voxels", model, ("0",), scans, 1, trained=False)
+    images, _ = phantom_case(0, shape=(96, 96, 96), modalities=("MR",))
+    nibabel.save(nibabel.Nifti1Image(images["MR"], np.diag([1.5, 1.5, 1.5, 1.0])), scans / "case_0000.nii.gz")
+    return Task("full size, a phantom of 96³ voxels", model, ("0",), scans, 1, trained=False)
 
 
 def _tiny(folder: Path) -> Task:
@@ -161,7 +162,7 @@ def _compared(task: Task, mirrored: bool, folder: Path) -> list[Row]:
     # What labels of noise differ by is told below.
     export += ["--folds", ",".join(task.folds), *mirror, *([] if task.trained else ["--tolerance", "1"])]
     subprocess.run([*ours, *map(str, export)], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
-    told: dict[str, list[tuple[float, float]]] = {"ours": [], "peer": []}
+    told: dict[str, list[tuple[float, float, float]]] = {"ours": [], "peer": []}
     for n in range(task.rounds):
         outs = {name: folder / f"{name}-{n}" for name in told}
         told["ours"].append(_run([*ours, "predict", str(artefact), str(task.scans), str(outs["ours"])]))
@@ -169,7 +170,7 @@ def _compared(task: Task, mirrored: bool, folder: Path) -> list[Row]:
     apart = _apart(outs["ours"], outs["peer"])
     name = "nnU-Net" if _nnunet() else "the model in torch"
     what = f"{task.name}, {'mirrored' if mirrored else 'not mirrored'}"
-    seconds, peaks = ([[one[k] for one in told[of]] for of in ("ours", "peer")] for k in (0, 1))
+    seconds, peaks, busy = ([[one[k] for one in told[of]] for of in ("ours", "peer")] for k in range(3))
     rows = [
         ratio_row(
             "nnU-Net's models",
@@ -177,7 +178,8 @@ def _compared(task: Task, mirrored: bool, folder: Path) -> list[Row]:
             *seconds,
             aim=">= 4",
             peer_name=name,
-            note="whole processes, start included",
+            note="whole processes, start included; of processor time"
+            f" {statistics.median(busy[0]):.3g} s against {statistics.median(busy[1]):.3g} s",
         ),
         row(
             "nnU-Net's models",
@@ -204,7 +206,8 @@ def _compared(task: Task, mirrored: bool, folder: Path) -> list[Row]:
         repeats=1,
         note="" if task.trained else "labels of random weights, near one another: told, no claim",
     )
-    return [*rows, labels]
+    _told(made := [*rows, labels])
+    return made
 
 
 def _peer(task: Task, mirrored: bool, out: Path) -> list[str]:
@@ -224,12 +227,12 @@ def _environment() -> dict[str, str]:
     return {**kept, "nnUNet_raw": "/nowhere", "nnUNet_preprocessed": "/nowhere", "nnUNet_results": "/nowhere"}
 
 
-def _run(words: Sequence[str]) -> tuple[float, float]:
-    """Seconds of a command, and the most bytes that it and its children held together."""
+def _run(words: Sequence[str]) -> tuple[float, float, float]:
+    """Seconds of a command, the most bytes that it and its children held together, their processor time."""
     environment = _environment()
     if words[0] == sys.executable:
         environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", str(ROOT / "src"))
-    start, most = time.perf_counter(), 0.0
+    start, most, before = time.perf_counter(), 0.0, resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(words, stdout=said, stderr=said, cwd=ROOT, env=environment)
         while process.poll() is None:
@@ -239,7 +242,8 @@ def _run(words: Sequence[str]) -> tuple[float, float]:
         if process.returncode:
             said.seek(0)
             raise RuntimeError(f"{' '.join(words)}: {said.read().decode()[-2000:]}")
-    return seconds, most
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, most, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _held(pid: int) -> float:
@@ -274,8 +278,8 @@ def _apart(ours: Path, theirs: Path) -> float:
 
 def _told(rows: Sequence[Mapping[str, Any]]) -> None:
     for one in rows:
-        print({k: one[k] for k in ("what", "ours", "peer", "ratio", "load")})
+        print({k: one[k] for k in ("what", "ours", "peer", "ratio", "load", "note")}, flush=True)
 
 
 if __name__ == "__main__":
-    _told(main("--quick" in sys.argv))
+    main("--quick" in sys.argv)

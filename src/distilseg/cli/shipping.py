@@ -32,7 +32,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
 
 def export(
     run: Annotated[
-        Path, typer.Argument(help="A run folder, or a model of others (nnU-Net v2, TotalSegmentator).")
+        Path, typer.Argument(help="A run folder, or a model of others: nnU-Net v2, a MONAI bundle.")
     ],
     to: Annotated[
         str,

@@ -29,7 +29,7 @@ def card_of_others(about: Description, plan: Plan) -> str:
     parts = [
         f"# {plain(made['model'])}",
         f"Segments {structures(plan)}. A model of others ({plain(made['kind'])}, {plain(made['network'])}),"
-        f" exported by distilseg for {about.target}; neither torch nor its makers' software is needed.",
+        f" exported for {about.target} by distilseg: neither torch nor its makers' software is needed.",
         section("Use", [f"```\n{HOW[about.engine]}\ndistilseg predict THIS_FOLDER SCANS PREDICTIONS\n```"]),
         section("What it takes and gives", _inside(about, plan)),
         section("Equal to the model it was exported from", [_parity(about)]),
