@@ -88,6 +88,8 @@ def export_of_others(
     if out is None:
         named = component(teacher.name.replace("/", "__"), kind="model")
         out = Path(f"{named}-{target}" + ".zip" * packed)
+    if packed and out.suffix.lower() != ".zip":
+        out = out.with_name(f"{out.name}.zip")  # by which it is known as one
     packed = packed or out.suffix.lower() == ".zip"
     if out.exists():
         raise UserError(f"{out} exists already", "remove it, or name another place with --out")
