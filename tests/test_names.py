@@ -213,6 +213,7 @@ KNOWN = {
     ("export/folder.py", "name"): _CHECKED,
     ("export/int8.py", "file.name"): _OURS,
     ("export/int8.py", "network.name"): _OURS,
+    ("export/of_others.py", "f'{out.name}.zip'"): _USERS,
     ("export/of_others.py", "name"): _CHECKED,
     ("export/provenance.py", "f'*/{glob.escape(name)}'"): _CHECKED,
     ("export/quantise.py", "name"): _OURS,
