@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,13 @@ from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..functional.fusions import check_fusion
 from .artefact import Artefact, open_artefact
-from .bundle.predictor import BundlePredictor, load_bundle
 from .inferers import Volume, logits_of_mean, to_average
 from .label_export import Classes, export_labels, export_regions, restored_labels
-from .nnunet.predictor import NnUNetPredictor, load_nnunet
 from .predictor import ArtefactPredictor, load_artefact, load_view
+
+if TYPE_CHECKING:
+    from .bundle.predictor import BundlePredictor
+    from .nnunet.predictor import NnUNetPredictor
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +122,13 @@ def load_shipped(
     """An artefact for ONNX Runtime or OpenVINO, of one network, of several views, or of a model of others;
     see `load_artefact`."""
     artefact = path if isinstance(path, Artefact) else open_artefact(path)
-    if artefact.about.preparation == "nnunet":
+    if artefact.about.preparation == "nnunet":  # imported only then: others start the sooner
+        from .nnunet.predictor import load_nnunet
+
         return load_nnunet(artefact, threads=threads, device=device, skip_empty=skip_empty)
     if artefact.about.preparation == "monai":
+        from .bundle.predictor import load_bundle
+
         return load_bundle(artefact, threads=threads, device=device, skip_empty=skip_empty)
     views = tuple(
         load_view(artefact, view, threads=threads, device=device, skip_empty=skip_empty)
