@@ -31,6 +31,8 @@ CLAIMS = (
     "student_design",
     "shipping",
     "nnunet_artefacts",
+    "windows",
+    "large_scan",
     "plan_budget",
 )
 RESULTS = Path(__file__).resolve().parents[1] / "results"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from distilseg.hardware import processor_name
+from distilseg.hardware import processor_features, processor_name
 
 Row = dict[str, Any]
 
@@ -80,6 +80,7 @@ def machine() -> Row:
     versions = {name: version(name) for name in ("distilseg", "torch", "monai", "numpy", "scipy")}
     return {
         "processor": processor_name(),
+        "features": ", ".join(processor_features()),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         **versions,

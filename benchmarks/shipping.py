@@ -91,30 +91,39 @@ def _hippocampi(scans: Path, quick: bool) -> Task:
     else:
         for case in range(2 if quick else 20):
             _write_phantom(scans / f"case_{case:02d}.nii.gz", case, (36, 50, 36), (1.0, 1.0, 1.0), "MR")
-    plan = _plan("MR", 3, (1.0, 1.0, 1.0), (32, 48, 32), Normalisation(kind="zscore"))
+    plan = hippocampus_plan()
     what = f"{len(list(scans.iterdir()))} {'hippocampi' if data else 'phantoms of their size'}"
     return Task(what, scans, plan, 1 if quick else None, 1, (">= 100", ">= 20"))
 
 
 def _abdomens(folder: Path, quick: bool) -> list[Task]:
     shape = (60, 60, 48) if quick else (300, 300, 120)
-    patch = (32, 32, 32) if quick else (96, 96, 64)
     scans = folder / "abdomen"
     scans.mkdir()
     _write_phantom(scans / "case.nii.gz", 0, shape, (1.2, 1.2, 2.5), "CT")
-    how = Normalisation(kind="window_zscore", low=-150, high=300, mean=100, std=80)
     told = f"a CT-like phantom of {'x'.join(map(str, shape))}"
     return [
         Task(
             f"{told}, {classes} classes",
             scans,
-            _plan("CT", classes, (1.5, 1.5, 2.5), patch, how),
+            abdomen_plan(classes, (32, 32, 32) if quick else (96, 96, 64)),
             1 if quick else 4,
             1,
             (">= 10", ">= 10"),
         )
         for classes in ((5,) if quick else (5, 105))
     ]
+
+
+def hippocampus_plan() -> Plan:
+    """Of MSD's hippocampus cases."""
+    return _plan("MR", 3, (1.0, 1.0, 1.0), (32, 48, 32), Normalisation(kind="zscore"))
+
+
+def abdomen_plan(classes: int, patch: tuple[int, ...] = (96, 96, 64)) -> Plan:
+    """Of CT of the abdomen."""
+    how = Normalisation(kind="window_zscore", low=-150, high=300, mean=100, std=80)
+    return _plan("CT", classes, (1.5, 1.5, 2.5), patch, how)
 
 
 def _write_phantom(

@@ -19,6 +19,7 @@ from distilseg.errors import UserError
 from distilseg.recipes import find
 
 HEAVY = ("torch", "monai", "scipy", "matplotlib", "SimpleITK", "nibabel", "lightning_fabric")
+HERE = str(Path(__file__).parent)  # a folder that is there, where none is read
 HELPED = [[name, "--help"] for name in commands.__all__]
 HELPED += [["--help"], ["train", "dual_self_distillation", "--help"], ["recipes"], ["recipes", "supervised"]]
 
@@ -117,7 +118,7 @@ def test_what_resumes_says_so_when_interrupted(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("distilseg.commands._train.train", interrupted)
-    assert main(["train", "supervised", "--data", "D"]) == 130
+    assert main(["train", "supervised", "--data", HERE]) == 130
     assert capsys.readouterr().err == "interrupted; the same command goes on where it stopped\n"
 
 
@@ -224,7 +225,7 @@ def test_own_option_goes_before_a_common_one(own: str, monkeypatch: pytest.Monke
     """A recipe's `batch_size` is the recipe's; everything else reaches `train` under its name."""
     seen = taken(
         monkeypatch,
-        *("train", own, "--data", "D", "--batch-size", "3", "--steps", "5", "--clip", "0", "--strict"),
+        *("train", own, "--data", HERE, "--batch-size", "3", "--steps", "5", "--clip", "0", "--strict"),
         *(
             "--flip-axes",
             "1,2",
@@ -248,7 +249,7 @@ def test_own_option_goes_before_a_common_one(own: str, monkeypatch: pytest.Monke
 def test_torchrun_says_how_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setenv("GROUP_WORLD_SIZE", "3")
-    machine = taken(monkeypatch, "train", "supervised", "--data", "D", "--device", "cpu")["machine"]
+    machine = taken(monkeypatch, "train", "supervised", "--data", HERE, "--device", "cpu")["machine"]
     assert (machine.devices, machine.nodes, machine.device) == (2, 3, "cpu")
 
 

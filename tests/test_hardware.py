@@ -1,6 +1,8 @@
-"""How busy the machine was."""
+"""How busy the machine was; what its processor is called and can do."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +27,62 @@ def test_this_system() -> None:
     sum(range(10**6))
     share = waiting.share()
     assert share is None or 0 <= share < 1
+
+
+# The lines that matter, as machines gave them (flags shortened), each processor once.
+CPUINFO = {
+    "Intel(R) Core(TM) i7-8700T CPU @ 2.40GHz with AVX2": """\
+processor\t: 0
+vendor_id\t: GenuineIntel
+model name\t: Intel(R) Core(TM) i7-8700T CPU @ 2.40GHz
+flags\t\t: fpu vme sse sse2 ssse3 fma sse4_1 sse4_2 avx f16c bmi1 avx2 bmi2 erms rtm
+vmx flags\t: vnmi preemption_timer ept
+""",
+    "Intel(R) Xeon(R) Gold 6148 CPU @ 2.40GHz with AVX2, AVX-512": """\
+model name\t: Intel(R) Xeon(R) Gold 6148 CPU @ 2.40GHz
+flags\t\t: fpu sse4_2 avx fma f16c avx2 avx512f avx512dq avx512cd avx512bw avx512vl
+""",
+    "Intel(R) Xeon(R) Platinum 8480C with AVX2, AVX-512, VNNI, AMX": """\
+model name\t: Intel(R) Xeon(R) Platinum 8480C
+flags\t\t: fma avx avx2 avx512f avx512bw avx_vnni avx512_vnni amx_bf16 amx_tile amx_int8
+""",
+    "12th Gen Intel(R) Core(TM) i7-1260P with AVX2, VNNI": """\
+model name\t: 12th Gen Intel(R) Core(TM) i7-1260P
+flags\t\t: fma avx f16c avx2 bmi2 sha_ni xsaveopt avx_vnni umip
+""",
+    "AMD EPYC with AVX2, AVX-512, VNNI": """\
+vendor_id\t: AuthenticAMD
+model name\t: AMD EPYC
+flags\t\t: fma avx avx2 avx512f avx512bw avx_vnni avx512_bf16 avx512_vnni avx512_vp2intersect
+""",
+    "AMD EPYC 7763 64-Core Processor with AVX2": """\
+model name\t: AMD EPYC 7763 64-Core Processor
+flags\t\t: fma avx f16c avx2 sha_ni clzero vaes
+""",
+    "Intel(R) Celeron(R) J4125 CPU @ 2.00GHz": """\
+model name\t: Intel(R) Celeron(R) J4125 CPU @ 2.00GHz
+flags\t\t: sse2 ssse3 sse4_1 sse4_2 movbe popcnt rdrand
+""",
+    "aarch64 with SVE, dot products, I8MM": """\
+processor\t: 0
+BogoMIPS\t: 2100.00
+Features\t: fp asimd aes crc32 atomics asimdhp asimddp sha512 sve asimdfhm i8mm bf16
+CPU implementer\t: 0x41
+""",
+}
+
+
+@pytest.mark.parametrize("told", CPUINFO, ids=str)
+def test_a_processor_and_what_it_can_do(told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpuinfo").write_text(CPUINFO[told] * 2)
+    monkeypatch.setattr(hardware, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(hardware.platform, "processor", lambda: "aarch64")  # its cpuinfo has no name
+    assert hardware.processor() == told
+    assert hardware.processor_name() == told.split(" with ")[0]
+
+
+def test_a_system_without_cpuinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "_CPUINFO", tmp_path / "none")
+    monkeypatch.setattr(hardware.platform, "processor", lambda: "arm")
+    assert hardware.processor_features() == ()
+    assert hardware.processor() == hardware.processor_name() == "arm"

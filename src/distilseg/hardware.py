@@ -4,42 +4,58 @@ from __future__ import annotations
 
 import os
 import platform
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 BUSY = 0.05  # a larger part of its time spent waiting says that others had the processors
 
-_OF_PROCESSORS = (
-    "vendor_id",
-    "cpu family",
-    "model",
-    "model name",
-    "stepping",
-    "flags",
-    "Features",
-    "CPU part",
-)
+_CPUINFO = Path("/proc/cpuinfo")
+# What decides how fast networks are, by the flags that Linux lists: of x86, then of ARM.
+_FEATURES = {
+    "AVX2": {"avx2"},
+    "AVX-512": {"avx512f"},
+    "VNNI": {"avx_vnni", "avx512_vnni"},  # products of eight bits
+    "AMX": {"amx_int8"},  # the same, a block at once
+    "SVE": {"sve"},
+    "dot products": {"asimddp"},
+    "I8MM": {"i8mm"},
+}
+# What decides which code runs.
+_IDENTITY = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "CPU part")
 
 
 def processor_name() -> str:
     """The processor's name as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    names = _cpuinfo().get("model name", [])
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def processor_features() -> tuple[str, ...]:
+    """Such as ("AVX2", "AVX-512", "VNNI"); () where the system does not tell."""
+    told = _cpuinfo()
+    flags = {flag for line in (told.get("flags") or told.get("Features", []))[:1] for flag in line.split()}
+    return tuple(name for name, any_of in _FEATURES.items() if any_of & flags)
+
+
 def processor() -> str:
+    """Name and features, for people: "AMD EPYC with AVX2, AVX-512, VNNI"."""
+    return " with ".join(filter(None, [processor_name(), ", ".join(processor_features())]))
+
+
+def processor_identity() -> str:
     """All that decides which code runs on it: its name, what it can do, how many there are."""
-    lines = []
-    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as info:
-        for line in info:
-            if not line.strip():  # the next one
-                break
-            lines.append(line)
-    parts = [line for line in lines if line.split(":")[0].strip() in _OF_PROCESSORS]
-    return "".join([*parts, platform.machine(), " ", platform.system(), " ", str(os.cpu_count())])
+    told = _cpuinfo()
+    first = [f"{name}: {told[name][0]}" for name in _IDENTITY if name in told]
+    return "\n".join([*first, platform.machine(), platform.system(), str(os.cpu_count())])
+
+
+def _cpuinfo() -> dict[str, list[str]]:
+    """What /proc/cpuinfo says, by name, of each processor; {} on other systems."""
+    told: dict[str, list[str]] = {}
+    lines = _CPUINFO.read_text(errors="replace").splitlines() if _CPUINFO.is_file() else []
+    for name, _, value in (line.partition(":") for line in lines):
+        told.setdefault(name.strip(), []).append(value.strip())
+    return told
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,17 @@ from .networks.modality_encoders import any_subset
 from .runs import open_run
 from .runtime.artefact import PLAN, Artefact, open_artefact
 from .runtime.label_export import restored_labels
-from .runtime.pipeline import Job, PredictSummary, Segmenter, place, predict_files, predict_jobs
+from .runtime.pipeline import (
+    Finish,
+    Job,
+    PredictSummary,
+    Segmenter,
+    asked_at_once,
+    place,
+    predict_files,
+    predict_jobs,
+)
+from .runtime.times import StageTimes
 
 __all__ = [
     "DEVICES",
@@ -73,6 +83,10 @@ class Predictor:
         """Label values [I J K] on the grid of `scans` (by modality). Raises `UserError`, naming the case."""
         prepared = self.prepare(scans, case=case)
         return self.labels(self.logits(prepared.image, case=case), prepared.grid)
+
+    def ask(self, prepared: Preprocessed, *, case: str, times: StageTimes | None = None) -> Finish:
+        """The network's stage: all logits at once; what is returned makes the label map of them."""
+        return asked_at_once(self, prepared, case=case, times=times)
 
     def prepare(self, scans: Mapping[str, Scan], *, case: str) -> Preprocessed:
         """What the network is shown, and the grid that leads back.

@@ -41,6 +41,8 @@ from .inference.region_export import export_regions
 from .predict import Predictor, load_predictor
 from .runs import Run, open_run
 from .runtime.label_export import restored_labels
+from .runtime.pipeline import Finish, asked_at_once
+from .runtime.times import StageTimes
 
 # Logarithms and logits of probabilities stay finite.
 _TINY, _ROUNDING = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).eps
@@ -59,6 +61,10 @@ class Views:
         """Label values [I J K] on the grid of `scans` (by modality). Raises `UserError`, naming the case."""
         prepared = self.prepare(scans, case=case)
         return self.labels(self.logits(prepared.image, case=case), prepared.grid)
+
+    def ask(self, prepared: Preprocessed, *, case: str, times: StageTimes | None = None) -> Finish:
+        """The network's stage: all logits at once; what is returned makes the label map of them."""
+        return asked_at_once(self, prepared, case=case, times=times)
 
     def prepare(self, scans: Mapping[str, Scan], *, case: str) -> Preprocessed:
         """What each network is shown, and the grid that leads back."""

@@ -15,6 +15,7 @@ from distilseg.commands._distil import Distilled
 from distilseg.data.phantom.volumes import write_phantom
 from distilseg.errors import UserError
 from distilseg.training.machine import Machine
+from tests.costs import unmeasured
 from tests.teachers.nnunet.small import write_model
 
 MR = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "liver": 1, "spleen": 2}}
@@ -42,7 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _cost_is_measured_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *run, **options: {"parameters": 1})
+    monkeypatch.setattr("distilseg.judge.measure_costs", unmeasured)
 
 
 def distil(world: Path, teacher: str, **options: Any) -> tuple[Distilled, list[str]]:

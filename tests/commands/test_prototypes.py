@@ -18,6 +18,7 @@ from distilseg.errors import UserError
 from distilseg.runs import Run, find_runs, read_rows
 from distilseg.training.experiment import Study
 from distilseg.training.machine import Machine
+from tests.costs import unmeasured
 
 from ..training.small import NETWORK, other_volumes, small_study
 
@@ -33,7 +34,7 @@ RECIPES = [
 
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *run, **options: {"parameters": 1})
+    monkeypatch.setattr("distilseg.judge.measure_costs", unmeasured)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def recipe_of(run: Run) -> str:
 def teacher(folder: Path, volumes: dict[str, str]) -> Run:
     """The volumes' network, which all tests share."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("distilseg.judge.measure_cost", lambda *run, **options: {"parameters": 1})
+        patch.setattr("distilseg.judge.measure_costs", unmeasured)
         train(folder, volumes)
     (run,) = (run for run in find_runs(folder / "runs") if recipe_of(run) == "supervised")
     return run

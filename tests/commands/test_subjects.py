@@ -13,6 +13,7 @@ from distilseg.cli import main
 from distilseg.data.phantom.volumes import write_phantom
 from distilseg.errors import UserError
 from distilseg.runs import Run, read_rows
+from tests.costs import unmeasured
 
 from ..training.small import one_step
 
@@ -25,7 +26,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *run, **options: {"parameters": 1})
+    monkeypatch.setattr("distilseg.judge.measure_costs", unmeasured)
 
 
 def train(data: Path, folder: Path, **options: Any) -> list[Run]:

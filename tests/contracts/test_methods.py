@@ -43,6 +43,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "dsd mean": dsd(teacher="mean", shared_heads=True),
     "dsd reversed, detached": dsd(teacher="reversed", detach_teacher=True),
     "dsd detached": dsd(detach_teacher=True, head_upsample="single_deconv"),
+    "dsd by blocks": dsd(head_upsample="nearest"),
     "dsd trilinear, foreground": dsd(head_upsample="trilinear", include_background=False, t2_factor=False),
     "kd_net": kd_net(),
     "kd_net, by channels, summed": kd_net(

@@ -13,7 +13,8 @@ import torch
 from distilseg.distillation import DualSelfDistillation, Supervised, default_sides
 from distilseg.distillation.dual_self_distillation import FEATURE_L2_WEIGHT
 from distilseg.errors import UserError
-from distilseg.types import Batch, Outputs
+from distilseg.functional.segmentation import dice_cross_entropy
+from distilseg.types import UNKNOWN, Batch, Outputs
 
 Array = np.ndarray
 ENCODER = ("encoder.0", "encoder.1", "encoder.2", "encoder.3")
@@ -71,6 +72,8 @@ def np_head(x: Array, values: Mapping[str, Array], patch: Sequence[int], upsampl
     z = z + values["project.bias"].reshape(1, -1, *[1] * len(patch))
     if upsample == "trilinear":
         return np_linear(z, patch)
+    if upsample == "nearest":
+        return np.kron(z, np.ones([1, 1, *(S // s for S, s in zip(patch, z.shape[2:], strict=True))]))
     n = int(np.log2(patch[0] // x.shape[2])) if upsample == "shared_x2" else 1
     for _ in range(max(n, 1)):
         z = np_transposed_convolution(z, values["enlarge.weight"], values["enlarge.bias"])
@@ -160,6 +163,10 @@ OPTIONS: list[dict[str, Any]] = [
     {"shared_heads": True},
     {"head_upsample": "single_deconv"},
     {"head_upsample": "trilinear"},
+    {"head_upsample": "nearest"},
+    {"head_upsample": "nearest", "teacher": "reversed", "include_background": False, "shared_heads": True},
+    {"head_upsample": "nearest", "teacher": "mean", "temperature": 2.0, "t2_factor": False},
+    {"head_upsample": "nearest", "ds_levels": ("decoder.2", "bottleneck"), "eta": {"bottleneck": 0.25}},
     {"teacher": "mean"},
     {"teacher": "reversed"},
     {"teacher": "mean", "include_background": False, "temperature": 2.0, "shared_heads": True},
@@ -232,6 +239,8 @@ GRADIENT_OPTIONS: list[dict[str, Any]] = [
     {"teacher": "reversed", "include_background": False},
     {"head_upsample": "single_deconv", "weights": {"feature_l2": 1.0}},
     {"head_upsample": "trilinear", "shared_heads": True, "temperature": 1.0},
+    {"head_upsample": "nearest"},
+    {"head_upsample": "nearest", "teacher": "reversed", "detach_teacher": False, "include_background": False},
 ]
 
 
@@ -261,6 +270,28 @@ def test_gradients_are_those_of_the_value(options: dict[str, Any]) -> None:
         value.requires_grad_(name not in fixed)
     heads = [] if fixed else parameters
     assert torch.autograd.gradcheck(lambda *values: total(*values[: len(inputs)]), (*inputs, *heads))
+
+
+def test_by_blocks_unknown_voxels_count_for_nothing() -> None:
+    """As with outputs that are repeated in fact, of which the known voxels are compared."""
+    patch = (16, 16)
+    shapes = u_shapes(patch)
+    method = DualSelfDistillation(shapes, 3, patch, head_upsample="nearest").double()
+    outputs, batch = example(shapes, patch)
+    batch.label[0, :, :5] = UNKNOWN
+    found = method({"student": outputs}, batch).terms["deep_supervision"]
+    expected = 0.0
+    for name in DECODER:
+        head = method.heads[name.replace(".", "_")]
+        z = head.project(outputs[name])
+        expected += dice_cross_entropy(torch.nn.functional.interpolate(z, patch), batch.label).item()
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_outputs_that_are_not_nested_are_refused_by_blocks() -> None:
+    shapes = u_shapes((12, 12)) | {"encoder.1": (2, 3, 6, 6), "encoder.2": (2, 3, 4, 4)}
+    with pytest.raises(UserError, match=r"not nested.*choose another head_upsample, such as 'trilinear'"):
+        DualSelfDistillation(shapes, 3, (12, 12), head_upsample="nearest")
 
 
 def gradients(**options: Any) -> tuple[DualSelfDistillation, Outputs]:

@@ -73,7 +73,7 @@ def test_snippets_of(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("distilseg.cli.show.WIDTH", 84)  # what fits on a page
     # What a run costs is measured in a process of its own, seconds for each run, and tested elsewhere.
-    monkeypatch.setattr("distilseg.judge.measure_cost", lambda *run, **options: COST)
+    monkeypatch.setattr("distilseg.judge.measure_costs", lambda models, **options: [COST for _ in models])
     (tmp_path / "SCANS").symlink_to(scans)
     (tmp_path / "MODEL").symlink_to(model)
     names: dict[str, Any] = {"__name__": "snippet"}

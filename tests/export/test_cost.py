@@ -118,7 +118,8 @@ def test_a_process_that_dies_is_told_in_one_line(artefact: Path, monkeypatch: py
 def test_int8_as_a_folder_and_as_a_zip_beside_its_run(
     run: Run, artefact: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    export(run, "openvino-int8", out=folder / "int8.zip", max_dice_drop=100, calibration_cases=2)
+    how = {"max_dice_drop": 100, "calibration_cases": 2, "even_if_slower": True}
+    export(run, "openvino-int8", out=folder / "int8.zip", **how)
     with zipfile.ZipFile(folder / "int8.zip") as packed:
         packed.extractall(folder)  # as the folder that it was packed from
     models = [str(path) for path in (run.folder, folder / "int8", folder / "int8.zip")]

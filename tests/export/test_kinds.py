@@ -63,7 +63,8 @@ def test_int8_is_judged_and_predicts(
 ) -> None:
     study = studies[modalities]
     run = run_of(kind, study, folder)
-    made = export(run, "openvino-int8", out=tmp_path / "student", max_dice_drop=100, calibration_cases=2)
+    how = {"max_dice_drop": 100, "calibration_cases": 2, "even_if_slower": True}
+    made = export(run, "openvino-int8", out=tmp_path / "student", **how)
     assert all(parity.within(1e-3) for parity in made.parity)  # in float
     assert made.quantised is not None
     found = open_artefact(made.path)
@@ -120,7 +121,8 @@ def test_single_slices_are_answered_in_kind(ending: str, to: str, tmp_path: Path
     study = Study(dataset, plan, Split(tuple(ids[:3]), (ids[3],), tuple(ids[4:])), 0)
     made = small_experiment(study, "supervised", steps=30)
     run = trained(made, runs=tmp_path / "runs", machine=CPU, cache=tmp_path / "cache")
-    exported = export(run, to, out=tmp_path / "student", max_dice_drop=100, calibration_cases=2)
+    how = {"max_dice_drop": 100, "calibration_cases": 2, "even_if_slower": True}
+    exported = export(run, to, out=tmp_path / "student", **how)
     assert all(parity.within(1e-3) for parity in exported.parity)
     summary = predict(exported.path, scans / "images", tmp_path / "by-artefact", threads=1)
     predict(run.folder, scans / "images", tmp_path / "by-run")

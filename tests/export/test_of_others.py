@@ -125,13 +125,16 @@ def test_int8_is_judged_by_the_models_own_answers(model: Path, scans: Path, tmp_
         out=tmp_path / "model",
         data=scans,
         max_dice_drop=100,
+        even_if_slower=True,
         teacher=TeacherOptions(folds=("0",)),
     )
     about = open_artefact(tmp_path / "model").about
     assert exported.quantised is not None
+    assert exported.quantised.even_if_slower
+    assert exported.quantised.kept == "int8"
     assert about.quantisation["labelled_by"] == "Dataset701_Small/nnUNetTrainer__nnUNetPlans__3d_fullres"
     assert (about.quantisation["cases"], about.quantisation["calibration_cases"]) == (1, 1)
-    assert about.target == ("openvino-int8" if exported.quantised.kept == "int8" else "openvino")
+    assert about.target == "openvino-int8"
     assert "agreement" in (tmp_path / "model" / "README.md").read_text()
     predict(tmp_path / "model", scans, tmp_path / "out")
     with pytest.raises(UserError, match="int8 is calibrated on other scans"):
@@ -171,6 +174,9 @@ def test_what_labels_otherwise_is_refused_and_leaves_nothing(
     [
         ({}, r"compared with it on real scans, and none are named; name some with --data"),
         ({"to": "torch"}, r"unknown target of a model of others 'torch'"),
+        ({"to": "nnunet"}, r"unknown target of a model of others 'nnunet'"),
+        ({"windows": "fitted"}, r"is a model of others, whose windows are its own"),
+        ({"window_memory": "500MB"}, r"is a model of others, whose windows are its own"),
         ({"cases": ["case_9"]}, r"unknown case among the scans 'case_9'"),
         ({"out": "."}, r"exists already"),
     ],

@@ -235,6 +235,19 @@ def test_a_system_that_tells_no_memory_takes_no_budget_of_it(
     assert chosen(world["whole"], Limits(10.0)).plan.network == "student_base"
 
 
+def test_what_a_budget_leaves_to_windows_is_in_the_plan(
+    world: dict[str, tuple[Dataset, Fingerprint]],
+) -> None:
+    found = chosen(world["whole"], Limits(10.0, 1e9))
+    beside = found.chosen.peak_bytes - found.chosen.activation_bytes
+    assert found.plan.window_bytes == pytest.approx(1e9 - beside, abs=1)
+    assert found.plan.window_bytes > found.chosen.activation_bytes > 0
+    assert "1 GB leave" in found.plan.reasons["window_bytes"]
+    assert chosen(world["whole"], Limits(10.0)).plan.window_bytes is None
+    assert chosen(world["whole"], Limits(10.0, 1e9), slices=True).plan.window_bytes is None
+    assert "window_bytes" not in make_plan(*world["whole"]).model_dump(mode="json")
+
+
 def test_sizes_of_memory() -> None:
     sizes = {
         "800MB": 8e8,

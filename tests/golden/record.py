@@ -34,6 +34,8 @@ DSD_OPTIONS: dict[str, dict[str, Any]] = {
     "shared heads": {"shared_heads": True},
     "single_deconv": {"head_upsample": "single_deconv"},
     "trilinear": {"head_upsample": "trilinear"},
+    "nearest": {"head_upsample": "nearest"},
+    "nearest, reversed": {"head_upsample": "nearest", "teacher": "reversed"},
     "mean": {"teacher": "mean"},
     "reversed": {"teacher": "reversed"},
     "foreground": {"include_background": False},

@@ -31,6 +31,7 @@ ABLATIONS = {
     "dsd_mean_teacher": (1, 1, 1, 3.0, "mean"),
     "dsd_reversed": (1, 1, 1, 3.0, "reversed"),
     "dsd_feature_l2": (1, 1, 1, 3.0, "deepest"),
+    "dsd_own_resolution": (1, 1, 1, 3.0, "deepest"),
 }
 
 
@@ -55,6 +56,8 @@ def test_an_ablation_changes_what_its_name_says(name: str, study: Study) -> None
     weights = {"seg": 1, "deep_supervision": supervision, "encoder": encoder, "decoder": decoder}
     assert method.weights == {**weights, "feature_l2": 1e-4 if name == "dsd_feature_l2" else 0.0}
     assert (method.temperature, method.teacher) == (temperature, teacher)
+    heads = {head.upsampling for head in method.heads.values()}
+    assert heads == {"nearest" if name == "dsd_own_resolution" else "shared_x2"}
 
 
 def test_basic_is_the_control_itself(study: Study) -> None:

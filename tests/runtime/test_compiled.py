@@ -12,7 +12,7 @@ import pytest
 from torch import Tensor, nn
 
 from distilseg.export.openvino import write_openvino
-from distilseg.hardware import processor
+from distilseg.hardware import processor_identity
 from distilseg.runtime import compiled
 from distilseg.runtime.compiled import keeping, key_of, usual_folder
 from distilseg.runtime.engine import load_engine
@@ -131,7 +131,7 @@ def test_the_key_is_of_network_engine_options_and_processor(
     assert key_of((b"ab", "c")) == key_of((b"ab", "c"))
     assert len({key_of(one) for one in ((b"ab", "c"), (b"a", "bc"), (b"ab", "d"), (b"ab",))}) == 4
     here = key_of((b"network",))
-    monkeypatch.setattr(compiled, "processor", lambda: processor() + " another")
+    monkeypatch.setattr(compiled, "processor_identity", lambda: processor_identity() + " another")
     assert key_of((b"network",)) != here
     monkeypatch.undo()
     answers(network, tmp_path)

@@ -91,6 +91,22 @@ def test_sliding_windows_by_stride() -> None:
 @several
 @given(
     shape=sizes,
+    most=st.tuples(*[st.sampled_from([4, 8, 16])] * 3),
+    mirror=st.sampled_from([False, True, [0, 2]]),
+    average=averages,
+)
+def test_fitted_windows(
+    shape: tuple[int, ...], most: tuple[int, ...], mirror: Any, average: tuple[str, str]
+) -> None:
+    described = {"kind": "fitted_windows", "patch": [4, 4, 4], "multiple": [2, 2, 2], "least": [4, 2, 4]}
+    bounds = {"most": list(most), "overlap": [1, 1, 2], "most_voxels": 300}
+    how = {"mirror": mirror, "average": average[0], "activation": average[1]}
+    compare({**described, **bounds, **how}, shape, 3)
+
+
+@several
+@given(
+    shape=sizes,
     patch=st.tuples(*[st.integers(1, 8)] * 2),
     axis=st.integers(0, 2),
     batch=st.integers(1, 9),
@@ -129,6 +145,7 @@ def test_slabs(
 def test_what_a_network_is_shown() -> None:
     assert window_shape({"kind": "sliding_window", "patch": [32, 48, 32]}) == ((32, 48, 32), ())
     assert window_shape({"kind": "slices", "patch": [32, 48], "axis": 1}) == ((32, 48), ())
+    assert window_shape({"kind": "fitted_windows", "patch": [32, 48, 32]}) == ((32, 48, 32), (0, 1, 2))
     slabs = {"kind": "slabs", "patch": [3, 40, 48], "axis": 0, "divisor": 16}
     assert window_shape(slabs) == ((3, 48, 48), (1, 2))
     assert window_shape({"kind": "slabs", "patch": [40, 48, 1], "divisor": 16}) == ((48, 48), (0, 1))

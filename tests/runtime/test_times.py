@@ -11,7 +11,7 @@ from distilseg.data.planning.plan import Normalisation, Plan
 from distilseg.data.preparing.preprocess import preprocess
 from distilseg.data.scans.reading import write_array
 from distilseg.data.scans.scan import Geometry, Scan
-from distilseg.runtime.pipeline import predict_files
+from distilseg.runtime.pipeline import asked_at_once, predict_files
 from distilseg.runtime.times import STAGES, StageTimes
 
 STAGE_S = 0.1
@@ -33,6 +33,9 @@ class Slow:
     def prepare(self, scans: Any, *, case: str) -> Any:
         time.sleep(STAGE_S)
         return preprocess(scans, None, self.plan, case=case)
+
+    def ask(self, prepared: Any, *, case: str, times: StageTimes | None = None) -> Any:
+        return asked_at_once(self, prepared, case=case, times=times)
 
     def logits(self, image: Any, *, case: str = "") -> Any:
         time.sleep(STAGE_S)

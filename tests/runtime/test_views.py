@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from distilseg import scratch
 from distilseg.data.planning.plan import Plan
 from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.inference import fusion
 from distilseg.inference.sliding_window import SlidingWindow
 from distilseg.predict import Predictor
-from distilseg.runtime import views as numpy_views
+from distilseg.runtime import fusing, views
 from distilseg.runtime.inferers import make_inferer
 from distilseg.runtime.predictor import ArtefactPredictor
 from distilseg.runtime.views import ArtefactViews
@@ -68,14 +69,19 @@ def scan(spacing_mm: tuple[float, ...]) -> Scan:
 def same(in_torch: Views, artefacts: ArtefactViews, spacing_mm: tuple[float, ...]) -> np.ndarray:
     """The label map of both, which must be the same but for roundings."""
     seen = {"MR": scan(spacing_mm)}
-    expected, found = (views.segment(seen, case="a") for views in (in_torch, artefacts))
+    expected, found = (one.segment(seen, case="a") for one in (in_torch, artefacts))
     assert found.dtype == expected.dtype
     assert (found != expected).mean() < 2e-3
     prepared = artefacts.prepare(seen, case="a")
     logits = artefacts.logits(prepared.image)
     before = logits.copy()
-    artefacts.labels(logits, prepared.grid)
+    np.testing.assert_array_equal(artefacts.labels(logits, prepared.grid), found)
     np.testing.assert_array_equal(logits, before)  # the label export leaves them as they are
+    with pytest.MonkeyPatch.context() as patched:  # one view after the other, their sum on the disk
+        patched.setattr(views, "IN_STEP", 0)
+        patched.setattr(scratch, "IN_MEMORY", 0)
+        patched.setattr(views, "MOST_ANSWERED", 4 * 3 * 12 * 12 * 3)  # and read again in several blocks
+        np.testing.assert_array_equal(artefacts.segment(seen, case="a"), found)
     np.testing.assert_allclose(logits, in_torch.logits(prepared.image).numpy(), rtol=1e-3, atol=1e-4)
     return found
 
@@ -108,7 +114,7 @@ def test_votes_on_a_finer_grid_as_in_torch(shape: tuple[int, ...]) -> None:
     maps = [random.integers(0, 4, (9, 8, 7)).astype(np.uint8) for _ in range(2)]
     mean = random.dirichlet(np.ones(4), shape).transpose(3, 0, 1, 2).astype(np.float32)
     expected = fusion.vote([torch.from_numpy(one) for one in maps], torch.from_numpy(mean.copy())).numpy()
-    np.testing.assert_array_equal(numpy_views.vote(maps, mean), expected)
+    np.testing.assert_array_equal(fusing.vote(maps, mean), expected)
 
 
 def test_whoever_agrees_is_not_asked_again() -> None:
@@ -117,3 +123,21 @@ def test_whoever_agrees_is_not_asked_again() -> None:
     together = ArtefactViews((one, replace(one)), of)
     seen = {"MR": scan((1, 1, 1))}
     np.testing.assert_array_equal(together.segment(seen, case="a"), one.segment(seen, case="a"))
+
+
+@pytest.mark.parametrize("answers", ["classes", "regions"])
+@pytest.mark.parametrize("how", WAYS, ids=lambda way: way["how"])
+def test_views_that_are_cut_in_other_ways(how: dict[str, Any], answers: str) -> None:
+    """Slices along each axis have no block in common: the labels are those of all logits at once."""
+    regions = {"whole": (4, 9), "core": (9,)} if answers == "regions" else {}
+    of = plan(ORGANS, regions=regions)
+    pairs = [both(of, len(regions) or 3, seed, answers)[1] for seed in range(3)]
+    activation = "sigmoid" if answers == "regions" else "softmax"
+    slabs = {"kind": "slabs", "patch": [4, 4, 4], "divisor": 4, "activation": activation}
+    cuts = [{**slabs, "axis": axis} for axis in range(3)]
+    told = [replace(one, inferer=make_inferer(cut)) for one, cut in zip(pairs, cuts, strict=True)]
+    together, seen = ArtefactViews(tuple(told), of, **how), {"MR": scan((0.8, 1.3, 1.0))}
+    prepared = together.prepare(seen, case="a")
+    expected = together.labels(together.logits(prepared.image), prepared.grid)
+    assert len(np.unique(expected)) == 3
+    np.testing.assert_array_equal(together.segment(seen, case="a"), expected)

@@ -24,6 +24,7 @@ from distilseg.teachers import monai_bundle
 from distilseg.teachers.archive import open_files
 from distilseg.teachers.checkpoint import read_pickled, state_in
 from distilseg.teachers.monai_bundle.config import read_config
+from distilseg.teachers.monai_bundle.painting import painting
 from distilseg.teachers.teacher import TeacherOptions
 from tests.teachers.bundles import ARGMAX, INVERTED, SOFTMAX, UNET, bundle, inference, metadata
 
@@ -222,7 +223,7 @@ CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a class that is no network": (
         inference() | {"network_def": {"_target_": "monai.bundle.scripts.run"}},
-        r"network_def is a run, which is not among the networks that are built here; known: AttentionUnet,",
+        r"network_def is a run, which is not among the networks that are built here; known: AHNet,",
     ),
     "a network that is not built": (
         inference() | {"network_def": {"_target_": "DiNTS"}},
@@ -275,6 +276,51 @@ CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "axes that are none": (
         inference(preprocessing=[image("Orientationd", axcodes="RAX")]),
         r"axcodes 'RAX' name no three axes",
+    ),
+    "percentiles that are none": (
+        inference(
+            preprocessing=[image("ScaleIntensityRangePercentilesd", lower=-5, upper=99, b_min=0, b_max=1)]
+        ),
+        r"percentiles from -5 to 99; repair the bundle",
+    ),
+    "a channel that is turned": (
+        inference(preprocessing=[image("SplitDimd", dim=0), image("Orientationd", axcodes="RAS")]),
+        r"transforms::3 is a Orientationd of a channel, which is not read here",
+    ),
+    "a channel of something else": (
+        inference(preprocessing=[image("SplitDimd"), {"_target_": "ScaleIntensityd", "keys": "label_0"}]),
+        r"changes 'label_0', and no channel of the image",
+    ),
+    "an axis that comes apart": (
+        inference(preprocessing=[image("SplitDimd", dim=1)]),
+        r"SplitDimd with dim is not read here",
+    ),
+    "other images put together": (
+        inference(preprocessing=[{"_target_": "ConcatItemsd", "keys": ["a", "b"], "name": "image"}]),
+        r"puts \['a', 'b'\] together, not the image's channels",
+    ),
+    "labels that are none": (
+        inference(
+            postprocessing=[
+                ARGMAX,
+                {
+                    "_target_": "MapLabelValued",
+                    "keys": "pred",
+                    "orig_labels": ["a"],
+                    "target_labels": [1],
+                },
+            ]
+        ),
+        r"\['a'\] and \[1\] are no labels",
+    ),
+    "fewer paints than regions": (
+        inference(
+            postprocessing=[
+                {"_target_": "Activationsd", "keys": "pred", "sigmoid": True},
+                {"_target_": "Lambdad", "keys": "pred", "func": painting([1, 2])},
+            ]
+        ),
+        r"its postprocessing paints 2 regions, the metadata names 3",
     ),
     "an unknown inferer": (
         inference(inferer={"_target_": "SaliencyInferer"}),

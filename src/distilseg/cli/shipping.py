@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,16 +16,23 @@ from .teachers import options_of_teacher
 from .text import examples
 from .text import words as listed
 
+if TYPE_CHECKING:
+    from ..export.artefact import Exported
+    from ..export.for_others import HandedOn
+
 
 def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     of_export = examples(
         "distilseg export runs/DATASET/RUN",
         "distilseg export runs/DATASET/RUN --to openvino --zip",
         "distilseg export runs/DATASET/RUN --to openvino-int8 --max-dice-drop 0.3",
+        "distilseg export runs/DATASET/RUN --to openvino --windows fitted --window-memory 500MB",
         "distilseg export runs/DATASET/RUN --out student --cases case_01,case_07",
         "distilseg export nnUNet_results/DATASET/MODEL --to openvino --data SCANS --out model",
         "distilseg export nnUNet_results/DATASET/MODEL --data SCANS --folds 0 --mirror --zip",
         "distilseg predict student SCANS predictions",
+        "distilseg export runs/DATASET/RUN --to nnunet --zip",
+        "distilseg export runs/DATASET/RUN --to monai-bundle --out bundle",
     )
     app.command(rich_help_panel=panel, epilog=of_export)(export)
 
@@ -36,7 +43,10 @@ def export(
     ],
     to: Annotated[
         str,
-        typer.Option(help="onnx (runs anywhere), openvino (fastest on a processor), openvino-int8 or torch."),
+        typer.Option(
+            help="onnx (runs anywhere), openvino (fastest on a processor), openvino-int8 or torch; nnunet or"
+            " monai-bundle, for those programs."
+        ),
     ] = "onnx",
     out: Annotated[
         Path | None,
@@ -59,8 +69,8 @@ def export(
         float | None,
         typer.Option(
             min=0,
-            help="The most that a logit may differ, and Dice be below 1, else 0.01; of a model of others, the"
-            " share of voxels with another label, else 0.001.",
+            help="The most that a logit may differ, and Dice be below 1, else 0.01; in other programs Dice"
+            " alone, else 0.1; of a model of others, the share of voxels with another label, else 0.001.",
         ),
     ] = None,
     max_dice_drop: Annotated[
@@ -69,6 +79,18 @@ def export(
     calibration_cases: Annotated[
         int, typer.Option(min=1, help="int8: training cases that set the ranges.")
     ] = 10,
+    even_if_slower: Annotated[
+        bool,
+        typer.Option("--even-if-slower", help="int8: keep it where it is slower than float on this machine."),
+    ] = False,
+    windows: Annotated[
+        str,
+        typer.Option(help="Those of training, or fitted to each scan, where no Dice is lost by that."),
+    ] = "training",
+    window_memory: Annotated[
+        str | None,
+        typer.Option(help="What fitted windows may take at once, such as 500MB; otherwise 1GB."),
+    ] = None,
     weights: Weights = "best",
     trust: Trust = None,
     configuration: Configuration = None,
@@ -82,8 +104,10 @@ def export(
     step: Step = None,
     orientation: Orientation = None,
 ) -> None:
-    """A run or a model of others as one folder or zip that predicts without torch, compared on real cases."""
+    """A run or a model of others as one folder or zip that predicts without torch, or a run in nnU-Net or
+    MONAI; compared on real cases."""
     from .. import commands
+    from ..export.for_others import HandedOn
 
     asked = (configuration, folds, step, orientation)
     options = options_of_teacher(
@@ -107,17 +131,30 @@ def export(
             tolerance=tolerance,
             max_dice_drop=max_dice_drop,
             calibration_cases=calibration_cases,
+            even_if_slower=even_if_slower,
+            windows=windows,
+            window_memory=window_memory,
             weights=weights,
             trust=trust,
             teacher=options if mirror or any(value is not None for value in asked) else None,
             progress=progress,
         )
+    if isinstance(exported, HandedOn):
+        _tell_handed_on(exported)
+    else:
+        _tell_artefact(exported)
+
+
+def _tell_artefact(exported: Exported) -> None:
     rows = [
         (one.case, f"{one.logit_difference:.2g}", f"{one.dice:.4f}", f"{one.voxels} of {one.of_voxels}")
         for one in exported.parity
     ]
     columns = ["largest difference of a logit", "least Dice", "other voxels"]
     show.console().print(show.table([f"artefact against {exported.of}", *columns], rows, right=columns))
+    if exported.windows is not None:
+        for sentence in exported.windows.sentences():
+            show.say(sentence)
     if (int8 := exported.quantised) is not None:
         scores = [
             (name, f"{100 * before:.2f}", f"{100 * int8.dice_int8[name]:.2f}")
@@ -129,3 +166,15 @@ def export(
     show.say(f"written to {exported.path}")
     command = pasted("distilseg", "predict", exported.path, "SCANS", "PREDICTIONS")
     show.say(f"predict with it, no torch needed: {command}")
+
+
+def _tell_handed_on(made: HandedOn) -> None:
+    rows = [(one.case, f"{one.least:.4f}", f"{one.voxels} of {one.of_voxels}") for one in made.agreements]
+    columns = ["least Dice", "other voxels"]
+    show.console().print(show.table([f"{made.program} against run", *columns], rows, right=columns))
+    for sentence in made.differs:
+        show.say(sentence)
+    show.say(f"written to {made.path}")
+    show.say(f"predict with it in {made.program}:")
+    for line in made.use:
+        show.say(line)

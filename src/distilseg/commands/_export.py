@@ -1,23 +1,26 @@
-"""`distilseg export`: a run, or a model of others, as one folder or zip that predicts without torch."""
+"""`distilseg export`: a run, or a model of others, as one folder or zip that predicts without torch; a run in
+the programs of others, too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..data.formats import read_dataset
-from ..errors import UserError
-from ..export.artefact import Exported, export_run
-from ..export.int8 import CALIBRATION_CASES, MAX_DICE_DROP
+from ..errors import UserError, unknown
+from ..export.artefact import TARGETS, Exported, export_run
+from ..export.for_others import FORMS, HandedOn, hand_on
+from ..export.int8 import CALIBRATION_CASES
 from ..export.of_others import MOST_OTHERWISE, export_of_others
-from ..export.verify import TOLERANCE
+from ..export.quantised import MAX_DICE_DROP
+from ..export.within_budget import bytes_of
 from ..runs import Run, open_run
 from ..runtime.artefact import is_artefact
 
 if TYPE_CHECKING:
-    from ..teachers.teacher import TeacherOptions
+    from ..teachers.teacher import Teacher, TeacherOptions
 
 
 def export(
@@ -31,35 +34,43 @@ def export(
     tolerance: float | None = None,
     max_dice_drop: float = MAX_DICE_DROP,
     calibration_cases: int = CALIBRATION_CASES,
+    even_if_slower: bool = False,
+    windows: str = "training",
+    window_memory: str | float | None = None,
     weights: str = "best",
     trust: str | None = None,
     teacher: TeacherOptions | None = None,
     progress: Callable[[int, int], object] | None = None,
-) -> Exported:
-    """An artefact of `run` for one of `export.artefact.TARGETS`; see `export.artefact.export_run`.
+) -> Exported | HandedOn:
+    """An artefact of `run` for one of `export.artefact.TARGETS`, or the form of another program, one of
+    `export.for_others.FORMS`; see `export_run` and `hand_on` there.
 
     `out`: by default RUN/export/<to>, a folder, or with `zip` one file. `data`: where the run's dataset lies,
-    if it moved.
+    if it moved. `tolerance`: None for that of the target. `window_memory`: bytes, or a size such as "500MB",
+    that windows fitted to a scan may take.
 
     `run` may be a model that others trained, opened as `teacher` says, mirrored only where that is asked for:
     then `data` are scans that artefact and model are compared on, `tolerance` is the share of a case's voxels
     that may get another label, and `out` lies here by default. See `export.of_others.export_of_others`.
     """
+    place = None if out is None else Path(out)
     if not isinstance(run, Run) and _of_others(Path(run)):
-        from ..teachers.opening import open_teacher
-        from ..teachers.teacher import TeacherOptions
-
-        options = teacher or TeacherOptions()
+        if windows != "training" or window_memory is not None:
+            raise UserError(
+                f"{run} is a model of others, whose windows are its own",
+                "leave out --windows and --window-memory; --step says how far they lie apart",
+            )
         return export_of_others(
-            open_teacher(run, replace(options, mirror=bool(options.mirror), device="cpu")),
+            _opened(run, teacher),
             to,
-            None if out is None else Path(out),
+            place,
             scans=data,
             packed=zip,
             cases=cases,
             most_otherwise=MOST_OTHERWISE if tolerance is None else tolerance,
             max_dice_drop=max_dice_drop,
             calibration_cases=calibration_cases,
+            even_if_slower=even_if_slower,
             progress=progress,
         )
     if teacher is not None:
@@ -67,19 +78,30 @@ def export(
             f"{run} is a run of ours, whose folds, windows and mirroring are its own",
             "leave out the options of models of others",
         )
+    if to not in TARGETS and to not in FORMS:
+        raise unknown("target", to, [*TARGETS, *FORMS])
+    run = run if isinstance(run, Run) else open_run(run)
+    options: dict[str, Any] = {
+        "packed": zip,
+        "dataset": None if data is None else read_dataset(data),
+        "cases": cases,
+        "weights": weights,
+        "trust": trust,
+        "progress": progress,
+        **({} if tolerance is None else {"tolerance": tolerance}),
+    }
+    if to in FORMS:
+        return hand_on(run, to, place, **options)
     return export_run(
-        run if isinstance(run, Run) else open_run(run),
+        run,
         to,
-        None if out is None else Path(out),
-        packed=zip,
-        dataset=None if data is None else read_dataset(data),
-        cases=cases,
-        tolerance=TOLERANCE if tolerance is None else tolerance,
+        place,
         max_dice_drop=max_dice_drop,
         calibration_cases=calibration_cases,
-        weights=weights,
-        trust=trust,
-        progress=progress,
+        even_if_slower=even_if_slower,
+        windows=windows,
+        window_bytes=None if window_memory is None else bytes_of(str(window_memory)),
+        **options,
     )
 
 
@@ -90,3 +112,11 @@ def _of_others(path: Path) -> bool:
     from ..teachers.opening import recognised
 
     return recognised(path)
+
+
+def _opened(path: Path | str, asked: TeacherOptions | None) -> Teacher:
+    from ..teachers.opening import open_teacher
+    from ..teachers.teacher import TeacherOptions
+
+    options = asked or TeacherOptions()
+    return open_teacher(path, replace(options, mirror=bool(options.mirror), device="cpu"))

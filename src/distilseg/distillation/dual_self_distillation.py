@@ -29,6 +29,8 @@ Where the paper and the code differ, or are silent:
   supervision alone leaves dec4 out: `ds_levels`.
 - Up-sampling. The code applies one shared ×2 transposed convolution n times ("shared_x2"), the paper
   describes one deconvolution layer ("single_deconv"); "trilinear" is a control that learns no up-sampling.
+  "nearest" is ours: side outputs stay at their own resolution and are compared by blocks, which equals
+  outputs whose voxels are repeated and costs a fraction (`functional.blocks`).
 - Sharing. The code shares heads between encoder and decoder in nnU-Net (DynUNet) and Swin UNETR, and has
   separate ones in UNETR and VNet: `shared_heads`. Its VNet also owns a head that is never used (32 channels
   at full size, 111 parameters for 3 classes); it is not built here, so our count is lower by as much.
@@ -52,6 +54,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError, unknown
+from ..functional.blocks import are_nested, block_dice_cross_entropy, block_divergence, block_means, repeated
 from ..functional.divergence import kl_divergence, log_mean, log_soft_labels, soft_label_divergence
 from ..functional.segmentation import dice_cross_entropy, in_full_precision, one_hot
 from ..functional.upsampling import NestedOrder
@@ -138,7 +141,7 @@ class DualSelfDistillation(Method):
         self.encoder, self.decoder = tuple(encoder), tuple(decoder)
         self.classes, self.temperature, self.t2_factor = classes, temperature, t2_factor
         self.detach_teacher, self.include_background = detach_teacher, include_background
-        self.teacher = teacher
+        self.teacher, self.by_blocks = teacher, head_upsample == "nearest"
         self.ds_levels = self.decoder if ds_levels is None else tuple(ds_levels)
         self.eta = dict.fromkeys(self.ds_levels, 1.0) | dict(eta or {})
         self._check(feature_shapes, head_upsample)
@@ -150,12 +153,17 @@ class DualSelfDistillation(Method):
         if head_upsample != "shared_x2":
             depth = 0
         self.order = NestedOrder(patch, depth)
-        self.heads = nn.ModuleDict(
-            {
-                key: Head(feature_shapes[name][1], classes, spaces[name], patch, head_upsample, depth)
-                for key, name in {key: name for name, key in self._head_of.items()}.items()
-            }
-        )
+        heads = {
+            key: Head(feature_shapes[name][1], classes, spaces[name], patch, head_upsample, depth)
+            for key, name in {key: name for name, key in self._head_of.items()}.items()
+        }
+        self.heads, self._grids = nn.ModuleDict(heads), {key: head.grid for key, head in heads.items()}
+        grids = sorted(set(self._grids.values()))
+        if self.by_blocks and not are_nested(grids):
+            raise UserError(
+                f"side outputs of {grids} voxels are not nested, so they have no blocks",
+                "choose another head_upsample, such as 'trilinear'",
+            )
 
         l2_names = (*self.encoder[1:], *self.decoder[:-1]) if self.uses("feature_l2") else ()
         self._projection_of = {name: _head_key(name, feature_shapes, shared=True) for name in l2_names}
@@ -169,10 +177,12 @@ class DualSelfDistillation(Method):
         self.roles = {"student": Role(taps=tuple(dict.fromkeys((*self._sides, *l2_names))))}
 
     def terms(self, outputs: Mapping[str, Outputs], batch: Batch) -> dict[str, Tensor]:
-        student = outputs["student"]
+        student, label = outputs["student"], batch.label
+        known = bool((label != UNKNOWN).all())
+        hot_BKS = one_hot(label, self.classes, like=student.logits) if known and self.by_blocks else None
         terms: dict[str, Tensor] = {}
         if self.uses("seg"):
-            terms["seg"] = dice_cross_entropy(student.logits, batch.label)
+            terms["seg"] = dice_cross_entropy(student.logits, label, one_hot_BKS=hot_BKS)
         # Side by side: the encoder's full-size maps are gone before the decoder's are made.
         if self.uses("encoder"):
             terms["encoder"] = self._self_distillation(
@@ -180,14 +190,13 @@ class DualSelfDistillation(Method):
             )
         logits = self._logits(student, self.decoder)
         if self.uses("deep_supervision"):
+            supervised = {name: logits[name] for name in self.ds_levels}
+            if self.by_blocks:
+                losses = self._of_label_by_blocks(supervised, label, hot_BKS)
+            else:
+                losses = self._of_label(supervised, label, known)
             # Σ_i η_i DCE(dec_i)
-            label_B1N = self.order(batch.label)
-            known = bool((label_B1N != UNKNOWN).all())
-            hot_BKN = one_hot(label_B1N, self.classes, like=student.logits) if known else None
-            terms["deep_supervision"] = _sum(
-                self.eta[name] * dice_cross_entropy(logits[name], label_B1N, one_hot_BKS=hot_BKN)
-                for name in self.ds_levels
-            )
+            terms["deep_supervision"] = _sum(self.eta[name] * loss for name, loss in losses.items())
         if self.uses("decoder"):
             terms["decoder"] = self._self_distillation(logits, self._teachers()[1])
         if self.uses("feature_l2"):
@@ -197,10 +206,33 @@ class DualSelfDistillation(Method):
     def _logits(self, student: Outputs, names: Sequence[str]) -> dict[str, Tensor]:
         """Logits of those features of one side that have a head, finest first.
 
-        They are [B K N]: the terms average over voxels, so any order will do that all maps share.
+        They are [B K N]: the terms average over voxels, so any order will do that all maps share. By blocks
+        they are [B K *s], each on its own grid.
         """
+        keys = {name: self._head_of[name] for name in names if name in self._head_of}
+        logits = {name: self.heads[key](student[name]) for name, key in keys.items()}
+        if self.by_blocks:
+            return {name: z_BKn.unflatten(2, self._grids[keys[name]]) for name, z_BKn in logits.items()}
+        return logits
+
+    def _of_label(self, logits: Mapping[str, Tensor], label_B1S: Tensor, known: bool) -> dict[str, Tensor]:
+        """DCE of each side output [B K N]."""
+        label_B1N = self.order(label_B1S)
+        hot_BKN = one_hot(label_B1N, self.classes, like=next(iter(logits.values()))) if known else None
+        return {name: dice_cross_entropy(z, label_B1N, one_hot_BKS=hot_BKN) for name, z in logits.items()}
+
+    def _of_label_by_blocks(
+        self, logits: Mapping[str, Tensor], label_B1S: Tensor, hot_BKS: Tensor | None
+    ) -> dict[str, Tensor]:
+        """The same of outputs [B K *s]; where some of the label is unknown they are repeated in fact."""
+        if hot_BKS is None:
+            space = label_B1S.shape[2:]
+            return {name: dice_cross_entropy(repeated(z, space), label_B1S) for name, z in logits.items()}
+        shares = block_means(hot_BKS, (z.shape[2:] for z in logits.values()))
+        voxels = hot_BKS[0, 0].numel()
         return {
-            name: self.heads[self._head_of[name]](student[name]) for name in names if name in self._head_of
+            name: block_dice_cross_entropy(z, shares[tuple(z.shape[2:])], voxels // z[0, 0].numel())
+            for name, z in logits.items()
         }
 
     def _teachers(self) -> tuple[str | None, str | None]:
@@ -214,12 +246,16 @@ class DualSelfDistillation(Method):
         """T² Σ_i KL(teacher ‖ student_i) over the outputs of one side."""
         T, background = self.temperature, self.include_background
         if teacher is None:
+            if self.by_blocks:  # a mean has no coarser grid than its finest part
+                finest = [max(sizes) for sizes in zip(*(z.shape[2:] for z in logits.values()), strict=True)]
+                logits = {name: repeated(z, finest) for name, z in logits.items()}
             students = [log_soft_labels(z, T, include_background=background) for z in logits.values()]
             total = kl_divergence(students, self._as_teacher(log_mean(students)))
         else:
             others = [z for name, z in logits.items() if name != teacher]
             teacher_BKN = self._as_teacher(logits[teacher])
-            total = soft_label_divergence(others, teacher_BKN, T, include_background=background)
+            divergence = block_divergence if self.by_blocks else soft_label_divergence
+            total = divergence(others, teacher_BKN, T, include_background=background)
         return total * (T**2 if self.t2_factor else 1.0)
 
     def _as_teacher(self, map_BKN: Tensor) -> Tensor:

@@ -1,14 +1,16 @@
 """From a side feature to full-resolution logits: the head of self-distillation and deep supervision.
 
-A 1-convolution from C channels to K classes, then up-sampling; no norm, no activation. Three ways up:
+A 1-convolution from C channels to K classes, then up-sampling; no norm, no activation. Four ways up:
 
     shared_x2      for stride 2ⁿ ONE transposed convolution K to K (kernel 2, stride 2, bias), applied n times
     single_deconv  one transposed convolution K to K with kernel = stride
     trilinear      interpolation, nothing learned (bilinear in 2D)
+    nearest        every voxel stands for its block, nothing learned; the logits stay on their own grid, where
+                   `functional.blocks` computes what the losses are at full resolution
 
 At stride 1 the first two have a transposed convolution with kernel 1. A stride that is no power of two, or
-differs between the axes as in networks for anisotropic scans, is out of reach of "shared_x2": such a head is
-a "single_deconv" with one stride per axis, and "trilinear" where the patch is no multiple of the feature.
+differs between the axes as in networks for anisotropic scans, is out of reach of "shared_x2": such a head
+is a "single_deconv" with one stride per axis. Any is "trilinear" where the patch is no multiple of it.
 `Head.upsampling`, also in its printed form, says what a head really does.
 """
 
@@ -22,7 +24,7 @@ from torch.nn import functional as F
 
 from ..functional.upsampling import NestedOrder, doubled, pointwise
 
-Upsampling = Literal["shared_x2", "single_deconv", "trilinear"]
+Upsampling = Literal["shared_x2", "single_deconv", "nearest", "trilinear"]
 
 
 def doublings(space: Sequence[int], patch: Sequence[int]) -> int | None:
@@ -32,7 +34,8 @@ def doublings(space: Sequence[int], patch: Sequence[int]) -> int | None:
 
 
 class Head(nn.Module):
-    """A feature [B `channels` *`space`] to logits [B `classes` N] for every voxel of `patch`.
+    """A feature [B `channels` *`space`] to logits [B `classes` N] for every voxel of `grid`: of `patch`, but
+    of `space` where each voxel stands for its block ("nearest").
 
     The voxels are listed in nested order over `depth` doublings (`functional.upsampling`): the head's own by
     default, at least those. A depth of 0 is the natural order.
@@ -60,9 +63,10 @@ class Head(nn.Module):
         # The library's layers draw and hold the parameters; `forward` applies most as matrix products.
         convolution, transposed = _LAYERS[len(self.patch)]
         self.project = convolution(channels, classes, 1)
-        learned = self.upsampling != "trilinear"
+        learned = self.upsampling in ("shared_x2", "single_deconv")
         self.enlarge = transposed(classes, classes, kernel, kernel) if learned else nn.Identity()
         ordered = space if self.upsampling == "shared_x2" else patch
+        self.grid = tuple(space) if self.upsampling == "nearest" else self.patch
         self.order = NestedOrder(ordered, 0 if depth is None else depth - self.times)
 
     def forward(self, feature_BCs: Tensor) -> Tensor:
@@ -73,6 +77,8 @@ class Head(nn.Module):
         elif self.upsampling == "shared_x2":
             coarse = self.order(pointwise(feature_BCs, *projection))
             logits = doubled(coarse, *_parameters(self.enlarge), times=self.times)
+        elif self.upsampling == "nearest":
+            logits = pointwise(feature_BCs, *projection).flatten(2)
         elif self.upsampling == "trilinear":
             mode = ("linear", "bilinear", "trilinear")[len(self.patch) - 1]
             logits = pointwise(feature_BCs, *projection)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -17,6 +18,8 @@ from ..data.planning.splits import load_split
 from ..disk import no_link
 from ..errors import UserError, unknown
 from ..hardware import Waiting
+from ..inference.build import make_inferer
+from ..networks.build import NetworkSpec
 from ..networks.folding import folded
 from ..predict import Predictor, Segmenter, load_torch_artefact
 from ..progress import say
@@ -29,14 +32,24 @@ from ..views import Views, is_fused, load_segmenter, members
 from .card import write_card
 from .cases import dataset_of, held_out
 from .folder import cost_of, describe, made_whole
-from .int8 import CALIBRATION_CASES, MAX_DICE_DROP, Quantised, quantise
+from .inference_windows import (
+    WINDOW_BYTES,
+    Fitted,
+    choose,
+    description_of,
+    free_multiple,
+    gives_the_same,
+    largest,
+    options_for,
+)
+from .int8 import CALIBRATION_CASES, quantise
+from .judging import MOST_JUDGING, MOST_TUNING
 from .onnx import write_onnx
 from .openvino import write_openvino
 from .provenance import file_digest, provenance, provenance_of_views
 from .quantise import check_nncf
+from .quantised import MAX_DICE_DROP, Quantised
 from .verify import TOLERANCE, Parity, compare, record, refuse_beyond, seconds_in_turns
-
-MOST_JUDGING = 20  # that judge int8
 
 
 @dataclass(frozen=True)
@@ -55,15 +68,18 @@ TARGETS: Mapping[str, Target] = {
     "openvino-int8": Target("openvino", "network.xml", write_openvino, int8=True),
     "torch": Target("torch", "network.safetensors"),
 }
+WINDOWS = ("training", "fitted")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Where the artefact is, how it compared in float, and what became of int8 where that was asked for."""
+    """Where the artefact is, how it compared in float, and what became of int8 and of fitted windows, where
+    those were asked for."""
 
     path: Path
     parity: tuple[Parity, ...]
     quantised: Quantised | None = None
+    windows: Fitted | None = None
     of: Literal["run", "model"] = "run"  # what it was exported from; a model of others
 
 
@@ -78,6 +94,9 @@ def export_run(
     tolerance: float = TOLERANCE,
     max_dice_drop: float = MAX_DICE_DROP,
     calibration_cases: int = CALIBRATION_CASES,
+    even_if_slower: bool = False,
+    windows: str = "training",
+    window_bytes: float | None = None,
     weights: str = "best",
     trust: str | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -92,11 +111,16 @@ def export_run(
 
     "openvino-int8" is compared in float, quantised on windows of `calibration_cases` training cases, and
     judged on `cases` (up to twenty test cases, else validation cases): beyond a drop of `max_dice_drop`
-    points of mean Dice the artefact stays in float, and says so. See `int8.quantise`. Fused runs are neither
-    for int8 nor for torch.
+    points of mean Dice, and where int8 is slower on this machine unless `even_if_slower`, the artefact stays
+    in float, and says so. See `int8.quantise`. Fused runs are neither for int8 nor for torch.
+
+    `windows`: those of "training"; or "fitted" to each scan, of at most `window_bytes` of memory (the plan's,
+    else 1 GB), where the network takes them and the same cases lose no Dice, see `inference_windows`.
     """
     if target not in TARGETS:
         raise unknown("target", target, TARGETS)
+    if windows not in WINDOWS:
+        raise unknown("kind of windows", windows, WINDOWS)
     if is_fused(run) and target not in ("onnx", "openvino"):
         raise UserError(
             f"{run.folder} stands for several runs, which are one artefact for onnx or openvino alone",
@@ -122,19 +146,35 @@ def export_run(
     sources = _sources(dataset, predictor.plan, held_out(run, dataset, cases))
     if TARGETS[target].int8:
         check_nncf()
+    judging = list(cases) if cases is not None else list(split.test or split.validation)[:MOST_JUDGING]
     say(f"{run.name}: exported to {target}, then compared with the run case by case")
 
     def make(folder: Path) -> Exported:
         paths = [each.best if weights == "best" else each.last for each in members(run)]
-        about = _write(run, target, folder, predictor, paths)
+        about, multiple = _write(run, target, folder, predictor, paths, windows)
         artefact: Segmenter = (
             load_torch_artefact(folder, device="cpu", trust=trust)
             if about.engine == "torch"
             else load_shipped(folder, threads=torch.get_num_threads())
         )
+        training, fitting = artefact, None
+        if multiple and isinstance(artefact, ArtefactPredictor) and isinstance(predictor, Predictor):
+            budget = window_bytes or predictor.plan.window_bytes or WINDOW_BYTES
+            tuning = [id for id in split.validation if id not in judging][:MOST_TUNING]
+            fitting, options = _fitted(
+                folder, about, artefact, predictor, multiple, budget, dataset, judging, tuning
+            )
+            about = about.model_copy(update={"windows": fitting.record()})
+            if options is not None:
+                about = about.model_copy(update={"inferer": options})
+                describe(folder, about)
+                artefact = load_artefact(folder, threads=torch.get_num_threads())
+        elif windows == "fitted":
+            fitting = Fitted("training", _no_others(about))
+            about = about.model_copy(update={"windows": fitting.record()})
         waiting = Waiting()
         regions = about.answers == "regions"
-        found = compare(predictor, artefact, sources, regions=regions, progress=progress)
+        found = compare(_shown_alike(predictor, about), artefact, sources, regions=regions, progress=progress)
         refuse_beyond(found, tolerance, target)
         about = about.model_copy(update={"parity": record(found, tolerance)})
         quantised = None
@@ -144,9 +184,11 @@ def export_run(
                 artefact,
                 dataset,
                 split,
-                list(cases) if cases is not None else list(split.test or split.validation)[:MOST_JUDGING],
+                judging,
+                calibrator=training if isinstance(training, ArtefactPredictor) else None,
                 max_dice_drop=max_dice_drop,
                 calibration_cases=calibration_cases,
+                even_if_slower=even_if_slower,
             )
             about = about.model_copy(
                 update={
@@ -157,35 +199,81 @@ def export_run(
             )
             describe(folder, about)
         timed = [one.run_s for one in found], [one.artefact_s for one in found]
-        if quantised is not None and quantised.kept == "int8":
-            waiting, int8 = Waiting(), load_artefact(folder, threads=torch.get_num_threads())
-            timed = seconds_in_turns(predictor, int8, sources)
+        in_int8 = quantised is not None and quantised.kept == "int8"
+        if in_int8 or artefact is not training:
+            waiting, shipped = Waiting(), load_artefact(folder, threads=torch.get_num_threads())
+            timed = seconds_in_turns(predictor, shipped, sources)
         about = about.model_copy(
             update={"cost": cost_of(folder, about, sum(map(_bytes, paths)), *timed, waiting.share())}
         )
         describe(folder, about)
         write_card(folder / CARD, run, about, predictor.plan)
-        return Exported(out, tuple(found), quantised)
+        return Exported(out, tuple(found), quantised, fitting)
 
     return made_whole(out, make, packed=packed)
 
 
+def _fitted(
+    folder: Path,
+    about: Description,
+    artefact: ArtefactPredictor,
+    predictor: Predictor,
+    multiple: Sequence[int],
+    budget_bytes: float,
+    dataset: Dataset,
+    judging: Sequence[str],
+    tuning: Sequence[str],
+) -> tuple[Fitted, dict[str, Any] | None]:
+    """What became of windows fitted to the scans, and the inferer that cuts them where they are better."""
+    modalities = len(predictor.plan.modalities)
+    options = options_for(about.inferer, multiple)
+    if not gives_the_same(predictor.network, artefact.network, modalities, options):
+        return Fitted("training", "what was written answers others differently than the network"), None
+    options, per_voxel = largest(folder, options, about.name, budget_bytes)
+    options, found = choose(artefact, options, per_voxel, dataset, judging, tuning)
+    return found, description_of(options) if found.kept == "fitted" else None
+
+
+def _no_others(about: Description) -> str:
+    """Why its windows are not even tried in other sizes."""
+    if about.engine == "torch" or about.views or about.inferer["kind"] != "sliding_window":
+        return "only a network of its own over volumes, in ONNX or OpenVINO, is shown others"
+    return f"{about.made['network']['name']} takes no others, or cannot be written so that it does"
+
+
+def _shown_alike(predictor: Predictor | Views, about: Description) -> Predictor | Views:
+    """The run's predictor, with the windows of the artefact."""
+    if isinstance(predictor, Views):
+        return predictor
+    return replace(predictor, inferer=make_inferer(about.inferer))
+
+
 def _write(
-    run: Run, target: str, folder: Path, predictor: Predictor | Views, weights: Sequence[Path]
-) -> Description:
-    """The networks, their plans and, but for parity, the description."""
+    run: Run,
+    target: str,
+    folder: Path,
+    predictor: Predictor | Views,
+    weights: Sequence[Path],
+    windows: str,
+) -> tuple[Description, tuple[int, ...]]:
+    """The networks, their plans and, but for parity, the description; and what windows that are fitted to
+    scans must be a multiple of, () where there are none."""
+    multiple: tuple[int, ...] = ()
     how, runs = TARGETS[target], members(run)
     if isinstance(predictor, Views):
         parts, fusion = predictor.predictors, {"how": predictor.how, "threshold": predictor.threshold}
         views = [
-            _write_view(each, how, folder, part.network, path, f"_{n}")
+            _write_view(each, how, folder, part.network, path, f"_{n}")[0]
             for n, (each, part, path) in enumerate(zip(runs, parts, weights, strict=True))
         ]
         made = provenance_of_views(run, runs, weights)
         save_plan(folder / PLAN, predictor.plan)
     else:
         fusion, made = {}, provenance(run, weights[0])
-        views = [_write_view(run, how, folder, predictor.network, weights[0])]
+        view, multiple = _write_view(
+            run, how, folder, predictor.network, weights[0], fitted=windows == "fitted"
+        )
+        views = [view]
     described = Description(
         name=run.name,
         target=target,
@@ -199,25 +287,44 @@ def _write(
         files={path.name: file_digest(path) for path in sorted(folder.iterdir())},
     )
     describe(folder, described)
-    return open_artefact(folder).about
+    return open_artefact(folder).about, multiple
 
 
 def _write_view(
-    run: Run, how: Target, folder: Path, network: nn.Module, weights: Path, mark: str = ""
-) -> View:
-    """One network and its plan, their names marked where there are several."""
+    run: Run,
+    how: Target,
+    folder: Path,
+    network: nn.Module,
+    weights: Path,
+    mark: str = "",
+    *,
+    fitted: bool = False,
+) -> tuple[View, tuple[int, ...]]:
+    """One network and its plan, their names marked where there are several; and what windows other than the
+    inferer's must be a multiple of, () where the file takes none."""
     about, plan = run.read(run.experiment), load_plan(run.plan)
     file, plan_file = (f"{Path(name).stem}{mark}{Path(name).suffix}" for name in (how.network, PLAN))
+    multiple: tuple[int, ...] = ()
     if how.write is None:
         shutil.copyfile(weights, folder / file)
     else:
         patch, free = window_shape(about["inferer"])
+        spec = NetworkSpec.from_dict(about["networks"]["student"])
+        multiple = free_multiple(network, spec, about["inferer"]) if fitted and len(patch) == 3 else ()
         network = folded(network) if how.int8 else network
-        how.write(network, folder / file, modalities=len(plan.modalities), patch=patch, free=free)
+        write = partial(how.write, network, folder / file, modalities=len(plan.modalities), patch=patch)
+        try:
+            write(free=tuple(range(len(patch))) if multiple else free)
+        except UserError:
+            if not multiple:
+                raise
+            multiple = ()
+            write(free=free)
     save_plan(folder / plan_file, plan)
-    return View(
+    view = View(
         network=file, inferer=about["inferer"], answers=about.get("answers", "classes"), plan=plan_file
     )
+    return view, multiple
 
 
 def _bytes(path: Path) -> int:

@@ -17,9 +17,10 @@ from ..hardware import BUSY
 from ..installing import from_wheel
 from ..runs import Run
 from ..runtime.artefact import Description
-from .int8 import Quantised
+from .inference_windows import Fitted
 from .markdown import code, plain
 from .provenance import licence_notes
+from .quantised import Quantised
 
 _METRICS = {
     "dice": ("Dice", "", 3),
@@ -37,30 +38,31 @@ HOW = {
 def model_card(run: Run, about: Description, plan: Plan) -> str:
     """The card of an artefact whose description is complete."""
     parts = [
-        f"# {plain(_name(about.made))}",
-        f"Segments {structures(plan)} in {_scans(plan)}. Made with distilseg, exported for {about.target}.",
+        f"# {plain(titled_as(about.made))}",
+        f"Segments {structures(plan)} in {scans_of(plan)}. Made with distilseg, exported for {about.target}.",
         section("Use", [f"```\n{HOW[about.engine]}\ndistilseg predict THIS_FOLDER SCANS PREDICTIONS\n```"]),
         section("What it takes and gives", _inside(plan)),
-        section("Measured", _measured(run)),
+        section("Measured", measured(run)),
         section(
             "What it costs", [*costs(about), *([_cost(run.read(run.cost))] if run.cost.is_file() else [])]
         ),
         section("Equal to the run it was exported from", [_parity(about)]),
+        *([section("Windows", _windows(about.windows))] if about.windows else []),
         *([section("In int8", quantisation(about.quantisation))] if about.quantisation else []),
-        section("Where it comes from", _origin(about.made)),
-        section("Licences", _list([plain(note) for note in licence_notes(about.made)])),
-        section("Limits", _LIMITS),
+        section("Where it comes from", origin(about.made)),
+        section("Licences", listed([plain(note) for note in licence_notes(about.made)])),
+        section("Limits", LIMITS),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-_LIMITS = [
+LIMITS = [
     "Measured on the test cases of one dataset and nothing else: judge it on scans of your own scanners"
     " before you rely on it (`distilseg evaluate REFERENCES PREDICTIONS`). Not a medical device."
 ]
 
 
-def _name(made: Mapping[str, Any]) -> str:
+def titled_as(made: Mapping[str, Any]) -> str:
     """What a person calls it: network, dataset and recipe. The run's own name stands below."""
     views = made.get("views", ())
     network = Path(str(made["network"]["name"])).name
@@ -75,7 +77,7 @@ def structures(plan: Plan) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def _scans(plan: Plan) -> str:
+def scans_of(plan: Plan) -> str:
     return plain(plan.modalities[0]) if len(plan.modalities) == 1 else f"{len(plan.modalities)} scans a case"
 
 
@@ -84,7 +86,7 @@ def _inside(plan: Plan) -> list[str]:
     scaled = ", ".join(f"{plain(name)} by {how.kind}" for name, how in plan.normalisation.items())
     labels = ", ".join(f"{value} {plain(name)}" for value, name in sorted(plan.labels.items()))
     order = ", ".join(f"{plain(name)} (_{n:04d})" for n, name in enumerate(plan.modalities))
-    return _list(
+    return listed(
         [
             f"scans in this order: {order}; NIfTI, or NRRD and MetaImage where SimpleITK is installed",
             f"turned to {plan.orientation}, resampled to {spacing} mm ({plan.interpolation}),"
@@ -94,7 +96,7 @@ def _inside(plan: Plan) -> list[str]:
     )
 
 
-def _measured(run: Run) -> list[str]:
+def measured(run: Run) -> list[str]:
     rows = run.scored()
     if not rows:
         return ["Not judged: no test case was predicted before the export (`distilseg evaluate RUN`)."]
@@ -159,12 +161,25 @@ def _cost(cost: Mapping[str, Any]) -> str:
 def _parity(about: Description) -> str:
     parity = about.parity
     on = "In float, before it was rounded, on" if about.quantisation.get("kept") == "int8" else "On"
+    shown = " Both were shown windows fitted to the scans." if about.windows.get("kept") == "fitted" else ""
     return (
         f"{on} {parity['cases']} real cases, from the files on: no logit differs by more than"
         f" {parity['largest_logit_difference']:.2g}, the least Dice between the two label maps is"
         f" {parity['least_dice']:.4f}, {parity['voxels_that_differ']} of {parity['of_voxels']:,} voxels have"
-        f" another label (tolerance {parity['tolerance']:g})."
+        f" another label (tolerance {parity['tolerance']:g}).{shown}"
     )
+
+
+def _windows(record: Mapping[str, Any]) -> list[str]:
+    found = Fitted(**record)
+    told = listed([plain(sentence) for sentence in found.sentences()])
+    if not found.cases:
+        return told
+    training, fitted = found.dice_training or {}, found.dice_fitted or {}
+    judged = titled("Dice", found.labelled_by)
+    table = [["structure", f"{judged}, windows of training", f"{judged}, fitted windows"]]
+    table += [[plain(name), f"{score:.4f}", f"{fitted[name]:.4f}"] for name, score in training.items()]
+    return [_table(table), *told]
 
 
 def quantisation(record: Mapping[str, Any]) -> list[str]:
@@ -177,10 +192,10 @@ def quantisation(record: Mapping[str, Any]) -> list[str]:
     ]
     calibrated = f"calibrated on {found.calibration_windows} windows of {found.calibration_cases} other cases"
     left = [f"in float: {plain(', '.join(found.layers_in_float))}"] if found.layers_in_float else []
-    return [_table(table), *_list([*map(plain, found.sentences()), calibrated, *left])]
+    return [_table(table), *listed([*map(plain, found.sentences()), calibrated, *left])]
 
 
-def _origin(made: Mapping[str, Any]) -> list[str]:
+def origin(made: Mapping[str, Any]) -> list[str]:
     data = made["dataset"]
     views = made.get("views", [made])
     networks = [view["network"] for view in views]
@@ -208,7 +223,7 @@ def _origin(made: Mapping[str, Any]) -> list[str]:
         *(f"weights {code(of['of'])} of {code(run)}, SHA-256 {of['sha256']}" for run, of in weights),
         f"exported with {', '.join(f'{name} {version}' for name, version in made['exported_with'].items())}",
     ]
-    return _list(lines)
+    return listed(lines)
 
 
 def section(title: str, parts: Sequence[str]) -> str:
@@ -216,7 +231,7 @@ def section(title: str, parts: Sequence[str]) -> str:
     return "\n\n".join([f"## {title}", *parts])
 
 
-def _list(lines: Sequence[str]) -> list[str]:
+def listed(lines: Sequence[str]) -> list[str]:
     return ["\n".join(f"- {line}" for line in lines)]
 
 

@@ -68,10 +68,7 @@ class _Timed:
         before, start = read_uj(self.counted), time.perf_counter()
         with times.of("preparing"):
             prepared = self.predictor.prepare(scans, case=case)
-        with times.of("network"):
-            logits = self.predictor.logits(prepared.image, case=case)
-        with times.of("label export"):
-            labels = self.predictor.labels(logits, prepared.grid)
+        labels = self.predictor.ask(prepared, case=case, times=times)()
         self.seconds.append(time.perf_counter() - start)
         self.stages.append(times.seconds)
         self.joules.append(used_j(self.counted, before, read_uj(self.counted)))

@@ -173,27 +173,32 @@ class Machine:
         say(f"measuring {plan.network} here: some seconds, a minute for all; kept for the next time")
         with tempfile.TemporaryDirectory() as folder:
             untrained_artefact(Path(folder) / "artefact", plan, self.engine)
-            command = [sys.executable, "-m", "distilseg.export.cost_process", str(Path(folder) / "artefact")]
-            try:
-                done = subprocess.run(
-                    command,
-                    input=json.dumps(order),
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                    timeout=LONGEST_S,
-                )
-            except subprocess.TimeoutExpired:
-                raise UserError(
-                    f"measuring {plan.network} took more than {LONGEST_S / 3600:.0f} hours and was ended",
-                    "plan for a smaller network or smaller cases",
-                ) from None
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-            last = last.removeprefix("distilseg.errors.UserError: ")
-            raise UserError(f"measuring {plan.network} failed: {last}", "mend that, and plan again")
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
+            return measured_apart(Path(folder) / "artefact", order, str(plan.network))
+
+
+def measured_apart(artefact: Path, order: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What `cost_process.py` finds, given an order and an artefact of the network `name`."""
+    command = [sys.executable, "-m", "distilseg.export.cost_process", str(artefact)]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"measuring {name} took more than {LONGEST_S / 3600:.0f} hours and was ended",
+            "plan for a smaller network or smaller cases",
+        ) from None
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        last = last.removeprefix("distilseg.errors.UserError: ")
+        raise UserError(f"measuring {name} failed: {last}", "mend that, and plan again")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def student_spec(plan: Plan) -> NetworkSpec:
@@ -205,8 +210,9 @@ def student_spec(plan: Plan) -> NetworkSpec:
     )
 
 
-def untrained_artefact(folder: Path, plan: Plan, engine: Engine) -> None:
-    """The plan's network with random weights, as `distilseg export` lays out a trained one."""
+def untrained_artefact(folder: Path, plan: Plan, engine: Engine, *, free: bool = False) -> None:
+    """The plan's network with random weights, as `distilseg export` lays out a trained one; `free`: for
+    windows of any size."""
     import torch
 
     from ..networks.checkpoint import save_weights
@@ -223,7 +229,8 @@ def untrained_artefact(folder: Path, plan: Plan, engine: Engine) -> None:
         save_weights(folder / file, network, spec)
     else:
         write = write_openvino if engine == "openvino" else write_onnx
-        write(network, folder / file, modalities=spec.in_channels, patch=spec.patch)
+        axes = tuple(range(len(spec.patch))) if free else ()
+        write(network, folder / file, modalities=spec.in_channels, patch=spec.patch, free=axes)
     save_plan(folder / PLAN, plan)
     about = Description(
         name="untrained",

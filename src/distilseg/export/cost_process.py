@@ -1,9 +1,9 @@
 """The process that measures for `cost_probe.py`: `python -m distilseg.export.cost_process ARTEFACT`.
 
-It loads the artefact and reads from stdin, as JSON, either shapes of images, shown to the network as windows,
-or cases, predicted one after the other with the network or beside it. It writes what it found to stdout.
-Beside the network logits are blobs of every class, about as smooth as those of a network. Memory is 0 where
-the system does not tell it.
+It loads the artefact and reads from stdin, as JSON, either shapes of images, shown to the network as windows
+of the artefact or of an inferer that is described, or cases, predicted one after the other with the network
+or beside it. It writes what it found to stdout. Beside the network logits are blobs of every class, about as
+smooth as those of a network. Memory is 0 where the system does not tell it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ..data.planning.plan import plan_of
 from ..data.scans.reading import read_scans, write_label_map
 from ..data.scans.scan import ending
 from ..runtime.artefact import open_artefact
+from ..runtime.inferers import make_inferer
 from ..runtime.times import StageTimes
 from .cost_of_model import loaded, peak_bytes, reset_peak
 
@@ -38,6 +39,9 @@ def _main(path: Path) -> None:
     predictor = loaded(path, artefact, "cpu", None, None)
     reset_peak()
     found: dict[str, Any] = {"loaded": peak_bytes() or 0}
+    if "inferer" in order:
+        classes = len(predictor.plan.logits_of(predictor.answers))
+        predictor = replace(predictor, inferer=make_inferer(order["inferer"], classes=classes))
     if "images" in order:
         found["images"] = [_windows(predictor, shape) for shape in order["images"]]
     else:

@@ -3,7 +3,8 @@
 Three sets of cases, none of them in two: those whose windows calibrate the ranges (training cases), those by
 which layers are given back to float (validation cases) and those that judge. Where the drop of the mean Dice
 over the structures is above what is allowed, the layers that hurt most stay in float, 1, 2, 4, ... up to half
-of them; where that does not help, the network does.
+of them; where that does not help, the network does. So it does where int8 is slower on this machine, timed on
+windows of a real case in turns with float; whoever wants its size, or ships to another machine, says so.
 """
 
 from __future__ import annotations
@@ -12,76 +13,28 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.case import Dataset
 from ..data.planning.splits import Split
-from ..data.scans.reading import read_label, read_scans
+from ..data.scans.reading import read_scans
 from ..errors import UserError
-from ..evaluation.agreement import titled
-from ..evaluation.evaluate import evaluate_case, summarise_rows
-from ..hardware import processor_name
+from ..hardware import processor
 from ..runtime.engine import Arrays
 from ..runtime.predictor import ArtefactPredictor
+from .judging import MOST_TUNING, Scores, dice_scores, drop
 from .quantise import by_harm, engine_of, layers, write_int8
+from .quantised import MAX_DICE_DROP, Quantised, kept
 
-MAX_DICE_DROP = 0.5  # points
 CALIBRATION_CASES = 10
-_MOST_TUNING, _MOST_WINDOWS, _RANKING_WINDOWS = 10, 64, 8
+_MOST_WINDOWS, _RANKING_WINDOWS = 64, 8
 _TIMED_S, _TIMED_CALLS = 2.0, 31
-
-Scores = dict[str, float]  # structure -> mean Dice
-
-
-@dataclass(frozen=True)
-class Quantised:
-    """What became of the attempt; `kept` says which network the artefact holds."""
-
-    kept: Literal["int8", "float"]
-    cases: int  # that judged
-    calibration_cases: int
-    calibration_windows: int
-    dice_float: Scores
-    dice_int8: Scores
-    drop: float  # of the mean Dice over the structures, in points
-    max_dice_drop: float
-    layers: int
-    layers_in_float: tuple[str, ...]
-    bytes_float: int
-    bytes_int8: int
-    milliseconds_float: float  # of one call of the network on the windows it is shown at once
-    milliseconds_int8: float
-    timed_on: str
-    labelled_by: str = ""  # the teacher whose answers judged; "": labels
-
-    @property
-    def judged(self) -> str:
-        """What the scores are."""
-        return titled("Dice", self.labelled_by)
-
-    def record(self) -> dict[str, Any]:
-        """For artefact.json."""
-        return {**asdict(self), "layers_in_float": list(self.layers_in_float)}
-
-    def sentences(self) -> list[str]:
-        """What it says to people: the drop, the layers, the size, the time."""
-        before, after = (f"{100 * _mean(scores):.2f}" for scores in (self.dice_float, self.dice_int8))
-        told = f"mean {self.judged} {before} in float, {after} in int8"
-        told += f" on {self.cases} cases: a drop of {self.drop:.2f} points"
-        if self.kept == "float":
-            told = f"int8 refused, the artefact is in float: {told}, above the {self.max_dice_drop:g} allowed"
-        left = f"{len(self.layers_in_float)} of {self.layers} layers stayed in float"
-        size = f"the network takes {self.bytes_int8 / self.bytes_float:.2f} of its size in float"
-        ratio = self.milliseconds_int8 / self.milliseconds_float
-        faster = "int8 is faster" if ratio < 1 else "float is faster: is it int8 that you want here?"
-        spent = f"and {ratio:.2f} of its time on this machine ({self.timed_on}): {faster}"
-        return [told, left, f"{size} {spent}"]
 
 
 def quantise(
@@ -91,19 +44,22 @@ def quantise(
     split: Split,
     judging: Sequence[str],
     *,
+    calibrator: ArtefactPredictor | None = None,
     max_dice_drop: float = MAX_DICE_DROP,
     calibration_cases: int = CALIBRATION_CASES,
+    even_if_slower: bool = False,
 ) -> Quantised:
-    """Puts the int8 form of `network` (.xml) in its place where the cases `judging` allow it.
+    """Puts the int8 form of `network` (.xml) in its place where the cases `judging` allow it, and the clock.
 
-    `artefact` predicts by the network in float. `max_dice_drop`: points of the mean Dice. Raises UserError
-    where no case is left to calibrate on, or NNCF is missing.
+    `artefact` predicts by the network in float; so does `calibrator`, in windows of training, which are small
+    enough to keep some. `max_dice_drop`: points of the mean Dice. `even_if_slower`: the clock is not asked.
+    Raises UserError where no case is left to calibrate on, or NNCF is missing.
     """
     calibrating, tuning = _other_cases(split, judging, calibration_cases)
-    shown, windows = _windows(artefact, dataset, calibrating)
+    shown, windows = _windows(calibrator or artefact, dataset, calibrating)
 
     def scores(run: Arrays, ids: Sequence[str]) -> Scores:
-        return _scores(replace(artefact, network=run), dataset, ids)
+        return dice_scores(replace(artefact, network=run), dataset, ids)
 
     with tempfile.TemporaryDirectory() as folder:
         int8 = Path(folder) / network.name
@@ -112,28 +68,31 @@ def quantise(
         )
         run = engine_of(int8)
         before, after = scores(artefact.network, judging), scores(run, judging)
-        drop = _drop(before, after)
-        seconds = _timed([artefact.network, run], shown)
+        lost = drop(before, after)
+        timed = [engine_of(path, threads=artefact.threads) for path in (network, int8)]
+        milliseconds = [1000 * seconds for seconds in _timed(timed, shown)]
         sizes, count = [_bytes(path) for path in (network, int8)], len(layers(network))
-        if drop <= max_dice_drop:
+        form = kept(lost, max_dice_drop, *milliseconds, even_if_slower=even_if_slower)
+        if form == "int8":
             for file in _files(int8):
                 shutil.copyfile(file, network.parent / file.name)
     return Quantised(
-        kept="int8" if drop <= max_dice_drop else "float",
+        kept=form,
         cases=len(judging),
         calibration_cases=len(calibrating),
         calibration_windows=len(windows),
         dice_float=before,
         dice_int8=after,
-        drop=drop,
+        drop=lost,
         max_dice_drop=max_dice_drop,
         layers=count,
         layers_in_float=in_float,
         bytes_float=sizes[0],
         bytes_int8=sizes[1],
-        milliseconds_float=1000 * seconds[0],
-        milliseconds_int8=1000 * seconds[1],
-        timed_on=processor_name(),
+        milliseconds_float=milliseconds[0],
+        milliseconds_int8=milliseconds[1],
+        timed_on=processor(),
+        even_if_slower=even_if_slower,
         labelled_by=dataset.labelled_by,
     )
 
@@ -157,12 +116,12 @@ def _search(
         if n and not ranked:
             ranked = by_harm(network, int8.parent, windows[:: max(1, len(windows) // _RANKING_WINDOWS)])
         write_int8(network, trial, windows, in_float=ranked[:n])
-        drop = _drop(expected, scores(engine_of(trial)))
-        if drop < at_best:
-            at_best, chosen = drop, tuple(ranked[:n])
+        lost = drop(expected, scores(engine_of(trial)))
+        if lost < at_best:
+            at_best, chosen = lost, tuple(ranked[:n])
             for file, kept in zip(_files(trial), _files(int8), strict=True):
                 shutil.copyfile(file, kept)
-        if drop <= max_dice_drop:
+        if lost <= max_dice_drop:
             break
         n = max(1, 2 * n)
     return chosen
@@ -177,7 +136,7 @@ def _other_cases(split: Split, judging: Sequence[str], n: int) -> tuple[list[str
         raise UserError(
             "int8 is calibrated on training cases, and every one of them judges", "name fewer --cases"
         )
-    tuning = [id for id in validating if id not in calibrating][:_MOST_TUNING]
+    tuning = [id for id in validating if id not in calibrating][:MOST_TUNING]
     return calibrating, tuning or calibrating
 
 
@@ -209,37 +168,6 @@ def _windows(
         seen.clear()
     assert first is not None
     return first, chosen
-
-
-def _scores(predictor: ArtefactPredictor, dataset: Dataset, ids: Sequence[str]) -> Scores:
-    """Mean Dice of each structure, in the scans' own space; what is rightly found absent counts as 1."""
-    rows: list[dict[str, Any]] = []
-    plan = predictor.plan
-    for id in ids:
-        case = dataset.case(id)
-        if case.label is None:
-            raise UserError(f"case {id} has no label map", "only labelled cases can judge int8")
-        scans, reference = read_scans({name: case.images[name] for name in plan.modalities}), read_label(case)
-        rows += evaluate_case(
-            reference.array,
-            predictor.segment(scans, case=id),
-            case=id,
-            labels=plan.regions or plan.labels,
-            spacing_mm=reference.geometry.spacing_mm,
-            metrics=["dice"],
-            empty="one",
-            unknown_value=plan.unknown,
-        )
-    return {row["label"]: row["mean"] for row in summarise_rows(rows)}
-
-
-def _drop(before: Mapping[str, float], after: Mapping[str, float]) -> float:
-    """Points of the mean Dice over the structures."""
-    return 100 * (_mean(before) - _mean(after))
-
-
-def _mean(scores: Mapping[str, float]) -> float:
-    return statistics.fmean(scores.values())
 
 
 def _timed(networks: Sequence[Arrays], windows: NDArray[np.float32]) -> list[float]:

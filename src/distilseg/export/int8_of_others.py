@@ -16,7 +16,8 @@ from ..errors import UserError
 from ..names import component
 from ..teachers.teacher import Labels, Teacher
 from .cases import MOST_CASES
-from .int8 import Quantised, quantise
+from .int8 import quantise
+from .quantised import Quantised
 
 MOST_TUNING = 2  # cases by which layers are given back to float: each is answered by the model once
 
@@ -55,6 +56,7 @@ def quantised_by_answers(
     *,
     max_dice_drop: float,
     calibration_cases: int,
+    even_if_slower: bool,
 ) -> Quantised:
     """As `int8.quantise`, with the model's answers in place of labels."""
     labelled = [*judged.judging, *(judged.tuning or judged.calibrating)]
@@ -85,6 +87,7 @@ def quantised_by_answers(
             split.test,
             max_dice_drop=max_dice_drop,
             calibration_cases=calibration_cases,
+            even_if_slower=even_if_slower,
         )
 
 

@@ -33,10 +33,11 @@ from .artefact import TARGETS, Exported, Target
 from .card_of_others import write_card
 from .cases import MOST_CASES
 from .folder import cost_of, describe, made_whole
-from .int8 import CALIBRATION_CASES, MAX_DICE_DROP
+from .int8 import CALIBRATION_CASES
 from .int8_of_others import Judged, cases_for_int8, quantised_by_answers
 from .provenance import NOT_SAID, file_digest, versions
 from .quantise import check_nncf
+from .quantised import MAX_DICE_DROP
 from .verify import Parity, parity_of
 
 MOST_OTHERWISE = 1e-3  # of a case's voxels may have another label than the model itself gives
@@ -52,6 +53,7 @@ class _Request:
     most_otherwise: float
     max_dice_drop: float
     calibration_cases: int
+    even_if_slower: bool
 
     @property
     def how(self) -> Target:
@@ -69,6 +71,7 @@ def export_of_others(
     most_otherwise: float = MOST_OTHERWISE,
     max_dice_drop: float = MAX_DICE_DROP,
     calibration_cases: int = CALIBRATION_CASES,
+    even_if_slower: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Exported:
     """Writes the artefact of `teacher` to `out`, by default here, under the model's name and the target's.
@@ -76,7 +79,8 @@ def export_of_others(
     `scans`: files, folders or datasets as `distilseg predict` takes them; artefact and model are compared on
     `cases` of them, by default the first five. Raises UserError, and leaves nothing behind, where more than
     `most_otherwise` of the voxels of a case get another label, and for a model whose way cannot be run
-    without torch. "openvino-int8" is calibrated on other scans than those, and judged by the model's answers.
+    without torch. "openvino-int8" is calibrated on other scans than those, and judged by the model's answers;
+    `even_if_slower` as of `int8.quantise`.
     """
     if target not in TARGETS or TARGETS[target].write is None:
         raise unknown("target of a model of others", target, [t for t, how in TARGETS.items() if how.write])
@@ -100,7 +104,13 @@ def export_of_others(
     else:
         judged = Judged(found[:MOST_CASES] if chosen is None else chosen)
     request = _Request(
-        teacher, shipment_of(teacher), target, most_otherwise, max_dice_drop, calibration_cases
+        teacher,
+        shipment_of(teacher),
+        target,
+        most_otherwise,
+        max_dice_drop,
+        calibration_cases,
+        even_if_slower,
     )
     say(f"{teacher.name}: exported to {target}, then compared with the model itself case by case")
     destination = out
@@ -133,6 +143,7 @@ def _make(
             shipment.plan,
             max_dice_drop=request.max_dice_drop,
             calibration_cases=request.calibration_cases,
+            even_if_slower=request.even_if_slower,
         )
         about = about.model_copy(
             update={

@@ -22,7 +22,7 @@ from ..data.planning.levels import times
 from ..data.planning.plan import Plan
 from ..errors import UserError
 from .candidates import COARSER, NETWORKS, OVERLAPS, coarser, drafts, shapes_of, worth
-from .cost_model import CaseCost, NetworkCost, fitted, peak_bytes, seconds
+from .cost_model import CaseCost, NetworkCost, cut, fitted, peak_bytes, seconds
 from .cost_probe import Machine, Measured
 
 UNITS = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
@@ -49,6 +49,7 @@ class Candidate:
     median_s: float
     largest_s: float
     peak_bytes: float
+    activation_bytes: float = 0.0  # that the engine keeps for the largest case, of the peak
 
     def fits(self, limits: Limits) -> bool:
         """Whether it is predicted to stay within both."""
@@ -94,11 +95,12 @@ def limits_of(max_seconds: float | None, max_memory: str | float | None) -> Limi
         )
     return Limits(
         math.inf if max_seconds is None else float(max_seconds),
-        math.inf if max_memory is None else _bytes_of(str(max_memory)),
+        math.inf if max_memory is None else bytes_of(str(max_memory)),
     )
 
 
-def _bytes_of(text: str) -> float:
+def bytes_of(text: str) -> float:
+    """A size of memory as users write it: bytes, or such as "800MB"."""
     units = {unit.lower(): size for unit, size in UNITS.items()}
     match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*", text.lower())
     if match is None or match[2] not in units or float(match[1]) <= 0:
@@ -204,6 +206,7 @@ def _candidate(plan: Plan, network: NetworkCost, cases: Sequence[CaseCost], mach
         seconds(plan, gmac, network, median),
         seconds(plan, gmac, network, largest),
         peak_bytes(plan, gmac, network, largest),
+        network.activation_bytes(gmac * cut(plan, largest.working_shape).at_once),
     )
 
 
@@ -255,6 +258,12 @@ def _with_reasons(chosen: Candidate, planned: Plan, limits: Limits) -> Plan:
             f"coarser than {listed(planned.spacing_mm)} mm, {planned.reasons['spacing_mm']}: nothing"
             " finer fits"
         )
+    fitted_bytes = limits.bytes - chosen.peak_bytes + chosen.activation_bytes
+    if plan.slice_axis is None and fitted_bytes < math.inf:
+        reasons["window_bytes"] = (
+            f"what {size(limits.bytes)} leave to windows that an artefact fits to scans; they only save time"
+        )
+        plan = plan.model_copy(update={"window_bytes": int(fitted_bytes)})
     return plan.model_copy(update={"reasons": reasons})
 
 

@@ -76,11 +76,11 @@ def dice_cross_entropy(logits_BKS: Tensor, label_B1S: Tensor, *, one_hot_BKS: Te
     return _of_label(logits_BKS, label_B1S)
 
 
-def soft_dice_cross_entropy(logits_BKS: Tensor, target_BKS: Tensor) -> Tensor:
-    """Soft Dice plus cross-entropy of logits [B K *S] against distributions [B K *S]; []."""
+def soft_dice_cross_entropy(logits_BKS: Tensor, target_BKS: Tensor, *, smooth: float = SMOOTH) -> Tensor:
+    """Soft Dice (ε is `smooth`) plus cross-entropy of logits [B K *S] against distributions [B K *S]; []."""
     with torch.autocast(logits_BKS.device.type, enabled=False):
         pair = in_full_precision(logits_BKS).flatten(2), target_BKS.flatten(2)
-        loss: Tensor = _DiceCrossEntropy.apply(*pair)  # type: ignore[no-untyped-call]
+        loss: Tensor = _DiceCrossEntropy.apply(*pair, smooth)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -90,11 +90,11 @@ def _of_label(logits_BKS: Tensor, label_B1S: Tensor) -> Tensor:
 
 
 def _overlap_and_sizes(
-    probabilities_BKs: Tensor, target_BKs: Tensor, room_BKs: Tensor | None = None
+    probabilities_BKs: Tensor, target_BKs: Tensor, smooth: float = SMOOTH, room_BKs: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """2 Σ_s P Y + ε and Σ_s P + Σ_s Y + ε, each [B K]; `room_BKs` is overwritten, to save an allocation."""
-    overlap_BK = 2 * torch.mul(probabilities_BKs, target_BKs, out=room_BKs).sum(-1) + SMOOTH
-    return overlap_BK, probabilities_BKs.sum(-1) + target_BKs.sum(-1) + SMOOTH
+    overlap_BK = 2 * torch.mul(probabilities_BKs, target_BKs, out=room_BKs).sum(-1) + smooth
+    return overlap_BK, probabilities_BKs.sum(-1) + target_BKs.sum(-1) + smooth
 
 
 def _dice(overlap_BK: Tensor, sizes_BK: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ class _DiceCrossEntropy(torch.autograd.Function):
     """Dice + CE of z [B K s] and Y [B K s], its gradient written out: fewer passes over every voxel."""
 
     @staticmethod
-    def forward(ctx: Any, logits_BKs: Tensor, target_BKs: Tensor) -> Tensor:
+    def forward(ctx: Any, logits_BKs: Tensor, target_BKs: Tensor, smooth: float) -> Tensor:
         B, _, s = target_BKs.shape
         shifted_BKs = shifted(logits_BKs)
         picked_BKs = shifted_BKs * target_BKs
@@ -113,13 +113,13 @@ class _DiceCrossEntropy(torch.autograd.Function):
         probabilities_BKs, log_total_B1s = normalised_(shifted_BKs)
         # −Σ_s Σ_k Y log₂ P = Σ_s log₂ total − Σ_s Σ_k Y z'
         entropy = (log_total_B1s.sum() - picked) * (LN2 / (B * s))
-        overlap_BK, sizes_BK = _overlap_and_sizes(probabilities_BKs, target_BKs, room_BKs=picked_BKs)
+        overlap_BK, sizes_BK = _overlap_and_sizes(probabilities_BKs, target_BKs, smooth, room_BKs=picked_BKs)
         ctx.save_for_backward(probabilities_BKs, target_BKs, overlap_BK, sizes_BK)
         return _dice(overlap_BK, sizes_BK) + entropy
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         probabilities_BKs, target_BKs, overlap_BK, sizes_BK = ctx.saved_tensors
         B, K, s = target_BKs.shape
         # D = ∂Dice/∂P = (overlap / sizes² − 2 Y / sizes) / BK
@@ -130,4 +130,4 @@ class _DiceCrossEntropy(torch.autograd.Function):
         result_BKs.mul_(probabilities_BKs)
         each = gradient / (B * s)
         result_BKs.addcmul_(probabilities_BKs, each - result_BKs.sum(1, keepdim=True))
-        return result_BKs.addcmul_(target_BKs, -each), None
+        return result_BKs.addcmul_(target_BKs, -each), None, None

@@ -3,6 +3,8 @@
     sliding_window    patch, overlap, blend, batch, mirror, stride, average, activation
     slices            patch, axis, overlap, blend, batch, mirror
     slabs             patch, axis, stride, average, activation, batch, divisor, pad
+    fitted_windows    patch, multiple, least, most, overlap, most_voxels, blend, batch, mirror, average,
+                      activation
 
 The inferers in torch are these values with a `__call__`, those on NumPy are given their fields; so both
 refuse the same, wherever the options come from: a recipe, an experiment.json, an artefact, a teacher's card.
@@ -13,11 +15,12 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 from ..errors import UserError, unknown
+from .fitted_windows import fitted, smallest
 from .windows import window_steps
 
 Blend = Literal["gaussian", "constant"]
@@ -142,10 +145,93 @@ class SlabsOptions:
         return self.patch[self.axis]
 
 
-OPTIONS: dict[str, type[SlidingWindowOptions] | type[SlicesOptions] | type[SlabsOptions]] = {
+@dataclass(frozen=True)
+class FittedWindowsOptions:
+    """Of overlapping patches whose size follows the scan's; raises UserError for what cannot be."""
+
+    patch: tuple[int, ...]  # voxels of the windows of training, on which a network's cost is counted
+    multiple: tuple[int, ...]  # these and the next three as `fitted_windows` has them
+    least: tuple[int, ...]
+    most: tuple[int, ...]
+    overlap: tuple[int, ...]
+    most_voxels: int  # of all windows in one pass of the network
+    blend: Blend = "gaussian"
+    batch: int = 4  # windows in one pass, if so many voxels are allowed
+    mirror: bool | tuple[int, ...] = False  # average over flips of all axes, or of these
+    average: Average = "logits"
+    activation: Activation = "softmax"
+
+    def __post_init__(self) -> None:
+        SlidingWindowOptions(self.patch, mirror=self.mirror)
+        for name, values, lowest in (
+            ("multiple", self.multiple, 1),
+            ("least", self.least, 1),
+            ("most", self.most, 1),
+            ("overlap", self.overlap, 0),
+        ):
+            if not _whole_numbers(values, least=lowest) or len(values) != len(self.patch):
+                raise UserError(
+                    f"fitted windows cannot have {_told(values)} for their {name}",
+                    f"give {len(self.patch)} whole numbers from {lowest}",
+                )
+        if max(self.multiple) > MOST_DIVISOR:
+            raise UserError(
+                f"fitted windows in multiples of {_told(self.multiple)}", f"give at most {MOST_DIVISOR}"
+            )
+        for sizes in (self.patch, self.least, self.most):
+            if any(size % by for size, by in zip(sizes, self.multiple, strict=True)):
+                raise UserError(
+                    f"fitted windows of {_told(sizes)} voxels, which are no multiples of"
+                    f" {_told(self.multiple)}",
+                    "give multiples of what the network divides by",
+                )
+        if not _whole_numbers([self.most_voxels], least=1) or self.most_voxels > MOST_VOXELS:
+            raise UserError(
+                f"fitted windows of up to {_told(self.most_voxels)} voxels",
+                f"give a whole number from 1 to {MOST_VOXELS:,}",
+            )
+        needed = smallest(self.multiple, self.least, self.overlap)
+        if any(size > most for size, most in zip(needed, self.most, strict=True)):
+            raise UserError(
+                f"fitted windows of {_told(self.most)} voxels at most, where the smallest are"
+                f" {_told(needed)}",
+                "allow more, or a smaller overlap",
+            )
+        if math.prod(needed) > self.most_voxels:
+            raise UserError(
+                f"fitted windows of up to {self.most_voxels:,} voxels, where the smallest are"
+                f" {_told(needed)}",
+                "allow more voxels, or a smaller overlap",
+            )
+        self.window(needed)
+        apart = tuple(size - over for size, over in zip(needed, self.overlap, strict=True))
+        _check_windows(needed, apart)
+
+    def window(self, shape: Sequence[int]) -> SlidingWindowOptions:
+        """The windows of a scan of `shape` voxels."""
+        patch, stride = fitted(shape, self.multiple, self.least, self.most, self.overlap, self.most_voxels)
+        batch = self.batch
+        if _whole_numbers([batch], least=1):
+            batch = max(1, min(batch, self.most_voxels // math.prod(patch)))
+        return SlidingWindowOptions(
+            patch,
+            blend=self.blend,
+            batch=batch,
+            mirror=self.mirror,
+            stride=stride,
+            average=self.average,
+            activation=self.activation,
+        )
+
+
+OPTIONS: dict[
+    str,
+    type[SlidingWindowOptions] | type[SlicesOptions] | type[SlabsOptions] | type[FittedWindowsOptions],
+] = {
     "sliding_window": SlidingWindowOptions,
     "slices": SlicesOptions,
     "slabs": SlabsOptions,
+    "fitted_windows": FittedWindowsOptions,
 }
 
 
@@ -183,7 +269,7 @@ def described(description: Mapping[str, Any], kinds: Mapping[str, Callable[..., 
 def check_volumes(description: Mapping[str, Any]) -> None:
     """Raises UserError where windows cannot be cut from a volume [I J K]; slices and slabs always can."""
     options = described(description, OPTIONS)
-    if isinstance(options, SlidingWindowOptions) and len(options.patch) != 3:
+    if isinstance(options, SlidingWindowOptions | FittedWindowsOptions) and len(options.patch) != 3:
         raise UserError(f"windows of {list(options.patch)} voxels for volumes", "give a patch of three axes")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..functional.window_options import described
+from .fitted_windows import FittedWindows
 from .inferer import Inferer
 from .slabs import Slabs
 from .slices import Slices
@@ -15,6 +16,7 @@ KINDS: Mapping[str, Callable[..., Inferer]] = {
     "sliding_window": SlidingWindow,
     "slices": Slices,
     "slabs": Slabs,
+    "fitted_windows": FittedWindows,
 }
 
 

@@ -9,8 +9,8 @@ have both). Defaults are light. Torch and MONAI are imported inside the function
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError, unknown
 from .patch import Strides, check_patch, checked_strides, strided_divisor
@@ -40,7 +40,8 @@ def dynunet(
     if norm not in ("instance", "batch"):
         raise unknown("norm", norm, ("instance", "batch"))
     steps = checked_strides("dynunet", patch, strides, len(filters))
-    network: nn.Module = DynUNet(
+    return _made(
+        DynUNet,
         spatial_dims=len(patch),
         in_channels=in_channels,
         out_channels=classes,
@@ -52,7 +53,6 @@ def dynunet(
         norm_name=(norm, {"affine": affine}) if norm == "instance" else norm,
         res_block=residual,
     )
-    return network
 
 
 dynunet_divisor = strided_divisor(dynunet)
@@ -75,7 +75,8 @@ def unet(
     if norm not in ("instance", "batch"):
         raise unknown("norm", norm, ("instance", "batch"))
     steps = checked_strides("unet", patch, strides, len(filters))
-    network: nn.Module = UNet(
+    return _made(
+        UNet,
         spatial_dims=len(patch),
         in_channels=in_channels,
         out_channels=classes,
@@ -85,7 +86,6 @@ def unet(
         norm=norm,
         dropout=dropout,
     )
-    return network
 
 
 unet_divisor = strided_divisor(unet)
@@ -104,7 +104,8 @@ def attention_unet(
     from monai.networks.nets import AttentionUnet
 
     steps = checked_strides("attention_unet", patch, strides, len(filters))
-    network: nn.Module = AttentionUnet(
+    return _made(
+        AttentionUnet,
         spatial_dims=len(patch),
         in_channels=in_channels,
         out_channels=classes,
@@ -112,7 +113,6 @@ def attention_unet(
         strides=steps[1:],
         dropout=dropout,
     )
-    return network
 
 
 attention_unet_divisor = strided_divisor(attention_unet)
@@ -134,14 +134,14 @@ def basic_unet(
             f"basic_unet: {len(filters)} filter counts", "give six: five levels and the finest decoder level"
         )
     check_patch("basic_unet", patch, basic_unet_divisor(patch))
-    network: nn.Module = BasicUNet(
+    return _made(
+        BasicUNet,
         spatial_dims=len(patch),
         in_channels=in_channels,
         out_channels=classes,
         features=tuple(filters),
         dropout=dropout,
     )
-    return network
 
 
 def basic_unet_divisor(patch: Patch, **others: object) -> tuple[int, ...]:
@@ -169,7 +169,8 @@ def segresnet(
             "give `blocks_up` one entry fewer than `blocks_down`",
         )
     check_patch("segresnet", patch, segresnet_divisor(patch, blocks_down=blocks_down))
-    network: nn.Module = SegResNet(
+    return _made(
+        SegResNet,
         spatial_dims=len(patch),
         in_channels=in_channels,
         out_channels=classes,
@@ -178,7 +179,6 @@ def segresnet(
         blocks_up=tuple(blocks_up),
         dropout_prob=dropout or None,
     )
-    return network
 
 
 def segresnet_divisor(
@@ -197,7 +197,8 @@ def vnet(in_channels: int, classes: int, patch: Patch, *, dropout: float = 0.5) 
             "use 1, 2, 4, 8 or 16 modalities, or another network",
         )
     check_patch("vnet", patch, vnet_divisor(patch))
-    network: nn.Module = VNet(
+    return _made(
+        VNet,
         spatial_dims=len(patch),
         in_channels=in_channels,
         out_channels=classes,
@@ -205,7 +206,6 @@ def vnet(in_channels: int, classes: int, patch: Patch, *, dropout: float = 0.5) 
         dropout_prob_up=(dropout, dropout),
         dropout_dim=len(patch),
     )
-    return network
 
 
 def vnet_divisor(patch: Patch, **others: object) -> tuple[int, ...]:
@@ -236,7 +236,8 @@ def unetr(
         )
     check_patch("unetr", patch, unetr_divisor(patch))
     _needs_einops("unetr")
-    network: nn.Module = UNETR(
+    return _made(
+        UNETR,
         in_channels=in_channels,
         out_channels=classes,
         img_size=tuple(patch),
@@ -249,7 +250,6 @@ def unetr(
         dropout_rate=dropout,
         spatial_dims=len(patch),
     )
-    return network
 
 
 def unetr_divisor(patch: Patch, **others: object) -> tuple[int, ...]:
@@ -278,12 +278,14 @@ def swin_unetr(
 
     from .merging import patch_merging
 
-    downsample = patch_merging("swin_unetr", merging)
+    own = patch_merging("swin_unetr", merging)
+    downsample = own if merging == "2022" else merging
     if feature_size % 12:
         raise UserError(f"swin_unetr: feature size {feature_size}", "give a multiple of 12")
     check_patch("swin_unetr", patch, swin_unetr_divisor(patch))
     _needs_einops("swin_unetr")
-    network: nn.Module = SwinUNETR(
+    return _made(
+        SwinUNETR,
         in_channels=in_channels,
         out_channels=classes,
         feature_size=feature_size,
@@ -296,7 +298,6 @@ def swin_unetr(
         use_checkpoint=checkpointing,
         spatial_dims=len(patch),
     )
-    return network
 
 
 def swin_unetr_divisor(patch: Patch, **others: object) -> tuple[int, ...]:
@@ -312,13 +313,13 @@ def ahnet(in_channels: int, classes: int, patch: Patch, *, pyramid: int | None =
     from monai.networks.nets import AHNet
 
     check_patch("ahnet", patch, ahnet_divisor(patch, pyramid=pyramid), shrinks_by=(32,) * len(patch))
-    network: nn.Module = AHNet(
+    return _made(
+        AHNet,
         spatial_dims=len(patch),
         in_channels=in_channels,
         out_channels=classes,
         psp_block_num=_pyramid(patch) if pyramid is None else pyramid,
     )
-    return network
 
 
 def ahnet_divisor(patch: Patch, *, pyramid: int | None = None, **others: object) -> tuple[int, ...]:
@@ -332,6 +333,13 @@ def ahnet_divisor(patch: Patch, *, pyramid: int | None = None, **others: object)
 def _pyramid(patch: Patch) -> int:
     fits = [scales for scales in (3, 4) if all(size % 2 ** (scales + 3) == 0 for size in patch[:-1])]
     return max(fits, default=2)
+
+
+def _made(kind: Callable[..., nn.Module], **arguments: Any) -> nn.Module:
+    """The network, which keeps as `made_of` what a configuration of MONAI's says of it."""
+    network = kind(**arguments)
+    network.made_of = {"_target_": kind.__name__, **arguments}  # type: ignore[assignment]
+    return network
 
 
 def _needs_einops(network: str) -> None:

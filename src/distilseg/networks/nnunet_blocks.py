@@ -115,11 +115,14 @@ class Block(nn.Module):
         self.norm_last = style.norm_last
 
     def forward(self, map_BCs: Tensor) -> Tensor:
-        after = (self.nonlin, self.norm) if self.norm_last else (self.norm, self.nonlin)
-        for layer in (self.conv, self.dropout, *after):
-            if layer is not None:
-                map_BCs = layer(map_BCs)
+        for layer in self.layers():
+            map_BCs = layer(map_BCs)
         return map_BCs
+
+    def layers(self) -> list[nn.Module]:
+        """Those that there are, in their order."""
+        after = (self.nonlin, self.norm) if self.norm_last else (self.norm, self.nonlin)
+        return [layer for layer in (self.conv, self.dropout, *after) if layer is not None]
 
 
 class Blocks(nn.Module):
@@ -218,6 +221,18 @@ def without_duplicates(weights: Mapping[str, T]) -> dict[str, T]:
         for name, weight in weights.items()
         if ".all_modules." not in name and not name.startswith("decoder.encoder.")
     }
+
+
+def with_duplicates(network: nn.Module) -> dict[str, Tensor]:
+    """The weights by all names that nnU-Net has for each; inverts `without_duplicates`, and copies none."""
+    weights: dict[str, Tensor] = dict(network.state_dict())
+    for block, module in network.named_modules():
+        if isinstance(module, Block):
+            for n, layer in enumerate(module.layers()):
+                again = layer.state_dict(prefix=f"{block}.all_modules.{n}.")
+                weights |= again
+    inside = {name: weight for name, weight in weights.items() if name.startswith("encoder.")}
+    return weights | {f"decoder.{name}": weight for name, weight in inside.items()}
 
 
 def levels_of(

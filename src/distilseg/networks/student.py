@@ -178,6 +178,8 @@ class Head(nn.Module):
 
     def forward(self, map_BCs: Tensor) -> Tensor:
         logits: Tensor = self.project(map_BCs)
+        if max(self.stride) == 1:  # what follows would be written into a graph, and do nothing there
+            return logits
         axes, (batch, _, *sizes) = len(self.stride), logits.shape  # `len(logits)` would be fixed at export
         fine = [size * by for size, by in zip(sizes, self.stride, strict=True)]
         interleaved = [axis for a in range(axes) for axis in (2 + axes + a, 2 + a)]

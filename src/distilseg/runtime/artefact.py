@@ -94,6 +94,9 @@ class Description(Record):
     parity: dict[str, Any] = field(
         default_factory=dict
     )  # how far it is from the run in float, on how many cases
+    windows: dict[str, Any] = field(
+        default_factory=dict
+    )  # fitted to scans or not, and why: Dice and time with either
     quantisation: dict[str, Any] = field(
         default_factory=dict
     )  # where int8 was asked for: Dice before and after, what was kept

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import written_whole
-from ..hardware import processor
+from ..hardware import processor_identity
 from ..user_cache import user_cache
 
 VARIABLE = "DISTILSEG_KEEP_COMPILED"
@@ -87,7 +87,7 @@ def compiled(
 def key_of(depends_on: tuple[bytes | str, ...]) -> bytes:
     """A digest of these on this processor."""
     whole = hashlib.sha256()
-    for part in (*depends_on, processor()):
+    for part in (*depends_on, processor_identity()):
         whole.update(hashlib.sha256(part.encode() if isinstance(part, str) else part).digest())
     return whole.digest()
 

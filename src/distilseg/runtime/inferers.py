@@ -1,9 +1,11 @@
-"""A volume in, the logits of the whole volume out: the inferers of `distilseg.inference`, on NumPy.
+"""A volume in, its logits out, block by block: the inferers of `distilseg.inference`, on NumPy.
 
 One case at a time, [M *S] -> [K *S]. They cut the same windows, show them to the network in the same order
-and blend by the same weights; what differs from the torch ones is rounding, and tests hold them to that.
+and blend by the same weights; what differs from the torch ones is rounding, and tests hold them to that. Of a
+large volume `blocks` may visit the axes in another order, which keeps less.
 
     sliding_window    overlapping patches, blended; 2D or 3D
+    fitted_windows    the same, of windows fitted to the scan
     slices            a 2D network slice by slice, each by a sliding window in its plane
     slabs             k slices at once, every slice the mean of its windows
 
@@ -14,37 +16,114 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..data.planning.views import in_plane
 from ..functional.threads import shared
-from ..functional.window_options import OPTIONS, SlabsOptions, SlicesOptions, SlidingWindowOptions, described
+from ..functional.window_options import (
+    OPTIONS,
+    FittedWindowsOptions,
+    SlabsOptions,
+    SlicesOptions,
+    SlidingWindowOptions,
+    described,
+)
 from ..functional.windows import AxisWindow, axis_windows, covering, step_starts, window_steps
+from .blocks import Blending, Block, Volume, blending_floats, boxed, layered, whole
 
 if TYPE_CHECKING:
     from ..data.planning.plan import Plan
 
-Volume = NDArray[np.float32]
 Network = Callable[[Volume], Volume]  # [N M *P] -> logits [N K *P]
-Inferer = Callable[[Volume, Network], Volume]  # [M *S] -> logits [K *S]
+Cut = SlidingWindowOptions | SlicesOptions | SlabsOptions
+Options = Cut | FittedWindowsOptions
+
+_KINDS: dict[str, Callable[..., Options]] = {**OPTIONS}
 
 OVERLAP = 0.25  # of windows, where neither plan nor recipe says
+MOST_ANSWERED = 2**27  # bytes that a network answers at once, if a single window is not more
 _TINY, _ROUNDING = np.finfo(np.float32).tiny, np.finfo(np.float32).eps
 
 
-def make_inferer(description: Mapping[str, Any], *, threads: int = 0) -> Inferer:
+@dataclass(frozen=True)
+class Inferer:
+    """How a volume is cut and put together; two with the same options give the same blocks."""
+
+    options: Options
+    threads: int = 0  # that blend the windows, 0: as many as there are processors, up to 8
+    classes: int = 1  # of the network: of many, fewer windows are shown at once
+
+    def __call__(self, image_MS: Volume, network: Network) -> Volume:
+        """The logits [K *S] of the whole volume."""
+        return whole(self.blocks(image_MS, network), image_MS.shape[1:])
+
+    def blocks(self, image_MS: Volume, network: Network) -> Iterator[Block]:
+        """The same box by box, each as soon as it is done; see `blocks.Block`."""
+        cut = self._cut(image_MS.shape[1:])
+        told = {**vars(cut), "threads": self.threads}
+        match cut:
+            case SlidingWindowOptions():
+                return sliding_window(image_MS, network, **told)
+            case SlicesOptions():
+                return slices(image_MS, network, **told)
+            case SlabsOptions():
+                return slabs(image_MS, network, **told)
+
+    def held_bytes(self, shape: Sequence[int], modalities: int, classes: int) -> int:
+        """Memory for the windows and logits of a volume of `shape`, beside the volume and the weights.
+
+        An engine keeps about as much again as it answers.
+        """
+        options = self._cut(shape)
+        match options:
+            case SlidingWindowOptions():
+                padded = [max(size, p) for size, p in zip(shape, options.patch, strict=True)]
+                window, grown = math.prod(options.patch), math.prod(padded)
+                axes = _windows(padded, options.patch, options.overlap, options.blend, options.stride)
+                count = min(options.batch, math.prod(map(len, axes)))
+                held = blending_floats(axes) if max(map(len, axes)) > 1 else window
+                grown = grown if grown > math.prod(shape) else 0
+            case SlicesOptions():
+                sides = zip(in_plane(shape, options.axis), options.patch, strict=True)
+                plane = math.prod(map(max, sides))
+                window, grown = math.prod(options.patch), 0
+                count, held = options.batch, 3 * options.batch * plane
+            case SlabsOptions():
+                plane = math.prod(size + options.divisor for size in in_plane(shape, options.axis))
+                window, grown = options.thickness * plane, math.prod(shape)
+                count = options.batch
+                held = plane * (options.thickness + 3 * options.batch * options.stride)
+        return 4 * (modalities * (grown + 2 * count * window) + classes * (2 * count * window + held))
+
+    def _cut(self, shape: Sequence[int]) -> Cut:
+        """How such a volume is cut: windows that are fitted to it are a sliding window of their size."""
+        options = self.options
+        if not isinstance(options, FittedWindowsOptions):
+            return options
+        window = options.window(shape)
+        return replace(window, batch=at_once(math.prod(window.patch), self.classes, window.batch))
+
+
+def make_inferer(description: Mapping[str, Any], *, threads: int = 0, classes: int = 1) -> Inferer:
     """The inferer of a description as an artefact or an experiment.json holds it, such as
     {"kind": "sliding_window", "patch": [32, 48, 32], "overlap": 0.25}; UserError where it makes no sense.
 
-    `threads` blend the windows, 0: as many as there are processors, up to 8.
+    A network of many `classes` is shown fewer windows at once. `threads` are those of an `Inferer`.
     """
-    options = described(description, OPTIONS)
-    cut = {SlidingWindowOptions: sliding_window, SlicesOptions: slices, SlabsOptions: slabs}[type(options)]
-    return partial(cut, threads=threads, **vars(options))
+    options: Options = described(description, _KINDS)
+    if not isinstance(options, FittedWindowsOptions):
+        batch = at_once(math.prod(options.patch), classes, options.batch)
+        options = replace(options, batch=batch)
+    return Inferer(options, threads, classes)
+
+
+def at_once(voxels: int, classes: int, batch: int) -> int:
+    """Windows of so many voxels that a network of so many classes is shown in one pass, at most `batch`."""
+    return max(1, min(batch, MOST_ANSWERED // (4 * classes * voxels)))
 
 
 def planned_inferer(plan: Plan) -> dict[str, Any]:
@@ -60,6 +139,8 @@ def planned_inferer(plan: Plan) -> dict[str, Any]:
 def window_shape(description: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Voxels of the windows that an inferer shows its network, and the axes along which scans differ."""
     patch = tuple(description["patch"])
+    if description["kind"] == "fitted_windows":
+        return patch, tuple(range(len(patch)))
     if description["kind"] != "slabs":
         return patch, ()
     axis, divisor = description.get("axis", 2), description.get("divisor", 32)
@@ -69,24 +150,8 @@ def window_shape(description: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple
     return tuple(whole), tuple(n for n in range(3) if n != axis)
 
 
-def sliding_window(image_MS: Volume, network: Network, **options: Any) -> Volume:
-    """As `distilseg.inference.sliding_window.SlidingWindow`, whose options `_windowed` takes."""
-    logits_KS: Volume = _windowed(image_MS[None], network, **options)[0]
-    return logits_KS
-
-
-def slices(image_MS: Volume, network: Network, *, axis: int, batch: int, **options: Any) -> Volume:
-    """As `distilseg.inference.slices.Slices`, whose options these are and those of `_windowed`."""
-    planes_NMS = np.moveaxis(image_MS, 1 + axis, 0)
-    parts = [
-        _windowed(planes_NMS[n : n + batch], network, batch=batch, **options)
-        for n in range(0, len(planes_NMS), batch)
-    ]
-    return np.moveaxis(np.concatenate(parts), 0, 1 + axis)
-
-
-def _windowed(
-    images_BMS: Volume,
+def sliding_window(
+    image_MS: Volume,
     network: Network,
     *,
     patch: tuple[int, ...],
@@ -94,33 +159,88 @@ def _windowed(
     blend: str,
     batch: int,
     mirror: bool | tuple[int, ...],
-    stride: tuple[int, ...] | None = None,
-    average: str = "logits",
-    activation: str = "softmax",
-    threads: int = 0,
-) -> Volume:
-    """Logits [B K *S] by overlapping patches, 2D or 3D."""
-    padded, inner = _padded(images_BMS, patch)
-    mirrored = mirror if isinstance(mirror, tuple) else tuple(range(len(patch))) if mirror else ()
-    steps = window_steps(patch, overlap, stride)
-    axes = [
-        axis_windows(size, p, step, blend)
-        for size, p, step in zip(padded.shape[2:], patch, steps, strict=True)
-    ]
-    places = [(b, place) for b in range(len(padded)) for place in itertools.product(*axes)]
-    if len(places) == len(padded):
-        return _asked(padded, network, mirrored)[inner].copy()
-    whole: Volume | None = None
+    stride: tuple[int, ...] | None,
+    average: str,
+    activation: str,
+    threads: int,
+) -> Iterator[Block]:
+    """As `distilseg.inference.sliding_window.SlidingWindow`, whose options these are."""
+    shape = image_MS.shape[1:]
+    padded_MS, before = _padded(image_MS, patch)
+    mirrored = _mirrored(mirror, len(patch))
+    blending = Blending(_windows(padded_MS.shape[1:], patch, overlap, blend, stride), threads=threads)
+    places = list(blending.places())
+    if len(places) == 1:
+        answer_KP = _asked(padded_MS[None], network, mirrored)[0]
+        everything = tuple(slice(0, size) for size in padded_MS.shape[1:])
+        yield _unpadded(Block(everything, answer_KP, True, lent=True), before, shape)
+        return
     for first in range(0, len(places), batch):
         here = places[first : first + batch]
-        windows = np.stack([padded[b][_box(place)] for b, place in here])
+        windows = np.stack([padded_MS[(slice(None), *blending.box(place))] for place in here])
         answers = to_average(_asked(windows, network, mirrored), average, activation)
-        if whole is None:
-            whole = np.zeros((len(padded), answers.shape[1], *padded.shape[2:]), np.float32)
+        for place, answer_KP in zip(here, answers, strict=True):
+            block = blending.add(place, answer_KP)
+            logits_of_mean(block.logits, average, activation)
+            yield _unpadded(block, before, shape)
+
+
+def slices(
+    image_MS: Volume,
+    network: Network,
+    *,
+    patch: tuple[int, ...],
+    axis: int,
+    overlap: float,
+    blend: str,
+    batch: int,
+    mirror: bool | tuple[int, ...],
+    threads: int,
+) -> Iterator[Block]:
+    """As `distilseg.inference.slices.Slices`, whose options these are."""
+    planes_NMS = np.moveaxis(image_MS, 1 + axis, 0)
+    options: dict[str, Any] = {"patch": patch, "overlap": overlap, "blend": blend, "mirror": mirror}
+
+    def chunks() -> Iterator[tuple[slice, Volume]]:
+        for n in range(0, len(planes_NMS), batch):
+            logits_BKS = _planes(planes_NMS[n : n + batch], network, batch=batch, threads=threads, **options)
+            yield slice(n, n + len(logits_BKS)), np.moveaxis(logits_BKS, 0, 1 + axis)
+
+    return layered(chunks(), axis, image_MS.shape[1:])
+
+
+def _planes(
+    planes_BMS: Volume,
+    network: Network,
+    *,
+    patch: tuple[int, ...],
+    overlap: float,
+    blend: str,
+    batch: int,
+    mirror: bool | tuple[int, ...],
+    threads: int,
+) -> Volume:
+    """Logits [B K *S] of a few slices, by overlapping patches in their plane."""
+    grown = [_padded(plane_MS, patch) for plane_MS in planes_BMS]
+    padded_BMS, before = np.stack([plane_MS for plane_MS, _ in grown]), grown[0][1]
+    inner = [slice(n, n + size) for n, size in zip(before, planes_BMS.shape[2:], strict=True)]
+    mirrored = _mirrored(mirror, len(patch))
+    axes = _windows(padded_BMS.shape[2:], patch, overlap, blend, None)
+    places = [(b, place) for b in range(len(padded_BMS)) for place in itertools.product(*axes)]
+    if len(places) == len(padded_BMS):
+        return boxed(_asked(padded_BMS, network, mirrored), inner)
+    whole_BKS: Volume | None = None
+    for first in range(0, len(places), batch):
+        here = places[first : first + batch]
+        windows = np.stack([padded_BMS[b][_box(place)] for b, place in here])
+        answers = _asked(windows, network, mirrored)
+        if whole_BKS is None:
+            shape = (len(padded_BMS), answers.shape[1], *padded_BMS.shape[2:])
+            whole_BKS = np.zeros(shape, np.float32)
         for (b, place), answer in zip(here, answers, strict=True):
-            _add(answer, whole[b][_box(place)], _weight(place), threads)
-    assert whole is not None
-    return logits_of_mean(whole, average, activation)[inner]
+            _add(answer, whole_BKS[b][_box(place)], _weight(place), threads)
+    assert whole_BKS is not None
+    return boxed(whole_BKS, inner)
 
 
 def slabs(
@@ -135,30 +255,56 @@ def slabs(
     batch: int,
     divisor: int,
     pad: str,
-    threads: int = 0,
-) -> Volume:
+    threads: int,
+) -> Iterator[Block]:
     """As `distilseg.inference.slabs.Slabs`, whose options these are."""
-    across, k, count = 1 + axis, patch[axis], image_MS.shape[1 + axis]
-    wanted = [math.ceil(size / divisor) * divisor for size in image_MS.shape[1:]]
-    wanted[axis] = max(k, count)  # of fewer slices than a window the last one is repeated
-    behind = [(0, 0), *((0, more - size) for more, size in zip(wanted, image_MS.shape[1:], strict=True))]
+    shape, across, k = image_MS.shape[1:], 1 + axis, patch[axis]
+    wanted = [math.ceil(size / divisor) * divisor for size in shape]
+    wanted[axis] = max(k, shape[axis])  # of fewer slices than a window the last one is repeated
+    behind = [(0, 0), *((0, more - size) for more, size in zip(wanted, shape, strict=True))]
     padded = np.pad(image_MS, behind, mode="edge" if pad == "edge" else "constant")
-    starts = step_starts(count, k, stride)
-    total: Volume | None = None
-    for first in range(0, len(starts), batch):
-        here = starts[first : first + batch]
-        windows = np.stack([padded.take(range(start, start + k), across) for start in here])
-        answers = _asked(windows.squeeze(1 + across), network) if k == 1 else _asked(windows, network)
-        answers = np.expand_dims(answers, 1 + across) if k == 1 else answers
-        if total is None:
-            total = np.zeros((answers.shape[1], *padded.shape[1:]), np.float32)
-        for start, answer in zip(here, to_average(answers, average, activation), strict=True):
-            _add(answer, total[(slice(None),) * across + (slice(start, start + k),)], None, threads)
-    assert total is not None
-    total = total[(slice(None), *(slice(size) for size in image_MS.shape[1:]))]
-    counts = covering(count, k, stride).astype(np.float32)
-    total /= counts.reshape([-1 if n == across else 1 for n in range(total.ndim)])
-    return logits_of_mean(total, average, activation)
+    starts = step_starts(shape[axis], k, stride)
+    counts = covering(shape[axis], k, stride).astype(np.float32)
+
+    def planes(first: int, last: int | None) -> tuple[slice, ...]:
+        return (slice(None),) * across + (slice(first, last),)
+
+    def chunks() -> Iterator[tuple[slice, Volume]]:
+        sums: Volume | None = None  # [K *S] of the slices from the batch's first window to its last one's end
+        for first in range(0, len(starts), batch):
+            here = starts[first : first + batch]
+            windows = np.stack([padded[planes(start, start + k)] for start in here])
+            answers = _asked(windows.squeeze(1 + across), network) if k == 1 else _asked(windows, network)
+            answers = np.expand_dims(answers, 1 + across) if k == 1 else answers
+            if sums is None:
+                wanted[axis] = (batch - 1) * stride + k
+                sums = np.zeros((answers.shape[1], *wanted), np.float32)
+            for start, answer in zip(here, to_average(answers, average, activation), strict=True):
+                _add(answer, sums[planes(start - here[0], start - here[0] + k)], None, threads)
+            more = first + batch < len(starts)
+            done = slice(here[0], starts[first + batch] if more else shape[axis])
+            held = sums[planes(0, done.stop - done.start)]
+            mean = held[(slice(None), *(slice(size if n != axis else None) for n, size in enumerate(shape)))]
+            mean = mean / counts[done].reshape([-1 if n == across else 1 for n in range(sums.ndim)])
+            yield done, logits_of_mean(mean, average, activation)
+            if more:
+                left = sums[planes(done.stop - done.start, None)].copy()
+                sums[planes(0, left.shape[across])] = left
+                sums[planes(left.shape[across], None)] = 0
+
+    return layered(chunks(), axis, shape)
+
+
+def _windows(
+    shape: Sequence[int], patch: tuple[int, ...], overlap: float, blend: str, stride: tuple[int, ...] | None
+) -> list[list[AxisWindow]]:
+    """The windows along each axis."""
+    steps = window_steps(patch, overlap, stride)
+    return [axis_windows(size, p, step, blend) for size, p, step in zip(shape, patch, steps, strict=True)]
+
+
+def _mirrored(mirror: bool | tuple[int, ...], axes: int) -> tuple[int, ...]:
+    return mirror if isinstance(mirror, tuple) else tuple(range(axes)) if mirror else ()
 
 
 def _asked(windows: Volume, network: Network, mirrored: Sequence[int] = ()) -> Volume:
@@ -186,17 +332,26 @@ def _add(answer_KP: Volume, to_KP: Volume, weight_P: Volume | None, threads: int
     shared(add, range(len(answer_KP)), answer_KP.size, threads)
 
 
-def _padded(images_BMS: Volume, patch: Sequence[int]) -> tuple[Volume, tuple[slice, ...]]:
-    """The images grown to at least the patch by repeating their edges, and where they lie in the result."""
-    shape = images_BMS.shape[2:]
-    lacking = [max(0, p - size) for p, size in zip(patch, shape, strict=True)]
-    starts = [more // 2 for more in lacking]
-    inside = [slice(start, start + size) for start, size in zip(starts, shape, strict=True)]
-    inner = (slice(None), slice(None), *inside)
+def _padded(image_MS: Volume, patch: Sequence[int]) -> tuple[Volume, tuple[int, ...]]:
+    """The image grown to at least the patch by repeating its edges, and where it begins in the result."""
+    lacking = [max(0, p - size) for p, size in zip(patch, image_MS.shape[1:], strict=True)]
+    starts = tuple(more // 2 for more in lacking)
     if not any(lacking):
-        return images_BMS, inner
+        return image_MS, starts
     ends = [(start, more - start) for start, more in zip(starts, lacking, strict=True)]
-    return np.pad(images_BMS, [(0, 0), (0, 0), *ends], mode="edge"), inner
+    return np.pad(image_MS, [(0, 0), *ends], mode="edge"), starts
+
+
+def _unpadded(block: Block, before: Sequence[int], shape: Sequence[int]) -> Block:
+    """A block of a grown image as one of the image. Along an axis that was grown there is one window."""
+    if not any(side.stop - side.start > size for side, size in zip(block.box, shape, strict=True)):
+        return block
+    inner, box = [], []
+    for side, start, size in zip(block.box, before, shape, strict=True):
+        grown = side.stop - side.start > size
+        inner.append(slice(start, start + size) if grown else slice(None))
+        box.append(slice(0, size) if grown else side)
+    return replace(block, box=tuple(box), logits=block.logits[(slice(None), *inner)])
 
 
 def _box(place: Sequence[AxisWindow]) -> tuple[slice, ...]:

@@ -1,9 +1,10 @@
 """Many cases: which they are, where their label maps go, and three stages that overlap.
 
-While the network works on one case, the next is read and prepared and the last is exported and written, each
-in a thread of its own. At most one case waits before and one behind the network, so memory does not depend on
-how many there are. Every case is claimed first (`claims.py`): several processes may share one folder, and one
-that was killed leaves no half file and nothing in the way.
+While the network works on one case, the next is read and prepared and the last is written, each in a thread
+of its own; what the network has answered becomes labels beside it, block by block (`handing_on.py`). At most
+one case waits before and one behind the network, so memory does not depend on how many there are. Every case
+is claimed first (`claims.py`): several processes may share one folder, and one that was killed leaves no half
+file and nothing in the way.
 
 What segments is anything with the three stages of `Segmenter`: a network in torch (`predict.py`), several of
 them as one (`views.py`), or an artefact (`predictor.py`).
@@ -15,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,12 +35,19 @@ from ..errors import UserError
 from ..names import component
 from .times import StageTimes
 
+Finish = Callable[[], NDArray[np.unsignedinteger[Any]]]  # what is left to do for label values [I J K]
 
-class Segmenter(Protocol):
-    """What turns the scans of a case into its label map, at once or in three stages.
 
-    Logits are of its own kind: a tensor, wherever it lies, or an array.
-    """
+class WholeLogits(Protocol):
+    """What gives all logits of a case at once: a tensor, wherever it lies, or an array."""
+
+    def logits(self, image: NDArray[np.float32], *, case: str = "") -> Any: ...
+
+    def labels(self, logits: Any, grid: Grid) -> NDArray[np.unsignedinteger[Any]]: ...
+
+
+class Segmenter(WholeLogits, Protocol):
+    """What turns the scans of a case into its label map, at once or in stages."""
 
     @property
     def plan(self) -> Plan: ...
@@ -48,9 +56,22 @@ class Segmenter(Protocol):
 
     def prepare(self, scans: Mapping[str, Scan], *, case: str) -> Preprocessed: ...
 
-    def logits(self, image: NDArray[np.float32], *, case: str = "") -> Any: ...
+    def ask(self, prepared: Preprocessed, *, case: str, times: StageTimes | None = None) -> Finish: ...
 
-    def labels(self, logits: Any, grid: Grid) -> NDArray[np.unsignedinteger[Any]]: ...
+
+def asked_at_once(
+    segmenter: WholeLogits, prepared: Preprocessed, *, case: str, times: StageTimes | None = None
+) -> Finish:
+    """The stage `ask` of such a segmenter; all labels are left to do."""
+    timed = times or StageTimes()
+    with timed.of("network"):
+        logits = segmenter.logits(prepared.image, case=case)
+
+    def finish() -> NDArray[np.unsignedinteger[Any]]:
+        with timed.of("label export"):
+            return segmenter.labels(logits, prepared.grid)
+
+    return finish
 
 
 @dataclass(frozen=True)
@@ -171,12 +192,16 @@ def _pipeline(
         with _enough_memory(job):
             with times.of("reading"):
                 scans = _read(job, predictor.plan)
+            first = next(iter(scans.values()))
             with times.of("preparing"):
-                return next(iter(scans.values())), predictor.prepare(scans, case=job.case)
+                prepared = predictor.prepare(scans, case=job.case)
+            return replace(
+                first, array=np.empty(0, first.array.dtype)
+            ), prepared  # only where it lies is told
 
-    def write(job: Job, like: Scan, logits: Any, grid: Grid) -> None:
-        with times.of("label export"), _enough_memory(job):
-            labels = predictor.labels(logits, grid)
+    def write(job: Job, like: Scan, finish: Finish) -> None:
+        with _enough_memory(job):
+            labels = finish()
         with times.of("writing"), _writing(job), claims[job.out].written() as aside:
             write_label_map(aside, labels, like)
 
@@ -215,8 +240,8 @@ def _pipeline(
             with _naming(job):
                 try:
                     like, prepared = preparing.result()
-                    with times.of("network"), _enough_memory(job):
-                        logits = predictor.logits(prepared.image, case=job.case)
+                    with _enough_memory(job):
+                        finish = predictor.ask(prepared, case=job.case, times=times)
                 except UserError as error:
                     refusal = str(error)
             while behind:
@@ -224,7 +249,7 @@ def _pipeline(
             if refusal:
                 yield ended(job, None, refusal)
             else:
-                behind.append((job, writing.submit(write, job, like, logits, prepared.grid)))
+                behind.append((job, writing.submit(write, job, like, finish)))
         while behind:
             yield ended(*behind.popleft())
         yield from passed

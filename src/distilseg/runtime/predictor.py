@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,13 @@ from ..errors import UserError
 from ..functional.empty_windows import empty_once
 from ..functional.window_options import check_volumes
 from .artefact import Artefact, View, open_artefact
+from .blocks import Block, Volume, everything, finite, whole
 from .engine import Arrays, load_engine
+from .handing_on import handed_on
 from .inferers import Inferer, make_inferer
-from .label_export import export_labels, export_regions, restored_labels
+from .label_export import Classes, LabelMap, export, likeliest, painted
+from .room import check_room
+from .times import StageTimes
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,36 +38,67 @@ class ArtefactPredictor:
     threads: int = 0  # for the label maps; 0: as many as there are processors, up to 8
     skip_empty: bool = False  # windows of one value are shown to the network once
 
-    def segment(self, scans: Mapping[str, Scan], *, case: str) -> NDArray[np.unsignedinteger[Any]]:
+    def segment(self, scans: Mapping[str, Scan], *, case: str) -> Classes:
         """Label values [I J K] on the grid of `scans` (by modality). Raises `UserError`, naming the case."""
-        prepared = self.prepare(scans, case=case)
-        return self.labels(self.logits(prepared.image, case=case), prepared.grid)
+        return self.ask(self.prepare(scans, case=case), case=case)()
 
     def prepare(self, scans: Mapping[str, Scan], *, case: str) -> Preprocessed:
-        """What the network is shown, and the grid that leads back."""
-        return preprocess(scans, None, self.plan, case=case)
+        """What the network is shown, and the grid that leads back; `UserError` where memory is too small."""
+        return preprocess(scans, None, self.plan, case=case, fits=partial(self._check_room, case=case))
 
-    def logits(self, image: NDArray[np.float32], *, case: str = "") -> NDArray[np.float32]:
-        """Logits [K *S] of a prepared image [M *S]."""
+    def ask(
+        self, prepared: Preprocessed, *, case: str, times: StageTimes | None = None
+    ) -> Callable[[], Classes]:
+        """The network's stage: labels are made of each block of logits while it answers the next ones.
+
+        What is returned does what is left to do and gives the label values, in whatever thread it is called.
+        """
+        self._check_room(prepared.grid, case=case, now=True)
+        labels = LabelMap(prepared.grid, self.plan)
+        blocks = self.blocks(prepared.image, case=case)
+        finish = handed_on(blocks, partial(self._export, prepared.grid, labels), times or StageTimes())
+
+        def finished() -> Classes:
+            finish()
+            return labels.labels
+
+        return finished
+
+    def blocks(self, image: Volume, *, case: str = "") -> Iterator[Block]:
+        """Logits of a prepared image [M *S], block by block."""
         network = self.network
         if self.skip_empty:  # the answer for air is kept while others are asked for: it must not be lent
             network = empty_once(lambda shown: self.network(shown).copy(), np.stack)
-        logits = self.inferer(image, network)
-        if not (np.isfinite(logits.min()) and np.isfinite(logits.max())):
-            raise UserError(
-                f"case {case}: the network answers with NaN or infinite logits",
-                "does the scan hold absurd intensities? `distilseg check` says",
-            )
-        return logits
+        for block in self.inferer.blocks(image, network):
+            if not finite(block.logits, self.threads):
+                raise UserError(
+                    f"case {case}: the network answers with NaN or infinite logits",
+                    "does the scan hold absurd intensities? `distilseg check` says",
+                )
+            yield block
 
-    def labels(self, logits: NDArray[np.float32], grid: Grid) -> NDArray[np.unsignedinteger[Any]]:
+    def logits(self, image: Volume, *, case: str = "") -> Volume:
+        """Logits [K *S] of a prepared image [M *S], all of them."""
+        return whole(self.blocks(image, case=case), image.shape[1:])
+
+    def labels(self, logits: Volume, grid: Grid) -> Classes:
         """Label values [I J K] on the original grid, in the smallest unsigned type, from logits [K *S]."""
-        if self.answers == "regions":
-            paints = self.plan.paints
-            exported = export_regions(logits, grid.cropped_shape, paints, threads=self.threads)
-        else:
-            exported = export_labels(logits, grid.cropped_shape, threads=self.threads)
-        return restored_labels(exported, grid, self.plan)
+        labels = LabelMap(grid, self.plan)
+        self._export(grid, labels, everything(logits, len(grid.working_shape)))
+        return labels.labels
+
+    def needed_bytes(self, grid: Grid) -> int:
+        """Memory that the network's stage of a case takes, beside its image."""
+        names = self.plan.logits_of(self.answers)
+        held = self.inferer.held_bytes(grid.working_shape, len(self.plan.modalities), len(names))
+        return held + LabelMap.bytes_of(grid, self.plan)
+
+    def _check_room(self, grid: Grid, *, case: str, now: bool = False) -> None:
+        check_room(self.needed_bytes(grid), grid, self.plan.logits_of(self.answers), case=case, now=now)
+
+    def _export(self, grid: Grid, labels: LabelMap, block: Block) -> None:
+        decide = partial(painted, self.plan.paints) if self.answers == "regions" else likeliest
+        export(block, grid.working_shape, labels.shape, decide, labels.put, threads=self.threads)
 
 
 def load_artefact(
@@ -94,9 +129,11 @@ def load_view(
     if engine == "torch":
         raise UserError(f"{artefact.path} was exported for torch", "export it --to onnx or openvino")
     check_volumes(view.inferer)
-    inferer, plan = make_inferer(view.inferer, threads=threads), artefact.plan_of(view)
+    plan = artefact.plan_of(view)
+    classes = len(plan.logits_of(view.answers))
+    inferer = make_inferer(view.inferer, threads=threads, classes=classes)
     network = load_engine(engine, artefact.read, view.network, threads=threads, device=device, lend=True)
-    held = _held_to(network, len(plan.logits_of(view.answers)), view, artefact)
+    held = _held_to(network, classes, view, artefact)
     return ArtefactPredictor(held, plan, inferer, view.answers, threads, skip_empty)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +13,11 @@ STAGES = ("reading", "preparing", "network", "label export", "writing")
 
 @dataclass
 class StageTimes:
-    """Seconds of each stage over all cases, and of the whole; each is timed in one thread at a time."""
+    """Seconds of each stage over all cases, and of the whole, in whichever threads."""
 
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     total_s: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @contextmanager
     def of(self, stage: str) -> Iterator[None]:
@@ -24,7 +26,8 @@ class StageTimes:
         try:
             yield
         finally:
-            self.seconds[stage] += time.perf_counter() - start
+            with self._lock:
+                self.seconds[stage] += time.perf_counter() - start
 
     @contextmanager
     def whole(self) -> Iterator[None]:

@@ -28,7 +28,7 @@ from ..small_datasets import decathlon, image, write
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose memory holds three copies of 1000 voxels."""
-    monkeypatch.setattr(limits, "_memory_bytes", lambda: 12 * 1000)
+    monkeypatch.setattr(limits, "memory_bytes", lambda: 12 * 1000)
     assert limits.most_voxels() == 1000
 
 
@@ -97,7 +97,7 @@ def test_a_small_file_that_promises_much_is_refused_before_it_is_unpacked(tmp_pa
 def test_check_goes_on_after_what_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = decathlon(tmp_path, cases=3)
     write(folder / "imagesTr/case_1.nii.gz", image(7, (10, 10, 11)))
-    monkeypatch.setattr(limits, "_memory_bytes", lambda: 12 * 1000)
+    monkeypatch.setattr(limits, "memory_bytes", lambda: 12 * 1000)
     (problem,) = check_dataset(folder).errors
     assert (problem.case, problem.kind) == ("case_1", "shape")
     assert "at most 0.0 GB fit on this machine" in problem.message
@@ -113,7 +113,7 @@ def test_a_small_scan_that_is_giant_at_the_plan_s_spacing(
     dataset = read_dataset(folder)
     fingerprint = measure(dataset)
     assert make_plan(dataset, fingerprint, spacing_mm=(1, 1, 2), patch=(4, 4, 4), levels=2)
-    monkeypatch.setattr(limits, "_memory_bytes", lambda: 12 * 1000 * 1000)
+    monkeypatch.setattr(limits, "memory_bytes", lambda: 12 * 1000 * 1000)
     with pytest.raises(UserError, match=r"case_1: resampled to 1 x 1 x 2 mm it has 400 x 350 x 150 voxels"):
         make_plan(dataset, fingerprint, spacing_mm=(1, 1, 2), patch=(4, 4, 4), levels=2)
 
@@ -125,7 +125,7 @@ def test_what_a_plan_would_make_giant_is_refused_where_it_is_prepared(
     dataset = read_dataset(folder)
     plan = make_plan(dataset, measure(dataset), spacing_mm=(1, 1, 2), patch=(4, 4, 4), levels=2)
     scan = read_scan(write(tmp_path / "absurd.nii.gz", image(0), np.diag([50.0, 50.0, 50.0, 1.0])))
-    monkeypatch.setattr(limits, "_memory_bytes", lambda: 12 * 1000 * 1000)
+    monkeypatch.setattr(limits, "memory_bytes", lambda: 12 * 1000 * 1000)
     refused = r"case x: .*absurd.nii.gz: resampled to 1 x 1 x 2 mm it has 400 x 350 x 150 voxels \(0.1 GB\)"
     tracemalloc.start()
     try:

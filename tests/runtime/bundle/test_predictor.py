@@ -19,13 +19,14 @@ from distilseg.runtime.bundle.predictor import BundlePredictor
 from distilseg.runtime.bundle.way import Way, way_of
 from distilseg.runtime.views import load_shipped
 from distilseg.teachers.monai_bundle import open_as_teacher
+from distilseg.teachers.monai_bundle.painting import painting
 from distilseg.teachers.shipping import shipment_of
 from distilseg.teachers.teacher import TeacherOptions
 
 from ...export.test_export import TRAINING, WITHOUT_TRAINING
-from ...teachers.bundles import ARGMAX, INVERTED, SOFTMAX, bundle, inference, metadata
+from ...teachers.bundles import ARGMAX, INVERTED, SOFTMAX, UNET, bundle, inference, metadata
 from ...teachers.fixtures import teachers
-from ...teachers.test_monai_bundle import ORIENTED, PIPELINES, STRAIGHT, TURNED, scan_in, spacing
+from ...teachers.test_monai_bundle import ORIENTED, PIPELINES, SIGMOID, STRAIGHT, TURNED, scan_in, spacing
 from ..nnunet.shipped import in_torch
 
 CPU = TeacherOptions(device="cpu")
@@ -74,6 +75,51 @@ def test_mirrored_and_turned_where_that_is_asked_for(tmp_path: Path) -> None:
     assert not np.allclose(artefact.logits(image), plainly.logits(image), atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_channels_of_their_own_and_regions_painted_over_one_another(tmp_path: Path) -> None:
+    """Each channel is scaled in a way of its own; the last region lies over the others."""
+    apart = [
+        {"_target_": "SplitDimd", "keys": "image", "dim": 0},
+        {"_target_": "NormalizeIntensityd", "keys": ["image_0"], "nonzero": True},
+        {
+            "_target_": "ScaleIntensityRangePercentilesd",
+            "keys": "image_1",
+            "lower": 5,
+            "upper": 90,
+            "b_min": 0,
+            "b_max": 1,
+            "clip": True,
+        },
+        {"_target_": "ConcatItemsd", "keys": ["image_0", "image_1"], "name": "image"},
+    ]
+    painted = {"_target_": "Lambdad", "keys": "pred", "func": painting([4, 2, 300])}
+    config = inference(
+        {**UNET, "in_channels": 2},
+        preprocessing=[*apart, ORIENTED, spacing(1.1, 1.1, 2.0)],
+        postprocessing=[SIGMOID, INVERTED, painted],
+    )
+    path = bundle(tmp_path / "b", config, metadata(("whole", "core", "edge"), images=("T1", "T2")))
+    teacher = open_as_teacher(path, CPU)
+    assert [head.values for head in teacher.heads] == [(4,), (2,), (300,)]
+    names = ("T1", "T2")
+    for name in names:
+        (tmp_path / name).mkdir()
+    scans = {name: read_scan(scan_in(tmp_path / name, TURNED)) for name in names}
+    artefact = as_artefact(teacher)
+    prepared = artefact.prepare(scans, case="a")
+    assert np.array_equal(prepared.image, teacher.prepare(scans, case="a").image)
+    assert prepared.image[0].min() < -0.5
+    assert 0 <= prepared.image[1].min() <= prepared.image[1].max() <= 1
+    labels = artefact.segment(scans, case="a")
+    answer = teacher.answer(scans, case="a")
+    assert np.array_equal(labels, teacher.labels(answer, scans))
+    p = teacher.probabilities(answer, scans)
+    expected = np.where(p[2] > 0.5, 300, np.where(p[1] > 0.5, 2, np.where(p[0] > 0.5, 4, 0)))
+    assert np.array_equal(labels, expected)
+    assert ((p > 0.5).sum(0) > 1).any()
+    assert len(np.unique(labels)) > 2
+
+
 LARGEST = {"_target_": "KeepLargestConnectedComponentd", "keys": "pred"}
 
 
@@ -96,11 +142,17 @@ def test_what_an_artefact_cannot_do_is_refused_by_name(tmp_path: Path, config: A
         shipment_of(teacher)
 
 
+FROM_90_TO_5 = {"lower": 90, "upper": 5, "b_min": 0, "b_max": 1}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
         (("transforms", 0, "kind"), "lambda", "lambda"),
         (("transforms", 0, "axcodes"), "RRR", "names no three axes"),
+        (("transforms", 0), {"kind": "of_channel", "channel": 1, "by": {"kind": "scale"}}, "no channels"),
+        (("transforms", 0), {"kind": "of_channel", "channel": 0, "by": {"kind": "spacing"}}, "spacing"),
+        (("transforms", 0), {"kind": "scale_percentiles", **FROM_90_TO_5}, "percentiles from 90 to 5"),
         (("transforms", 1, "pixdim"), [1, 1, float("inf")], "transforms.1"),
         (("windows", "window"), [-1, 16, 16], "fixed size"),
         (("windows", "overlap"), [0.99, 0.99, 1.0], "less than 1"),

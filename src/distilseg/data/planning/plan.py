@@ -97,12 +97,13 @@ class Plan(Record):
     strides: Annotated[tuple[tuple[Positive, ...], ...], Limits(min_length=1)]  # per level, the first all 1
     network: str | None = None  # that training takes unless another is named; of a plan for a budget
     overlap: Annotated[float, Limits(ge=0, lt=1)] | None = None  # of the windows of a prediction, likewise
+    window_bytes: Positive | None = None  # that a window of a prediction may take, likewise
     mirror_axes: tuple[int, ...] | None = None  # that training may mirror; None: undecided, all
     reasons: dict[str, str] = field(default_factory=dict)  # field -> why it was decided so
 
     def model_dump(self, *, mode: Literal["python", "json"] = "python", exclude_none: bool = False) -> Any:
         """As of `Record`, without what is not decided: runs whose plan did not know it keep their names."""
-        optional = ("network", "overlap", "mirror_axes", "unknown")
+        optional = ("network", "overlap", "window_bytes", "mirror_axes", "unknown")
         undecided = {name for name in optional if getattr(self, name) is None}
         values = super().model_dump(mode=mode, exclude_none=exclude_none)
         return {name: value for name, value in values.items() if name not in undecided}

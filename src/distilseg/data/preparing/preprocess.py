@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,13 +32,21 @@ class Preprocessed:
     grid: Grid
 
 
-def preprocess(scans: Mapping[str, Scan], label: Scan | None, plan: Plan, *, case: str) -> Preprocessed:
+def preprocess(
+    scans: Mapping[str, Scan],
+    label: Scan | None,
+    plan: Plan,
+    *,
+    case: str,
+    fits: Callable[[Grid], object] = lambda grid: None,
+) -> Preprocessed:
     """Orient, crop, resample and normalise one case.
 
     `scans` by modality, all on one grid; extra modalities are ignored. `label` holds label values, or is None
-    where none is known (prediction): the image and the grid do not depend on it. Raises `UserError`, naming
-    the case, for a modality that is missing, grids that differ, voxels that are NaN or infinite, and label
-    values the plan does not know.
+    where none is known (prediction): the image and the grid do not depend on it. `fits` is asked about the
+    grid before anything is resampled, and may refuse it. Raises `UserError`, naming the case, for a modality
+    that is missing, grids that differ, voxels that are NaN or infinite, and label values the plan does not
+    know.
     """
     missing = [name for name in plan.modalities if name not in scans]
     if missing:
@@ -49,6 +57,7 @@ def preprocess(scans: Mapping[str, Scan], label: Scan | None, plan: Plan, *, cas
     images = {name: scans[name] for name in plan.modalities}
     same_grid({**images, **({} if label is None else {"label": label})}, case)
     grid = make_grid(list(images.values()), plan, case=case)
+    fits(grid)
     # Cropped first, cast second: a scan is never held as float32 beyond its box.
     cropped = {name: grid.crop(scan.array) for name, scan in images.items()}
     for name, array in cropped.items():

@@ -41,16 +41,16 @@ def resample(image: Array, shape: Shape, interpolation: str = "linear") -> NDArr
 
 def resample_linear(image: NDArray[Any], shape: Sequence[int]) -> NDArray[np.float32]:
     """`image` [*s] of any number type -> float32 [*shape] over the same extent."""
-    image = np.ascontiguousarray(image, np.float32)
     shape = tuple(shape)
     if image.shape == shape:
-        return image
+        return np.ascontiguousarray(image, np.float32)
     lower, upper, weight = sources(image.shape[0], shape[0])
     resampled = np.empty(shape, np.float32)
 
     def fill(planes: slice) -> None:
         first, last = int(lower[planes.start]), int(upper[planes.stop - 1])
         part = image[planes] if len(image) == shape[0] else image[first : last + 1]
+        part = np.ascontiguousarray(part, np.float32)  # a scan is never held as floats whole
         for axis in range(1, len(shape)):
             if part.shape[axis] != shape[axis]:
                 part = _mixed(part, axis, *sources(part.shape[axis], shape[axis]))

@@ -25,7 +25,7 @@ _SPARE = 2**20
 
 def most_voxels() -> int:
     """How many voxels a scan may have here, in all its channels, as stored or on the plan's grid."""
-    return _memory_bytes() // (_FLOAT * COPIES)
+    return memory_bytes() // (_FLOAT * COPIES)
 
 
 def check_size(path: Path, header: Header) -> None:
@@ -72,7 +72,7 @@ def _gb(size_bytes: float) -> str:
     return f"{size_bytes / 1e9:,.1f} GB"
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
     """The machine's memory, or what a container may use of it."""
     try:
         found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -82,3 +82,19 @@ def _memory_bytes() -> int:
         with suppress(OSError, ValueError):  # there is none, or it says "max"
             found = min(found, int(path.read_text()))
     return found
+
+
+def free_bytes() -> int:
+    """What this process may take beyond what it has, as far as the system tells; swap does not count."""
+    most = memory_bytes()
+    with suppress(OSError, ValueError, IndexError, StopIteration):
+        most = min(
+            most, _told_kb("/proc/meminfo", "MemAvailable"), most - _told_kb("/proc/self/status", "VmRSS")
+        )
+    return max(0, most)
+
+
+def _told_kb(path: str, field: str) -> int:
+    """Bytes that a file of Linux tells in kB."""
+    lines = Path(path).read_text(encoding="ascii").splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(f"{field}:")).split()[1])

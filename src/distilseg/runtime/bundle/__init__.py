@@ -2,7 +2,10 @@
 
 shown.py        scans on their way to the network, and the way back
 affine.py       values at the voxels of another grid; where MONAI puts that grid
-transforms.py   the transforms of a preprocessing, as values
+spatial.py      the transforms of a preprocessing that change the grid, as values
+intensity.py    those that change the values of voxels
+transforms.py   all of them
+strict.py       how strictly they are read from a file
 windows.py      how a network is shown a volume
 post.py         from logits to labels
 way.py          what an artefact's preparation.json holds

@@ -3,6 +3,7 @@
 activate     softmax: classes of which one holds; sigmoid: regions that may overlap
 invert       back to the scans, by the interpolation of the way there or the nearest
 argmax, threshold
+paint        regions over one another, later over earlier
 largest      the largest connected parts of each label, or of all together; only where a function is given
              that finds them, which takes SciPy
 """
@@ -21,7 +22,7 @@ from ..activation import Activation, activated
 from .shown import Shown, Volume
 
 Labels = NDArray[np.unsignedinteger[Any]]
-Kind = Literal["activate", "invert", "argmax", "threshold", "largest"]
+Kind = Literal["activate", "invert", "argmax", "threshold", "paint", "largest"]
 Largest = Callable[[Volume, Mapping[str, Any]], Volume]
 
 
@@ -48,23 +49,31 @@ class Post:
     def probabilities(self, logits: Volume, shown: Shown) -> Volume:
         """Probabilities [K I J K] on the grid of the scans; 0 where the bundle had cut the scans off.
 
-        The nearest is taken only where the bundle does so before it decides.
+        Logits are interpolated where the bundle brings back those; else what they say. The nearest is taken
+        only where the bundle does so before it decides.
         """
         kinds = [step.kind for step in self.steps]
         inverting = next((step for step in self.steps if step.kind == "invert"), None)
         decided = min((kinds.index(k) for k in ("argmax", "threshold") if k in kinds), default=len(kinds))
         nearest = inverting is not None and inverting.options["nearest"] and kinds.index("invert") < decided
+        if "invert" in kinds and "activate" not in kinds[: kinds.index("invert")]:
+            inside = shown.undone(np.ones((1, *logits.shape[1:]), np.float32), nearest=True) > 0
+            return activated(shown.undone(logits, nearest=nearest), self.activation) * inside
         return shown.undone(activated(logits, self.activation), nearest=nearest)
 
     def labels(
         self, logits: Volume, shown: Shown, paints: Sequence[int], largest: Largest | None = None
     ) -> Labels:
         """Label values [I J K] on the scans' grid, of logit k `paints[k]`; of regions that overlap the larger
-        is painted first."""
-        values, inverted, decided = activated(logits, self.activation), False, False
+        is painted first, unless a step paints them one after the other."""
+        values, inverted, decided, half = logits, False, False, 0.0
         for n, step in enumerate(self.steps):
             options = step.options
-            if step.kind == "invert" and [after.kind for after in self.steps[n + 1 : n + 2]] == ["argmax"]:
+            if step.kind == "activate":
+                values, half = activated(values, self.activation), 0.5
+            elif step.kind == "paint":
+                return _over_one_another(values if inverted else shown.undone(values), paints)
+            elif step.kind == "invert" and [after.kind for after in self.steps[n + 1 : n + 2]] == ["argmax"]:
                 values, inverted, decided = _winners(values, shown, options["nearest"]), True, True
             elif step.kind == "invert":
                 values, inverted = shown.undone(values, nearest=options["nearest"]), True
@@ -80,7 +89,7 @@ class Post:
         if not inverted:
             values = shown.undone(values, nearest=decided)
         if not decided:
-            winners = values.argmax(0)[None] if self.activation == "softmax" else values > 0.5
+            winners = values.argmax(0)[None] if self.activation == "softmax" else values > half
             values = winners.astype(np.float32)
         return _painted(values, paints, self.activation)
 
@@ -95,6 +104,13 @@ def _winners(values: Volume, shown: Shown, nearest: bool) -> Volume:
         winner[value > best] = k
         np.maximum(best, value, out=best)
     return winner
+
+
+def _over_one_another(values: Volume, paints: Sequence[int]) -> Labels:
+    labels: Labels = np.zeros(values.shape[1:], np.min_scalar_type(max(paints)))
+    for region, value in zip(values, paints, strict=True):
+        labels[region > 0.5] = value
+    return labels
 
 
 def _painted(values: Volume, paints: Sequence[int], activation: Activation) -> Labels:

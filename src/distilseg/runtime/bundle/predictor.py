@@ -18,6 +18,8 @@ from ...errors import UserError
 from ...functional.empty_windows import empty_once
 from ..artefact import PREPARATION, Artefact
 from ..engine import Arrays, load_engine
+from ..pipeline import Finish, asked_at_once
+from ..times import StageTimes
 from .shown import Shown, Volume, shown
 from .way import Way, way_of
 
@@ -36,6 +38,7 @@ class BundlePredictor:
     network: Arrays  # may lend its answers, see `load_engine`
     plan: Plan  # for people: what is shown, what labels are called
     way: Way
+    threads: int = 0  # of the network; 0: what suits the machine
     skip_empty: bool = False  # windows of one value are shown to the network once
 
     @property
@@ -45,8 +48,7 @@ class BundlePredictor:
 
     def segment(self, scans: Mapping[str, Scan], *, case: str) -> NDArray[np.unsignedinteger[Any]]:
         """Label values [I J K] on the grid of `scans` (by modality). Raises `UserError`, naming the case."""
-        ready = self.prepare(scans, case=case)
-        return self.labels(self.logits(ready.image, case=case), ready.grid)
+        return self.ask(self.prepare(scans, case=case), case=case)()
 
     def prepare(self, scans: Mapping[str, Scan], *, case: str) -> Preprocessed:
         """What the network is shown, and the grid that leads back."""
@@ -77,6 +79,10 @@ class BundlePredictor:
             replace(state, image=state.image[:0]),
         )
         return Preprocessed(np.ascontiguousarray(state.image), None, grid)
+
+    def ask(self, prepared: Preprocessed, *, case: str, times: StageTimes | None = None) -> Finish:
+        """The network's stage; what is returned makes the labels."""
+        return asked_at_once(self, prepared, case=case, times=times)
 
     def logits(self, image: Volume, *, case: str = "") -> Volume:
         """Logits [K *W] of a prepared image [M *W]."""
@@ -143,4 +149,4 @@ def load_bundle(
             )
         return logits
 
-    return BundlePredictor(held, artefact.plan, way, skip_empty)
+    return BundlePredictor(held, artefact.plan, way, threads, skip_empty)

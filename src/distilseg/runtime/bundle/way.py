@@ -3,39 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ...errors import UserError
 from ..artefact import Member
+from .intensity import OfChannel
 from .post import Post
-from .transforms import (
-    CropForeground,
-    Letters,
-    Normalise,
-    Orientation,
-    Scale,
-    ScaleRange,
-    Spacing,
-    Transform,
-)
+from .spatial import CropForeground, Letters, Orientation
+from .transforms import AnyTransform, Transform
 from .windows import Windows
-
-
-def _kind(value: Any) -> str:
-    return str(value.get("kind", "") if isinstance(value, dict) else value.kind)
-
-
-AnyTransform = Annotated[
-    Annotated[Orientation, Tag("orientation")]
-    | Annotated[Spacing, Tag("spacing")]
-    | Annotated[CropForeground, Tag("crop_foreground")]
-    | Annotated[ScaleRange, Tag("scale_range")]
-    | Annotated[Normalise, Tag("normalise")]
-    | Annotated[Scale, Tag("scale")],
-    Discriminator(_kind),
-]
 
 
 class Way(BaseModel):
@@ -59,8 +37,8 @@ class Way(BaseModel):
         if any(step.kind == "largest" for step in self.post.steps):
             raise ValueError("the largest connected parts are not found here")
         for transform in self.transforms:
-            chosen = transform.channels if isinstance(transform, CropForeground) else None
-            if chosen is not None and not all(0 <= n < len(self.modalities) for n in chosen):
+            chosen = _channels(transform)
+            if not all(0 <= n < len(self.modalities) for n in chosen):
                 raise ValueError(f"there are no channels {chosen}")
         return self
 
@@ -69,6 +47,13 @@ class Way(BaseModel):
         """What is done to a scan, in order."""
         first = () if self.orientation is None else (Orientation(self.orientation),)
         return (*first, *self.transforms)
+
+
+def _channels(transform: Transform) -> tuple[int, ...]:
+    """Those that it names."""
+    if isinstance(transform, OfChannel):
+        return (transform.channel,)
+    return (transform.channels or ()) if isinstance(transform, CropForeground) else ()
 
 
 def way_of(content: bytes, path: Path) -> Way:

@@ -21,6 +21,8 @@ from ...functional.empty_windows import empty_once
 from ...scratch import heads_of
 from ..artefact import PREPARATION, Artefact
 from ..engine import Arrays, load_engine
+from ..pipeline import Finish, asked_at_once
+from ..times import StageTimes
 from .blend import blended, mean_over_flips
 from .preparation import Stage, Way, way_of
 from .prepare import WorkingGrid, in_order, prepare, working_spacing
@@ -47,8 +49,7 @@ class NnUNetPredictor:
 
     def segment(self, scans: Mapping[str, Scan], *, case: str) -> NDArray[np.unsignedinteger[Any]]:
         """Label values [I J K] on the grid of `scans` (by modality). Raises `UserError`, naming the case."""
-        prepared = self.prepare(scans, case=case)
-        return self.labels(self.logits(prepared.image, case=case), prepared.grid)
+        return self.ask(self.prepare(scans, case=case), case=case)()
 
     def prepare(self, scans: Mapping[str, Scan], *, case: str) -> Preprocessed:
         """What the network is shown, and the grid that leads back."""
@@ -60,6 +61,10 @@ class NnUNetPredictor:
             first_stage=None if self.previous is None else self.previous.segment(scans, case=case),
             foreground=self.stage.foreground,
         )
+
+    def ask(self, prepared: Preprocessed, *, case: str, times: StageTimes | None = None) -> Finish:
+        """The network's stage; what is returned makes the labels."""
+        return asked_at_once(self, prepared, case=case, times=times)
 
     def logits(self, image: NDArray[np.float32], *, case: str = "") -> NDArray[np.float32]:
         """Logits [K *W] of a prepared image [M *W]."""

@@ -19,7 +19,7 @@ from ...predict import device_named
 from ...runtime.bundle.post import Post
 from ...runtime.bundle.predictor import mean_over_flips, prepared
 from ...runtime.bundle.shown import Shown
-from ...runtime.bundle.transforms import Orientation
+from ...runtime.bundle.spatial import Orientation
 from ...runtime.bundle.windows import Windows
 from ..identity import content_digest, digest_of, only, summary
 from ..showing import in_order
@@ -28,6 +28,7 @@ from .config import WAY_OUT, read_config
 from .layout import configuration_file, files_of, licences, refuse_wrapped, weights_file, weights_keys
 from .metadata import METADATA, check_channels, heads_of, modalities_of, reference_of
 from .network import build_network, logits_in, read_weights
+from .numbering import numbered
 from .placing import placement_of
 from .post import largest, post_of
 from .terms import first_lines, warnings_of
@@ -137,9 +138,11 @@ def open_bundle(path: Path, options: TeacherOptions) -> BundleTeacher:
     transforms = transforms_of(preprocessing, image_key(preprocessing))
     inferer = windows_of(config.needed("inferer", "inferer"), options.step)
     skipped = tuple(name.strip() for name in options.extra.get("skip", "").split(",") if name.strip())
-    post = post_of(config.first("postprocessing", "post_transforms"), skipped)
+    postprocessing = config.first("postprocessing", "post_transforms")
+    post = post_of(postprocessing, skipped)
     modalities, heads = modalities_of(metadata), heads_of(metadata, post.activation)
     check_channels(network_entry, modalities, heads)
+    heads = numbered(heads, postprocessing, skipped)
     weights, state = read_weights(files, weights_file(config), weights_keys(config))
     network, described = build_network(network_entry, state, f"{path}: {weights}")
     device = device_named(options.device)

@@ -1,11 +1,12 @@
 """The transforms of a bundle's preprocessing that change the values of voxels, read: ScaleIntensityRanged,
-NormalizeIntensityd and ScaleIntensityd. What they do, `runtime.bundle.transforms` says.
+ScaleIntensityRangePercentilesd, NormalizeIntensityd and ScaleIntensityd. What they do,
+`runtime.bundle.intensity` says.
 """
 
 from __future__ import annotations
 
 from ...errors import UserError
-from ...runtime.bundle.transforms import Normalise, Scale, ScaleRange
+from ...runtime.bundle.intensity import Normalise, Scale, ScalePercentiles, ScaleRange
 from .components import META, numbers
 from .config import WAY_OUT, Entry
 from .transform import Transform, made
@@ -23,6 +24,30 @@ def scale_range(component: Entry, place: int) -> list[Transform]:
         raise UserError(f"{component.where}: a range from {a_min} to {a_max} is none", "repair the bundle")
 
     return made(ScaleRange, component, a_min=a_min, a_max=a_max, b_min=b_min, b_max=b_max, clip=clip)
+
+
+def scale_percentiles(component: Entry, place: int) -> list[Transform]:
+    """Of a `ScaleIntensityRangePercentilesd`."""
+    component.only(("lower", "upper", "b_min", "b_max", "clip", "relative", "channel_wise"), META)
+    if component.argument("relative", False):
+        raise UserError(f"{component.where}: percentiles that are relative are not read here", WAY_OUT)
+    lower, upper, b_min, b_max = (
+        numbers(component, name, component.argument(name))[0] for name in ("lower", "upper", "b_min", "b_max")
+    )
+    if not 0 <= lower < upper <= 100:
+        raise UserError(f"{component.where}: percentiles from {lower} to {upper}", "repair the bundle")
+    clip, by_channel = (bool(component.argument(name, False)) for name in ("clip", "channel_wise"))
+
+    return made(
+        ScalePercentiles,
+        component,
+        lower=lower,
+        upper=upper,
+        b_min=b_min,
+        b_max=b_max,
+        clip=clip,
+        by_channel=by_channel,
+    )
 
 
 def normalise(component: Entry, place: int) -> list[Transform]:

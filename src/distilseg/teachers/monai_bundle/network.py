@@ -25,6 +25,7 @@ from .config import WAY_OUT, Entry
 from .scripts import script_of
 
 NETWORKS = (
+    "AHNet",
     "AttentionUnet",
     "BasicUNet",
     "BasicUNetPlusPlus",

@@ -4,6 +4,8 @@ Activationsd                        softmax: classes of which one holds; sigmoid
 Invertd                             back to the scans, by the interpolation of the way there or the nearest
 AsDiscreted                         argmax, or where a threshold is reached
 KeepLargestConnectedComponentd      the largest parts of each label, or of all together
+Lambdad                             regions painted over one another, by the one expression of `painting.py`
+MapLabelValued                      other numbers for the labels, see `numbering.py`
 SaveImaged, EnsureTyped, ...        nothing
 """
 
@@ -20,6 +22,8 @@ from ...runtime.activation import Activation
 from ...runtime.bundle.post import Post, PostStep
 from .components import canonical, components, key_place, of_key
 from .config import WAY_OUT, Entry
+from .numbering import MAP
+from .painting import painted_values
 
 _NOTHING = ("SaveImaged", "EnsureTyped", "CastToTyped", "ToTensord", "ToDeviced", "EnsureChannelFirstd")
 
@@ -34,9 +38,12 @@ def post_of(entry: Entry | None, skipped: Sequence[str], key: str = "pred") -> P
     steps: list[PostStep] = []
     for component in [] if entry is None else components(entry):
         name = canonical(component.target)
-        if name in _NOTHING or name in skipped:
+        if name in _NOTHING or name == MAP or name in skipped:
             continue
         if name == "Lambdad":
+            if painted_values(component.raw.get("func")) is not None:
+                steps.append(PostStep("paint"))
+                continue
             raise UserError(
                 f"{component.where} is a Lambdad, code of the bundle's own",
                 "if it only numbers the labels anew, leave it out: skip=Lambdad",

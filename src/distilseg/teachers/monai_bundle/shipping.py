@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...data.planning.plan import Normalisation, Plan
 from ...errors import UserError
-from ...runtime.bundle.transforms import Spacing
+from ...runtime.bundle.spatial import Spacing
 from ...runtime.bundle.way import Way
 from ..shipment import Shipment, Shipped
 from .bundle import BundleTeacher

@@ -1,5 +1,5 @@
 """The transforms of a bundle's preprocessing that change the grid, read: Orientationd, Spacingd and
-CropForegroundd. What they do, `runtime.bundle.transforms` says; splines alone are SciPy's, and stay here.
+CropForegroundd. What they do, `runtime.bundle.spatial` says; splines alone are SciPy's, and stay here.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from pydantic.dataclasses import dataclass
 
 from ...errors import UserError
 from ...runtime.bundle.shown import Affine, Resampler, Volume
-from ...runtime.bundle.transforms import CropForeground, Orientation, Spacing
+from ...runtime.bundle.spatial import CropForeground, Orientation, Spacing
 from .components import META, numbers, of_key
 from .config import WAY_OUT, Entry
 from .transform import Transform, made
 
+NONZERO = "$lambda x: x != 0"  # the one select_fn that is read, beside none
 _LETTERS = [["L", "R"], ["P", "A"], ["I", "S"]]
 
 
@@ -98,7 +99,9 @@ def crop_foreground(component: Entry, place: int) -> list[Transform]:
     )
     keys = component.argument("keys")
     key = keys if isinstance(keys, str) else keys[place]
-    for name, expected in {"source_key": (key,), "select_fn": (None,), "mode": (None, "constant")}.items():
+    nonzero = component.raw.get("select_fn") == NONZERO
+    known: dict[str, tuple[Any, ...]] = {"source_key": (key,), "mode": (None, "constant")}
+    for name, expected in (known if nonzero else {**known, "select_fn": (None,)}).items():
         if component.argument(name) not in expected:
             raise UserError(f"{component.where}: CropForegroundd with {name} is not read here", WAY_OUT)
     margin = [int(n) for n in numbers(component, "margin", component.argument("margin", 0), 3)]
@@ -116,4 +119,5 @@ def crop_foreground(component: Entry, place: int) -> list[Transform]:
         multiple=tuple(multiple),
         smaller=smaller,
         channels=None if chosen is None else tuple(chosen),
+        nonzero=nonzero,
     )
