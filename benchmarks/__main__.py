@@ -30,6 +30,7 @@ CLAIMS = (
     "latency",
     "student_design",
     "shipping",
+    "nnunet_artefacts",
     "windows",
     "large_scan",
     "plan_budget",

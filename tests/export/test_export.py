@@ -266,11 +266,11 @@ def test_one_zip_is_the_same_artefact(
 
 def test_a_zip_is_named_as_one(runs: dict[str, Run], tmp_path: Path) -> None:
     """By its ending it is told from a folder."""
-    exported = export(runs["volumes"], "onnx", out=tmp_path / "student", packed=True)
+    exported = export(runs["volumes"], "onnx", out=tmp_path / "student", zip=True)
     assert exported.path == tmp_path / "student.zip"
     assert open_artefact(exported.path).about.engine == "onnx"
     with pytest.raises(UserError, match=r"student\.zip exists already"):
-        export(runs["volumes"], "onnx", out=tmp_path / "student", packed=True)
+        export(runs["volumes"], "onnx", out=tmp_path / "student", zip=True)
 
 
 def test_torch_keeps_the_weights_as_they_are(runs: dict[str, Run], scans: Path, tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from distilseg.data.scans import limits
 from distilseg.data.scans.reading import read_scan
 from distilseg.data.scans.scan import Scan
 from distilseg.errors import UserError
+from distilseg.runtime.bundle.shown import shown
 from distilseg.teachers import monai_bundle
-from distilseg.teachers.monai_bundle.shown import shown
+from distilseg.teachers.monai_bundle.post import largest as largest_parts
 from distilseg.teachers.restoring import activated, probabilities_of
 from distilseg.teachers.teacher import Teacher, TeacherOptions
 from tests.data.small_datasets import write
@@ -391,7 +392,7 @@ def test_options_are_kept_to(tmp_path: Path) -> None:
     scans = {"MR": read_scan(scan_in(tmp_path))}
     plain, mirrored = opened(path), opened(path, mirror=True)
     assert len({plain.digest, mirrored.digest, opened(path, step=0.3).digest}) == 3
-    assert opened(path, step=0.3).windows.options["overlap"] == 0.7
+    assert opened(path, step=0.3).windows.overlap == (0.7, 0.7, 0.7)
     flipped = {"MR": Scan(scans["MR"].array[::-1], scans["MR"].geometry, scans["MR"].path)}
     one, other = (mirrored.answer(s, case="a").logits for s in (scans, flipped))
     np.testing.assert_allclose(one, other[:, ::-1], atol=1e-4)
@@ -405,7 +406,7 @@ def test_a_grid_of_its_own_that_memory_does_not_hold_is_refused(
     """21 x 18 x 15 voxels of 1.2 x 0.9 x 2.5 mm: (n - 1) old / new + 1 at a tenth of a millimetre."""
     path = bundle(tmp_path / "bundle", inference(preprocessing=[spacing(0.1, 0.1, 0.1)]))
     teacher, scans = opened(path), {"MR": read_scan(scan_in(tmp_path))}
-    monkeypatch.setattr(limits, "_memory_bytes", lambda: 12 * 1000 * 1000)
+    monkeypatch.setattr(limits, "memory_bytes", lambda: 12 * 1000 * 1000)
     with pytest.raises(UserError, match=r"case a: resampled to 0.1 x 0.1 x 0.1 mm it has 241 x 154 x 351"):
         teacher.prepare(scans, case="a")
 
@@ -463,5 +464,5 @@ def test_the_largest_parts_are_kept(tmp_path: Path, independent: bool) -> None:
     logits = np.stack([given[..., None] == k for k in range(3)]).astype(np.float32)
     teacher = opened(path)
     state = shown(logits[:1], np.eye(4))
-    labels = teacher.post.labels(logits, state, teacher.heads)
+    labels = teacher.post.labels(logits, state, [head.values[0] for head in teacher.heads], largest_parts)
     np.testing.assert_array_equal(labels[..., 0], apart if independent else together)

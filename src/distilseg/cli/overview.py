@@ -56,7 +56,7 @@ def recipes(
 
         show.print_recipes()
         show.say("its options: distilseg recipes NAME; train it: distilseg train NAME --data DATASET")
-        show.say(f"the rows of a paper's tables: distilseg recipes --paper {'|'.join(papers())}")
+        show.say(f"the rows of a paper's tables: distilseg recipes --paper NAME, of: {', '.join(papers())}")
         return
     (recipe,) = commands.recipes(name)
     show.say(f"{recipe.name}: {inspect.getdoc(recipe.make) or ''}")

@@ -11,7 +11,8 @@ import typer
 from ..names import pasted
 from ..progress import counting
 from . import show
-from .arguments import Data, Trust, Weights
+from .arguments import Configuration, Folds, Orientation, Step, Trust, Weights
+from .teachers import options_of_teacher
 from .text import examples
 from .text import words as listed
 
@@ -27,6 +28,8 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg export runs/DATASET/RUN --to openvino-int8 --max-dice-drop 0.3",
         "distilseg export runs/DATASET/RUN --to openvino --windows fitted --window-memory 500MB",
         "distilseg export runs/DATASET/RUN --out student --cases case_01,case_07",
+        "distilseg export nnUNet_results/DATASET/MODEL --to openvino --data SCANS --out model",
+        "distilseg export nnUNet_results/DATASET/MODEL --data SCANS --folds 0 --mirror --zip",
         "distilseg predict student SCANS predictions",
         "distilseg export runs/DATASET/RUN --to nnunet --zip",
         "distilseg export runs/DATASET/RUN --to monai-bundle --out bundle",
@@ -35,7 +38,9 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run folder, or a model of others: nnU-Net v2, a MONAI bundle.")
+    ],
     to: Annotated[
         str,
         typer.Option(
@@ -44,20 +49,28 @@ def export(
         ),
     ] = "onnx",
     out: Annotated[
-        Path | None, typer.Option(help="A folder, or a .zip; otherwise RUN/export/<what --to says>.")
+        Path | None,
+        typer.Option(
+            help="A folder, or a .zip; else RUN/export/<what --to says>, of a model of others here."
+        ),
     ] = None,
     zip: Annotated[bool, typer.Option("--zip", help="One file instead of a folder.")] = False,
     cases: Annotated[
         str | None,
         typer.Option(help="Compared (int8: judged) on these, by comma; otherwise on 5 (20) test cases."),
     ] = None,
-    data: Data = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the run's dataset lies, if it moved; of a model of others, scans to compare on."
+        ),
+    ] = None,
     tolerance: Annotated[
         float | None,
         typer.Option(
             min=0,
-            help="The most that a logit may differ, and Dice be below 1: otherwise 0.01; of other programs"
-            " Dice alone, 0.1.",
+            help="The most that a logit may differ, and Dice be below 1, else 0.01; in other programs Dice"
+            " alone, else 0.1; of a model of others, the share of voxels with another label, else 0.001.",
         ),
     ] = None,
     max_dice_drop: Annotated[
@@ -80,10 +93,32 @@ def export(
     ] = None,
     weights: Weights = "best",
     trust: Trust = None,
+    configuration: Configuration = None,
+    folds: Folds = None,
+    mirror: Annotated[
+        bool,
+        typer.Option(
+            "--mirror", help="Of a model of others: average over mirrored scans, 4 or 8 times as slow."
+        ),
+    ] = False,
+    step: Step = None,
+    orientation: Orientation = None,
 ) -> None:
-    """A run as one folder or zip that predicts without torch, or in nnU-Net or MONAI, compared with it."""
+    """A run or a model of others as one folder or zip that predicts without torch, or a run in nnU-Net or
+    MONAI; compared on real cases."""
     from .. import commands
     from ..export.for_others import HandedOn
+
+    asked = (configuration, folds, step, orientation)
+    options = options_of_teacher(
+        configuration=configuration,
+        folds=folds,
+        mirror=mirror,
+        step=step,
+        orientation=orientation,
+        card=None,
+        trust=None,
+    )
 
     with counting("comparing") as progress:
         exported = commands.export(
@@ -101,6 +136,7 @@ def export(
             window_memory=window_memory,
             weights=weights,
             trust=trust,
+            teacher=options if mirror or any(value is not None for value in asked) else None,
             progress=progress,
         )
     if isinstance(exported, HandedOn):
@@ -115,7 +151,7 @@ def _tell_artefact(exported: Exported) -> None:
         for one in exported.parity
     ]
     columns = ["largest difference of a logit", "least Dice", "other voxels"]
-    show.console().print(show.table(["artefact against run", *columns], rows, right=columns))
+    show.console().print(show.table([f"artefact against {exported.of}", *columns], rows, right=columns))
     if exported.windows is not None:
         for sentence in exported.windows.sentences():
             show.say(sentence)

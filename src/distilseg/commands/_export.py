@@ -1,20 +1,26 @@
-"""`distilseg export`: a run as one folder, or one zip, that predicts without training software, or in the
-programs of others."""
+"""`distilseg export`: a run, or a model of others, as one folder or zip that predicts without torch; a run in
+the programs of others, too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..data.formats import read_dataset
-from ..errors import unknown
+from ..errors import UserError, unknown
 from ..export.artefact import TARGETS, Exported, export_run
 from ..export.for_others import FORMS, HandedOn, hand_on
 from ..export.int8 import CALIBRATION_CASES
+from ..export.of_others import MOST_OTHERWISE, export_of_others
 from ..export.quantised import MAX_DICE_DROP
 from ..export.within_budget import bytes_of
 from ..runs import Run, open_run
+from ..runtime.artefact import is_artefact
+
+if TYPE_CHECKING:
+    from ..teachers.teacher import Teacher, TeacherOptions
 
 
 def export(
@@ -33,6 +39,7 @@ def export(
     window_memory: str | float | None = None,
     weights: str = "best",
     trust: str | None = None,
+    teacher: TeacherOptions | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Exported | HandedOn:
     """An artefact of `run` for one of `export.artefact.TARGETS`, or the form of another program, one of
@@ -41,7 +48,36 @@ def export(
     `out`: by default RUN/export/<to>, a folder, or with `zip` one file. `data`: where the run's dataset lies,
     if it moved. `tolerance`: None for that of the target. `window_memory`: bytes, or a size such as "500MB",
     that windows fitted to a scan may take.
+
+    `run` may be a model that others trained, opened as `teacher` says, mirrored only where that is asked for:
+    then `data` are scans that artefact and model are compared on, `tolerance` is the share of a case's voxels
+    that may get another label, and `out` lies here by default. See `export.of_others.export_of_others`.
     """
+    place = None if out is None else Path(out)
+    if not isinstance(run, Run) and _of_others(Path(run)):
+        if windows != "training" or window_memory is not None:
+            raise UserError(
+                f"{run} is a model of others, whose windows are its own",
+                "leave out --windows and --window-memory; --step says how far they lie apart",
+            )
+        return export_of_others(
+            _opened(run, teacher),
+            to,
+            place,
+            scans=data,
+            packed=zip,
+            cases=cases,
+            most_otherwise=MOST_OTHERWISE if tolerance is None else tolerance,
+            max_dice_drop=max_dice_drop,
+            calibration_cases=calibration_cases,
+            even_if_slower=even_if_slower,
+            progress=progress,
+        )
+    if teacher is not None:
+        raise UserError(
+            f"{run} is a run of ours, whose folds, windows and mirroring are its own",
+            "leave out the options of models of others",
+        )
     if to not in TARGETS and to not in FORMS:
         raise unknown("target", to, [*TARGETS, *FORMS])
     run = run if isinstance(run, Run) else open_run(run)
@@ -54,7 +90,6 @@ def export(
         "progress": progress,
         **({} if tolerance is None else {"tolerance": tolerance}),
     }
-    place = None if out is None else Path(out)
     if to in FORMS:
         return hand_on(run, to, place, **options)
     return export_run(
@@ -68,3 +103,20 @@ def export(
         window_bytes=None if window_memory is None else bytes_of(str(window_memory)),
         **options,
     )
+
+
+def _of_others(path: Path) -> bool:
+    """Whether `path` is a model that others trained; what is nothing at all, a run's error tells."""
+    if not path.exists() or Run(path).experiment.is_file() or is_artefact(path):
+        return False
+    from ..teachers.opening import recognised
+
+    return recognised(path)
+
+
+def _opened(path: Path | str, asked: TeacherOptions | None) -> Teacher:
+    from ..teachers.opening import open_teacher
+    from ..teachers.teacher import TeacherOptions
+
+    options = asked or TeacherOptions()
+    return open_teacher(path, replace(options, mirror=bool(options.mirror), device="cpu"))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import statistics
-import tempfile
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,24 +15,23 @@ from torch import nn
 from ..data.case import Dataset, Source
 from ..data.planning.plan import Plan, load_plan, save_plan
 from ..data.planning.splits import load_split
-from ..data.readable import readable_json
 from ..disk import no_link
 from ..errors import UserError, unknown
-from ..files import folder_written_whole, written_whole
-from ..hardware import Waiting, processor_name
+from ..hardware import Waiting
 from ..inference.build import make_inferer
 from ..networks.build import NetworkSpec
 from ..networks.folding import folded
 from ..predict import Predictor, Segmenter, load_torch_artefact
 from ..progress import say
 from ..runs import Run
-from ..runtime.artefact import CARD, DESCRIPTION, PLAN, Description, View, open_artefact
+from ..runtime.artefact import CARD, PLAN, Description, View, open_artefact
 from ..runtime.inferers import window_shape
 from ..runtime.predictor import ArtefactPredictor, load_artefact
 from ..runtime.views import load_shipped
 from ..views import Views, is_fused, load_segmenter, members
 from .card import write_card
 from .cases import dataset_of, held_out
+from .folder import cost_of, describe, made_whole
 from .inference_windows import (
     WINDOW_BYTES,
     Fitted,
@@ -84,6 +80,7 @@ class Exported:
     parity: tuple[Parity, ...]
     quantised: Quantised | None = None
     windows: Fitted | None = None
+    of: Literal["run", "model"] = "run"  # what it was exported from; a model of others
 
 
 def export_run(
@@ -170,7 +167,7 @@ def export_run(
             about = about.model_copy(update={"windows": fitting.record()})
             if options is not None:
                 about = about.model_copy(update={"inferer": options})
-                _describe(folder, about)
+                describe(folder, about)
                 artefact = load_artefact(folder, threads=torch.get_num_threads())
         elif windows == "fitted":
             fitting = Fitted("training", _no_others(about))
@@ -200,25 +197,20 @@ def export_run(
                     "files": {name: file_digest(folder / name) for name in about.files},
                 }
             )
-            _describe(folder, about)
+            describe(folder, about)
         timed = [one.run_s for one in found], [one.artefact_s for one in found]
         in_int8 = quantised is not None and quantised.kept == "int8"
         if in_int8 or artefact is not training:
             waiting, shipped = Waiting(), load_artefact(folder, threads=torch.get_num_threads())
             timed = seconds_in_turns(predictor, shipped, sources)
-        about = about.model_copy(update={"cost": _cost(folder, about, paths, *timed, waiting.share())})
-        _describe(folder, about)
+        about = about.model_copy(
+            update={"cost": cost_of(folder, about, sum(map(_bytes, paths)), *timed, waiting.share())}
+        )
+        describe(folder, about)
         write_card(folder / CARD, run, about, predictor.plan)
         return Exported(out, tuple(found), quantised, fitting)
 
-    if not packed:
-        with folder_written_whole(out) as aside:
-            return make(aside)
-    with tempfile.TemporaryDirectory() as folder:
-        exported = make(Path(folder))
-        with written_whole(out) as aside:
-            _pack(Path(folder), aside, out.stem)
-    return exported
+    return made_whole(out, make, packed=packed)
 
 
 def _fitted(
@@ -294,7 +286,7 @@ def _write(
         made=made,
         files={path.name: file_digest(path) for path in sorted(folder.iterdir())},
     )
-    _describe(folder, described)
+    describe(folder, described)
     return open_artefact(folder).about, multiple
 
 
@@ -335,41 +327,8 @@ def _write_view(
     return view, multiple
 
 
-def _describe(folder: Path, about: Description) -> None:
-    text = readable_json(about.model_dump(mode="json"))
-    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
-
-
-def _cost(
-    folder: Path,
-    about: Description,
-    weights: Sequence[Path],
-    run_s: list[float],
-    artefact_s: list[float],
-    waited: float | None,
-) -> dict[str, Any]:
-    """Of the run and of the artefact: bytes of the network, median seconds of a case once it is warm.
-
-    Both on as many threads; waited: see `hardware.Waiting`.
-    """
-    networks = (folder / name for name in about.files if not name.endswith(".json"))
-    return {
-        "run_bytes": sum(path.stat().st_size for path in weights),
-        "artefact_bytes": sum(network.stat().st_size for network in networks),
-        "run_s": statistics.median(run_s[1:] or run_s),
-        "artefact_s": statistics.median(artefact_s[1:] or artefact_s),
-        "cases": len(run_s[1:] or run_s),
-        "threads": torch.get_num_threads(),
-        "waited": waited,
-        "processor": processor_name(),
-    }
-
-
-def _pack(folder: Path, path: Path, name: str) -> None:
-    """One zip with one folder called `name` in it."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
-        for file in sorted(folder.iterdir()):
-            packed.write(file, f"{name}/{file.name}")
+def _bytes(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _sources(dataset: Dataset, plan: Plan, ids: Sequence[str]) -> dict[str, Mapping[str, Source]]:

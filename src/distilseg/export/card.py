@@ -28,7 +28,7 @@ _METRICS = {
     "hd95": ("HD95", " [mm]", 2),
     "nsd": ("NSD", "", 3),
 }
-_HOW = {
+HOW = {
     "onnx": f"{from_wheel('runtime')}  # NumPy, nibabel, ONNX Runtime, OpenVINO; no torch",
     "openvino": f"{from_wheel('runtime')}  # NumPy, nibabel, ONNX Runtime, OpenVINO; no torch",
     "torch": from_wheel("train"),
@@ -40,13 +40,15 @@ def model_card(run: Run, about: Description, plan: Plan) -> str:
     parts = [
         f"# {plain(titled_as(about.made))}",
         f"Segments {structures(plan)} in {scans_of(plan)}. Made with distilseg, exported for {about.target}.",
-        section("Use", [f"```\n{_HOW[about.engine]}\ndistilseg predict THIS_FOLDER SCANS PREDICTIONS\n```"]),
+        section("Use", [f"```\n{HOW[about.engine]}\ndistilseg predict THIS_FOLDER SCANS PREDICTIONS\n```"]),
         section("What it takes and gives", _inside(plan)),
         section("Measured", measured(run)),
-        section("What it costs", _costs(run, about)),
+        section(
+            "What it costs", [*costs(about), *([_cost(run.read(run.cost))] if run.cost.is_file() else [])]
+        ),
         section("Equal to the run it was exported from", [_parity(about)]),
         *([section("Windows", _windows(about.windows))] if about.windows else []),
-        *([section("In int8", _quantisation(about.quantisation))] if about.quantisation else []),
+        *([section("In int8", quantisation(about.quantisation))] if about.quantisation else []),
         section("Where it comes from", origin(about.made)),
         section("Licences", listed([plain(note) for note in licence_notes(about.made)])),
         section("Limits", LIMITS),
@@ -69,6 +71,7 @@ def titled_as(made: Mapping[str, Any]) -> str:
 
 
 def structures(plan: Plan) -> str:
+    """Their names, in a sentence."""
     named = list(plan.regions) or [name for value, name in sorted(plan.labels.items()) if value]
     names = [plain(name) for name in named]
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
@@ -124,10 +127,11 @@ def _score(row: Mapping[str, Any] | None, decimals: int) -> str:
     return f"{row['mean']:.{decimals}f}{spread}{left_out}"
 
 
-def _costs(run: Run, about: Description) -> list[str]:
+def costs(about: Description, other: str = "the run, in torch") -> list[str]:
+    """What the artefact costs, beside what it was exported from."""
     cost = about.cost
     table = [
-        ["", "the run, in torch", f"this artefact, {about.target}"],
+        ["", other, f"this artefact, {about.target}"],
         ["network [MB]", *(f"{cost[of] / 1e6:.2f}" for of in ("run_bytes", "artefact_bytes"))],
         ["a case [s]", *(f"{cost[of]:.3f}" for of in ("run_s", "artefact_s"))],
     ]
@@ -141,7 +145,7 @@ def _costs(run: Run, about: Description) -> list[str]:
             f" The machine was busy meanwhile: {cost['waited']:.0%} of the time was spent waiting for a"
             " processor. Take their ratio, not the seconds."
         )
-    return [_table(table), how, *([_cost(run.read(run.cost))] if run.cost.is_file() else [])]
+    return [_table(table), how]
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
@@ -178,7 +182,8 @@ def _windows(record: Mapping[str, Any]) -> list[str]:
     return [_table(table), *told]
 
 
-def _quantisation(record: Mapping[str, Any]) -> list[str]:
+def quantisation(record: Mapping[str, Any]) -> list[str]:
+    """What became of int8."""
     found = Quantised(**record)
     table = [["structure", f"{found.judged} in float", f"{found.judged} in int8"]]
     table += [
@@ -222,6 +227,7 @@ def origin(made: Mapping[str, Any]) -> list[str]:
 
 
 def section(title: str, parts: Sequence[str]) -> str:
+    """A heading and what stands below it."""
     return "\n\n".join([f"## {title}", *parts])
 
 

@@ -82,7 +82,7 @@ def metadata_of(student: Student, cases: int) -> dict[str, Any]:
         },
         "name": f"{student.run.name}",
         "task": f"segmentation of {', '.join(names[not student.regions :])}",
-        "description": f"A student made with distilseg by the recipe {made['recipe']}, on {cases} cases.",
+        "description": f"A student by the recipe {made['recipe']}, on {cases} cases; made with distilseg.",
         "authors": "not stated",
         "copyright": "see LICENSE",
         "data_source": data["name"],

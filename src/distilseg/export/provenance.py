@@ -40,7 +40,7 @@ def provenance(run: Run, weights: Path) -> dict[str, Any]:
         "continues": about.get("continues"),
         "prototypes": _without_paths(about.get("prototypes")),
         "trained_with": about.get("versions", {}),
-        "exported_with": {"distilseg": __version__, **_versions()},
+        "exported_with": {"distilseg": __version__, **versions()},
     }
 
 
@@ -126,11 +126,12 @@ def _without_paths(value: Any) -> Any:
     )
 
 
-def _versions() -> dict[str, str]:
-    versions = {}
+def versions() -> dict[str, str]:
+    """Of the packages that an export runs through, those that are installed."""
+    found = {}
     for package in _ENGINES:
         try:
-            versions[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return versions
+    return found

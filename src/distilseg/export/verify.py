@@ -59,7 +59,7 @@ def compare(
         (logits, labels, run_s), (others, other_labels, artefact_s) = (
             _answer(segmenter, scans, case) for segmenter in (run, artefact)
         )
-        parity = _parity(case, logits, labels, others, other_labels, regions)
+        parity = parity_of(case, logits, labels, others, other_labels, regions)
         found.append(replace(parity, run_s=run_s, artefact_s=artefact_s))
         if progress is not None:
             progress(done, len(cases))
@@ -116,7 +116,7 @@ def _answer(
     return (logits.cpu().numpy() if isinstance(logits, torch.Tensor) else logits), labels, spent_s
 
 
-def _parity(
+def parity_of(
     case: str,
     logits: NDArray[Any],
     labels: NDArray[Any],
@@ -124,14 +124,21 @@ def _parity(
     other_labels: NDArray[Any],
     regions: bool,
 ) -> Parity:
+    """Two answers to one case: logits [K *s] and label values [I J K] of each.
+
+    `regions`: the logits are of regions.
+    """
     if logits.shape != other_logits.shape:
         raise ValueError(f"case {case}: logits {logits.shape} and {other_logits.shape}")
-    if regions:
-        logits, other_logits = (np.clip(one, -_SATURATED, _SATURATED) for one in (logits, other_logits))
+    most = np.inf if not regions else _SATURATED
+    apart = max(  # head by head: there may be a hundred of them
+        float(np.abs(one.clip(-most, most) - other.clip(-most, most)).max())
+        for one, other in zip(logits, other_logits, strict=True)
+    )
     structures = np.union1d(np.unique(labels), np.unique(other_labels))
     return Parity(
         case,
-        float(np.abs(logits - other_logits).max()),
+        apart,
         min((dice(count(labels == k, other_labels == k)) for k in structures if k), default=1.0),
         int(np.count_nonzero(labels != other_labels)),
         int(labels.size),

@@ -2,6 +2,7 @@
 
     artefact.json     what this is: engine, inferer, provenance, parity, a digest of each file below
     plan.json         how scans are prepared, the modalities in their order, the labels
+    preparation.json  of a model of others: how its makers prepare scans; the plan then is for people
     network.*         ONNX; OpenVINO's .xml and .bin; or safetensors
     network_<n>.*, plan_<n>.json    of several views that answer as one, each instead
     README.md         the model card, for people
@@ -26,6 +27,7 @@ from ..names import check_distinct, component, quoted
 from ..records import Checked, Record, first_misfit
 
 DESCRIPTION, PLAN, CARD = "artefact.json", "plan.json", "README.md"
+PREPARATION = "preparation.json"
 _AGAIN = "copy it again, or export the run again"
 _STRANGE = "no export makes that: get it again from whom you trust"
 _MOST_TIMES, _MOST_SMALL = 100, 2**24  # weights hardly shrink in a zip, a small network's text does
@@ -47,6 +49,18 @@ def _fusion(told: dict[str, Any]) -> dict[str, Any]:
         check_fusion(told.get("how", "vote"), told.get("threshold", 0.5))
     return told
 
+
+def _preparation(told: str) -> str:
+    if told not in PREPARATIONS:
+        raise ValueError(
+            f"scans are prepared as {quoted(told)} does it, which is not known here"
+            f" (known: {', '.join(PREPARATIONS)})"
+        )
+    return told
+
+
+# Whose way from scans to label maps: ours, by the plan; nnU-Net's, a MONAI bundle's: folders of `runtime`.
+PREPARATIONS = ("plan", "nnunet", "monai")
 
 Fusion = Annotated[dict[str, Any], Checked(_fusion)]
 Member = Annotated[str, Checked(_member)]  # the name of a file of the artefact
@@ -73,6 +87,7 @@ class Description(Record):
     network: Member  # its file
     answers: Literal["classes", "regions"]  # what the logits are of
     inferer: dict[str, Any]  # how a volume is cut and put together, as in experiment.json
+    preparation: Annotated[str, Checked(_preparation)] = "plan"  # whose: one of PREPARATIONS
     views: tuple[View, ...] = ()  # of several networks: all of them; the three above are the first's
     fusion: Fusion = field(default_factory=dict)  # and how their answers become one: how, threshold
     made: dict[str, Any]  # recipe, data, teachers, licences, versions
@@ -89,6 +104,20 @@ class Description(Record):
         default_factory=dict
     )  # size and seconds a case beside the run's, on the machine that exported
     files: Annotated[dict[Member, str], Checked(_members)]  # file -> SHA-256
+
+    def check(self) -> None:
+        """Raises ValueError where it does not say, or cannot, whose preparation it holds."""
+        if self.preparation == "plan" and PREPARATION in self.files:
+            raise ValueError(f"it holds a {PREPARATION}, and does not say whose preparation that is")
+        if self.preparation != "plan" and (self.views or self.fusion or self.engine == "torch"):
+            raise ValueError(f"preparation {self.preparation} is of one network, and not for torch")
+
+    def model_dump(self, *, mode: Literal["python", "json"] = "python", exclude_none: bool = False) -> Any:
+        """As of `Record`, without a preparation that is ours: versions that know no other read it too."""
+        values = super().model_dump(mode=mode, exclude_none=exclude_none)
+        if values.get("preparation") == "plan":
+            del values["preparation"]
+        return values
 
 
 @dataclass(frozen=True)

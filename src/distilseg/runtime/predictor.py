@@ -113,6 +113,11 @@ def load_artefact(
     artefact = path if isinstance(path, Artefact) else open_artefact(path)
     if len(artefact.views) > 1:
         raise UserError(f"{artefact.path} is of several views", "name it alone")
+    if artefact.about.preparation != "plan":
+        raise UserError(
+            f"{artefact.path} prepares scans in the way of its makers ({artefact.about.preparation})",
+            "name it alone",
+        )
     return load_view(artefact, artefact.views[0], threads=threads, device=device, skip_empty=skip_empty)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,6 +33,10 @@ from .room import check_room
 from .times import StageTimes
 
 IN_STEP = 2**30  # bytes that views may hold which are asked in step
+
+if TYPE_CHECKING:
+    from .bundle.predictor import BundlePredictor
+    from .nnunet.predictor import NnUNetPredictor
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,9 +176,18 @@ class ArtefactViews:
 
 def load_shipped(
     path: Artefact | Path | str, *, threads: int = 0, device: str = "auto", skip_empty: bool = False
-) -> ArtefactPredictor | ArtefactViews:
-    """An artefact for ONNX Runtime or OpenVINO, of one network or of several views; see `load_artefact`."""
+) -> ArtefactPredictor | ArtefactViews | NnUNetPredictor | BundlePredictor:
+    """An artefact for ONNX Runtime or OpenVINO, of one network, of several views, or of a model of others;
+    see `load_artefact`."""
     artefact = path if isinstance(path, Artefact) else open_artefact(path)
+    if artefact.about.preparation == "nnunet":  # imported only then: others start the sooner
+        from .nnunet.predictor import load_nnunet
+
+        return load_nnunet(artefact, threads=threads, device=device, skip_empty=skip_empty)
+    if artefact.about.preparation == "monai":
+        from .bundle.predictor import load_bundle
+
+        return load_bundle(artefact, threads=threads, device=device, skip_empty=skip_empty)
     views = tuple(
         load_view(artefact, view, threads=threads, device=device, skip_empty=skip_empty)
         for view in artefact.views

@@ -12,19 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .teacher import Activation, Answer, Head, Labels, Placement
+from ..runtime.activation import Activation, activated
+from .teacher import Answer, Head, Labels, Placement
 
 SURE = 1e-7  # what is certain has this probability of being otherwise: logits stay finite
-
-
-def activated(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
-    """Probabilities [K *S] of logits [K *S]."""
-    if activation == "sigmoid":
-        with np.errstate(over="ignore"):
-            return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
-    p: NDArray[np.float32] = np.exp(logits - logits.max(0, keepdims=True))
-    p /= p.sum(0, keepdims=True)
-    return p
 
 
 def logits_of(probabilities: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:

@@ -147,6 +147,11 @@ def _of_run(path: Path, options: TeacherOptions) -> RunTeacher:
 def _of_artefact(path: Path, options: TeacherOptions) -> RunTeacher:
     artefact = open_artefact(path)
     about = artefact.about
+    if about.preparation != "plan":
+        raise UserError(
+            f"{path} is a model of others as an artefact, without what a teacher tells of it",
+            "give the model that it was exported from",
+        )
     if about.fusion.get("how") == "vote":
         raise UserError(
             f"{path} is of several networks whose label maps vote", "export its runs and name them one by one"
@@ -178,4 +183,6 @@ def _predictor(artefact: Artefact, options: TeacherOptions) -> Predictor | Artef
         from ..predict import load_torch_artefact
 
         return load_torch_artefact(artefact, device=options.device, trust=trust)
-    return load_shipped(artefact, threads=options.threads or 0, device=options.device)
+    loaded = load_shipped(artefact, threads=options.threads or 0, device=options.device)
+    assert isinstance(loaded, ArtefactPredictor | ArtefactViews)
+    return loaded

@@ -14,9 +14,9 @@ import torch
 from distilseg.errors import UserError
 from distilseg.networks.build import build
 from distilseg.networks.nnunet_blocks import without_duplicates
+from distilseg.runtime.nnunet.prepare import prepare
 from distilseg.teachers.nnunet import open_as_teacher, recognises
 from distilseg.teachers.nnunet.model import NnUNetTeacher
-from distilseg.teachers.nnunet.prepare import prepare
 from distilseg.teachers.teacher import Head, TeacherOptions
 
 from .small import DATASET, changed, plain, plans_with, scan_of, spec_of, with_duplicates, write_model
@@ -376,7 +376,7 @@ def test_memory_does_not_grow_with_what_is_restored(tmp_path: Path) -> None:
     """Labels of many classes take the logits, and beside them a few arrays of the scan."""
     import tracemalloc
 
-    from distilseg.teachers.nnunet.plans import Resampling
+    from distilseg.runtime.nnunet.preparation import Resampling
     from distilseg.teachers.nnunet.restore import label_map
     from distilseg.teachers.teacher import Placement
 

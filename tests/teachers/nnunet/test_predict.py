@@ -14,11 +14,11 @@ from torch import nn
 from distilseg import scratch
 from distilseg.data.preparing.grid import Grid
 from distilseg.networks.build import NetworkSpec, build
+from distilseg.runtime.nnunet.windows import boxes, padding, weight
 from distilseg.teachers.answers import blocks
 from distilseg.teachers.classes import match_classes
 from distilseg.teachers.nnunet.model import NnUNetTeacher
 from distilseg.teachers.nnunet.predict import AT_ONCE, predicted
-from distilseg.teachers.nnunet.windows import boxes, padding, weight
 
 from ...test_scratch import LINUX, mapped
 from .small import plain, plans_with, scan_of, write_model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from ...data.scans.scan import Scan
 from ...errors import UserError
 from ...inference.denormals import denormals_flushed
 from ...predict import device_named
+from ...runtime.bundle.post import Post
+from ...runtime.bundle.predictor import mean_over_flips, prepared
+from ...runtime.bundle.shown import Shown
+from ...runtime.bundle.spatial import Orientation
+from ...runtime.bundle.windows import Windows
 from ..identity import content_digest, digest_of, only, summary
 from ..showing import in_order
 from ..teacher import Activation, Answer, Head, Labels, Provenance, TeacherOptions
@@ -24,11 +28,13 @@ from .config import WAY_OUT, read_config
 from .layout import configuration_file, files_of, licences, refuse_wrapped, weights_file, weights_keys
 from .metadata import METADATA, check_channels, heads_of, modalities_of, reference_of
 from .network import build_network, logits_in, read_weights
-from .post import Post, post_of
-from .shown import Shown, Transform, shown, turned
+from .numbering import numbered
+from .placing import placement_of
+from .post import largest, post_of
 from .terms import first_lines, warnings_of
+from .transform import Transform
 from .transforms import argument_of, image_key, transforms_of
-from .windows import Windows, windows_of
+from .windows import windows_of
 
 KIND = "MONAI bundle"
 
@@ -63,27 +69,16 @@ class BundleTeacher:
     def prepare(self, scans: Mapping[str, Scan], *, case: str) -> Shown:
         """What the network is shown of a case. Raises `UserError`, naming it."""
         given = in_order(scans, self.modalities, case=case)
-        image = np.stack([np.asarray(scan.array, np.float32) for scan in given])
-        if not np.isfinite(image).all():
-            raise UserError(
-                f"case {case}: the scan holds voxels that are NaN or infinite",
-                "`distilseg check` shows where; repair it",
-            )
-        state = shown(image, np.asarray(given[0].geometry.affine, np.float64))
-        if self.orientation is not None:
-            state = turned(state, self.orientation, case)
-        for transform in self.transforms:
-            state = transform(state, case)
-        return state
+        first = () if self.orientation is None else (Orientation(self.orientation),)
+        return prepared(given, (*first, *self.transforms), case=case)
 
     @torch.inference_mode()
     def answer(self, scans: Mapping[str, Scan], *, case: str) -> Answer:
         """Its logits [K *W] before any activation."""
         state = self.prepare(scans, case=case)
-        placement = state.placement(case)
-        image = torch.from_numpy(np.ascontiguousarray(state.image))[None].to(self.device)
+        placement = placement_of(state, case)
         with denormals_flushed():
-            logits = self._logits(image)[0].float().cpu().numpy()
+            logits = mean_over_flips(state.image, lambda image: self.windows(image, self._asked), self.mirror)
         if logits.shape[1:] != state.shape or len(logits) != len(self.heads):
             raise UserError(
                 f"case {case}: the network answers {list(logits.shape)} for {len(self.heads)} classes of"
@@ -98,31 +93,32 @@ class BundleTeacher:
 
     def labels(self, answer: Answer, scans: Mapping[str, Scan]) -> Labels:
         """Label values [I J K] by the bundle's own postprocessing."""
-        return self.post.labels(answer.logits, self.prepare(scans, case=self.name), self.heads)
+        shown = self.prepare(scans, case=self.name)
+        return self.post.labels(answer.logits, shown, [head.values[0] for head in self.heads], largest)
 
     def probabilities(self, answer: Answer, scans: Mapping[str, Scan]) -> NDArray[np.float32]:
         """Probabilities [K I J K], brought back as the bundle does; all 0 where it had cropped the scan."""
         return self.post.probabilities(answer.logits, self.prepare(scans, case=self.name))
 
-    def _logits(self, image: Tensor) -> Tensor:
-        kind = type(self.network).__name__
-        axes = range(2, image.ndim) if self.mirror else ()
-        flips = [list(f) for n in range(len(axes) + 1) for f in itertools.combinations(axes, n)]
-        total: Tensor | None = None
-        for flip in flips:
-            seen = image.flip(flip) if flip else image
-            try:
-                logits = self.windows(seen, lambda window: logits_in(self.network(window), kind))
-            except (RuntimeError, ValueError, AssertionError) as error:
-                told = " ".join(str(error).split())[:200]
-                raise UserError(
-                    f"{self.name}: its network cannot take these windows ({told})",
-                    "does it need sizes that divide? " + WAY_OUT,
-                ) from None
-            logits = logits.flip(flip) if flip else logits
-            total = logits if total is None else total + logits
-        assert total is not None
-        return total / len(flips) if len(flips) > 1 else total
+    def _asked(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits [N K *P] of windows [N M *P]."""
+        try:
+            shown = torch.from_numpy(np.ascontiguousarray(windows)).to(self.device)
+            logits = logits_in(self.network(shown), type(self.network).__name__)
+        except (RuntimeError, ValueError, AssertionError) as error:
+            told = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"{self.name}: its network cannot take these windows ({told})",
+                "does it need sizes that divide? " + WAY_OUT,
+            ) from None
+        found: NDArray[np.float32] = logits.float().cpu().numpy()
+        if found.shape[2:] != windows.shape[2:]:
+            raise UserError(
+                f"{self.name}: its network answers windows {list(windows.shape[2:])} with"
+                f" {list(found.shape[2:])} voxels",
+                "does it need sizes that divide? then the bundle cannot be run here; " + WAY_OUT,
+            )
+        return found
 
 
 def open_bundle(path: Path, options: TeacherOptions) -> BundleTeacher:
@@ -140,12 +136,13 @@ def open_bundle(path: Path, options: TeacherOptions) -> BundleTeacher:
     network_entry = config.needed("network", "network_def", "network", "net")
     preprocessing = config.needed("preprocessing", "preprocessing", "pre_transforms")
     transforms = transforms_of(preprocessing, image_key(preprocessing))
-    windows = windows_of(config.needed("inferer", "inferer"), options.step)
+    inferer = windows_of(config.needed("inferer", "inferer"), options.step)
     skipped = tuple(name.strip() for name in options.extra.get("skip", "").split(",") if name.strip())
-    post = post_of(config.first("postprocessing", "post_transforms"), skipped)
+    postprocessing = config.first("postprocessing", "post_transforms")
+    post = post_of(postprocessing, skipped)
     modalities, heads = modalities_of(metadata), heads_of(metadata, post.activation)
     check_channels(network_entry, modalities, heads)
-    heads = post.numbered(heads)
+    heads = numbered(heads, postprocessing, skipped)
     weights, state = read_weights(files, weights_file(config), weights_keys(config))
     network, described = build_network(network_entry, state, f"{path}: {weights}")
     device = device_named(options.device)
@@ -179,7 +176,7 @@ def open_bundle(path: Path, options: TeacherOptions) -> BundleTeacher:
         digest=digest_of(KIND, [digests[n] for n in (config_name, METADATA, weights)], asked),
         network=network.to(device),
         transforms=tuple(transforms),
-        windows=windows,
+        windows=inferer.windows,
         post=post,
         device=device,
         mirror=bool(options.mirror),
@@ -188,8 +185,8 @@ def open_bundle(path: Path, options: TeacherOptions) -> BundleTeacher:
             "bundle": f"{name} {metadata.get('version', '')}".strip(),
             "spacing_mm": argument_of(preprocessing, "Spacingd", "pixdim"),
             "orientation": argument_of(preprocessing, "Orientationd", "axcodes"),
-            "patch": windows.options.get("roi_size"),
-            "inferer": {"kind": windows.kind, **windows.options},
+            "patch": inferer.options.get("roi_size"),
+            "inferer": {"kind": inferer.kind, **inferer.options},
             "mirror": bool(options.mirror),
         },
     )

@@ -1,28 +1,53 @@
-"""The transforms of a bundle's preprocessing that change the grid.
-
-Orientationd               axes turned and flipped
-Spacingd                   size = round((n - 1) old / new + 1), voxel i at i new / old: the first voxel's
-                           centre stays where it is, unlike in our grids, whose outer edges do; where the
-                           axes of a scan are not quite at right angles, its middle does
-CropForegroundd            the box of voxels above 0, or of those that are not 0
+"""The transforms of a bundle's preprocessing that change the grid, read: Orientationd, Spacingd and
+CropForegroundd. What they do, `runtime.bundle.spatial` says; splines alone are SciPy's, and stay here.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
-from ...data.scans.limits import check_grid
 from ...errors import UserError
+from ...runtime.bundle.shown import Affine, Resampler, Volume
+from ...runtime.bundle.spatial import CropForeground, Orientation, Spacing
 from .components import META, numbers, of_key
 from .config import WAY_OUT, Entry
-from .shown import Cropped, Resampled, Shown, Transform, resampled, turned
+from .transform import Transform, made
 
 NONZERO = "$lambda x: x != 0"  # the one select_fn that is read, beside none
-_TOLERANCE = 1e-3  # MONAI's, between affines and spacings that count as the same
 _LETTERS = [["L", "R"], ["P", "A"], ["I", "S"]]
+
+
+@dataclass(config=ConfigDict(extra="forbid", frozen=True))
+class SplineSpacing(Spacing):
+    """By splines of an order; on the way back too, but for the nearest."""
+
+    order: int = 3
+    kind: Literal["spline_spacing"] = "spline_spacing"  # type: ignore[assignment]
+
+    @property
+    def by(self) -> Resampler:
+        """As SciPy does it."""
+        linear = super().by
+
+        def resampled(values: Volume, matrix: Affine, shape: Sequence[int], nearest: bool) -> Volume:
+            if nearest:
+                return linear(values, matrix, shape, True)
+            from scipy.ndimage import affine_transform
+
+            how: dict[str, Any] = {"order": self.order}
+            how["mode"] = "nearest" if self.border == "border" else "constant"
+            whole = [
+                affine_transform(v.astype(np.float64), matrix[:3, :3], matrix[:3, 3], tuple(shape), **how)
+                for v in values
+            ]
+            return np.stack(whole).astype(np.float32)
+
+        return resampled
 
 
 def orientation(component: Entry, place: int) -> list[Transform]:
@@ -36,7 +61,7 @@ def orientation(component: Entry, place: int) -> list[Transform]:
         raise UserError(f"{component.where}: axcodes {axcodes!r} name no three axes", WAY_OUT)
     if sorted(axcodes) not in [sorted(a + b + c) for a in "LR" for b in "PA" for c in "IS"]:
         raise UserError(f"{component.where}: axcodes {axcodes!r} name no three axes", WAY_OUT)
-    return [lambda state, case: turned(state, axcodes, case)]
+    return made(Orientation, component, axcodes=axcodes)
 
 
 def spacing(component: Entry, place: int) -> list[Transform]:
@@ -60,28 +85,10 @@ def spacing(component: Entry, place: int) -> list[Transform]:
         raise UserError(f"{component.where}: Spacingd has the padding_mode {border!r}", WAY_OUT)
     diagonal = bool(component.argument("diagonal", False))
 
-    def spaced(state: Shown, case: str) -> Shown:
-        from monai.data.utils import compute_shape_offset, zoom_affine
-
-        old = np.linalg.norm(state.affine[:3, :3], axis=0)
-        wanted = np.array([mm if mm > 0 else own for mm, own in zip(pixdim, old, strict=True)])
-        new = np.where(np.abs(wanted - old) <= _TOLERANCE, old, wanted)
-        voxels = np.round((np.array(state.shape) - 1) * old / new + 1)
-        check_grid(voxels.tolist(), new.tolist(), f"case {case}")
-        affine = zoom_affine(state.affine, new, diagonal=diagonal)
-        size, origin = compute_shape_offset(state.shape, state.affine, affine)
-        affine[:3, 3] = origin[:3]
-        shape, matrix = tuple(map(int, size)), np.linalg.solve(state.affine, affine)
-        same = any(
-            np.allclose(a, b, atol=_TOLERANCE) for a, b in ((state.affine, affine), (matrix, np.eye(4)))
-        )
-        if shape == state.shape and same:
-            return state
-        image = resampled(state.image, matrix, shape, mode, border)
-        steps = (*state.steps, Resampled(matrix, state.shape, mode, border))
-        return replace(state, image=image, affine=affine, steps=steps)
-
-    return [spaced]
+    options = {"pixdim": tuple(pixdim), "border": border, "diagonal": diagonal}
+    if splines:
+        return made(SplineSpacing, component, order=mode, **options)
+    return made(Spacing, component, mode=mode, **options)
 
 
 def crop_foreground(component: Entry, place: int) -> list[Transform]:
@@ -93,10 +100,8 @@ def crop_foreground(component: Entry, place: int) -> list[Transform]:
     keys = component.argument("keys")
     key = keys if isinstance(keys, str) else keys[place]
     nonzero = component.raw.get("select_fn") == NONZERO
-    expected_of = {"source_key": (key,), "select_fn": (None,), "mode": (None, "constant")}
-    for name, expected in expected_of.items():
-        if name == "select_fn" and nonzero:
-            continue
+    known: dict[str, tuple[Any, ...]] = {"source_key": (key,), "mode": (None, "constant")}
+    for name, expected in (known if nonzero else {**known, "select_fn": (None,)}).items():
         if component.argument(name) not in expected:
             raise UserError(f"{component.where}: CropForegroundd with {name} is not read here", WAY_OUT)
     margin = [int(n) for n in numbers(component, "margin", component.argument("margin", 0), 3)]
@@ -107,41 +112,12 @@ def crop_foreground(component: Entry, place: int) -> list[Transform]:
     indices = component.argument("channel_indices")
     chosen = None if indices is None else [int(n) for n in numbers(component, "channel_indices", indices)]
 
-    def cropped(state: Shown, case: str) -> Shown:
-        seen = state.image if chosen is None else state.image[chosen]
-        inside: NDArray[np.bool_] = np.any(seen != 0 if nonzero else seen > 0, axis=0)
-        if not inside.any():
-            wanted = "other than" if nonzero else "above"
-            raise UserError(
-                f"case {case}: no voxel is {wanted} 0, the bundle crops to those", "is the scan empty?"
-            )
-        starts, stops = [], []
-        for axis, n in enumerate(state.shape):
-            others = tuple(other for other in range(3) if other != axis)
-            filled = np.flatnonzero(inside.any(axis=others))
-            first, stop = int(filled[0]) - margin[axis], int(filled[-1]) + 1 + margin[axis]
-            if smaller:
-                first, stop = max(first, 0), min(stop, n)
-            size = -(-(stop - first) // multiple[axis]) * multiple[axis]
-            first -= (size - (stop - first)) // 2
-            starts.append(first)
-            stops.append(first + size)
-        pads = [(max(-a, 0), max(b - n, 0)) for a, b, n in zip(starts, stops, state.shape, strict=True)]
-        kept = tuple(slice(max(a, 0), b) for a, b in zip(starts, stops, strict=True))
-        image = np.pad(state.image[(slice(None), *kept)], [(0, 0), *pads])
-        affine = state.affine.copy()
-        affine[:3, 3] += affine[:3, :3] @ starts
-        new = replace(
-            state, image=image, affine=affine, steps=(*state.steps, Cropped(tuple(starts), state.shape))
-        )
-        return replace(new, box=_narrowed(new))
-
-    return [cropped]
-
-
-def _narrowed(state: Shown) -> tuple[tuple[float, float], ...]:
-    """The box of a crop that was just made, in edges of stored voxels."""
-    matrix = np.linalg.solve(state.stored, state.affine)
-    corners = matrix[:3, :3] @ np.array([[-0.5] * 3, [n - 0.5 for n in state.shape]]).T + matrix[:3, 3:]
-    found = zip(corners.min(1), corners.max(1), state.box, strict=True)
-    return tuple((max(float(low), a), min(float(high), b)) for low, high, (a, b) in found)
+    return made(
+        CropForeground,
+        component,
+        margin=tuple(margin),
+        multiple=tuple(multiple),
+        smaller=smaller,
+        channels=None if chosen is None else tuple(chosen),
+        nonzero=nonzero,
+    )

@@ -9,15 +9,15 @@ refused by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from ...errors import UserError
+from ...runtime.bundle.intensity import OfChannel
 from .components import canonical, components, key_place
 from .config import WAY_OUT, Entry
 from .intensity import normalise, scale, scale_percentiles, scale_range
-from .shown import Shown, Transform
 from .spatial import crop_foreground, orientation, spacing
+from .transform import Transform, made
 
 
 def transforms_of(entry: Entry, image_key: str) -> list[Transform]:
@@ -85,20 +85,9 @@ def _of_channels(component: Entry, name: str, image_key: str) -> list[Transform]
         base, _, channel = str(key).rpartition("_")
         if base != image_key or not channel.isdigit():
             raise UserError(f"{component.where} changes {key!r}, and no channel of the image", WAY_OUT)
-        found += [_of_channel(one, int(channel), component.where) for one in _TABLE[name](component, place)]
+        for one in _TABLE[name](component, place):
+            found += made(OfChannel, component, channel=int(channel), by=one)
     return found
-
-
-def _of_channel(transform: Transform, channel: int, where: str) -> Transform:
-    def changed(state: Shown, case: str) -> Shown:
-        if channel >= len(state.image):
-            raise UserError(f"{where}: the image has no channel {channel}", "repair the bundle")
-        image = state.image.copy()
-        one = slice(channel, channel + 1)
-        image[one] = transform(replace(state, image=image[one]), case).image
-        return replace(state, image=image)
-
-    return changed
 
 
 def _nothing(component: Entry, place: int) -> list[Transform]:

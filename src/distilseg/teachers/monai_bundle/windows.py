@@ -1,15 +1,17 @@
-"""A bundle's inferer: how its network is shown a volume, window by window, slice by slice, or whole."""
+"""A bundle's inferer, read: SlidingWindowInferer, SliceInferer or SimpleInferer, as `runtime.bundle.windows`
+shows a network a volume.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from pydantic import ValidationError
 
 from ...errors import UserError
+from ...runtime.bundle.windows import Windows
 from .config import WAY_OUT, Entry
 
 _SLIDING = ("roi_size", "overlap", "mode", "sigma_scale", "padding_mode", "cval", "sw_batch_size")
@@ -26,33 +28,22 @@ _MOST_VOXELS = 2**28  # of a window
 
 
 @dataclass(frozen=True)
-class Windows:
-    """How a network is shown a volume."""
+class Inferer:
+    """What a bundle calls it, and what it does."""
 
-    kind: str  # "SlidingWindowInferer", "SliceInferer" or "SimpleInferer"
-    options: Mapping[str, Any]
-    across: int = 0  # of slices: their axis
-
-    def __call__(self, image: Tensor, network: Any) -> Tensor:
-        from monai.inferers import SliceInferer, SlidingWindowInferer
-
-        if self.kind == "SimpleInferer":
-            answer: Tensor = network(image)
-        elif self.kind == "SliceInferer":
-            answer = SliceInferer(spatial_dim=self.across, **self.options)(image, network)
-        else:
-            answer = SlidingWindowInferer(**self.options)(image, network)
-        return answer
+    kind: str
+    options: dict[str, Any]
+    windows: Windows
 
 
-def windows_of(entry: Entry, step: float | None) -> Windows:
+def windows_of(entry: Entry, step: float | None) -> Inferer:
     """What an inferer says; `step` is the share of a window between two. Raises `UserError`."""
     if not entry.is_component:
         raise UserError(f"{entry.where} describes no inferer", "repair the bundle")
     kind = entry.target.removesuffix("Adapt")
     if kind == "SimpleInferer":
         entry.only(())
-        return Windows(kind, {})
+        return Inferer(kind, {}, Windows((-1, -1, -1)))
     if kind not in ("SlidingWindowInferer", "SliceInferer"):
         raise UserError(f"{entry.where} is a {kind}, which is not read here", WAY_OUT)
     entry.only((*_SLIDING, "spatial_dim"), _ELSEWHERE)
@@ -63,7 +54,36 @@ def windows_of(entry: Entry, step: float | None) -> Windows:
     across = entry.argument("spatial_dim", 0)
     if kind == "SliceInferer" and across not in (0, 1, 2):
         raise UserError(f"{entry.where}: there is no axis {across!r}", "repair the bundle")
-    return Windows(kind, options, int(across))
+    slices = int(across) if kind == "SliceInferer" else None
+    try:
+        return Inferer(kind, options, _windows(options, slices))
+    except (ValidationError, ValueError) as error:
+        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise UserError(f"{entry.where}: {told.removeprefix('Value error, ')}", WAY_OUT) from None
+
+
+def _windows(options: dict[str, Any], slices: int | None) -> Windows:
+    """Three numbers each; across slices a single voxel."""
+
+    def three(value: Any, between: Any) -> tuple[Any, ...]:
+        each = list(value) if isinstance(value, list) else [value] * (3 if slices is None else 2)
+        if slices is not None and len(each) == 2:
+            each.insert(slices, between)
+        if len(each) != 3:
+            raise ValueError(f"{value!r} is not of three axes")
+        return tuple(each)
+
+    window = three(options["roi_size"], 1)
+    return Windows(
+        window=tuple(-1 if n is None else n for n in window),  # type: ignore[arg-type]
+        overlap=three(options.get("overlap", 0.25), 0.0),
+        gaussian=options.get("mode", "constant") == "gaussian",
+        sigma=three(options.get("sigma_scale", 0.125), 0.125),
+        padding=options.get("padding_mode", "constant"),
+        cval=float(options.get("cval", 0.0)),
+        batch=options["sw_batch_size"],
+        slices=slices,
+    )
 
 
 def _check(options: dict[str, Any], entry: Entry) -> None:

@@ -4,12 +4,12 @@ folder.py        what a user points at
 plans.py         what a configuration does to a scan
 labels.py        what its logits are of
 architecture.py  the network that plans name, and whether weights are of it
-resample.py      splines, coarse axes, labels
-prepare.py       from scans to what the network is shown
-windows.py       where windows stand and what they count
-predict.py       windows, mirrors, folds
+predict.py       the folds in torch
 restore.py       from logits to the scan
 model.py         the teacher
+
+How scans are prepared, windows blended and logits restored lies in `runtime.nnunet`, which needs no torch: an
+artefact of such a model does the same.
 """
 
 from __future__ import annotations

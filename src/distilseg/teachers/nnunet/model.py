@@ -18,6 +18,8 @@ from ...networks.build import NetworkSpec, build
 from ...networks.count import parameters
 from ...networks.nnunet_blocks import without_duplicates
 from ...predict import device_named
+from ...runtime.nnunet.prepare import in_order, prepare, view_of, working_spacing
+from ...runtime.nnunet.resample import coarse_axis
 from ...scratch import heads_of
 from ..checkpoint import Stored, read_pickled
 from ..identity import digest_of, only, summary
@@ -28,8 +30,6 @@ from .labels import Labels as Described
 from .labels import labels_of
 from .plans import READERS, Configuration, configuration_of
 from .predict import predicted
-from .prepare import in_order, prepare, view_of, working_spacing
-from .resample import coarse_axis
 from .restore import label_map, probability_map
 
 _VERSION = 1  # part of the digest: raise it when the same model answers otherwise beyond rounding
@@ -117,7 +117,7 @@ class NnUNetTeacher:
         )
         logits = predicted(
             prepared.image,
-            self._networks(),
+            self.networks(),
             len(self.heads),
             self.configuration.patch,
             mirrored=self.mirrored,
@@ -129,7 +129,7 @@ class NnUNetTeacher:
                 f"case {case}: the teacher {self.name} answers with NaN or infinite logits",
                 "its training diverged, or its plans are of another model",
             )
-        return Answer(logits, prepared.placement, self.activation)
+        return Answer(logits, Placement.of_grid(prepared.grid), self.activation)
 
     def labels(self, answer: Answer, scans: Mapping[str, Scan]) -> Labels:
         """Label values of the model's own label maps, [I J K]."""
@@ -177,10 +177,10 @@ class NnUNetTeacher:
         if tuple(scan.array.shape) != placement.original_shape:
             raise ValueError(f"an answer for {placement.original_shape} and a scan of {scan.array.shape}")
         view = view_of(scan, self.configuration, self.orientation, case=scan.path.name)
-        spacing = working_spacing(self.configuration, view)
+        spacing = working_spacing(self.configuration, view.spacing)
         return coarse_axis(self.configuration.logits, spacing, view.spacing)
 
-    def _networks(self) -> Iterator[nn.Module]:
+    def networks(self) -> Iterator[nn.Module]:
         """The network with each fold's weights in turn; one fold is in memory at a time."""
         network = build(self.network)
         for fold, place in self.folder.checkpoints.items():

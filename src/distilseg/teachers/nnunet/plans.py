@@ -11,18 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import fields
+from typing import Any, get_args
+
+from pydantic.dataclasses import dataclass
 
 from ...errors import UserError, unknown
-
-Normalisation = Literal[
-    "CTNormalization",
-    "ZScoreNormalization",
-    "RescaleTo01Normalization",
-    "RGBTo01Normalization",
-    "NoNormalization",
-]
+from ...runtime.nnunet.preparation import MOST_VOXELS, Channel, Normalisation, Preparation, Resampling
 
 # Reader -> the orientation it turns scans to; None: as they are stored.
 READERS: Mapping[str, str | None] = {
@@ -33,8 +28,6 @@ READERS: Mapping[str, str | None] = {
     "SimpleITKIOWithReorient": "RAS",
     "NibabelIOWithReorient": "RAS",
 }
-
-_MOST_VOXELS = 2**28  # of a patch; large ones of nnU-Net have 2**23
 
 _SPLINE, _TORCH, _NOTHING = (
     "resample_data_or_seg_to_shape",
@@ -48,46 +41,21 @@ _TORCH_KEYS = {
 }
 
 
-@dataclass(frozen=True)
-class Resampling:
-    """One of a configuration's three resampling functions with its arguments."""
-
-    kind: Literal["spline", "linear", "none"]
-    order: int = 1  # of the spline
-    order_across: int = 0  # across the coarse axis, where that is treated separately; 0: the nearest slice
-    separate: bool | None = None  # the coarse axis; None: where it is coarse enough
-    ratio: float = 3.0  # of the spacings, above which it is
-
-
-@dataclass(frozen=True)
-class Channel:
-    """How one image channel is normalised; the numbers are those of the foreground in training."""
-
-    scheme: Normalisation
-    masked: bool  # over the body alone
-    low: float = 0.0  # percentile 0.5
-    high: float = 0.0  # percentile 99.5
-    mean: float = 0.0
-    std: float = 0.0
-
-
-@dataclass(frozen=True)
-class Configuration:
+@dataclass(frozen=True, kw_only=True)
+class Configuration(Preparation):
     """What one entry of the plans' `configurations` says, and what the plans say for all of them."""
 
     name: str
     dataset: str
     plans_name: str
-    patch: tuple[int, ...]  # 2 or 3 axes
-    spacing: tuple[float, ...]  # mm, as many axes as the patch
-    transpose: tuple[int, ...]  # working axis a is the array's axis transpose[a]
     reader: str
-    channels: tuple[Channel, ...]
-    image: Resampling
-    labels: Resampling
-    logits: Resampling
     previous: str | None  # the configuration whose labels it is shown, in a cascade
     architecture: Mapping[str, Any]  # as written, see `architecture.py`
+
+    @property
+    def preparation(self) -> Preparation:
+        """What it does to a scan, and no more: what an artefact carries."""
+        return Preparation(**{one.name: getattr(self, one.name) for one in fields(Preparation)})
 
 
 def configuration_of(plans: Mapping[str, Any], name: str, source: str) -> Configuration:
@@ -109,7 +77,7 @@ def configuration_of(plans: Mapping[str, Any], name: str, source: str) -> Config
             f"{where} has the patch {list(patch)} and the spacing {list(spacing)}",
             "an nnU-Net configuration has two or three of both, above 0",
         )
-    if math.prod(patch) > _MOST_VOXELS:
+    if math.prod(patch) > MOST_VOXELS:
         raise UserError(f"{where} has a patch of {list(patch)} voxels, which no memory holds", _COPY)
     transpose = (
         _numbers(plans, "transpose_forward", source, int) if "transpose_forward" in plans else (0, 1, 2)

@@ -1,8 +1,7 @@
-"""From logits on the working grid back to the scan: label values, or probabilities.
+"""From logits on the working grid to the scan they are of: label values, or probabilities.
 
-The logits are resampled, and only then made probabilities or labels. Outside of the box the background is
-certain, no region holds. Labels are made class by class, in blocks, and where interpolation is linear without
-looking at classes that cannot win (`inference.label_export`): memory does not grow with their number.
+`runtime.nnunet.restore` makes labels of the box that was prepared. Outside of it the background is certain,
+no region holds.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...inference.label_export import export_labels
-from ...scratch import heads_of, part
+from ...runtime.nnunet.preparation import Resampling
+from ...runtime.nnunet.resample import resampled
+from ...runtime.nnunet.restore import label_map as in_box
+from ...scratch import heads_of
 from ..teacher import Activation, Placement
-from .plans import Resampling
-from .resample import nearest, resampled
 
 Array = NDArray[Any]
 Volume = NDArray[np.float32]
@@ -33,15 +32,8 @@ def label_map(
     paints: Sequence[int],
 ) -> NDArray[np.unsignedinteger[Any]]:
     """Label values [I J K], 0 outside of the box, of logits [K *W]; head k is painted `paints[k]`."""
-    shape = _box_shape(placement)
-    kind = np.min_scalar_type(max(paints, default=0))
-    if activation == "sigmoid":
-        labels = np.zeros(shape, kind)
-        for logits_W, value in zip(heads_of(logits), paints, strict=True):
-            labels[resampled(logits_W, shape, how, across) > 0] = value  # sigmoid above 1/2
-    else:
-        labels = np.asarray(paints, kind)[_winners(logits, shape, how, across)]
-    whole = np.zeros(placement.original_shape, kind)
+    labels = in_box(logits, _box_shape(placement), how, across, paints, regions=activation == "sigmoid")
+    whole = np.zeros(placement.original_shape, labels.dtype)
     _inside(whole, placement)[...] = labels
     return whole
 
@@ -62,35 +54,6 @@ def probability_map(
         answer = logits_KS.softmax(0) if activation == "softmax" else logits_KS.sigmoid()
         inside[:, plane] = answer.numpy()
     return whole
-
-
-def _winners(logits: Volume, shape: tuple[int, ...], how: Resampling, across: int | None) -> Array:
-    """Index of the largest resampled logit [*shape], the first of equal ones."""
-    same = logits.shape[1:] == shape
-    linear = how.kind == "linear" or (how.kind == "spline" and how.order == 1)
-    if linear and across is None and not same:
-        return export_labels(logits, shape).numpy()
-    if linear and across is not None and how.order_across == 0 and not same:
-        chosen = nearest(logits.shape[1 + across], shape[across])
-        inner = tuple(n for axis, n in enumerate(shape) if axis != across)
-        slices = {
-            index: export_labels(_slice(logits, across, index), inner).numpy()
-            for index in np.unique(chosen).tolist()
-        }
-        return np.stack([slices[index] for index in chosen.tolist()], across)
-    best = np.full(shape, -np.inf, np.float32)
-    winners = np.zeros(shape, np.uint16)
-    for k, logits_W in enumerate(heads_of(logits)):
-        value = resampled(logits_W, shape, how, across)
-        winners[value > best] = k
-        np.maximum(best, value, out=best)
-    return winners
-
-
-def _slice(logits: Volume, across: int, index: int) -> Volume:
-    """Slice `index` across an axis of space, of every head."""
-    box = tuple(slice(index, index + 1) if axis == across else slice(None) for axis in range(3))
-    return part(logits, box).squeeze(1 + across)
 
 
 def _box_shape(placement: Placement) -> tuple[int, ...]:

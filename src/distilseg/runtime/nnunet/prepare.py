@@ -1,4 +1,4 @@
-"""From scans to what the network is shown, as nnU-Net v2 does it; NumPy and SciPy alone.
+"""From scans to what the network is shown, as nnU-Net v2 does it.
 
     turned      to the orientation asked for, or as stored; axes z y x, then moved by `transpose_forward`
     cropped     to the smallest box around every voxel that is not 0 in some channel
@@ -19,24 +19,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.preparing.grid import Grid
-from ...data.preparing.preprocess import same_grid
+from ...data.preparing.preprocess import Preprocessed, same_grid
 from ...data.scans.limits import check_grid
 from ...data.scans.scan import Scan, axis_order
 from ...errors import UserError
-from ..teacher import Placement
-from .plans import Channel, Configuration
+from .holes import filled
+from .preparation import Channel, Preparation
 from .resample import coarse_axis, resampled, resampled_labels
 
 Array = NDArray[Any]
 _FAR = 999.0  # times the largest spacing: across an image that has no third axis
 
 
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """One case on the working grid."""
+@dataclass(frozen=True)
+class WorkingGrid(Grid):
+    """A grid whose spacing is the one that nnU-Net's readers give: a header's own, not the affine's."""
 
-    image: NDArray[np.float32]  # [M *W], with the channels of a cascade's first stage behind
-    placement: Placement
+    read_spacing_mm: tuple[float, ...] = ()  # of the scan, along the working axes
+
+    @property
+    def cropped_spacing_mm(self) -> tuple[float, ...]:
+        """The original spacing, along the working axes."""
+        return self.read_spacing_mm
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class View:
         return array_IJK.transpose(self.order)[tuple(slice(None, None, -1 if f else 1) for f in self.flipped)]
 
 
-def view_of(scan: Scan, configuration: Configuration, orientation: str | None, *, case: str) -> View:
+def view_of(scan: Scan, preparation: Preparation, orientation: str | None, *, case: str) -> View:
     """The working axes in `scan`, which is turned to `orientation` first, or taken as stored."""
     order: tuple[int, ...] = (0, 1, 2)
     flipped: tuple[bool, ...] = (False,) * 3
@@ -60,7 +64,7 @@ def view_of(scan: Scan, configuration: Configuration, orientation: str | None, *
         axis_order(orientation)  # three letters, or it is refused
         order, flipped = _turned(scan, orientation, case)
     spacing = _spacing_mm(scan)
-    axes = [2 - axis for axis in configuration.transpose]  # z y x are the turned axes 2 1 0
+    axes = [2 - axis for axis in preparation.transpose]  # z y x are the turned axes 2 1 0
     return View(
         tuple(order[axis] for axis in axes),
         tuple(flipped[axis] for axis in axes),
@@ -70,13 +74,13 @@ def view_of(scan: Scan, configuration: Configuration, orientation: str | None, *
 
 def prepare(
     scans: Sequence[Scan],
-    configuration: Configuration,
+    preparation: Preparation,
     orientation: str | None = None,
     *,
     case: str,
     first_stage: Array | None = None,
     foreground: Sequence[int] = (),
-) -> Prepared:
+) -> Preprocessed:
     """One case, its modalities in the teacher's order.
 
     In a cascade `first_stage` holds the label values [I J K] that the first stage found, of which those in
@@ -84,43 +88,52 @@ def prepare(
     """
     same_grid({scan.path.name or str(n): scan for n, scan in enumerate(scans)}, case)
     _check_numbers(scans, case)
-    view = view_of(scans[0], configuration, orientation, case=case)
-    turned = [_in_memory(view.of(scan.array), configuration) for scan in scans]
+    view = view_of(scans[0], preparation, orientation, case=case)
+    turned = [_in_memory(view.of(scan.array), preparation) for scan in scans]
     box = _box(turned)
     inside = tuple(slice(*ends) for ends in box)
     cropped = [image[inside] for image in turned]
+    del turned
     found = None if first_stage is None else view.of(first_stage)[inside]
-    body = _body(cropped, found) if found is not None or _masked(configuration) else None
-    for image, channel in zip(cropped, configuration.channels, strict=True):
+    body = _body(cropped, found) if found is not None or _masked(preparation) else None
+    for image, channel in zip(cropped, preparation.channels, strict=True):
         _normalise(image, channel, body, case)
     shape = cropped[0].shape
-    spacing, goal = view.spacing, working_spacing(configuration, view)
+    spacing, goal = view.spacing, working_spacing(preparation, view.spacing)
     working = tuple(round(old / new * size) for old, new, size in zip(spacing, goal, shape, strict=True))
-    working = shape if configuration.image.kind == "none" else working
+    working = shape if preparation.image.kind == "none" else working
     check_grid(working, goal, f"case {case}: {scans[0].path}")
     if 0 in working:
         raise UserError(
             f"case {case}: {list(shape)} voxels of {_mm(spacing)} are too few for a spacing of {_mm(goal)}",
             "give a scan that covers more",
         )
-    across = coarse_axis(configuration.image, spacing, goal)
-    channels = [resampled(image, working, configuration.image, across) for image in cropped]
+    across = coarse_axis(preparation.image, spacing, goal)
+    more = 0 if found is None else len(foreground)
+    shown = np.empty((len(cropped) + more, *working), np.float32)
+    for n in range(len(cropped)):
+        shown[n] = resampled(cropped[0], working, preparation.image, across)
+        del cropped[0]  # one channel after the other leaves memory
     if found is not None and body is not None:
         # nnU-Net calls what lies outside of the body -1, which is no label.
         labels = np.where((found == 0) & ~body, -1, found).astype(np.int32)
-        across = coarse_axis(configuration.labels, spacing, goal)
-        labels = resampled_labels(labels, working, configuration.labels, across)
-        channels += [(labels == value).astype(np.float32) for value in foreground]
+        across = coarse_axis(preparation.labels, spacing, goal)
+        labels = resampled_labels(labels, working, preparation.labels, across)
+        for n, value in enumerate(foreground, start=len(scans)):
+            shown[n] = labels == value
     affine = tuple(tuple(float(entry) for entry in row) for row in scans[0].geometry.affine)
-    grid = Grid(tuple(scans[0].array.shape), affine, view.order, view.flipped, box, working)
-    return Prepared(np.stack(channels), Placement.of_grid(grid))
+    grid = WorkingGrid(
+        tuple(scans[0].array.shape), affine, view.order, view.flipped, box, working, view.spacing
+    )
+    return Preprocessed(shown, None, grid)
 
 
-def working_spacing(configuration: Configuration, view: View) -> tuple[float, ...]:
-    """In mm along the working axes; across the slices of a 2D configuration that of the scan."""
-    if len(configuration.spacing) == 3:
-        return configuration.spacing
-    return (view.spacing[0], *configuration.spacing)
+def working_spacing(preparation: Preparation, spacing: Sequence[float]) -> tuple[float, ...]:
+    """In mm along the working axes, for a scan of this `spacing` along them; across the slices of a 2D
+    configuration the scan's own."""
+    if len(preparation.spacing) == 3:
+        return preparation.spacing
+    return (spacing[0], *preparation.spacing)
 
 
 def _turned(scan: Scan, orientation: str, case: str) -> tuple[tuple[int, ...], tuple[bool, ...]]:
@@ -160,10 +173,10 @@ def _check_numbers(scans: Sequence[Scan], case: str) -> None:
             )
 
 
-def _in_memory(image: Array, configuration: Configuration) -> NDArray[np.float32]:
+def _in_memory(image: Array, preparation: Preparation) -> NDArray[np.float32]:
     """float32, in memory in the order z y x as nnU-Net has it: sums in float32 depend on the order."""
-    made = np.empty([image.shape[axis] for axis in np.argsort(configuration.transpose)], np.float32)
-    view: NDArray[np.float32] = made.transpose(configuration.transpose)
+    made = np.empty([image.shape[axis] for axis in np.argsort(preparation.transpose)], np.float32)
+    view: NDArray[np.float32] = made.transpose(preparation.transpose)
     view[...] = image
     return view
 
@@ -184,19 +197,15 @@ def _box(images: Sequence[Array]) -> tuple[tuple[int, int], ...]:
 
 def _body(cropped: Sequence[Array], found: Array | None) -> NDArray[np.bool_]:
     """Where any channel is not 0, with the holes; and where the first stage found something."""
-    from scipy.ndimage import binary_fill_holes
-
     mask = np.zeros(cropped[0].shape, bool)
     for image in cropped:
         mask |= image != 0
-    filled: NDArray[np.bool_] = binary_fill_holes(mask)
-    return filled if found is None else filled | (found > 0)
+    body = filled(mask)
+    return body if found is None else body | (found > 0)
 
 
-def _masked(configuration: Configuration) -> bool:
-    return any(
-        channel.masked and channel.scheme == "ZScoreNormalization" for channel in configuration.channels
-    )
+def _masked(preparation: Preparation) -> bool:
+    return any(channel.masked and channel.scheme == "ZScoreNormalization" for channel in preparation.channels)
 
 
 def _normalise(image: NDArray[np.float32], channel: Channel, body: Array | None, case: str) -> None:

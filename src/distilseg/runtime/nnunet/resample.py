@@ -1,4 +1,4 @@
-"""How nnU-Net brings an array to another number of voxels over the same extent; NumPy and SciPy alone.
+"""How nnU-Net brings an array to another number of voxels over the same extent.
 
 Voxel i of n new ones is centred at (i + 1/2) old / new - 1/2, borders are repeated.
 
@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.preparing.resample import resample_linear
+from ...data.preparing.splines import spline_resized
 from ...errors import UserError
-from .plans import Resampling
+from .preparation import Resampling
 
 ROUNDING = 1e-9  # of shares: closer ones are equal
 
@@ -63,7 +64,7 @@ def resampled(array: Array, shape: Shape, how: Resampling, across: int | None) -
         used, places = np.unique(chosen, return_inverse=True)
         return _slices(array.take(used, across), shape, how, across).take(places, across)
     within = _slices(array, shape, how, across)
-    return _spline(within, shape, how.order_across).astype(array.dtype, copy=False)
+    return _spline(within, shape, how.order_across)
 
 
 def resampled_labels(labels: Array, shape: Shape, how: Resampling, across: int | None) -> Array:
@@ -98,28 +99,24 @@ def nearest(old: int, new: int) -> NDArray[np.int64]:
 
 def _slices(array: Array, shape: Shape, how: Resampling, across: int) -> Array:
     """Every slice across an axis resampled by itself, their number kept."""
-    inner = tuple(n for axis, n in enumerate(shape) if axis != across)
-    moved = np.moveaxis(array, across, 0)
-    if moved.shape[1:] == inner:
-        return array
-    done = np.stack([_interpolated(piece, inner, how) for piece in moved])
-    return np.moveaxis(done, 0, across)
+    kept = tuple(
+        old if axis == across else new for axis, (old, new) in enumerate(zip(array.shape, shape, strict=True))
+    )
+    return _interpolated(array, kept, how, across)
 
 
-def _interpolated(array: Array, shape: Shape, how: Resampling) -> Array:
+def _interpolated(array: Array, shape: Shape, how: Resampling, across: int | None = None) -> Array:
+    """The same for a volume; what a spline is clipped to is that of the slice, where there is an `across`."""
     if array.shape == shape:
         return array
     if how.kind == "linear":
         return resample_linear(array, shape).astype(array.dtype, copy=False)
-    return _spline(array, shape, how.order).astype(array.dtype, copy=False)
+    return _spline(array, shape, how.order, across)
 
 
-def _spline(array: Array, shape: Shape, order: int) -> NDArray[np.float64]:
-    from scipy.ndimage import zoom
-
-    exact = array.astype(np.float64)
-    by = [new / old for new, old in zip(shape, array.shape, strict=True)]
-    made: NDArray[np.float64] = zoom(exact, by, order=order, mode="nearest", grid_mode=True)
+def _spline(array: Array, shape: Shape, order: int, across: int | None = None) -> Array:
+    made = spline_resized(array, shape, order)
     if order > 1:
-        np.clip(made, exact.min(), exact.max(), out=made)
+        axes = tuple(axis for axis in range(array.ndim) if axis != across)
+        np.clip(made, array.min(axes, keepdims=True), array.max(axes, keepdims=True), out=made)
     return made

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from distilseg.errors import UserError
-from distilseg.teachers.nnunet.plans import Resampling
-from distilseg.teachers.nnunet.resample import coarse_axis, nearest, resampled, resampled_labels
+from distilseg.runtime.nnunet.preparation import Resampling
+from distilseg.runtime.nnunet.resample import coarse_axis, nearest, resampled, resampled_labels
 
 CUBIC, LINEAR, TORCH = Resampling("spline", 3), Resampling("spline", 1), Resampling("linear")
 OLD, NEW = (7, 9, 8), (10, 6, 13)

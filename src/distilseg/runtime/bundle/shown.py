@@ -3,24 +3,24 @@
     image      what the network is shown, on a working grid of its own
     steps      how that grid came of the stored one, last first on the way back: turned, resampled, cropped
 
-Resampling is done with MONAI's own arithmetic (float64 grids), for transforms after it may ask whether an
-interpolated voxel is exactly 0.
+Resampling is done in float64, as MONAI does it, for transforms after it may ask whether an interpolated voxel
+is exactly 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UserError
-from ..teacher import Placement
-from .config import WAY_OUT
 
 Volume = NDArray[np.float32]  # [M *S], or [K *S]
-Affine = NDArray[np.float64]  # [4 4] voxel index -> RAS+ mm
+Affine = NDArray[np.floating[Any]]  # [4 4] voxel index -> RAS+ mm
+Resampler = Callable[[Volume, Affine, Sequence[int], bool], Volume]  # values, matrix, shape, the nearest
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +41,10 @@ class Resampled:
 
     matrix: Affine
     before: tuple[int, ...]
-    mode: str | int
-    border: str
+    by: Resampler
 
     def undone(self, values: Volume, nearest: bool) -> Volume:
-        mode = "nearest" if nearest else self.mode
-        return resampled(
-            values, np.linalg.inv(self.matrix).astype(np.float64), self.before, mode, self.border
-        )
+        return self.by(values, np.linalg.inv(self.matrix), self.before, nearest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,27 +86,6 @@ class Shown:
         """Voxels of the working grid, without channels."""
         return self.image.shape[1:]
 
-    def placement(self, case: str) -> Placement:
-        """Where its voxels lie in the scans; raises `UserError` where axes are no longer parallel."""
-        matrix = np.linalg.solve(self.stored, self.affine)  # working voxel -> stored
-        order = tuple(int(axis) for axis in np.abs(matrix[:3, :3]).argmax(0))
-        across = matrix[:3, :3].copy()
-        across[list(order), range(3)] = 0
-        if sorted(order) != [0, 1, 2] or np.abs(across).max() > 0.01:
-            raise UserError(f"case {case}: the scan is oblique, and the bundle straightens it", WAY_OUT)
-        boxes = []
-        for axis in order:
-            low, high = self.box[axis]
-            boxes.append((max(0, round(low + 0.5)), min(self.stored_shape[axis], round(high + 0.5))))
-        return Placement(
-            self.stored_shape,
-            order,
-            tuple(float(matrix[axis, 3]) for axis in order),
-            tuple(float(matrix[axis, a]) for a, axis in enumerate(order)),
-            self.shape,
-            tuple(boxes),
-        )
-
     def undone(self, values: Volume, *, nearest: bool = False) -> Volume:
         """Values [K *S] of its voxels, on the grid of the scans [K I J K]; 0 outside the box."""
         for step in reversed(self.steps):
@@ -142,31 +117,3 @@ def turned(state: Shown, orientation: str, case: str) -> Shown:
     affine = state.affine @ inv_ornt_aff(turn, state.shape)
     steps = (*state.steps, Turned(order, flipped))
     return replace(state, image=np.ascontiguousarray(image), affine=affine, steps=steps)
-
-
-def resampled(values: Volume, matrix: Affine, shape: Sequence[int], mode: str | int, border: str) -> Volume:
-    """Values [K *s] at the voxels of another grid of `shape`; `matrix` leads from there to here."""
-    import torch
-    from monai.networks.layers import AffineTransform
-
-    if isinstance(mode, int):
-        from scipy.ndimage import affine_transform
-
-        how = "nearest" if border == "border" else "constant"
-        whole = [
-            affine_transform(
-                v.astype(np.float64), matrix[:3, :3], matrix[:3, 3], tuple(shape), None, mode, how
-            )
-            for v in values
-        ]
-        return np.stack(whole).astype(np.float32)
-    move = AffineTransform(
-        normalized=False, mode=mode, padding_mode=border, align_corners=False, reverse_indexing=True
-    )
-    theta, parts = torch.from_numpy(np.ascontiguousarray(matrix)), []
-    for value in values:  # one by one: they are in float64 meanwhile
-        moved = move(
-            torch.from_numpy(np.ascontiguousarray(value, np.float64))[None, None], theta, tuple(shape)
-        )
-        parts.append(moved[0, 0].numpy().astype(np.float32))
-    return np.stack(parts)
