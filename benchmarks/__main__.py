@@ -31,6 +31,7 @@ CLAIMS = (
     "student_design",
     "shipping",
     "nnunet_artefacts",
+    "students_and_nnunet",
     "windows",
     "large_scan",
     "plan_budget",
