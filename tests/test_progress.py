@@ -133,7 +133,8 @@ def test_a_training_into_a_file_is_told_line_by_line(
         number = r"\d+\.\d{3}"
         for step, line in zip((1, 2), own[1:3], strict=True):
             assert re.match(rf"step {step} of 2, loss {number}, validation Dice {number}", line), line
-        assert own[3:] == ["judging 1 case", "measuring what a case costs"]
+        assert own[3] == "judging 1 case"
+    assert f"{control}, {student}: measuring what a case costs, in turns" in lines
 
 
 def test_a_wrong_teacher_is_refused_before_its_control_is_trained(

@@ -70,7 +70,8 @@ class Marked(Record):
 @pytest.mark.parametrize(("kind", "value"), KINDS)
 def test_a_file_as_we_write_it_needs_no_pydantic(kind: type[Record], value: dict[str, Any]) -> None:
     looked_at, judged = _made(kind, deepcopy(value)), _model(kind).model_validate(value)
-    assert looked_at.model_dump() == judged.model_dump() if kind is Description else True
+    if kind is Description:  # which leaves out whose preparation it is where it is ours
+        assert looked_at.model_dump() | {"preparation": "plan"} == judged.model_dump()
     assert kind.model_validate(json.loads(looked_at.model_dump_json())) == looked_at
     for name in value:
         assert getattr(looked_at, name) == getattr(judged, name)

@@ -95,7 +95,7 @@ def test_the_truncated_network_takes_it_too(name: str) -> None:
         image = torch.randn(1, 1, *patch)
         with torch.no_grad():
             assert torch.equal(old(image), new(image)) == same
-    with pytest.raises(UserError, match="unknown merging of swin_unetr_truncated '2021'"):
+    with pytest.raises(UserError, match=f"unknown merging of {name} '2021'"):
         build(NetworkSpec(name, 1, 2, (32, 32), {"merging": "2021"}))
 
 

@@ -101,7 +101,7 @@ def test_fusion_by_hand() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fusion": "sometimes"}, "unknown fusion 'sometimes'"),
+        ({"fusion": "sometimes"}, "unknown fusion of missu 'sometimes'"),
         ({"filters": [8, 16, 32]}, "missu: 3 filter counts; give 4, one per level"),
         (
             {"hidden": 100},

@@ -290,7 +290,7 @@ def test_a_split_without_validation_is_refused(study: Study, data: Path, tmp_pat
 def test_precision_is_measured_once_and_kept_by_the_run(
     study: Study, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path / "user"))
+    monkeypatch.setattr("distilseg.training.precision.user_cache", lambda: tmp_path / "user")
     monkeypatch.setattr("distilseg.training.precision.candidates", lambda kind: ("32-true", "bf16-mixed"))
     run = make(small_experiment(study, steps=2), tmp_path / "runs", data, Machine(device="cpu"))
     machine = run.read(run.experiment)["machine"]

@@ -142,10 +142,10 @@ def export(
     if isinstance(exported, HandedOn):
         _tell_handed_on(exported)
     else:
-        _tell_artefact(exported)
+        _tell_artefact(exported, in_torch=to == "torch")
 
 
-def _tell_artefact(exported: Exported) -> None:
+def _tell_artefact(exported: Exported, *, in_torch: bool) -> None:
     rows = [
         (one.case, f"{one.logit_difference:.2g}", f"{one.dice:.4f}", f"{one.voxels} of {one.of_voxels}")
         for one in exported.parity
@@ -165,7 +165,7 @@ def _tell_artefact(exported: Exported) -> None:
             show.say(sentence)
     show.say(f"written to {exported.path}")
     command = pasted("distilseg", "predict", exported.path, "SCANS", "PREDICTIONS")
-    show.say(f"predict with it, no torch needed: {command}")
+    show.say(f"predict with it{', no torch needed' * (not in_torch)}: {command}")
 
 
 def _tell_handed_on(made: HandedOn) -> None:

@@ -54,6 +54,12 @@ def export(
     that may get another label, and `out` lies here by default. See `export.of_others.export_of_others`.
     """
     place = None if out is None else Path(out)
+    if even_if_slower and to != "openvino-int8":
+        raise UserError(f"--even-if-slower is for openvino-int8, {to} is asked for", "leave it out")
+    if window_memory is not None and windows != "fitted":
+        raise UserError("--window-memory is for windows that are fitted", "add --windows fitted")
+    if windows != "training" and to in FORMS:
+        raise UserError(f"{to} has windows of its own", "leave out --windows")
     if not isinstance(run, Run) and _of_others(Path(run)):
         if windows != "training" or window_memory is not None:
             raise UserError(

@@ -5,7 +5,8 @@ An artefact is predicted from where no torch is installed: what needs it is impo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,8 @@ def predict(
     if write_as not in WRITTEN_AS:
         raise unknown("value of --as", write_as, WRITTEN_AS)
     dicom = DicomOptions(tuple(series), dicom_tilt)
+    if write_as != "seg" and (codes is not None or seg != "binary"):
+        raise UserError("--seg and --codes say how DICOM SEG is written", "add --as seg, or leave them out")
     named = named_runs(run, fuse)
     if artefacts := [path for path in named if is_artefact(path)]:
         if modality is not None or weights != "best" or len(artefacts) < len(named):
@@ -75,6 +78,10 @@ def predict(
                 f"{artefacts[0]} is an artefact: one model, with its own modalities and weights",
                 "leave out --modality, --weights and models that are none",
             )
+        _refuse(
+            f"{artefacts[0]} is an artefact, whose folds, windows and mirroring were chosen at its export",
+            {"--probabilities": probabilities, "options of models of others": _says_something(teacher)},
+        )
         with keeping(usual_folder()):
             predictor = (
                 load_artefact_views(
@@ -114,9 +121,24 @@ def predict(
 
         if recognised(named[0]):
             from ..teachers.predicting import predict_with_teacher
+            from ..teachers.teacher import TeacherOptions
 
+            _refuse(
+                f"{named[0]} is a model that others trained, whose weights and modalities are its own",
+                {
+                    "--weights": weights != "best",
+                    "--modality": modality is not None,
+                    "--trust": trust is not None,
+                    "--skip-empty": skip_empty,
+                },
+            )
+            asked = teacher or TeacherOptions()
+            if device != "auto":
+                asked = replace(asked, device=device)
+            if threads:
+                asked = replace(asked, threads=threads)
             return predict_with_teacher(
-                open_teacher(named[0], teacher),
+                open_teacher(named[0], asked),
                 inputs,
                 out,
                 probabilities=probabilities,
@@ -205,3 +227,14 @@ def named_runs(run: Path | str | Sequence[Path | str], fuse: str | None) -> list
             f"--fuse {fuse} is for several runs, {named[0]} is one", "name them all: RUN_1,RUN_2,RUN_3"
         )
     return named
+
+
+def _says_something(teacher: TeacherOptions | None) -> bool:
+    """Whether any of the options of models of others was given."""
+    return teacher is not None and teacher != type(teacher)()
+
+
+def _refuse(what: str, given: Mapping[str, bool]) -> None:
+    """Raises UserError where an option was given that would change nothing."""
+    if ignored := [option for option, is_given in given.items() if is_given]:
+        raise UserError(what, f"leave out {', '.join(ignored)}")

@@ -301,9 +301,10 @@ class _Watched(Inferer):
             block = next(blocks, None)
             spent += time.perf_counter() - start
             if block is None:
-                break
+                return
+            if block.last:  # nobody asks for another
+                self.seen.seconds.append(spent)
             yield block
-        self.seen.seconds.append(spent)
 
 
 def _mean_of(scores: Sequence[Scores]) -> Scores:

@@ -196,12 +196,20 @@ def place(cases: Sequence[Case], out: Path, refused: dict[str, str], as_: str = 
 
     Its file ends as the scan's, or in `as_`.
     """
-    one_file = bool(ending(out) or (as_ and out.name.endswith(as_))) and not out.is_dir()
+    is_seg = out.name.lower().endswith(SEG_ENDING)
+    if (ending(out) or is_seg) and not out.is_dir() and is_seg != (as_ == SEG_ENDING):
+        raise UserError(
+            f"{out} is asked for as {'NIfTI' if is_seg else 'DICOM SEG'}, and its name says otherwise",
+            f"name a folder, {'add --as seg' if is_seg else f'or a file that ends in {SEG_ENDING}'}",
+        )
+    one_file = bool(ending(out) or is_seg) and not out.is_dir()
     if one_file and len(cases) + len(refused) > 1:
         raise UserError(
             f"{len(cases) + len(refused)} cases do not fit into the one file {out}", "name a folder"
         )
     theirs = {source.path.resolve(): "scan" for case in cases for source in case.images.values()}
+    sources = [source for case in cases for source in case.images.values()]
+    studies = {source.path.resolve() for source in sources if source.path.is_dir()}
     theirs |= {case.label.resolve(): "label map" for case in cases if case.label is not None}
     jobs: list[Job] = []
     for case in cases:
@@ -210,6 +218,11 @@ def place(cases: Sequence[Case], out: Path, refused: dict[str, str], as_: str = 
         if what := theirs.get(place.resolve()):
             raise UserError(
                 f"the label map of {case.id} would replace the {what} {place}", "name another folder"
+            )
+        if any(place.resolve().is_relative_to(study) for study in studies):
+            raise UserError(
+                f"the label map of {case.id} would lie among the DICOM that it is of, as {place}",
+                "name another folder",
             )
         jobs.append(Job(case.id, case.images, place))
     return jobs

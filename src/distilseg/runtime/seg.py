@@ -28,6 +28,12 @@ def seg_writer(
     `codes` is a file as of `data.scans.dicom.codes`; where there is none yet it is written, with suggestions,
     and `UserError` asks to look through it. Without it segments have codes of our own.
     """
+    if told := [one.path for one in artefacts if one.about.answers == "regions" and not one.plan.regions]:
+        raise UserError(
+            f"{told[0]} answers regions, and writes them over one another: what is left of one is"
+            " not what its name says",
+            "leave out --as seg",
+        )
     names = [name for value, name in plan.labels.items() if value]
     digests = [artefact.sha256 for artefact in artefacts]
     one = len(artefacts) == 1
