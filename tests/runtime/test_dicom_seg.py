@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import highdicom
 import nibabel
@@ -227,3 +228,12 @@ def test_a_series_that_no_seg_can_be_made_of_is_refused_and_the_others_done(tmp_
     summary = predict_files(predictor(), tmp_path / "disc", tmp_path / "out", seg=seg)
     assert set(summary.written) == {"good"}
     assert "has no frame of reference" in summary.refused["bad"]
+
+
+def test_regions_that_were_painted_over_one_another_are_no_segments(tmp_path: Path) -> None:
+    """What is left of "whole" is not the whole; of our own regions the plan names the classes."""
+    about = SimpleNamespace(answers="regions", name="others")
+    artefact = SimpleNamespace(about=about, plan=SimpleNamespace(regions={}), path=tmp_path, sha256="00")
+    plan = SimpleNamespace(labels={0: "background", 1: "core", 2: "whole"})
+    with pytest.raises(UserError, match=r"what is left of one is not what its name says; leave out --as seg"):
+        seg_writer([artefact], plan, "binary", None)  # type: ignore[list-item,arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ from ...functional.empty_windows import empty_once
 from ..artefact import PREPARATION, Artefact
 from ..engine import Arrays, load_engine
 from ..pipeline import Finish, asked_at_once
+from ..room import check_room
 from ..times import StageTimes
 from .shown import Shown, Volume, shown
 from .way import Way, way_of
@@ -81,7 +83,10 @@ class BundlePredictor:
         return Preprocessed(np.ascontiguousarray(state.image), None, grid)
 
     def ask(self, prepared: Preprocessed, *, case: str, times: StageTimes | None = None) -> Finish:
-        """The network's stage; what is returned makes the labels."""
+        """The network's stage; what is returned makes the labels. All logits are held, on two grids."""
+        grid, classes = prepared.grid, list(self.plan.labels.values())
+        voxels = math.prod(grid.working_shape) + math.prod(grid.original_shape)
+        check_room(4 * len(classes) * voxels, grid, classes, case=case, now=True)
         return asked_at_once(self, prepared, case=case, times=times)
 
     def logits(self, image: Volume, *, case: str = "") -> Volume:
