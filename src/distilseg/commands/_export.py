@@ -56,8 +56,6 @@ def export(
     place = None if out is None else Path(out)
     if even_if_slower and to != "openvino-int8":
         raise UserError(f"--even-if-slower is for openvino-int8, {to} is asked for", "leave it out")
-    if window_memory is not None and windows != "fitted":
-        raise UserError("--window-memory is for windows that are fitted", "add --windows fitted")
     if windows != "training" and to in FORMS:
         raise UserError(f"{to} has windows of its own", "leave out --windows")
     if not isinstance(run, Run) and _of_others(Path(run)):
@@ -84,6 +82,8 @@ def export(
             f"{run} is a run of ours, whose folds, windows and mirroring are its own",
             "leave out the options of models of others",
         )
+    if window_memory is not None and windows != "fitted":
+        raise UserError("--window-memory is for windows that are fitted", "add --windows fitted")
     if to not in TARGETS and to not in FORMS:
         raise unknown("target", to, [*TARGETS, *FORMS])
     run = run if isinstance(run, Run) else open_run(run)
