@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from .int8_of_others import Judged, cases_for_int8, quantised_by_answers
 from .provenance import NOT_SAID, file_digest, versions
 from .quantise import check_nncf
 from .quantised import MAX_DICE_DROP
-from .verify import Parity, parity_of
+from .verify import Parity, parity_of, record
 
 MOST_OTHERWISE = 1e-3  # of a case's voxels may have another label than the model itself gives
 
@@ -240,7 +240,7 @@ def _compared(
         judged.labels[case.id] = labels
         regions = answer.activation == "sigmoid"
         parity = parity_of(case.id, answer.logits, labels, np.asarray(logits), other_labels, regions)
-        found.append(Parity(**{**asdict(parity), "run_s": spent[0], "artefact_s": spent[1]}))
+        found.append(replace(parity, run_s=spent[0], artefact_s=spent[1]))
         if progress is not None:
             progress(done, len(judged.judging))
     return found
@@ -259,13 +259,6 @@ def _refuse_beyond(found: Sequence[Parity], most_otherwise: float, target: str) 
 
 
 def _record(found: Sequence[Parity], most_otherwise: float) -> Mapping[str, Any]:
-    """For the artefact, which leaves the house: cases are counted and not named."""
-    return {
-        "cases": len(found),
-        "largest_logit_difference": max(one.logit_difference for one in found),
-        "least_dice": min(one.dice for one in found),
-        "voxels_that_differ": sum(one.voxels for one in found),
-        "of_voxels": sum(one.of_voxels for one in found),
-        "largest_share_that_differs": max(one.voxels / one.of_voxels for one in found),
-        "tolerance": most_otherwise,
-    }
+    """As of a run, and the share of a case's voxels that decides here."""
+    shares = [one.voxels / one.of_voxels for one in found]
+    return {**record(found, most_otherwise), "largest_share_that_differs": max(shares)}

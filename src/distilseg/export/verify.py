@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,7 +80,7 @@ def refuse_beyond(found: list[Parity], tolerance: float, target: str) -> None:
     )
 
 
-def record(found: list[Parity], tolerance: float) -> dict[str, Any]:
+def record(found: Sequence[Parity], tolerance: float) -> dict[str, Any]:
     """For the artefact, which leaves the house: cases are counted and not named."""
     return {
         "cases": len(found),

@@ -256,9 +256,8 @@ def _pipeline(
             first = next(iter(scans.values()))
             with times.of("preparing"):
                 prepared = predictor.prepare(scans, case=job.case)
-            return replace(
-                first, array=np.empty(0, first.array.dtype)
-            ), prepared  # only where it lies is told
+            place = replace(first, array=np.empty(0, first.array.dtype))  # its voxels are not needed again
+            return place, prepared
 
     def write(job: Job, like: Scan, finish: Finish) -> None:
         with _enough_memory(job):

@@ -16,7 +16,7 @@ from distilseg.data.scans.reading import read_scan
 from distilseg.errors import UserError
 from distilseg.runtime.artefact import open_artefact
 from distilseg.runtime.bundle.predictor import BundlePredictor
-from distilseg.runtime.bundle.way import Way, way_of
+from distilseg.runtime.bundle.way import Way
 from distilseg.runtime.views import load_shipped
 from distilseg.teachers.monai_bundle import open_as_teacher
 from distilseg.teachers.monai_bundle.painting import painting
@@ -171,13 +171,13 @@ def test_absurd_preparations_are_refused(
     config = inference(preprocessing=[ORIENTED, spacing(1.1, 1.1, 2.0)])
     teacher = open_as_teacher(bundle(tmp_path / "b", config), CPU)
     made = json.loads(shipment_of(teacher).way({"network": "network.onnx"}))
-    assert way_of(json.dumps(made).encode(), Path("preparation.json")).steps
+    assert Way.read(json.dumps(made).encode(), Path("preparation.json")).steps
     inner = made
     for key in path[:-1]:
         inner = inner[key]
     inner[path[-1]] = value
     with pytest.raises(UserError, match=told):
-        way_of(json.dumps(made).encode(), Path("preparation.json"))
+        Way.read(json.dumps(made).encode(), Path("preparation.json"))
 
 
 @pytest.mark.real_data

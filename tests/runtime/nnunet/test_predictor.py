@@ -194,14 +194,12 @@ def test_absurd_preparations_are_refused(
 ) -> None:
     import json
 
-    from distilseg.runtime.nnunet.preparation import way_of
-
     words = shipment_of(open_with(tmp_path, plain())).way({"network": "network.onnx"})
-    assert isinstance(way_of(words.encode(), Path("preparation.json")), Way)
+    assert isinstance(Way.read(words.encode(), Path("preparation.json")), Way)
     made = json.loads(words)
     inner = made
     for key in path[:-1]:
         inner = inner[key]
     inner[path[-1]] = value
     with pytest.raises(UserError, match=told):
-        way_of(json.dumps(made).encode(), Path("preparation.json"))
+        Way.read(json.dumps(made).encode(), Path("preparation.json"))

@@ -23,7 +23,7 @@ from ..pipeline import Finish, asked_at_once
 from ..room import check_room
 from ..times import StageTimes
 from .shown import Shown, Volume, shown
-from .way import Way, way_of
+from .way import Way
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def load_bundle(
     artefact: Artefact, *, threads: int = 0, device: str = "auto", skip_empty: bool = False
 ) -> BundlePredictor:
     """The predictor of an artefact that prepares as a MONAI bundle does; options as of `load_shipped`."""
-    way = way_of(artefact.read(PREPARATION), artefact.path / PREPARATION)
+    way = Way.read(artefact.read(PREPARATION), artefact.path / PREPARATION)
     engine = artefact.about.engine
     network = load_engine(engine, artefact.read, way.network, threads=threads, device=device, lend=True)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from ...errors import UserError
 from ..artefact import Member
+from ..preparation_file import PreparationFile
 from .intensity import OfChannel
 from .post import Post
 from .spatial import CropForeground, Letters, Orientation
@@ -16,10 +15,8 @@ from .transforms import AnyTransform, Transform
 from .windows import Windows
 
 
-class Way(BaseModel):
+class Way(PreparationFile):
     """What preparation.json holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: Member  # its file
     modalities: Annotated[tuple[str, ...], Field(min_length=1)]  # what is shown, in its order
@@ -54,15 +51,3 @@ def _channels(transform: Transform) -> tuple[int, ...]:
     if isinstance(transform, OfChannel):
         return (transform.channel,)
     return (transform.channels or ()) if isinstance(transform, CropForeground) else ()
-
-
-def way_of(content: bytes, path: Path) -> Way:
-    """The preparation that `content` spells; `path` is where it was, for errors. Raises `UserError`."""
-    try:
-        return Way.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise UserError(
-            f"{path} makes no sense ({where}: {first['msg']})", "export the model again, with this version"
-        ) from None

@@ -24,7 +24,7 @@ from ..engine import Arrays, load_engine
 from ..pipeline import Finish, asked_at_once
 from ..times import StageTimes
 from .blend import blended, mean_over_flips
-from .preparation import Stage, Way, way_of
+from .preparation import Stage, Way
 from .prepare import WorkingGrid, in_order, prepare, working_spacing
 from .resample import coarse_axis
 from .restore import label_map
@@ -109,7 +109,7 @@ def load_nnunet(
     artefact: Artefact, *, threads: int = 0, device: str = "auto", skip_empty: bool = False
 ) -> NnUNetPredictor:
     """The predictor of an artefact that prepares as nnU-Net does; options as of `load_shipped`."""
-    way = way_of(artefact.read(PREPARATION), artefact.path / PREPARATION)
+    way = Way.read(artefact.read(PREPARATION), artefact.path / PREPARATION)
     loaded: NnUNetPredictor | None = None
     for stage in way.stages:
         network = load_engine(

@@ -13,15 +13,15 @@ Each value is checked when it is read: an artefact's files came from whoever mad
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from ...data.scans.scan import axis_order
 from ...errors import UserError
 from ..artefact import Member
+from ..preparation_file import PreparationFile
 
 Normalisation = Literal[
     "CTNormalization",
@@ -112,10 +112,8 @@ class Stage(BaseModel):
         return self
 
 
-class Way(BaseModel):
+class Way(PreparationFile):
     """What preparation.json holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     modalities: Annotated[tuple[str, ...], Field(min_length=1)]  # what is shown, in its order
     orientation: str | None = None  # that scans are turned to; None: as stored
@@ -136,15 +134,3 @@ class Way(BaseModel):
             if bool(stage.foreground) != (n > 0):
                 raise ValueError(f"stage {n} is shown the labels of no stage before, or of none though it is")
         return self
-
-
-def way_of(content: bytes, path: Path) -> Way:
-    """The preparation that `content` spells; `path` is where it was, for errors. Raises `UserError`."""
-    try:
-        return Way.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise UserError(
-            f"{path} makes no sense ({where}: {first['msg']})", "export the model again, with this version"
-        ) from None
