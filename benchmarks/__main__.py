@@ -1,6 +1,6 @@
 """`python -m benchmarks [--quick] [NAME ...]`: runs the claims, prints them, writes them to results/.
 
-Named claims take the place of their rows of earlier runs on this processor; the others' stay.
+Named ones take the place of the rows that they made in earlier runs on this processor; the others' stay.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ def main() -> None:
     given = parser.parse_args()
     rows: list[Row] = []
     for name in given.names or CLAIMS:
-        rows += importlib.import_module(f"benchmarks.{name}").main(given.quick)
+        made = importlib.import_module(f"benchmarks.{name}").main(given.quick)
+        rows += [{**one, "benchmark": name} for one in made]
     table = Table(*SHOWN)
     for one in rows:
         table.add_row(*(str(one[column]) for column in SHOWN))
     Console(width=200).print(table)
     if not given.quick:
         path = RESULTS / f"benchmarks-{re.sub(r'[^a-z0-9]+', '-', processor_name().lower()).strip('-')}.csv"
-        new = {one["claim"] for one in rows}
         old = read_rows(path) if given.names and path.is_file() else []
-        kept = [one for one in old if one["claim"] not in new]
+        kept = [one for one in old if one["benchmark"] not in given.names]
         write_rows(path, [*kept, *({**one, **machine()} for one in rows)])
         print(f"written: {path.relative_to(RESULTS.parent)}")
 

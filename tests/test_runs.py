@@ -13,7 +13,7 @@ import pytest
 
 from distilseg.errors import UserError
 from distilseg.files import write_json
-from distilseg.runs import Log, Run, find_runs, read_rows, write_rows
+from distilseg.runs import Log, Run, find_runs, open_run, read_rows, write_rows
 
 SCORES = [{"case": "a", "label": "tumour", "metric": "dice", "value": 0.5}]
 
@@ -219,3 +219,24 @@ def test_depth_ends_in_a_value_or_a_refusal(run: Run, depth: int) -> None:
     except UserError as error:
         said = str(error)
     assert said == "read" or "lists within lists without end" in said
+
+
+def test_what_is_no_run_is_told_what_it_is(tmp_path: Path) -> None:
+    for name in ("study/supervised-1234", "artefact", "empty"):
+        (tmp_path / name).mkdir(parents=True)
+    write_json(tmp_path / "study/supervised-1234/experiment.json", {})
+    write_json(tmp_path / "artefact/artefact.json", {})
+    (tmp_path / "student.zip").touch()
+    (tmp_path / "scan.nii").touch()
+
+    def told(name: str) -> str:
+        with pytest.raises(UserError, match=r"is not a run folder \(.*give a folder that") as caught:
+            open_run(tmp_path / name)
+        return str(caught.value).split("(")[1].split(")")[0]
+
+    assert told("study/supervised-1243") == "it does not exist; beside it lies supervised-1234"
+    assert told("nowhere/at-all") == "it does not exist"
+    assert told("artefact") == told("student.zip") == "it is an artefact, made from a run"
+    assert told("scan.nii") == "it is a file"
+    assert told("study") == "no experiment.json in it; runs below it: 1"
+    assert told("empty") == "no experiment.json in it"

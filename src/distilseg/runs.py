@@ -21,6 +21,7 @@ Standard library only: the report reads runs where no torch is installed.
 from __future__ import annotations
 
 import csv
+import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -177,10 +178,24 @@ def open_run(folder: Path | str) -> Run:
     run = Run(Path(folder))
     if not run.experiment.is_file():
         raise UserError(
-            f"{folder} is not a run folder (no experiment.json in it)",
+            f"{folder} is not a run folder ({_what_it_is(run.folder)})",
             "give a folder that `distilseg train` made, such as runs/<dataset>/<recipe>-<hash>",
         )
     return run
+
+
+def _what_it_is(folder: Path) -> str:
+    """Why there is no run, in a few words."""
+    if not folder.exists():
+        near = [one.name for one in find_runs(folder.parent)] if folder.parent.is_dir() else []
+        guess = difflib.get_close_matches(folder.name, near, n=1)
+        return f"it does not exist{f'; beside it lies {guess[0]}' if guess else ''}"
+    if (folder / "artefact.json").is_file() or folder.suffix == ".zip":
+        return "it is an artefact, made from a run"
+    if folder.is_file():
+        return "it is a file"
+    below = find_runs(folder)
+    return f"no experiment.json in it; runs below it: {len(below)}" if below else "no experiment.json in it"
 
 
 def find_runs(folder: Path | str) -> list[Run]:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distilseg import scratch
 from distilseg.data.preparing import preprocess
 from distilseg.data.scans import limits
 from distilseg.data.scans.scan import Geometry, Scan
@@ -227,6 +228,41 @@ def test_memory_does_not_grow_with_the_length_of_a_scan(monkeypatch: pytest.Monk
     prepared = one.prepare(scan((30, 30, 240)), case="a")
     told = one.needed_bytes(prepared.grid) - LabelMap.bytes_of(prepared.grid, one.plan)
     assert 0.8 * long[0] < told < 1.25 * long[0]
+
+
+@several
+@given(shape=sizes, patch=patches, overlap=overlaps)
+def test_layers_in_a_scratch_file_give_the_same_bit_for_bit(
+    shape: tuple[int, ...], patch: tuple[int, ...], overlap: float
+) -> None:
+    inferer = make_inferer({"kind": "sliding_window", "patch": patch, "overlap": overlap})
+    image = image_of(shape)
+    in_memory = inferer(image, network)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(scratch, "IN_MEMORY", 0)
+        np.testing.assert_array_equal(inferer(image, network), in_memory)
+
+
+def test_large_layers_are_told_and_taken_as_memory_only_as_far_as_they_lie_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inferer = make_inferer({"kind": "sliding_window", "patch": [8, 8, 8], "overlap": 0.25})
+    shape, classes = (40, 40, 40), 40
+    told = inferer.held_bytes(shape, 1, classes)
+    largest = 4 * classes * 40 * 40 * 3  # the layer of the outermost axis: an overlap of 2, a voxel below
+    for module in (scratch, blocks):
+        monkeypatch.setattr(module, "IN_MEMORY", 1000 * classes)
+    peak = peak_of(predictor(lambda windows: np.repeat(windows, classes, 1), classes), shape)
+    assert inferer.held_bytes(shape, 1, classes) < told - 0.9 * largest
+    assert peak < told - 0.9 * largest
+
+
+def test_a_disk_without_room_for_layers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch, "IN_MEMORY", 0)
+    monkeypatch.setattr(scratch, "SPARE_BYTES", 2**62)
+    inferer = make_inferer({"kind": "sliding_window", "patch": [8, 8, 8]})
+    with pytest.raises(UserError, match=r"the sums between windows, of 4 classes, take .* of disk"):
+        inferer(image_of((20, 20, 20)), network)
 
 
 def test_many_classes_are_asked_for_in_fewer_windows_at_once() -> None:

@@ -10,7 +10,8 @@ where the next one along each axis does, is done. What it covers beyond is kept 
     innermost axis    such a layer of one window
 
 So a volume of any length takes the memory of its smallest cross-section, and every sum is made in the order
-of the windows, as if all of it were there. One voxel below each box is kept as well: whoever interpolates
+of the windows, as if all of it were there. A layer of many classes lies in a scratch file (`scratch.py`), of
+which what a window covers is in memory. One voxel below each box is kept as well: whoever interpolates
 between voxels (`label_export`) finds all that he needs in one block.
 
     Block      a box that is done, with its logits
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 
 from ..functional.threads import shared
 from ..functional.windows import AxisWindow
+from ..scratch import IN_MEMORY, give_back, zeros
 
 Volume = NDArray[np.float32]
 Box = tuple[slice, ...]
@@ -133,7 +135,8 @@ class Blending:
         """The block that is done once this answer counts too."""
         if not self._kept:
             kept = kept_shapes(self._axes, self._order)
-            self._kept = [np.empty((len(answer_KP), *shape), np.float32) for shape in kept]
+            what = f"the sums between windows, of {len(answer_KP)} classes,"
+            self._kept = [zeros((len(answer_KP), *shape), what) for shape in kept]
         here = [axis.at(n) for axis, n in zip(self._axes, place, strict=True)]
         loads, saves = self._moves(here)
         weight_P = _product([side.weight for side in here])
@@ -151,6 +154,8 @@ class Blending:
             logits_KB[k] = sums[done]
 
         shared(add, range(len(answer_KP)), answer_KP.size, self._threads)
+        for kept in self._kept:
+            give_back(kept)
         box = tuple(slice(side.start, side.start + side.done) for side in here)
         return Block(box, logits_KB, all(side.last for side in here))
 
@@ -251,12 +256,14 @@ def cheapest_order(axes: Sequence[_Axis]) -> tuple[int, ...]:
     return best if kept(best) < _MUCH_LESS * kept(natural) else natural
 
 
-def blending_floats(axes: Sequence[Sequence[AxisWindow]]) -> int:
-    """What a `Blending` of these windows holds of each class, two blocks included, in numbers."""
+def blending_bytes(axes: Sequence[Sequence[AxisWindow]], classes: int) -> int:
+    """Memory that a `Blending` of these windows takes, two blocks included, without what lies on the disk."""
     sides = [_Axis.of(windows) for windows in axes]
-    kept = sum(map(math.prod, kept_shapes(sides, cheapest_order(sides))))
-    block = math.prod(1 + max(side.at(n).done for n in range(len(side.starts))) for side in sides)
-    return kept + 2 * block
+    layers = [4 * classes * math.prod(shape) for shape in kept_shapes(sides, cheapest_order(sides))]
+    block = (
+        4 * classes * math.prod(1 + max(side.at(n).done for n in range(len(side.starts))) for side in sides)
+    )
+    return sum(min(layer, IN_MEMORY) for layer in layers) + 2 * block
 
 
 def _product(weights: Sequence[NDArray[np.float32]]) -> Volume:

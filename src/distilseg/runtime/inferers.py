@@ -33,7 +33,7 @@ from ..functional.window_options import (
     described,
 )
 from ..functional.windows import AxisWindow, axis_windows, covering, step_starts, window_steps
-from .blocks import Blending, Block, Volume, blending_floats, boxed, layered, whole
+from .blocks import Blending, Block, Volume, blending_bytes, boxed, layered, whole
 
 if TYPE_CHECKING:
     from ..data.planning.plan import Plan
@@ -85,19 +85,19 @@ class Inferer:
                 window, grown = math.prod(options.patch), math.prod(padded)
                 axes = _windows(padded, options.patch, options.overlap, options.blend, options.stride)
                 count = min(options.batch, math.prod(map(len, axes)))
-                held = blending_floats(axes) if max(map(len, axes)) > 1 else window
+                held = blending_bytes(axes, classes) if max(map(len, axes)) > 1 else 4 * classes * window
                 grown = grown if grown > math.prod(shape) else 0
             case SlicesOptions():
                 sides = zip(in_plane(shape, options.axis), options.patch, strict=True)
                 plane = math.prod(map(max, sides))
                 window, grown = math.prod(options.patch), 0
-                count, held = options.batch, 3 * options.batch * plane
+                count, held = options.batch, 4 * classes * 3 * options.batch * plane
             case SlabsOptions():
                 plane = math.prod(size + options.divisor for size in in_plane(shape, options.axis))
                 window, grown = options.thickness * plane, math.prod(shape)
                 count = options.batch
-                held = plane * (options.thickness + 3 * options.batch * options.stride)
-        return 4 * (modalities * (grown + 2 * count * window) + classes * (2 * count * window + held))
+                held = 4 * classes * plane * (options.thickness + 3 * options.batch * options.stride)
+        return 4 * (modalities * (grown + 2 * count * window) + classes * 2 * count * window) + held
 
     def _cut(self, shape: Sequence[int]) -> Cut:
         """How such a volume is cut: windows that are fitted to it are a sliding window of their size."""
