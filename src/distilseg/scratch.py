@@ -39,10 +39,13 @@ class _Map(mmap.mmap):
     """Of a scratch file; other maps are not ours to give back."""
 
 
-def zeros(shape: Sequence[int], what: str) -> Volumes:
-    """Zeros [K *S], float32. Raises `UserError`, naming `what` it is of, where the disk cannot hold them."""
+def zeros(shape: Sequence[int], what: str, in_memory: int | None = None) -> Volumes:
+    """Zeros [K *S], float32; of more than `in_memory` bytes, else `IN_MEMORY`, on the disk.
+
+    Raises `UserError`, naming `what` it is of, where that cannot hold them.
+    """
     size = 4 * math.prod(shape)
-    if size <= IN_MEMORY:
+    if size <= (IN_MEMORY if in_memory is None else in_memory):
         return np.zeros(shape, np.float32)
     folder = scratch_folder()
     free = shutil.disk_usage(folder).free

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -205,6 +206,7 @@ def test_labels_have_the_values_of_the_plan_and_background_outside() -> None:
 def peak_of(one: ArtefactPredictor, shape: tuple[int, ...]) -> int:
     """Bytes that the blocks of an image of this shape take at most, used in the same thread."""
     prepared = one.prepare(scan(shape), case="a")
+    gc.collect()
     tracemalloc.start()
     for block in one.blocks(prepared.image):
         assert block.logits.any()
@@ -239,7 +241,7 @@ def test_layers_in_a_scratch_file_give_the_same_bit_for_bit(
     image = image_of(shape)
     in_memory = inferer(image, network)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(scratch, "IN_MEMORY", 0)
+        patched.setattr(blocks, "LAYER", 0)
         np.testing.assert_array_equal(inferer(image, network), in_memory)
 
 
@@ -250,15 +252,14 @@ def test_large_layers_are_told_and_taken_as_memory_only_as_far_as_they_lie_there
     shape, classes = (40, 40, 40), 40
     told = inferer.held_bytes(shape, 1, classes)
     largest = 4 * classes * 40 * 40 * 3  # the layer of the outermost axis: an overlap of 2, a voxel below
-    for module in (scratch, blocks):
-        monkeypatch.setattr(module, "IN_MEMORY", 1000 * classes)
+    monkeypatch.setattr(blocks, "LAYER", 1000 * classes)
     peak = peak_of(predictor(lambda windows: np.repeat(windows, classes, 1), classes), shape)
     assert inferer.held_bytes(shape, 1, classes) < told - 0.9 * largest
     assert peak < told - 0.9 * largest
 
 
 def test_a_disk_without_room_for_layers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch, "IN_MEMORY", 0)
+    monkeypatch.setattr(blocks, "LAYER", 0)
     monkeypatch.setattr(scratch, "SPARE_BYTES", 2**62)
     inferer = make_inferer({"kind": "sliding_window", "patch": [8, 8, 8]})
     with pytest.raises(UserError, match=r"the sums between windows, of 4 classes, take .* of disk"):

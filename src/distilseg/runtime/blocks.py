@@ -32,12 +32,13 @@ from numpy.typing import NDArray
 
 from ..functional.threads import shared
 from ..functional.windows import AxisWindow
-from ..scratch import IN_MEMORY, give_back, zeros
+from ..scratch import give_back, zeros
 
 Volume = NDArray[np.float32]
 Box = tuple[slice, ...]
 
 _LARGE = 2**23  # voxels: below, windows are visited axis by axis whatever that takes
+LAYER = 2**26  # bytes: a larger layer lies on the disk
 _MUCH_LESS = 0.75  # of the memory: what another order of the axes is worth
 
 
@@ -136,7 +137,7 @@ class Blending:
         if not self._kept:
             kept = kept_shapes(self._axes, self._order)
             what = f"the sums between windows, of {len(answer_KP)} classes,"
-            self._kept = [zeros((len(answer_KP), *shape), what) for shape in kept]
+            self._kept = [zeros((len(answer_KP), *shape), what, LAYER) for shape in kept]
         here = [axis.at(n) for axis, n in zip(self._axes, place, strict=True)]
         loads, saves = self._moves(here)
         weight_P = _product([side.weight for side in here])
@@ -263,7 +264,7 @@ def blending_bytes(axes: Sequence[Sequence[AxisWindow]], classes: int) -> int:
     block = (
         4 * classes * math.prod(1 + max(side.at(n).done for n in range(len(side.starts))) for side in sides)
     )
-    return sum(min(layer, IN_MEMORY) for layer in layers) + 2 * block
+    return sum(min(layer, LAYER) for layer in layers) + 2 * block
 
 
 def _product(weights: Sequence[NDArray[np.float32]]) -> Volume:
