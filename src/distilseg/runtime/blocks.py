@@ -155,8 +155,8 @@ class Blending:
             logits_KB[k] = sums[done]
 
         shared(add, range(len(answer_KP)), answer_KP.size, self._threads)
-        for kept in self._kept:
-            give_back(kept)
+        for layer in self._kept:
+            give_back(layer)
         box = tuple(slice(side.start, side.start + side.done) for side in here)
         return Block(box, logits_KB, all(side.last for side in here))
 
