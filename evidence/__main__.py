@@ -2,7 +2,7 @@
 
 run       hours; repeat it after an interruption, it resumes
 collect   finished runs -> results/STUDY; some studies time what they ship: leave the machine alone
-page      results/STUDY -> docs/evidence/STUDY.md, its figures, its part of the overview and of the README
+page      results/STUDY -> docs/evidence/STUDY.md, its figures, its part of the overview; README and advice
 """
 
 from __future__ import annotations
