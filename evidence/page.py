@@ -39,6 +39,11 @@ def studies() -> list[str]:
     return sorted(path.parent.name.replace("_", "-") for path in HERE.glob("*/page.md"))
 
 
+def known() -> list[str]:
+    """Those, and studies that can be run and have no page yet."""
+    return sorted({*studies(), *(path.parent.name.replace("_", "-") for path in HERE.glob("*/jobs.py"))})
+
+
 def folder(study: str) -> Path:
     return HERE / study.replace("-", "_")
 
