@@ -166,8 +166,9 @@ def planned(session: Session, data: Path) -> timing.Plan | None:
     """Measures steps: of one job alone, then of all beside one another, and with these what judging takes."""
     alone_s, beside_s = timing.ALONE * session.seconds, timing.BESIDE * session.seconds
     alone, beside = session.scratch / "alone", session.scratch / "beside"
-    only = ["--only", json.dumps([timing.ALONE_JOB]), "--judged", "false", "--minutes", str(alone_s / 60)]
-    all_nine = ["--minutes", str(beside_s / 60)]
+    once = ["--validations", "1", "--minutes"]  # when the minutes are over: within them there are steps alone
+    only = ["--only", json.dumps([timing.ALONE_JOB]), "--judged", "false", *once, str(alone_s / 60)]
+    all_nine = [*once, str(beside_s / 60)]
     if not (
         _jobs(session, "measure alone", data, alone, 1, only)
         and _jobs(session, "measure beside", data, beside, 9, all_nine)

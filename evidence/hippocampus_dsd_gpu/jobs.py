@@ -1,7 +1,7 @@
 """Control, deep supervision and dual self-distillation at the published settings: a GPU, and one fold.
 
-`scripts/on_a_gpu.py` runs them. It measures first how many steps fit into its minutes; the paper's 300 epochs
-do not. Steps are the same for the three ways of a network, and `minutes` end what was planned too long.
+`scripts/on_a_gpu.py` runs them. It measures first how many steps fit into its minutes; 300 epochs do not.
+Steps are the same for the three ways of a network, and `minutes` end what was planned too long.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ NETWORKS = ("unetr", "vnet", "dynunet")
 WAYS = {"plain": ("supervised", {}), "ds": (RECIPE, {"alpha": 0.0, "beta": 0.0}), "dsd": (RECIPE, {})}
 TOY = "dynunet"  # the network of a trial on a processor, and its size there
 TOY_SIZE, TOY_BATCH = {"filters": [4, 8, 8, 8, 8]}, 2
-VALIDATIONS = 5
 
 
 def jobs(
@@ -32,9 +31,19 @@ def jobs(
     judged: bool = True,
     device: str = "cuda",
     toy: bool = False,
+    validations: int = 5,
 ) -> list[list[Job]]:
-    """All nine, or `only` some by network and way ("unetr dsd"). steps: of each network; else by minutes."""
-    settings = {"minutes": minutes, "judged": judged, "device": device, "toy": toy}
+    """All nine, or `only` some by network and way ("unetr dsd"); without steps or minutes 300 epochs of each.
+
+    steps: of each network.
+    """
+    settings = {
+        "minutes": minutes,
+        "judged": judged,
+        "device": device,
+        "toy": toy,
+        "validations": validations,
+    }
     made = {
         f"{network} {way}": Job(
             recipe, {"network": network, **terms}, {"steps": (steps or {}).get(network), **settings}
@@ -51,10 +60,11 @@ def experiment_of(job: Job, study: Study) -> Experiment:
     from distilseg.training.budget import Budget
 
     made = find(RECIPE)(study, **job.options)
-    budget = Budget(steps=job.settings["steps"], minutes=job.settings["minutes"])
+    told = {name: job.settings[name] for name in ("steps", "minutes") if job.settings[name] is not None}
+    budget = Budget(**told) if told else None  # the paper's
     if job.settings["toy"]:
         made = _small(made)
-    made = made.with_settings(budget, validations=VALIDATIONS)
+    made = made.with_settings(budget, validations=job.settings["validations"])
     plain = job.recipe == "supervised"
     assert made.control is not None
     return made.control if plain else made

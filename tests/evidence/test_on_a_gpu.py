@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import shutil
 import sys
 import tarfile
 import time
@@ -22,6 +23,7 @@ from evidence.hippocampus_dsd_gpu import jobs, kept, rows, timing
 from evidence.jobs import ROOT
 
 from distilseg.training.machine import Machine
+from evidence import page
 
 from ..training.small import small_study
 
@@ -82,9 +84,15 @@ def test_nine_experiments_as_published(tmp_path: Path) -> None:
     ]
     assert {one.study.plan.patch for one in made} == {(32, 32, 32)}
     assert len({(one.sampling, one.optimisation, one.validation) for one in made}) == 1
-    assert made[0].sampling.batch_size == 16
+    assert (made[0].sampling.batch_size, made[0].validation.validations) == (16, 5)
     for plain, *others in (made[n : n + 3] for n in (0, 3, 6)):
         assert all(one.networks == plain.networks for one in others)
+
+
+def test_without_a_budget_it_is_the_papers(tmp_path: Path) -> None:
+    (job,) = jobs.jobs(only=["vnet dsd"])[0]
+    budget = jobs.experiment_of(job, small_study(tmp_path / "scans")).budget
+    assert (budget.steps, budget.epochs, budget.minutes) == (None, 300, None)
 
 
 def test_a_toy_is_small_and_otherwise_as_published(tmp_path: Path) -> None:
@@ -118,6 +126,20 @@ def test_rates_and_rows_are_those_of_finished_runs(tmp_path: Path) -> None:
     assert kept.rates(tmp_path, 15.0) == {"unetr dsd": 2.0, "vnet ds": 4.0}
     (row,) = kept.rows(tmp_path)
     assert (row["row"], row["steps"], row["dice"]) == ("unetr dsd", 30, 0.85)
+
+
+def test_nine_runs_are_nine_rows_with_their_controls(tmp_path: Path) -> None:
+    """Runs of other settings stand in for them."""
+    other = page.read("hippocampus-dsd")
+    for network in ("unetr", "vnet", "dynunet-16"):
+        for way in jobs.WAYS:
+            (run,) = other.rows[f"{network} {way}"].runs
+            shutil.copytree(run.folder, tmp_path / run.name)
+    found = rows.read(tmp_path)
+    assert list(found.rows) == JOBS
+    told = found.less("control", "dynunet dsd")
+    assert told.difference.mean == other.less("control", "dynunet-16 dsd").difference.mean
+    assert found.less("divergence", "unetr dsd").difference.n == 40
 
 
 def carried_out(
