@@ -148,7 +148,7 @@ def carry_out(session: Session, wheels: Path, data: Path) -> str:
         return "torch finds no GPU on this machine; --toy tries the parts on a processor"
 
     limit_s = timing.TESTS * session.seconds
-    passed = session.part("tests", ["pytest", "-q", *TESTS], limit_s, log="tests.txt")
+    passed = session.part("tests", ["pytest", "-v", *TESTS], limit_s, log="tests.txt")
     session.tell(tests=((session.out / "tests.txt").read_text(encoding="utf-8").splitlines() or [""])[-1])
 
     plan = planned(session, data)
@@ -159,7 +159,7 @@ def carry_out(session: Session, wheels: Path, data: Path) -> str:
     trained = _jobs(session, "train", data, session.runs, plan.processes, told, spare_s=timing.LAST_S)
     if not trained:
         return "not every run was finished in time; see log.txt"
-    return ALL_DONE if passed else "the tests failed; see tests.txt"
+    return ALL_DONE if passed else "the tests failed or were ended; see tests.txt"
 
 
 def planned(session: Session, data: Path) -> timing.Plan | None:

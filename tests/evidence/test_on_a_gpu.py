@@ -194,7 +194,7 @@ def test_all_parts_in_turn(gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     ("fails", "code", "ended", "judged"),
-    [("tests", 1, "the tests failed; see tests.txt", 9), ("train", 1, "cut off", 4)],
+    [("tests", 1, "the tests failed or were ended; see tests.txt", 9), ("train", 1, "cut off", 4)],
 )
 def test_what_fails_or_is_cut_off_leaves_what_there_was(
     fails: str, code: int, ended: str, judged: int, gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
