@@ -8,5 +8,9 @@
     STUDY/summary.md   what the overview shows of it, between <!-- STUDY:begin --> and <!-- STUDY:end -->
     STUDY/figures.py   its figures: `draw`
 
-A new study is such a folder and a line in mkdocs.yml. `python -m evidence STUDY run|collect|page`.
+Two documents speak of all studies: readme.md, and which.md, which says which method to take. A line of each
+paper in `distilseg recipes` (`WHEN` in its file) says the same, and tests hold its figures to results/.
+
+A new study is such a folder and a line in mkdocs.yml; one without results yet has no page.md.
+`python -m evidence STUDY run|collect|page`.
 """

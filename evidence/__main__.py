@@ -2,7 +2,7 @@
 
 run       hours; repeat it after an interruption, it resumes
 collect   finished runs -> results/STUDY; some studies time what they ship: leave the machine alone
-page      results/STUDY -> docs/evidence/STUDY.md, its figures, its part of the overview and of the README
+page      results/STUDY -> docs/evidence/STUDY.md, its figures, its part of the overview; README and advice
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; a study's own options are the parameters of its `jobs`, in JSON."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m evidence", description=__doc__, formatter_class=raw)
-    parser.add_argument("study", choices=page.studies())
+    parser.add_argument("study", choices=page.known())
     parser.add_argument("what", choices=["run", "collect", "page"])
     parser.add_argument("--data", help="folder of the scans; by default in $DISTILSEG_DATA or ../shared/data")
     parser.add_argument("--runs", help="by default runs/evidence/STUDY")
@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given, own = parser.parse_known_args(arguments)
     if own and given.what != "run":
         parser.error(f"{given.what} does not take {' '.join(own)}")
+    if given.what == "page" and given.study not in page.studies():
+        sys.exit(f"{given.study} has no page yet: write its page.md once results/{given.study} is there")
     if given.what == "page":
         page.write(given.study, given.results, given.out)
         return

@@ -1,4 +1,4 @@
-"""Rendering: results -> figures, the page, its part of the overview, the README; from those files alone.
+"""Rendering: results -> figures, the page, its part of the overview, README, advice; from those files alone.
 
 A template, `page.md` of a study, is prose that a person wrote. It may use by name: all of the study's
 evidence (rows.py), the tables of tables.py (`seeds_table()`), the constants of the study's rows in lower
@@ -12,7 +12,7 @@ import importlib
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from .rows import Evidence, listed, numeral, p_of
 
 DOCS, RESULTS, README = ROOT / "docs" / "evidence", ROOT / "results", ROOT / "README.md"
 OVERVIEW = DOCS / "index.md"
+WHICH = ROOT / "docs" / "how-to" / "which-method.md"
 HERE = Path(__file__).parent
 TABLES = ("by_structure", "short", "comparisons", "structures", "seeds", "folds", "costs")
 
@@ -36,6 +37,11 @@ TABLES = ("by_structure", "short", "comparisons", "structures", "seeds", "folds"
 def studies() -> list[str]:
     """Every folder with a page, by the name that its results and its page have too."""
     return sorted(path.parent.name.replace("_", "-") for path in HERE.glob("*/page.md"))
+
+
+def known() -> list[str]:
+    """Those, and studies that can be run and have no page yet."""
+    return sorted({*studies(), *(path.parent.name.replace("_", "-") for path in HERE.glob("*/jobs.py"))})
 
 
 def folder(study: str) -> Path:
@@ -64,8 +70,27 @@ def render(study: str, found: Any, template: str = "page.md") -> str:
 
 def readme() -> str:
     """The README, whose every figure comes from results: `evidence(study)` is a study's."""
-    told = _rendered([HERE], "readme.md", {"evidence": read, "number": words.number, "wheel": WHEEL})
+    told = _rendered([HERE], "readme.md", {"evidence": of_study, "number": words.number, "wheel": WHEEL})
     return f"<!-- its words: evidence/readme.md -->\n\n{told}"
+
+
+def which() -> str:
+    """The page that says which method to take; its figures come from results as the README's do."""
+    names = {"evidence": of_study, "number": words.number, "since": since, "old_plan": _old_plan}
+    told = _rendered([HERE], "which.md", names)
+    return f"<!-- its words: evidence/which.md -->\n\n{_refilled(told)}"
+
+
+@cache
+def of_study(study: str) -> Any:
+    """A study's evidence, read once, for the documents that speak of many."""
+    return read(study)
+
+
+def _old_plan(study: str) -> bool:
+    """Whether all runs of the study are of a plan that mirrored along every axis, as plans once did."""
+    runs = [run for contender in of_study(study).rows.values() for run in contender.runs]
+    return all("mirror_axes" not in run.read(run.plan) for run in runs)
 
 
 def _rendered(folders: Sequence[Path], template: str, names: Mapping[str, Any]) -> str:
@@ -142,4 +167,6 @@ def write(study: str, results: Path | None = None, out: Path | None = None) -> N
     write_text((out or DOCS) / f"{study}.md", render(study, found))
     if out is None:
         write_text(OVERVIEW, overview_with(study, found, OVERVIEW.read_text(encoding="utf-8")))
+        of_study.cache_clear()
         write_text(README, readme())
+        write_text(WHICH, which())

@@ -189,6 +189,7 @@ def test_in_half_precision() -> None:
     assert (found.float() - expected).abs().max() < 0.1 * expected.abs().max()
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_a_cuda_device() -> None:
     network, image = small(), torch.randn(2, 2, *PATCH)

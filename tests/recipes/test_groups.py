@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from distilseg.cli import main
 from distilseg.errors import UserError
-from distilseg.recipes import find, groups, recipes
+from distilseg.recipes import Group, find, groups, recipes
 
 
 def test_every_recipe_stands_in_one_group_once() -> None:
@@ -31,13 +33,22 @@ def test_ablations_stand_below_their_recipe() -> None:
     assert titles[-1] == "Two methods together"
 
 
+@pytest.mark.parametrize("group", groups(), ids=lambda group: group.title)
+def test_below_a_paper_stands_when_it_pays(group: Group, capsys: pytest.CaptureFixture[str]) -> None:
+    """One sentence that fits a line; its figures are held to the results by tests of the evidence."""
+    assert re.fullmatch(r"[A-Z][^.]*(\.\d[^.]*)*\.", group.when)
+    assert len(group.when) <= 108
+    assert main(["recipes"]) == 0
+    assert f"{group.title}\n  {group.when}\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("words", [["recipes"], ["train", "--help"]])
 def test_a_recipe_is_a_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
     lines = capsys.readouterr().out.splitlines()
     place = lines.index("Dual self-distillation (Banerjee et al., 2025)")
-    assert lines[place + 1].startswith("  dual_self_distillation  ")
-    assert lines[place + 2].startswith("    dsd_basic  ")
+    assert lines[place + 2].startswith("  dual_self_distillation  ")
+    assert lines[place + 3].startswith("    dsd_basic  ")
     for name, recipe in recipes().items():
         (line,) = [line for line in lines if line.split()[:1] == [name]]
         assert line.endswith(recipe.summary)

@@ -1,4 +1,4 @@
-"""A run to be killed: `python -m tests.training.child DATA RUNS STEPS`, saving after every step."""
+"""A run to be killed: `python -m tests.training.child DATA RUNS STEPS [DEVICE]`, saving after every step."""
 
 from __future__ import annotations
 
@@ -16,5 +16,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     data, runs, steps = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     experiment = small_experiment(small_study(data / "scans"), steps=steps)
-    machine = Machine(device="cpu", precision="32-true")
+    device = sys.argv[4] if len(sys.argv) > 4 else "cpu"
+    machine = Machine(device=device, precision="32-true")
     trained(experiment, runs=runs, machine=machine, cache=data / "cache", save_every_s=0.0)

@@ -1,4 +1,4 @@
-"""A run by several processes: `torchrun --nproc-per-node 2 -m tests.training.several DATA RUNS STEPS`."""
+"""A shared run: `torchrun --nproc-per-node 2 -m tests.training.several DATA RUNS STEPS [DEVICE]`."""
 
 from __future__ import annotations
 
@@ -16,5 +16,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     data, runs, steps = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     experiment = small_experiment(small_study(data / "scans"), steps=steps)
-    machine = Machine(device="cpu", precision="32-true", devices=2)
+    device = sys.argv[4] if len(sys.argv) > 4 else "cpu"
+    machine = Machine(device=device, precision="32-true", devices=2)
     trained(experiment, runs=runs, machine=machine, cache=data / "cache")

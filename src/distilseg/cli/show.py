@@ -54,7 +54,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
 
 
 def print_recipes() -> None:
-    """All recipes by paper, each on a line, its ablations below it; in a terminal cut where the line ends."""
+    """All recipes by paper, each on a line, its ablations below it; in a terminal cut where the line ends.
+
+    Below a paper stands when it pays.
+    """
     from rich.text import Text
 
     from ..recipes import groups
@@ -62,6 +65,7 @@ def print_recipes() -> None:
     screen = console()
     for group in groups():
         screen.print(Text(group.title, style="bold"))
+        screen.print(Text(f"  {group.when}", style="italic"))
         for recipe, ablations in group.recipes.items():
             for indent, one in (("  ", recipe), *(("    ", ablation) for ablation in ablations)):
                 line = f"{indent}{one.name}".ljust(_NAMES) + printable(one.summary)

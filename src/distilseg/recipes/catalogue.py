@@ -100,20 +100,25 @@ class Group:
     """The recipes of a paper, or of a kind: each with its ablations below it."""
 
     title: str
+    when: str  # it pays, as far as was shown on real scans
     recipes: Mapping[Recipe, tuple[Recipe, ...]]
 
 
 def groups() -> list[Group]:
     """All recipes of this package by paper, those of several papers last.
 
-    A file says by `TITLE` whose its recipes are; files that say the same are one group. An ablation stands
-    below the recipe that it is made of, if that is of the same group, else below the group's first.
+    A file says by `TITLE` whose its recipes are; files that say the same are one group, and one of them says
+    by `WHEN` when they pay. An ablation stands below the recipe that it is made of, if that is of the same
+    group, else below the group's first.
     """
     by_title: dict[str, list[Recipe]] = {}
+    when: dict[str, str] = {}
     for recipe in recipes().values():
         module = sys.modules[recipe.make.__module__]
         by_title.setdefault(module.TITLE, []).append(recipe)
-    found = [Group(title, _with_ablations(members)) for title, members in by_title.items()]
+        if hasattr(module, "WHEN"):
+            when[module.TITLE] = module.WHEN
+    found = [Group(title, when[title], _with_ablations(members)) for title, members in by_title.items()]
     return sorted(found, key=lambda group: (group.title == CROSSED, "supervised" not in _names(group)))
 
 

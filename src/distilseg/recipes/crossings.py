@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..distillation.method import Method
 
 TITLE = "Two methods together"
+WHEN = "Not tried here on real scans."
 
 
 @inherits(teach_former, *TAUGHT)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..distillation.method import Method
 
 TITLE = "A model that others trained"
+WHEN = "Pays when labels are few and a good model is at hand: here +0.039 Dice with 5, nothing shown with 40."
 
 Options = Mapping[str, Any] | None
 

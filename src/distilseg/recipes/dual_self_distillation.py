@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..distillation.method import Method
 
 TITLE = "Dual self-distillation (Banerjee et al., 2025)"
+WHEN = "Costs nothing at use: here, after minutes of training, shown to help none of three networks."
 
 Options = Mapping[str, Any] | None
 SHARED_IN_THE_CODE = ("dynunet", "swin_unetr")  # heads that encoder and decoder share where shapes agree

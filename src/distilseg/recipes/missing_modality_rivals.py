@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..distillation.method import Method
 
 TITLE = "One network for any modalities: U-HeMIS, U-HVED (Dorent et al., 2019)"
+WHEN = "Not tried here on real scans."
 
 Options = Mapping[str, Any] | None
 

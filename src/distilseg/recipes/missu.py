@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..distillation.method import Method
 
 TITLE = "MISSU (Wang et al., 2023)"
+WHEN = "Not tried here on real scans."
 
 Options = Mapping[str, Any] | None
 

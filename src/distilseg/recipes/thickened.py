@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..distillation.method import Method
 
 TITLE = "Thickened 2D networks, T2D (Yu et al., 2019)"
+WHEN = "For 2D in place of 3D: here multiplexing alone gained +0.035 Dice, attention on top of it lost 0.026."
 
 Options = Mapping[str, Any] | None
 OneView = Literal["axial", "coronal", "sagittal"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -88,3 +90,11 @@ def test_labels_take_the_class_with_the_largest_interpolated_indicator():
     clear = ((best.values[0] - best.values[1]) > 1e-4).numpy()
     assert clear.mean() > 0.9
     np.testing.assert_array_equal(resample_labels(labels, shape)[clear], best.indices[0].numpy()[clear])
+
+
+def test_a_label_map_on_its_own_grid_needs_no_itk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    labels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    np.testing.assert_array_equal(resample_labels(labels, (2, 3, 4)), labels)
+    with pytest.raises(ImportError):
+        resample_labels(labels, (4, 6, 8))

@@ -66,8 +66,10 @@ def resample_linear(image: NDArray[Any], shape: Sequence[int]) -> NDArray[np.flo
 def resample_labels(classes: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:
     """Class indices [*s] -> [*shape]: the class whose linearly interpolated indicator is largest.
 
-    Smoother than the nearest voxel, whose borders are jagged.
+    Smoother than the nearest voxel, whose borders are jagged. On its own grid it stays as it is, without ITK.
     """
+    if classes.shape == shape:
+        return np.ascontiguousarray(classes)
     import SimpleITK as sitk
 
     return _resample_itk(np.ascontiguousarray(classes), shape, sitk.sitkLabelLinear)
@@ -97,8 +99,6 @@ def _mixed(
 def _resample_itk(array: Array, shape: Shape, kind: int) -> Array:
     import SimpleITK as sitk
 
-    if array.shape == shape:
-        return array
     # Unit input spacing; ITK names axes in the opposite order. Output voxel i is centred at input index
     # (i + 1/2) * step - 1/2, which never leaves the input's extent; there ITK replicates the border.
     step = [old / new for old, new in zip(array.shape[::-1], shape[::-1], strict=True)]

@@ -1,0 +1,108 @@
+"""Which method to take: the page, and the line of each paper in `distilseg recipes`, say what results say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from evidence.page import of_study as of
+
+from distilseg.recipes import Group, groups
+from evidence import page
+
+FIGURE = re.compile(r"[+−]?\d+(?:\.\d+)?")
+Found = list[str]
+
+
+def plainly() -> Found:
+    few, dsd, shipped = of("hippocampus-distil"), of("hippocampus-dsd"), of("hippocampus-students")
+    assert few.less("control", "distil 40").outcome == "none"
+    assert dsd.which("control", "helped") == shipped.which("taught", "helped") == []
+    return ["40"]
+
+
+def distil() -> Found:
+    few = of("hippocampus-distil")
+    assert few.less("control", "distil 5").outcome == "helped"
+    assert few.less("control", "distil 40").outcome == "none"
+    return [few.less("control", "distil 5").gain, "5", "40"]
+
+
+def dual() -> Found:
+    """In words: of the four networks that were tried three had learned enough to be compared."""
+    dsd = of("hippocampus-dsd")
+    rows = [f"{network} dsd" for network in ("dynunet-8", "dynunet-16", "unetr", "vnet")]
+    assert [dsd.less("control", row).outcome for row in rows] == ["none", "none", "none", "early"]
+    return []
+
+
+def kd() -> Found:
+    """In words: seven students."""
+    control = of("sarcoma-kd-net").questions["control"]
+    assert of("sarcoma-kd-net").which("control", "none") == [row for row, _ in control]
+    assert len(control) == 7
+    return []
+
+
+def teach() -> Found:
+    told = of("sarcoma-teach-former").less("control", "t123")
+    assert told.outcome == "none"
+    return [told.gain]
+
+
+def slabs() -> Found:
+    """A loss stands without its sign."""
+    found = of("hippocampus-thickened")
+    multiplexed, attended = found.less("parts", "esm"), found.less("parts", "k12", "esm")
+    assert (multiplexed.outcome, attended.outcome) == ("helped", "hurt")
+    return ["2", "3", multiplexed.gain, attended.gain.removeprefix("−")]
+
+
+def prototypes() -> Found:
+    told = of("hippocampus-prototypes").less("distilled", "dynunet 64 A")
+    assert told.outcome == "helped"
+    return [told.gain]
+
+
+def nothing() -> Found:
+    """It was not tried on real scans: no run of such a recipe lies in the results."""
+    return []
+
+
+HELD: dict[str, Callable[[], Found]] = {
+    "Labels alone": plainly,
+    "A model that others trained": distil,
+    "Dual self-distillation": dual,
+    "KD-Net": kd,
+    "Teach-Former": teach,
+    "Thickened 2D": slabs,
+    "Unpaired prototype": prototypes,
+}
+
+
+@pytest.mark.parametrize("group", groups(), ids=lambda group: group.title)
+def test_a_papers_line_says_what_the_results_say(group: Group) -> None:
+    held: Any = next((hold for begins, hold in HELD.items() if group.title.startswith(begins)), nothing)
+    assert FIGURE.findall(group.when) == held()
+    if held is nothing:
+        assert group.when == "Not tried here on real scans."
+        tried = {path.name.rpartition("-")[0] for path in page.RESULTS.glob("*/*-*")}
+        assert not tried & {recipe.name for recipe in group.recipes}
+
+
+def test_the_committed_page_is_what_the_results_say() -> None:
+    assert page.which() == page.WHICH.read_text(encoding="utf-8")
+
+
+def test_its_words_hold_no_result() -> None:
+    written = (page.HERE / "which.md").read_text(encoding="utf-8")
+    assert re.findall(r"\d+\.\d+|[+−]\d+|\d+ ?%", written) == ["95 %", "0.05"]
+
+
+def test_it_is_refused_where_the_results_turned(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = of("hippocampus-distil")
+    monkeypatch.setattr(type(few), "which", lambda *asked: [])
+    with pytest.raises(ValueError, match="write it anew"):
+        page.which()
