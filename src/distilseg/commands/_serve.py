@@ -104,7 +104,7 @@ def serve(
         device,
         limit_minutes * 60,
     )
-    _check_model(predictions, say)
+    cautions = _check_model(predictions)
     with _quiet_libraries(), _stopping(stop) as stopped, spooling.opened(Path(spool)) as spooled:
         arrivals = Arrivals(spooled, quiet_s=quiet_s, most_bytes=most_gb * 1e9)
         settings = Settings(_model(predictions), keep_hours * 3600, once, key_of(study) if study else None)
@@ -122,6 +122,8 @@ def serve(
             elif archive is not None:
                 open_ones.enter_context(_looking(archive, arrivals, say, days))
                 say(f"looking into {archive}: studies of today and {days} days before")
+            for line in cautions:
+                say(line)
             say(f"answers go to {sender}; the spool is {spooled.folder}")
             service = Service(spooled, arrivals, predictions, sender, settings, health, say)
             answered = service.run(stopped)
@@ -194,15 +196,17 @@ def _sender(ae: str | None, send_to: str | None, known: Path | str | None, archi
     return archive
 
 
-def _check_model(predictions: Predictions, say: Callable[[str], object]) -> None:
-    """Raises `UserError` where studies could not be predicted so."""
+def _check_model(predictions: Predictions) -> list[str]:
+    """What is to be said of its answers; raises `UserError` where studies could not be predicted so."""
     opened = open_artefact(predictions.artefact)
     if opened.about.engine == "torch":
         raise UserError(f"{opened.path} was exported for torch", "export it --to onnx or openvino")
-    seg_writer([opened], opened.plan, predictions.kind, predictions.codes, say)
+    cautions: list[str] = []
+    seg_writer([opened], opened.plan, predictions.kind, predictions.codes, cautions.append)
     with tempfile.TemporaryDirectory() as nothing:  # rules are looked at before studies
         cases_of(Path(nothing), opened.plan.modalities, DicomOptions(predictions.series, predictions.tilt))
     predictions.check()
+    return cautions
 
 
 def _model(predictions: Predictions) -> str:

@@ -35,9 +35,9 @@ class Health:
         self._began = _now()
         self._written_s = self._told_s = float("-inf")
 
-    def tell(self, now_s: float, *, cut: int, reached: bool, force: bool = False) -> None:
+    def tell(self, now_s: float, *, cut: int, reached: bool, stopped: bool = False) -> None:
         """Writes the file and says the line if it is time; `cut`: studies that wait for the rest."""
-        if now_s - self._written_s < STATUS_S and not force:
+        if now_s - self._written_s < STATUS_S and not stopped:
             return
         counts = self._counts()
         free = self._spool.free_bytes()
@@ -45,6 +45,7 @@ class Health:
         write_json(
             self._spool.folder / STATUS,
             {
+                "state": "stopped" if stopped else "serving",
                 "time": _now(),
                 "since": self._began,
                 "process": os.getpid(),
@@ -53,7 +54,7 @@ class Health:
                 "free_bytes": free,
             },
         )
-        if now_s - self._told_s >= self._every_s:
+        if now_s - self._told_s >= self._every_s or stopped:
             self._told_s = now_s
             told = ", ".join(f"{count} {state}" for state, count in counts.items())
             rest = f" ({cut} wait for the rest)" if cut else ""

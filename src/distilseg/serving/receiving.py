@@ -139,11 +139,11 @@ class Receiver:
 
     def _released(self, event: Any) -> None:
         self._end(event, whole=True)
-        self._tell(event, "came")
+        self._tell(event, "")
 
     def _aborted(self, event: Any) -> None:
         self._end(event, whole=False)
-        self._tell(event, "came, and the association was cut: the study waits for the rest")
+        self._tell(event, ", and the association was cut: the study waits for the rest")
 
     def _closed(self, event: Any) -> None:
         self._end(event, whole=False)
@@ -157,7 +157,8 @@ class Receiver:
             return
         for key, count in arrival.studies.items():
             failed = ", some could not be kept: the study waits for them" if arrival.failed else ""
-            self._say(f"{shown(key)}: {count} images from {event.assoc.requestor.ae_title} {what}{failed}")
+            sender = event.assoc.requestor.ae_title
+            self._say(f"{shown(key)}: {count} images came from {sender}{what}{failed}")
 
 
 def _head(event: Any) -> bytes:

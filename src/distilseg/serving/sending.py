@@ -50,6 +50,9 @@ class StoreSender:
     peer: Peer
     title: str  # ours
 
+    def __str__(self) -> str:
+        return str(self.peer)
+
     def takes(self, kind: str) -> bool:
         """Whether it accepts such objects in an association."""
         with _association(self, SEGMENTATION[kind]) as association:

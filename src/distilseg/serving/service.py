@@ -92,20 +92,22 @@ class Service:
                 stop.wait(_TICK_S)
             return True
         finally:
-            self._put_back()
-            self._post.close()
-            self._sent()
+            self._end()
 
     def step(self) -> None:
         """All that can be done now."""
         self._settle()
         self._predict()
         self._send()
+        self._tell()
         now_s = time.monotonic()
-        self._health.tell(now_s, cut=len(self._arrivals.cut()), reached=self._post.reached)
         if now_s - self._pruned_s > _PRUNE_S:
             self._pruned_s = now_s
             self._prune()
+
+    def _tell(self, *, stopped: bool = False) -> None:
+        cut = len(self._arrivals.cut())
+        self._health.tell(time.monotonic(), cut=cut, reached=self._post.reached, stopped=stopped)
 
     def _settle(self) -> None:
         busy = {self._post.busy(), self._now and self._now[0]}
@@ -207,6 +209,13 @@ class Service:
             self._say(f"{shown(key)}: sent")
             self._ended[key] = True
 
+    def _end(self) -> None:
+        """Nothing is left half done, and what cannot be written now is as after a kill."""
+        self._post.close()
+        for last in (self._put_back, self._sent, partial(self._tell, stopped=True)):
+            with suppress(OSError, UserError):
+                last()
+
     def _recover(self) -> None:
         """What was on its way to or from a prediction, when a step failed, waits."""
         for key in self._spool.keys(PREDICTING):
@@ -218,8 +227,7 @@ class Service:
         if self._now is not None:
             (key, prediction), self._now = self._now, None
             prediction.stop()
-            with suppress(OSError):
-                self._again(key, self._attempts(PREDICTING, key) - 1)
+            self._again(key, self._attempts(PREDICTING, key) - 1)
             self._say(f"{shown(key)}: put back")
 
     def _prune(self) -> None:
