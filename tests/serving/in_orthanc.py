@@ -9,7 +9,6 @@ what the service said, as WAY.log. Orthanc 1.10 listens on every address, whatev
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -83,8 +82,7 @@ def stored(images: list[Dataset], title: str = "ORTHANC", port: int = 4242) -> N
 
 def pushed(study: str) -> None:
     """By Orthanc, to the service, as a hospital's rules do."""
-    found = rest("/tools/lookup", study) if False else lookup(study)
-    rest("/modalities/distilseg/store", {"Resources": [found], "Synchronous": True})
+    rest("/modalities/distilseg/store", {"Resources": [lookup(study)], "Synchronous": True})
 
 
 def lookup(study: str) -> str:
@@ -167,5 +165,4 @@ def rest_delete(study: str) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.pop("http_proxy", None)
     main()

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pydicom import Dataset
-from pydicom.uid import generate_uid
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from distilseg.serving.predicting import Outcome
 from distilseg.serving.sending import SEGMENTATION
@@ -45,4 +46,6 @@ def write_answer(out: Path) -> None:
     made = Dataset()
     made.SOPClassUID, made.SOPInstanceUID = SEGMENTATION["binary"], generate_uid()
     made.StudyInstanceUID = generate_uid()
-    made.save_as(out, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.save_as(out, enforce_file_format=True)

@@ -17,9 +17,7 @@ from .world import Pacs, association, free_port, send, study, uid_of, until
 
 # `serve` with predictions of no model, that kills itself before or after a step; SPOOL PORT PACS STEP WHEN.
 SERVE = """
-import os, signal, sys, threading
-from pathlib import Path
-from unittest import mock
+import os, signal, sys
 from distilseg.commands import _serve
 from distilseg.serving import predicting, spool
 from tests.serving.stub import Stub
@@ -36,8 +34,8 @@ def killing(self, key, before, after):
 
 spool.Spool.move = killing
 predicting.Predictions.begin = lambda self, images, out: Stub().begin(images, out)
-with mock.patch.object(_serve, "_check_model", lambda told: []), mock.patch.object(_serve, "_model", lambda told: "model"):
-    _serve.serve("none", ae="DISTILSEG", port=int(port), send_to=pacs, spool=folder, quiet_s=0.2)
+_serve._check_model, _serve._model = (lambda told: []), (lambda told: "model")
+_serve.serve("none", ae="DISTILSEG", port=int(port), send_to=pacs, spool=folder, quiet_s=0.2)
 """
 STEPS = [
     f"{before}-{after}"

@@ -104,6 +104,25 @@ def test_an_archive_that_is_away_is_told_once_and_asked_again(world: World) -> N
     assert world.look(13) == ["1.1"]
 
 
+def test_a_study_that_cannot_be_fetched_holds_up_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.shelf.held = {"1.1": {"a": 3}, "1.2": {"a": 3}}
+    fetch, failures = world.shelf.fetch, iter(range(2))
+
+    def failing(study: str, arrivals: Arrivals) -> int:
+        if study == "1.1" and next(failures, None) is not None:
+            raise NotReached("it answers HTTP 500")
+        return fetch(study, arrivals)
+
+    monkeypatch.setattr(world.shelf, "fetch", failing)
+    world.look(0)
+    assert world.look(10) == ["1.2"]
+    assert world.look(20) == []
+    assert world.look(30) == ["1.1"]
+    assert sum("not fetched (it answers HTTP 500); it is tried again" in line for line in world.said) == 1
+
+
 def test_a_study_that_is_too_large_is_not_fetched_for_ever(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,7 +147,7 @@ def test_an_object_or_a_study_that_is_too_large(size: int, tmp_path: Path) -> No
     world = World(tmp_path, most_bytes=250_000)
     images: list[Any] = study()
     for image in images:
-        image.Rows, image.Columns, image.PixelData = 1, size // 2, bytes(size)
+        image.Rows, image.Columns, image.PixelData = 10, size // 20, bytes(size)
     try:
         if size > world.arrivals.most_bytes:
             with association(world.port) as opened:

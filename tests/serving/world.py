@@ -13,12 +13,10 @@ import numpy as np
 from pydicom import Dataset
 from pynetdicom import AE, evt
 
-from distilseg.data.scans.scan import Scan
 from distilseg.serving.peers import Peer
 from distilseg.serving.sending import SEGMENTATION
 
-from ..data.scans.dicom.writing import series
-from ..test_predict import scan
+from ..data.scans.dicom.writing import oblique, series
 
 SLOPE = 1 / 1024  # exact
 TYPED = "for Planted-Typed"  # by somebody at the scanner
@@ -26,14 +24,12 @@ MR = "1.2.840.10008.5.1.4.1.1.4"
 
 
 def study(seed: int = 0, **tags: Any) -> list[Dataset]:
-    """A series of a study of its own."""
-    return as_series(scan(seed=seed), **tags)
-
-
-def as_series(given: Scan, **tags: Any) -> list[Dataset]:
-    array = np.round(given.array / SLOPE) * SLOPE
-    slopes = [SLOPE] * array.shape[2]
-    return series(array, given.geometry.affine, slopes=slopes, **{"description": TYPED} | tags)
+    """A series of a study of its own, oblique, its values from 0 to 1."""
+    drawn = np.random.default_rng(seed).random((14, 11, 9))
+    affine = oblique((1, 2, 3), seed)
+    return series(
+        np.round(drawn / SLOPE) * SLOPE, affine, slopes=[SLOPE] * 9, **{"description": TYPED} | tags
+    )
 
 
 def uid_of(images: Sequence[Dataset]) -> str:

@@ -27,6 +27,7 @@ class _Known:
     images: int | None
     since_s: float
     looked_at: bool = False
+    failed: bool = False
     fetched: _Counts | None = None
 
 
@@ -51,22 +52,22 @@ class Looking:
             stop.wait(self.every_s)
 
     def look(self) -> None:
-        """Once; an archive that is not reached is looked into the next time."""
+        """Once; what is not reached is looked for the next time."""
+        today = self.today()
         try:
-            today = self.today()
             found = self.archive.studies(today - timedelta(self.days), today)
-            for study in self._known.keys() - found.keys():
-                del self._known[study]
-            for study, images in found.items():
-                self._look_at(study, images)
         except (NotReached, NotTaken) as error:
             if self._reached:
                 self.say(f"the archive was not reached ({error}); it is asked again every {self.every_s:g} s")
             self._reached = False
-        else:
-            if not self._reached:
-                self.say("the archive is reached again")
-            self._reached = True
+            return
+        if not self._reached:
+            self.say("the archive is reached again")
+        self._reached = True
+        for study in self._known.keys() - found.keys():
+            del self._known[study]
+        for study, images in found.items():
+            self._look_at(study, images)
 
     def _look_at(self, study: str, images: int | None) -> None:
         known = self._known.get(study)
@@ -75,14 +76,20 @@ class Looking:
             known = self._known[study] = _Known(images, self.clock(), fetched=fetched)
         if known.looked_at or self.clock() - known.since_s < self.arrivals.quiet_s:
             return
+        try:
+            self._fetch(study, known)
+            known.looked_at = True
+        except TooLarge:  # which is what it is refused for
+            known.looked_at = True
+        except (NotReached, NotTaken, OSError) as error:  # this one alone, perhaps
+            if not known.failed:
+                why = error.strerror if isinstance(error, OSError) else error
+                self.say(f"{shown(key_of(study))}: not fetched ({why}); it is tried again")
+            known.failed = True
+
+    def _fetch(self, study: str, known: _Known) -> None:
         counts = tuple(sorted((one.uid, one.images) for one in self.archive.series(study)))
         if counts and counts != known.fetched:
-            try:
-                came = self.archive.fetch(study, self.arrivals)
-            except (TooLarge, OSError) as error:
-                self.say(f"{shown(key_of(study))}: not fetched ({type(error).__name__})")
-                if not isinstance(error, TooLarge):
-                    return
-            else:
-                self.say(f"{shown(key_of(study))}: {came} images fetched")
-        known.looked_at, known.fetched = True, counts
+            came = self.archive.fetch(study, self.arrivals)
+            self.say(f"{shown(key_of(study))}: {came} images fetched")
+        known.fetched = counts

@@ -92,8 +92,9 @@ class Receiver:
 
     def close(self) -> None:
         """Nobody new is let in; who is sending may finish, for a while."""
-        if self._server is not None:
-            self._server.shutdown()
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
         until = time.monotonic() + _PATIENCE_S
         while self._entity.active_associations and time.monotonic() < until:
             time.sleep(_LOOKS_S)

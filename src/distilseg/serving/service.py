@@ -141,8 +141,8 @@ class Service:
         now_s = time.monotonic()
         if now_s < self._paused_until_s:
             return
-        arriving = set(self._spool.keys(ARRIVING))
-        waiting = [key for key in self._spool.keys(RECEIVED) if key not in arriving]
+        more_comes = set(self._spool.keys(ARRIVING)).difference(self._arrivals.cut())
+        waiting = [key for key in self._spool.keys(RECEIVED) if key not in more_comes]
         if not waiting:
             return
         if self._spool.free_bytes() < SPARE_BYTES:
