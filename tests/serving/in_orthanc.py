@@ -115,6 +115,7 @@ def serve(way: str, artefact: str, study: str, out: Path) -> tuple[subprocess.Po
         words += ["--send-to", "127.0.0.1:4242:ORTHANC"]
     elif come == "store":
         words += ["--dicomweb", WEB]
+    words += ["--look-seconds", "1"] if come == "qido" else []
     words += ["--quiet-seconds", "1", "--spool", str(out / f"{way}_spool")]
     with (out / f"{way}.log").open("wb") as log:
         line = [sys.executable, "-m", "distilseg", "serve", artefact, *words]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import pytest
 
 from distilseg.serving.spool import ANSWERED, ARRIVING, PREDICTING, RECEIVED, SENT, Spool, key_of
 
-from .world import Pacs, association, free_port, send, study, uid_of, until
+from .world import Pacs, free_port, send, study, uid_of, until
 
 # `serve` with predictions of no model, that kills itself before or after a step; SPOOL PORT PACS STEP WHEN.
 SERVE = """
@@ -59,8 +60,8 @@ def started(words: Sequence[object]) -> subprocess.Popen[str]:
 
 
 def listening(port: int) -> bool:
-    with association(port) as opened:
-        return bool(opened.is_established)
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -75,6 +76,7 @@ def test_every_step(step: str, when: str, tmp_path: Path) -> None:
         assert first.stderr is not None
         first.stderr.close()
         second = started([spool, port, pacs.address, "none", "none"])
+        until(lambda: listening(port), "it listens again")
         until(lambda: Path(spool, SENT, key_of(uid_of(images))).is_dir(), "it is sent")
         second.terminate()
         said = second.communicate(timeout=60)[1]

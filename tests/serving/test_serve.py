@@ -167,21 +167,12 @@ def test_what_makes_no_sense_is_one_line_before_anything_listens(
     back = ["--send-to", "127.0.0.1:9:PACS"]
     ours = ["--ae", "DISTILSEG", "--port", str(port)]
 
-    def told(*words: object, given: Path = artefact) -> str:
-        assert (
-            main(
-                [
-                    "serve",
-                    str(given),
-                    *map(str, words),
-                    *([] if "--spool" in words else ["--spool", str(spool)]),
-                ]
-            )
-            == 2
-        )
-        (line,) = capsys.readouterr().err.strip().splitlines()
-        assert line.startswith("error: ")
-        return str(line)
+    def told(*words: object, given: Path = artefact, place: Path = spool) -> str:
+        line = ["serve", str(given), "--spool", str(place), *map(str, words)]
+        assert main(line) == 2
+        (said,) = capsys.readouterr().err.strip().splitlines()
+        assert said.startswith("error: ")
+        return str(said)
 
     assert "nothing says where studies come from" in told()
     assert "nothing says where answers go" in told(*ours)
@@ -193,16 +184,17 @@ def test_what_makes_no_sense_is_one_line_before_anything_listens(
     assert "holds a password" in told("--dicomweb", "http://me:secret@pacs/dicom-web")
     assert "--study is fetched by DICOMweb" in told(*ours, *back, "--study", "1.2")
     assert "answers go to --send-to or to --dicomweb" in told(*ours, *back, "--dicomweb", "http://pacs")
-    assert "--keep-hours nan makes no sense" in told(*ours, *back, "--keep-hours", "nan")
+    assert "--most-gb 0 makes no sense" in told(*ours, *back, "--most-gb", 0)
     assert "unknown value of --seg 'both'" in told(*ours, *back, "--seg", "both")
     assert "is no rule" in told(*ours, *back, "--series", "venous")
     assert "is no artefact" in told(*ours, *back, given=tmp_path / "open")
     assert "network.onnx is not what was exported" in told(*ours, *back, given=damaged)
-    assert "is not yours alone" in told(*ours, *back, "--spool", tmp_path / "open")
-    assert "is no spool: it holds thesis.txt" in told(*ours, *back, "--spool", tmp_path / "other")
+    assert "is not yours alone" in told(*ours, *back, place=tmp_path / "open")
+    assert "is no spool: it holds thesis.txt" in told(*ours, *back, place=tmp_path / "other")
     codes = tmp_path / "codes.json"
     assert "was written: it suggests codes" in told(*ours, *back, "--codes", codes)
-    with socket.socket() as taken:
+    with Pacs().open() as pacs, socket.socket() as taken:
+        back = ["--send-to", pacs.address]
         taken.bind(("127.0.0.1", port))
         taken.listen()
         assert main(["serve", str(artefact), *ours, *back, "--spool", str(spool)]) == 2

@@ -55,6 +55,9 @@ def serve(
             min=0, help="Of --dicomweb studies of today and so many days before.", rich_help_panel=IN
         ),
     ] = 1,
+    look_seconds: Annotated[
+        float, typer.Option(help="How often --dicomweb is looked into.", rich_help_panel=IN)
+    ] = 30.0,
     quiet_seconds: Annotated[
         float,
         typer.Option(min=0, help="A study is whole when nothing came for so long.", rich_help_panel=IN),
@@ -131,6 +134,7 @@ def serve(
         dicomweb=dicomweb,
         study=study,
         days=days,
+        look_s=look_seconds,
         spool=spool,
         quiet_s=quiet_seconds,
         most_gb=most_gb,

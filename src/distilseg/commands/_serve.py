@@ -11,7 +11,7 @@ import signal
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,7 @@ def serve(
     dicomweb: str | None = None,
     study: str | None = None,
     days: int = 1,
+    look_s: float = 30.0,
     spool: Path | str = "distilseg-spool",
     quiet_s: float = 10.0,
     most_gb: float = 8.0,
@@ -65,8 +66,9 @@ def serve(
 
     Studies come by C-STORE to the application entity `ae` on `port`, from those whose titles `allow` holds
     (anybody on this machine where it is empty and `host` is this machine alone); or, without `ae`, from the
-    DICOMweb archive at `dicomweb`: `study`, or all of the last `days` and today. Answers go by C-STORE to
-    `send_to` ("HOST:PORT:AETITLE", or a name in the JSON file `peers`), else by STOW-RS to `dicomweb`.
+    DICOMweb archive at `dicomweb`: `study`, or all of the last `days` and today, looked for every `look_s`
+    seconds. Answers go by C-STORE to `send_to` ("HOST:PORT:AETITLE", or a name in the JSON file `peers`),
+    else by STOW-RS to `dicomweb`.
 
     A study is predicted when its associations were released and nothing came for `quiet_s` seconds. All lies
     in the folder `spool`, for its owner alone, so a service that was killed goes on where it was. Studies
@@ -90,7 +92,17 @@ def serve(
     from ..serving.spool import key_of
 
     say = say or say_with_time
-    _check_numbers(quiet_s, most_gb, keep_hours, limit_minutes, health_s, days)
+    _check_numbers(
+        {
+            "--quiet-seconds": quiet_s,
+            "--most-gb": most_gb,
+            "--keep-hours": keep_hours,
+            "--limit-minutes": limit_minutes,
+            "--health-seconds": health_s,
+            "--look-seconds": look_s,
+            "--days": days,
+        }
+    )
     allowed = _let_in(ae, port, host, allow, study)
     archive = None if dicomweb is None else Archive(dicomweb)
     sender = _sender(ae, send_to, peers, archive)
@@ -120,7 +132,7 @@ def serve(
             elif archive is not None and study is not None:
                 _fetch(archive, study, arrivals)
             elif archive is not None:
-                open_ones.enter_context(_looking(archive, arrivals, say, days))
+                open_ones.enter_context(_looking(archive, arrivals, say, days, look_s))
                 say(f"looking into {archive}: studies of today and {days} days before")
             for line in cautions:
                 say(line)
@@ -131,17 +143,7 @@ def serve(
         return answered
 
 
-def _check_numbers(
-    quiet_s: float, most_gb: float, keep_hours: float, limit_minutes: float, health_s: float, days: int
-) -> None:
-    given = {
-        "--quiet-seconds": quiet_s,
-        "--most-gb": most_gb,
-        "--keep-hours": keep_hours,
-        "--limit-minutes": limit_minutes,
-        "--health-seconds": health_s,
-        "--days": days,
-    }
+def _check_numbers(given: Mapping[str, float]) -> None:
     for option, value in given.items():
         least = 0 if option in ("--quiet-seconds", "--keep-hours", "--days") else 1e-6
         if not least <= value < 1e7:
@@ -245,11 +247,13 @@ def _fetch(archive: Archive, study: str, arrivals: Arrivals) -> None:
 
 
 @contextlib.contextmanager
-def _looking(archive: Archive, arrivals: Arrivals, say: Callable[[str], object], days: int) -> Iterator[None]:
+def _looking(
+    archive: Archive, arrivals: Arrivals, say: Callable[[str], object], days: int, every_s: float
+) -> Iterator[None]:
     from ..serving.looking import Looking
 
     stop = threading.Event()
-    looking = Looking(archive, arrivals, say, days)
+    looking = Looking(archive, arrivals, say, days, every_s)
     thread = threading.Thread(target=looking.run, args=(stop,), name="looking", daemon=True)
     thread.start()
     try:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 import time
@@ -44,6 +45,7 @@ REASON, ATTEMPTS, WHOLE = "reason.txt", "attempts", "whole"
 PART = ".part"  # of an image that is being written
 _GONE = ".gone"  # what is removed is moved there first
 _DIGITS = 32
+_KEY = re.compile(rf"[0-9a-f]{{{_DIGITS}}}")
 _SHOWN = 12  # digits of a key in a line
 
 
@@ -80,14 +82,15 @@ class Spool:
         found = []
         with os.scandir(self.folder / state) as entries:
             for entry in entries:
+                if _KEY.fullmatch(entry.name) is None:
+                    continue
                 with suppress(FileNotFoundError):
                     found.append((entry.stat().st_mtime_ns, entry.name))
         return [key for _, key in sorted(found)]
 
     def count(self, state: str) -> int:
         """How many studies are in a state."""
-        with os.scandir(self.folder / state) as entries:
-            return sum(1 for _ in entries)
+        return sum(_KEY.fullmatch(name) is not None for name in os.listdir(self.folder / state))
 
     def state_of(self, key: str) -> str | None:
         """Where a study is that arrived before; None: nowhere."""
