@@ -97,10 +97,11 @@ def test_a_study_that_cannot_be_predicted_is_refused_in_a_line_and_kept(
     assert len(Spool(spool).images(REFUSED, key)) == len(images) - 1
 
 
-# `distilseg`, whose predictions die of studies with a certain image: a process of their own does.
+# `distilseg` without torch, whose predictions, in processes of their own, die of a certain study.
 POISON = """
-import os, signal, sys
-from distilseg.serving import predict_process, predicting
+import sys
+sys.modules["torch"] = None
+from distilseg.serving import predicting
 predicting.PROCESS = "tests.serving.poisoned"
 from distilseg.cli import main
 sys.exit(main(sys.argv[1:]))
