@@ -44,7 +44,7 @@ SERIES = "environment/lib/python3*/site-packages/pydicom/data/test_files/dicomdi
 ONE_CASE = "predictions/case_0.nii.gz"
 # A node that stands for the PACS, the service beside it, and a study that is sent.
 SERVED = (
-    "mkdir taken; python -m pynetdicom storescp 14242 -aet PACS -od taken & PACS=$!;"
+    "python -m pynetdicom storescp 14242 -aet PACS -od taken & PACS=$!;"
     " distilseg serve {model} --ae US --port 11112 --send-to 127.0.0.1:14242:PACS --series modality=CT"
     " --quiet-seconds 1 --once & US=$!;"
     " until python -m pynetdicom echoscu -q 127.0.0.1 11112 -aec US; do sleep 1; done;"
