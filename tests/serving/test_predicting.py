@@ -1,4 +1,4 @@
-"""A prediction's process: what it becomes is told, however it ends, and nothing of it outlives the service."""
+"""A prediction's process: what it becomes is told, however it ends, and it outlives no service."""
 
 from __future__ import annotations
 
