@@ -42,6 +42,15 @@ def predicted(model: str | Path) -> str:
 # A CT of five slices beside another of two, among pydicom's own files.
 SERIES = "environment/lib/python3*/site-packages/pydicom/data/test_files/dicomdirtests/98892001"
 ONE_CASE = "predictions/case_0.nii.gz"
+# A node that stands for the PACS, the service beside it, and a study that is sent.
+SERVED = (
+    "python -m pynetdicom storescp 14242 -aet PACS -od taken & PACS=$!;"
+    " distilseg serve {model} --ae US --port 11112 --send-to 127.0.0.1:14242:PACS --series modality=CT"
+    " --quiet-seconds 1 --once & US=$!;"
+    " until python -m pynetdicom echoscu -q 127.0.0.1 11112 -aec US; do sleep 1; done;"
+    " python -m pynetdicom storescu 127.0.0.1 11112 {series} -r -aec US -cx;"
+    " wait $US; CODE=$?; kill $PACS; exit $CODE"
+)
 TRIALS: Mapping[str, Trial] = {
     "plain": Trial(
         "",
@@ -58,6 +67,7 @@ TRIALS: Mapping[str, Trial] = {
         [f"distilseg predict {MADE / 'openvino.zip'} {SERIES} predictions --series modality=CT"],
         ["predictions/98892001.nii.gz"],
     ),
+    "pacs": Trial("runtime,pacs", [SERVED.format(model=MADE / "openvino.zip", series=SERIES)], ["taken/*"]),
     "train": Trial("train", [TRAINED, "distilseg report runs/Old"], ["report.html"]),
     "export": Trial(
         "export",

@@ -6,6 +6,7 @@
     start.py      demo, fetch             dataset.py   check, plan
     overview.py   recipes, networks       training.py  train, one command per recipe
     runs.py       evaluate, compare, predict, report
+    serving.py    serve
     text.py       words to values         show.py      values to tables
 
 Nothing here imports torch, nor anything slow, before a command runs: `--help` answers at once.

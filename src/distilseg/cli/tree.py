@@ -11,7 +11,7 @@ import typer
 from .. import __version__
 from ..errors import UserError, unknown
 from ..names import pasted
-from . import cost, dataset, overview, prototypes, runs, shipping, start, teachers, training
+from . import cost, dataset, overview, prototypes, runs, serving, shipping, start, teachers, training
 from .text import examples
 
 _EXAMPLES = examples(
@@ -63,6 +63,7 @@ def app_for(words: Sequence[str]) -> typer.Typer:
         ("Training", prototypes),
         ("Runs", runs),
         ("Runs", shipping),
+        ("Runs", serving),
         ("Runs", cost),
         ("What there is", overview),
     ]

@@ -7,6 +7,7 @@
     teacher, distil                 a model that others trained, and a small student of it
     prototypes                      class prototypes of a 3D network, for students of single slices
     predict, report                 label maps of new scans; the page of figures
+    serve                           studies from the PACS, and DICOM SEG back
     export                          a run as one folder that predicts without torch
     cost                            parameters, arithmetic, latency, memory, energy of runs and artefacts
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ._prototypes import prototypes as prototypes
     from ._recipes import recipes as recipes
     from ._report import report as report
+    from ._serve import serve as serve
     from ._teacher import teacher as teacher
     from ._train import train as train
 
@@ -51,6 +53,7 @@ __all__ = [
     "prototypes",
     "recipes",
     "report",
+    "serve",
     "teacher",
     "train",
 ]
