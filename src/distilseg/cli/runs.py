@@ -32,6 +32,7 @@ from .text import examples, pairs, runs_of
 from .text import words as listed
 
 DICOM = "Of DICOM"
+MANY = "On many machines"
 Metrics = Annotated[str, typer.Option(help="By comma; the verdict is about the first.")]
 Control = Annotated[Path | None, typer.Option(help="The run to measure against; else what the runs name.")]
 RunFolders = Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")]
@@ -69,6 +70,9 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg predict student.zip DICOM_FOLDER predictions --series description=venous",
         "distilseg predict student.zip DICOM_FOLDER predictions --as seg --codes codes.json",
         "distilseg predict nnUNet_results/DATASET/MODEL FOLDER_OF_SCANS predictions --probabilities",
+        "distilseg predict student.zip FOLDER_OF_SCANS predictions --part 3/100",
+        "distilseg predict student.zip FOLDER_OF_SCANS predictions --missing > lacking.txt",
+        "distilseg predict student.zip FOLDER_OF_SCANS predictions --list lacking.txt",
     )
     of_report = examples(
         "distilseg report runs/DATASET --out report.html",
@@ -254,6 +258,29 @@ def predict(
         bool, typer.Option("--skip-empty", help="Windows of one value, such as air, are shown once for all.")
     ] = False,
     times: Annotated[bool, typer.Option("--times", help="Say how long each stage took.")] = False,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N", help="Only the K-th of N parts of the cases, such as 3/100.", rich_help_panel=MANY
+        ),
+    ] = None,
+    list: Annotated[
+        str | None,
+        typer.Option(
+            "--list",
+            metavar="FILE",
+            help="Only the cases that it names: a name or a path a line.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    missing: Annotated[
+        bool,
+        typer.Option(
+            "--missing",
+            help="Predict nothing; print the cases without a label map, exit 3 if there are some.",
+            rich_help_panel=MANY,
+        ),
+    ] = False,
     trust: Trust = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Others' models: also CASE.npz, as nnU-Net saves them.")
@@ -325,6 +352,9 @@ def predict(
         write_as=write_as,
         seg=seg,
         codes=codes,
+        part=part,
+        list=list,
+        missing=missing,
     )
     if code:
         raise typer.Exit(code)

@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..data.formats.chosen import chosen
 from ..data.formats.dicom import AS_THEY_ARE, DicomOptions
 from ..errors import UserError, unknown
 from ..runs import Run, find_runs, open_run
 from ..runtime.artefact import DESCRIPTION, is_artefact, open_artefact
 from ..runtime.compiled import keeping, usual_folder
-from ..runtime.pipeline import PredictSummary, Segmenter, predict_files
+from ..runtime.jobs import PredictSummary
+from ..runtime.pipeline import Segmenter, predict_files
 from ..runtime.views import load_artefact_views, load_shipped
 
 WRITTEN_AS = ("nifti", "seg")
@@ -45,6 +47,8 @@ def predict(
     write_as: str = "nifti",
     seg: str = "binary",
     codes: Path | str | None = None,
+    part: str | None = None,
+    list: Path | str | Sequence[str] | None = None,
     progress: Callable[[int, int], object] | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> PredictSummary:
@@ -65,10 +69,12 @@ def predict(
     lean, as a gantry tilt makes them, are refused, or with `dicom_tilt` "resample" resampled to a grid with
     right angles, and the labels put back on them. Both are for artefacts and runs. With `write_as` "seg" an
     artefact writes DICOM SEG, `seg` is "binary" or "labelmap", and `codes` a file as of `runtime.seg`.
+    Of all cases only a `part` is predicted, such as "3/100", or those that a `list` names: a file with a
+    case's name or a scan's path a line, or these lines. See `data.formats.chosen`.
     """
     if write_as not in WRITTEN_AS:
         raise unknown("value of --as", write_as, WRITTEN_AS)
-    dicom = DicomOptions(tuple(series), dicom_tilt)
+    dicom, ours = DicomOptions(tuple(series), dicom_tilt), chosen(part, list)
     if write_as != "seg" and (codes is not None or seg != "binary"):
         raise UserError("--seg and --codes say how DICOM SEG is written", "add --as seg, or leave them out")
     named = named_runs(run, fuse)
@@ -102,7 +108,14 @@ def predict(
             opened = [open_artefact(path) for path in named]
             writer = seg_writer(opened, predictor.plan, seg, Path(codes) if codes else None, say)
         return predict_files(
-            predictor, inputs, out, overwrite=overwrite, dicom=dicom, seg=writer, progress=progress
+            predictor,
+            inputs,
+            out,
+            overwrite=overwrite,
+            dicom=dicom,
+            seg=writer,
+            chosen=ours,
+            progress=progress,
         )
     if write_as == "seg":
         raise UserError(
@@ -115,7 +128,7 @@ def predict(
     if len(named) > 1:
         for path in named:
             open_run(path)
-    elif not _is_run(named[0]):
+    elif not is_run(named[0]):
         _without_dicom(dicom, named[0])
         from ..teachers.opening import open_teacher, recognised
 
@@ -143,6 +156,7 @@ def predict(
                 out,
                 probabilities=probabilities,
                 overwrite=overwrite,
+                chosen=ours,
                 progress=progress,
                 say=say,
             )
@@ -176,7 +190,9 @@ def predict(
             if len(named) > 1
             else load_segmenter(Run(named[0]), **told)
         )
-        return predict_files(predictor, inputs, out, overwrite=overwrite, dicom=dicom, progress=progress)
+        return predict_files(
+            predictor, inputs, out, overwrite=overwrite, dicom=dicom, chosen=ours, progress=progress
+        )
     _without_dicom(dicom, named[0])
     summary, choices = predict_with_best(
         find_students(named[0], trust=trust),
@@ -184,6 +200,7 @@ def predict(
         out,
         modality=modality,
         overwrite=overwrite,
+        chosen=ours,
         progress=progress,
         **told,
     )
@@ -199,7 +216,7 @@ def _without_dicom(dicom: DicomOptions, named: Path) -> None:
         )
 
 
-def _is_run(path: Path) -> bool:
+def is_run(path: Path) -> bool:
     """A run folder, or a folder of runs."""
     return Run(path).experiment.is_file() or any(path.glob("*/experiment.json"))
 
