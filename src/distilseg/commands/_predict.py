@@ -133,6 +133,7 @@ def predict(
         from ..teachers.opening import open_teacher, recognised
 
         if recognised(named[0]):
+            from ..inference.threads import use_threads
             from ..teachers.predicting import predict_with_teacher
             from ..teachers.teacher import TeacherOptions
 
@@ -145,6 +146,7 @@ def predict(
                     "--skip-empty": skip_empty,
                 },
             )
+            use_threads(threads)
             asked = teacher or TeacherOptions()
             if device != "auto":
                 asked = replace(asked, device=device)
@@ -172,13 +174,11 @@ def predict(
             "leave out --probabilities",
         )
 
-    import torch
-
+    from ..inference.threads import use_threads
     from ..students import find_students, predict_with_best
     from ..views import load_segmenter, load_views
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     told: dict[str, Any] = {"weights": weights, "device": device, "trust": trust, "skip_empty": skip_empty}
     if len(named) > 1 or Run(named[0]).experiment.is_file():
         if modality is not None:
@@ -225,12 +225,10 @@ def _artefact(path: Path, threads: int, device: str, trust: str | None, skip_emp
     artefact = open_artefact(path)
     if artefact.about.engine != "torch":
         return load_shipped(artefact, threads=threads, device=device, skip_empty=skip_empty)
-    import torch
-
+    from ..inference.threads import use_threads
     from ..predict import load_torch_artefact
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     return load_torch_artefact(artefact, device=device, trust=trust, skip_empty=skip_empty)
 
 

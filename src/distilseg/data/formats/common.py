@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
+from ...hardware import usable_cores
 from ...json_files import read_object
 from ...names import check_distinct, quoted
 from ..scans.reading import read_stored
@@ -147,7 +148,7 @@ def unnamed(value: int) -> str:
 
 def values_held(label_maps: Sequence[Path]) -> set[int]:
     """The whole numbers that any of the label maps holds; those that cannot be read add none."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         return set().union(*pool.map(_whole_values, label_maps))
 
 
