@@ -53,6 +53,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg evaluate REFERENCES PREDICTIONS --labels 1=anterior,2=posterior --out metrics.csv",
         "distilseg evaluate runs/DATASET/RUN --by slice --empty one  # as some papers score",
         "distilseg evaluate RUN_AXIAL,RUN_CORONAL,RUN_SAGITTAL --fuse vote --also slice_similarity",
+        "distilseg evaluate REFERENCES PREDICTIONS --out metrics.csv --part 3/100  # then all with --join",
     )
     of_compare = examples(
         "distilseg compare runs/DATASET --out table.csv --html report.html",
@@ -118,6 +119,17 @@ def evaluate(
         typer.Option(help="By slice, or of slice_similarity: 0, 1 or 2; else across the largest spacing."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A CSV table: case, label, metric, value.")] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Two folders: the K-th of N parts, its rows beside --out.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Two folders: --out of all its parts.", rich_help_panel=MANY)
+    ] = False,
 ) -> None:
     """Judge a run on cases it never saw, or one folder of label maps against another."""
     from .. import commands
@@ -149,10 +161,15 @@ def evaluate(
             also=listed(also) or [],
             slice_axis=slice_axis,
             out=out,
+            part=part,
+            join=join,
             progress=progress,
         )
-    show.print_scores(found.rows, by=by, labelled_by=found.labelled_by)
-    if (written := out or found.kept) is not None:
+    if found.told:
+        show.say(f"{found.told}; when all parts are there: the same command with --join")
+    else:
+        show.print_scores(found.rows, by=by, labelled_by=found.labelled_by)
+    if (written := found.written or found.kept) is not None:
         show.say(f"written to {written}")
     if found.sheared:
         show.say(
