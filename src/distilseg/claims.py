@@ -18,15 +18,21 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from .disk import naming, no_link, settled, synced
+from .errors import UserError
 from .locks import Taken, lies_at, locked
 
 _LOCK = "lock"
+MOST_ENDED = 3  # processes that may end with one thing
+_LOOK_AGAIN_S = 0.5
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,43 @@ def claim(path: Path) -> Claim | None:
         ended = _counted(of_file)
         _count(of_file, ended + 1)
     return Claim(path, folder, of_folder, of_file, ended)
+
+
+def made_once(
+    todo: Mapping[T, Path],
+    make: Callable[[T, Claim], object],
+    claiming: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[T]:
+    """Has each file or folder made by one of the processes that ask for it; yields what is there, in turn.
+
+    What another makes is waited for; if it dies, it is made here. Raises UserError for what ended
+    `MOST_ENDED` processes, so that no worker ends with it for ever. `claiming`: what knows better words for
+    a place that cannot be written.
+    """
+    left = dict(todo)
+    while left:
+        for name, path in list(left.items()):
+            with claiming():
+                mine = None if path.exists() else claim(path)
+            if mine is None and not path.exists():  # another's
+                continue
+            if mine is not None:
+                if mine.ended >= MOST_ENDED:
+                    mine.put_back()
+                    raise UserError(
+                        f"{name}: {mine.ended} processes ended while they worked on it",
+                        f"leave it out, or use a machine with more memory; to try it again delete"
+                        f" {mine.folder}",
+                    )
+                try:
+                    if not path.exists():
+                        make(name, mine)
+                finally:
+                    mine.release()
+            del left[name]
+            yield name
+        if left:
+            time.sleep(_LOOK_AGAIN_S)
 
 
 def ended_with(path: Path) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..claims import ended_with
+from ..claims import MOST_ENDED, ended_with
 from ..data.formats.chosen import Chosen, chosen
 from ..data.formats.dicom import DicomOptions
 from ..data.formats.inputs import Found, find_cases_with_some, find_chosen
@@ -18,7 +18,6 @@ from ..data.planning.plan import load_plan
 from ..runs import Run, open_run
 from ..runtime.artefact import is_artefact, open_artefact
 from ..runtime.jobs import SEG_ENDING, of_dicom, place
-from ..runtime.passes import MOST_ENDED
 from ._predict import is_run, named_runs
 
 if TYPE_CHECKING:

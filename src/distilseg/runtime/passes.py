@@ -12,11 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ..claims import Claim
+from ..claims import MOST_ENDED, Claim
 from ..errors import UserError
 from .jobs import Job
-
-MOST_ENDED = 3  # processes
 
 Outcome = tuple[Job, str, str]  # what became of it: written, skipped, held, put off or refused; and why
 Run = Callable[[Sequence[Job], bool], Iterator[Outcome]]  # of jobs side by side, or of one alone
