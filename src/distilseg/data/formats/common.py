@@ -39,6 +39,12 @@ def check_twins(files: Sequence[Path]) -> None:
     check_distinct(((stem(path), path) for path in files), kind="file", endings=ENDINGS)
 
 
+def folders_in(place: Path) -> list[Path]:
+    """The folders in `place`, sorted; of files there, which may be many, only the names are looked at."""
+    with os.scandir(place) as entries:
+        return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+
+
 def image_files(folder: Path) -> list[Path]:
     """The images in `folder`, sorted; hidden files (macOS writes `._` twins) are passed over."""
     if not folder.is_dir():

@@ -72,6 +72,11 @@ def find_chosen(
     return _chosen(cases, refused, chosen)
 
 
+def cases_among(files: Sequence[Path], modalities: Sequence[str], chosen: Chosen = ALL) -> Found:
+    """The same of scans by their names alone, wherever they lie: nothing is asked of them."""
+    return _chosen(*_grouped(files, modalities), chosen)
+
+
 def _chosen(cases: Sequence[Case], refused: Mapping[str, str], chosen: Chosen) -> Found:
     """The cases that are `chosen` and whose name may become a file's; of several that share one the first.
 
@@ -159,7 +164,7 @@ def no_scans(inputs: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
         for folder in folders
         if not any(module.recognises(folder) for module in LAYOUTS.values())
         for file in sorted(folder.iterdir())
-        if file.is_file() and not ending(file) and not file.name.startswith(".")
+        if not ending(file) and not file.name.startswith(".") and file.is_file()
     )
 
 
