@@ -14,11 +14,23 @@ import pytest
 from distilseg.cli import main
 
 from ..test_predict import scan, write
-from .test_service import SLOW, artefact, label_maps, run, until
+from .test_service import artefact, label_maps, run, until
 
 __all__ = ["artefact", "run"]  # fixtures
 
 CASES = 12
+
+# `distilseg predict`, without torch so that it starts at once; each case takes a while.
+SLOW = """
+import sys, time
+from distilseg.cli import main
+from distilseg.runtime.predictor import ArtefactPredictor
+def slow(self, prepared, *, quick=ArtefactPredictor.ask, **options):
+    time.sleep(0.03)
+    return quick(self, prepared, **options)
+ArtefactPredictor.ask = slow
+sys.exit(main(sys.argv[1:]))
+"""
 
 # `distilseg predict`, whose network ends the process where a scan is very bright.
 POISONED = """
@@ -61,7 +73,7 @@ def test_one_of_two_workers_is_killed_at_any_moment(
 ) -> None:
     """At the moment when so many label maps are there, and a little later: then the other ends its work."""
     chance, out = random.Random(seed), tmp_path / "out"
-    workers = [begin(SLOW, 0.03, "predict", artefact, scans, out) for _ in range(2)]
+    workers = [begin(SLOW, "predict", artefact, scans, out) for _ in range(2)]
     moment, later_s = chance.randrange(CASES), chance.random() / 20
     until(lambda: len(list(out.glob("*.nii.gz"))) >= moment)
     killed = workers[chance.randrange(2)]

@@ -53,12 +53,14 @@ def predict(
     Of what is `missing` it says the names alone; the exit code is then 3 if there are some.
     """
     from .. import commands
+    from ..runtime.stores import url_of
 
     if len(inputs) < 2:
         raise UserError(
             "predict needs a run, at least one scan, and where to write", "distilseg predict RUN SCAN OUT"
         )
     *scans, out = inputs
+    shown = url_of(out) or out
     if missing:
         from ..commands._missing import missing as missing_in
 
@@ -76,7 +78,7 @@ def predict(
             part=part,
             list=list,
         )
-        return _say_missing(lacking, out)
+        return _say_missing(lacking, shown)
     said: MutableSequence[str] = []
     with _ended_by_sigterm(), counting("predicting") as progress:
         summary = commands.predict(
@@ -118,13 +120,13 @@ def predict(
         show.say(f"another process is predicting: {', '.join(summary.held)}")
     kept = f", {len(summary.skipped)} there already (--overwrite)" if summary.skipped else ""
     held = f", {len(summary.held)} left to another process" if summary.held else ""
-    show.say(f"{len(summary.written)} written to {out}{kept}{held}, {len(summary.refused)} refused")
+    show.say(f"{len(summary.written)} written to {shown}{kept}{held}, {len(summary.refused)} refused")
     if times:
         show.say(summary.times.told())
     return 1 if summary.refused else 0
 
 
-def _say_missing(lacking: Missing, out: Path) -> int:
+def _say_missing(lacking: Missing, out: Path | str) -> int:
     """Names on stdout, for `--list`; all else on stderr."""
     for name in lacking.names:
         print(name)

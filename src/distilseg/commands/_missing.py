@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from ..claims import MOST_ENDED, ended_with
 from ..data.formats.chosen import Chosen, chosen
 from ..data.formats.dicom import DicomOptions
-from ..data.formats.inputs import Found, find_cases_with_some, find_chosen
+from ..data.formats.inputs import Found, cases_among, find_cases_with_some, find_chosen
 from ..data.planning.plan import load_plan
 from ..runs import Run, open_run
 from ..runtime.artefact import is_artefact, open_artefact
 from ..runtime.jobs import SEG_ENDING, of_dicom, place
+from ..runtime.stores import Place, addresses, label_map_of, objects_of
 from ._predict import is_run, named_runs
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def missing(
     `out` is listed once, and no other file is asked for.
     """
     (first, *_), ours = named_runs(run, fuse), chosen(part, list)
+    if (remote := addresses(inputs, out)) is not None:
+        return _in_stores(*remote, open_artefact(first).plan.modalities, ours)
     dicom = DicomOptions(tuple(series), dicom_tilt)
     if is_artefact(first):
         found = find_chosen(inputs, open_artefact(first).plan.modalities, dicom=dicom, chosen=ours)
@@ -76,6 +79,13 @@ def missing(
         found.refused,
         found.told,
     )
+
+
+def _in_stores(inputs: Sequence[str], out: str, modalities: Sequence[str], ours: Chosen) -> Missing:
+    found = cases_among([Path(file) for file in objects_of(inputs)], modalities, ours)
+    there = {Path(file).name for file in Place.of(out).files()}
+    lacking = [case.id for case in found.cases if label_map_of(case) not in there]
+    return Missing(lacking, len(found.cases), [], found.refused, found.told)
 
 
 def _of_others(path: Path, inputs: Inputs, ours: Chosen, options: TeacherOptions | None) -> Found | None:

@@ -18,6 +18,7 @@ from ..runtime.artefact import DESCRIPTION, is_artefact, open_artefact
 from ..runtime.compiled import keeping, usual_folder
 from ..runtime.jobs import PredictSummary
 from ..runtime.pipeline import Segmenter, predict_files
+from ..runtime.stores import addresses, predict_in_stores
 from ..runtime.views import load_artefact_views, load_shipped
 
 WRITTEN_AS = ("nifti", "seg")
@@ -71,13 +72,19 @@ def predict(
     artefact writes DICOM SEG, `seg` is "binary" or "labelmap", and `codes` a file as of `runtime.seg`.
     Of all cases only a `part` is predicted, such as "3/100", or those that a `list` names: a file with a
     case's name or a scan's path a line, or these lines. See `data.formats.chosen`.
+    An artefact also predicts what lies in an object store into one, by addresses such as "s3://bucket/scans"
+    (`runtime.stores`).
     """
     if write_as not in WRITTEN_AS:
         raise unknown("value of --as", write_as, WRITTEN_AS)
     dicom, ours = DicomOptions(tuple(series), dicom_tilt), chosen(part, list)
     if write_as != "seg" and (codes is not None or seg != "binary"):
         raise UserError("--seg and --codes say how DICOM SEG is written", "add --as seg, or leave them out")
-    named = named_runs(run, fuse)
+    named, remote = named_runs(run, fuse), addresses(inputs, out)
+    if remote is not None and not is_artefact(named[0]):
+        raise UserError(
+            f"{named[0]} is no artefact, which alone predicts scans in stores", "distilseg export it first"
+        )
     if artefacts := [path for path in named if is_artefact(path)]:
         if modality is not None or weights != "best" or len(artefacts) < len(named):
             raise UserError(
@@ -101,6 +108,12 @@ def predict(
                 if len(named) > 1
                 else _artefact(named[0], threads, device, trust, skip_empty)
             )
+        if remote is not None:
+            _refuse(
+                "scans in stores are single files",
+                {"--as seg": write_as == "seg", "--series and --dicom-tilt": dicom != AS_THEY_ARE},
+            )
+            return predict_in_stores(predictor, *remote, overwrite=overwrite, chosen=ours, progress=progress)
         writer = None
         if write_as == "seg":
             from ..runtime.seg import seg_writer

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..data.case import Case
 from ..data.formats.chosen import ALL, Chosen
-from ..data.formats.inputs import Found, cases_among, label_ending
+from ..data.formats.inputs import cases_among, label_ending
 from ..data.scans.scan import ENDINGS, ending
 from ..errors import UserError
 from ..names import component
@@ -37,6 +37,20 @@ def url_of(path: Path | str) -> str | None:
     """The address in a store that `path` is, also where pathlib has taken a slash from it; None: a file's."""
     match = _URL.fullmatch(str(path).replace("\\", "/"))
     return f"{match[1]}://{match[2].rstrip('/')}" if match else None
+
+
+def addresses(inputs: Path | str | Sequence[Path | str], out: Path | str) -> tuple[list[str], str] | None:
+    """`inputs` and `out` as addresses in stores; None where all are files. UserError where some are."""
+    named = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    urls = [url for one in (*named, out) if (url := url_of(one)) is not None]
+    if not urls:
+        return None
+    if len(urls) <= len(named):
+        raise UserError(
+            f"{urls[0]} lies in a store, and other scans or the place of the label maps do not",
+            "name addresses for both, or folders for both",
+        )
+    return urls[:-1], urls[-1]
 
 
 @dataclass(frozen=True)
@@ -106,16 +120,19 @@ class Place:
             ) from error
 
 
-def find_in_stores(
-    files: Sequence[str], inputs: Sequence[str], modalities: Sequence[str], chosen: Chosen = ALL
-) -> Found:
-    """The cases among the objects `files` of `inputs` that are `chosen`, by names alone."""
-    scans = [Path(file) for file in files if ending(file)]
-    if not scans:
-        raise UserError(
-            f"no scan in {', '.join(inputs)}", f"looked for files ending in {', '.join(ENDINGS)} in it"
-        )
-    return cases_among(scans, modalities, chosen)
+def objects_of(inputs: Sequence[str]) -> dict[str, Place]:
+    """The scans at these addresses, or in the folders there, each with where it is got from."""
+    places = [Place.of(url) for url in inputs]
+    found = {file: place for place in places for file in place.files() if ending(file)}
+    if not found:
+        raise UserError(f"no scan in {', '.join(inputs)}", f"looked for files ending in {', '.join(ENDINGS)}")
+    return found
+
+
+def label_map_of(case: Case) -> str:
+    """What its label map is called."""
+    first = next(iter(case.images.values())).path
+    return component(case.id, label_ending(first), kind="case")
 
 
 def predict_in_stores(
@@ -132,13 +149,12 @@ def predict_in_stores(
     Options and outcome are those of `predict_files`; the paths in the summary are the objects' names. Raises
     `UserError` where a store cannot be reached.
     """
-    places, to = [Place.of(url) for url in inputs], Place.of(out)
-    whose = {file: place for place in places for file in place.files()}
+    to, whose = Place.of(out), objects_of(inputs)
     if any(str(PurePosixPath(file).parent) == to.path for file in whose):
         raise UserError(f"the label maps would lie among the scans, in {out}", "name another folder")
-    found = find_in_stores(list(whose), inputs, predictor.plan.modalities, chosen)
+    found = cases_among([Path(file) for file in whose], predictor.plan.modalities, chosen)
     summary = PredictSummary(refused=found.refused, told=found.told)
-    names = {case.id: _label_map(case) for case in found.cases}
+    names = {case.id: label_map_of(case) for case in found.cases}
     todo = []
     for case in found.cases:
         if not overwrite and to.holds(names[case.id]):
@@ -175,11 +191,6 @@ def _got_ahead(
                 after = chunks[number + 1], whose, scratch / str(number + 1)
                 coming.append(getting.submit(_got, *after))
             yield chunk, files
-
-
-def _label_map(case: Case) -> str:
-    first = next(iter(case.images.values())).path
-    return component(case.id, label_ending(first), kind="case")
 
 
 def _got(cases: Sequence[Case], whose: dict[str, Place], folder: Path) -> list[Path]:
