@@ -293,6 +293,18 @@ def test_claims_lie_where_every_version_looks_for_them(tmp_path: Path) -> None:
     mine.release()
 
 
+def test_where_an_open_file_is_never_what_lies_there_the_work_is_done_nevertheless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "lies_at", lambda handle, place: False)
+    mine = claim(tmp_path / "a")
+    assert mine is not None
+    with mine.written() as aside:
+        aside.write_text("whole")
+    mine.release()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_where_there_are_no_locks_the_work_is_done_nevertheless(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ from .locks import Taken, lies_at, locked
 _LOCK = "lock"
 MOST_ENDED = 3  # processes that may end with one thing
 _LOOK_AGAIN_S = 0.5
+_TRIES = 1000  # some drives never call an open file what they call its name: to them locks mean nothing
 T = TypeVar("T")
 
 
@@ -78,7 +79,8 @@ def claim(path: Path) -> Claim | None:
     """The claim to the file `path`, or None while another process, or thread, has it. Raises OSError."""
     folder = _folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
+    of_folder = of_file = None
+    for _ in range(_TRIES):
         _unlink_link(folder)
         with suppress(FileExistsError):
             folder.mkdir()
