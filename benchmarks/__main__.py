@@ -34,6 +34,7 @@ CLAIMS = (
     "students_and_nnunet",
     "windows",
     "large_scan",
+    "many",
     "plan_budget",
 )
 RESULTS = Path(__file__).resolve().parents[1] / "results"

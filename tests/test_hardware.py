@@ -86,3 +86,42 @@ def test_a_system_without_cpuinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(hardware.platform, "processor", lambda: "arm")
     assert hardware.processor_features() == ()
     assert hardware.processor() == hardware.processor_name() == "arm"
+
+
+@pytest.mark.parametrize(
+    ("affinity", "slurm", "cpu_max", "usable"),
+    [
+        (16, None, None, 16),
+        (16, "4", None, 4),
+        (2, "4", None, 2),  # bound to fewer
+        (16, "all of them", None, 16),
+        (16, "0", None, 1),
+        (16, None, "max 100000", 16),
+        (16, None, "150000 100000", 2),
+        (16, "1", "150000 100000", 1),
+        (16, None, "nonsense", 16),
+    ],
+)
+def test_cores_are_those_that_were_granted(
+    affinity: int,
+    slurm: str | None,
+    cpu_max: str | None,
+    usable: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(affinity)), raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    if slurm is not None:
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", slurm)
+    (tmp_path / "own").write_text("1:cpu:/\n0::/job\n")
+    (tmp_path / "job").mkdir()
+    if cpu_max is not None:
+        (tmp_path / "job" / "cpu.max").write_text(cpu_max + "\n")
+    monkeypatch.setattr(hardware, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(hardware, "_OWN_CGROUP", tmp_path / "own")
+    hardware._share_of_time.cache_clear()
+    assert hardware.usable_cores() == usable
+    assert hardware.fewer_cores() == (0 if usable == 16 else usable)
+    hardware._share_of_time.cache_clear()

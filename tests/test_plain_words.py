@@ -26,6 +26,8 @@ LINES = [
     "RUN --threads=4 SCAN --device=cpu OUT --threads 2",
     "RUN SCAN OUT --modality CT --fuse vote --weights last --trust a.py:b",
     "RUN,RUN_2 SCAN OUT --device=a=b",
+    "RUN SCAN OUT --part 3/100 --list names.txt",
+    "RUN SCAN OUT --part=3/100 --missing",
 ]
 LEFT = [
     *("", "RUN", "--help", "RUN SCAN OUT --help", "RUN SCAN OUT -x", "RUN SCAN OUT --over"),
@@ -63,7 +65,8 @@ def test_they_mean_what_typer_takes_them_for(line: str, taken: list[dict[str, An
     teacher = told.pop("teacher")
     assert teacher == type(teacher)()
     options = {"modality", "fuse", "threshold", "overwrite", "weights", "device", "threads", "skip_empty"}
-    assert told.keys() == (options | OF_DICOM | {"times", "trust", "probabilities"}) - ours.keys()
+    options |= OF_DICOM | {"times", "trust", "probabilities", "part", "list", "missing"}
+    assert told.keys() == options - ours.keys()
     assert told == {name: _defaults()[name] for name in told}
 
 
@@ -135,5 +138,6 @@ def _defaults() -> dict[str, Any]:
     from distilseg.commands import predict
 
     return {name: one.default for name, one in inspect.signature(predict).parameters.items()} | {
-        "times": False
+        "times": False,
+        "missing": False,
     }

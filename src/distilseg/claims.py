@@ -2,13 +2,15 @@
 
     out/case_1.nii.gz             a file: whole or absent
     out/.case_1.nii.gz.claim/     its claim: a locked folder; the file is written there, then moved out
+        lock                      a locked file in it: how many processes began, and never ended
     runs/DATASET/RUN/             a folder that grows, and can be gone on with
     runs/DATASET/RUN/.claim       its claim: a locked file, which stays
 
 The system lets go of the lock when its owner ends, killed or not. What a dead owner of a file left is then in
-the claim's folder and nowhere else; the next owner empties it. Where the system has no such locks (Windows,
-some network drives), every process writes files in a folder of its own: work is then done twice, and still
-nothing torn. Standard library only.
+the claim's folder and nowhere else; the next owner empties it, and knows by `lock` how many died so. The
+folder is locked as versions before did; NFS locks only what is open for writing, which a folder cannot be, so
+the file is locked too. Where the system has no such locks (Windows, some network drives), every process
+writes files in a folder of its own: work is then done twice, and still nothing torn. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,13 +18,22 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from .disk import naming, no_link, settled, synced
+from .errors import UserError
 from .locks import Taken, lies_at, locked
+
+_LOCK = "lock"
+MOST_ENDED = 3  # processes that may end with one thing
+_LOOK_AGAIN_S = 0.5
+_TRIES = 1000  # some drives never call an open file what they call its name: to them locks mean nothing
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,9 @@ class Claim:
 
     path: Path
     folder: Path
-    handle: int | None  # of the locked folder; None where there are no locks
+    of_folder: int | None = None  # the locks' handles; None where such a thing cannot be locked
+    of_file: int | None = None
+    ended: int = 0  # processes that had this claim and ended without giving it back
 
     @contextmanager
     def written(self) -> Iterator[Path]:
@@ -45,38 +58,94 @@ class Claim:
 
     def release(self) -> None:
         """Leaves nothing behind but the file."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self.handle is not None:
-            os.close(self.handle)
+        with suppress(OSError):
+            _empty(self.folder)
+        with suppress(OSError):
+            (self.folder / _LOCK).unlink()
+        _close(self.of_file)  # before the folder goes: NFS keeps what is open in it
+        with suppress(OSError):  # another has claimed it since
+            self.folder.rmdir()
+        _close(self.of_folder)
+
+    def put_back(self) -> None:
+        """Gives the claim back as it was found, with what it knows of processes that ended."""
+        if self.of_file is not None:
+            _count(self.of_file, self.ended)
+        _close(self.of_file)
+        _close(self.of_folder)
 
 
 def claim(path: Path) -> Claim | None:
     """The claim to the file `path`, or None while another process, or thread, has it. Raises OSError."""
     folder = _folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
+    of_folder = of_file = None
+    for _ in range(_TRIES):
         _unlink_link(folder)
         with suppress(FileExistsError):
             folder.mkdir()
         try:
-            handle = locked(folder, os.O_RDONLY)
+            of_folder, of_file = _locks(folder)
         except Taken:
             return None
         except FileNotFoundError:  # its owner has just removed it
             continue
-        except PermissionError:  # Windows opens no folders
-            return _unlocked(path)
-        if handle is None:
-            return _unlocked(path)
-        if lies_at(handle, folder):
-            break
-        os.close(handle)  # we locked what its owner was about to remove
-    for left in folder.iterdir():
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink()
-    return Claim(path, folder, handle)
+        break
+    if of_folder is None and of_file is None:
+        return _unlocked(path)
+    _empty(folder)
+    ended = 0
+    if of_file is not None:
+        ended = _counted(of_file)
+        _count(of_file, ended + 1)
+    return Claim(path, folder, of_folder, of_file, ended)
+
+
+def made_once(
+    todo: Mapping[T, Path],
+    make: Callable[[T, Claim], object],
+    claiming: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[T]:
+    """Has each file or folder made by one of the processes that ask for it; yields what is there, in turn.
+
+    What another makes is waited for; if it dies, it is made here. Raises UserError for what ended
+    `MOST_ENDED` processes, so that no worker ends with it for ever. `claiming`: what knows better words for
+    a place that cannot be written.
+    """
+    left = dict(todo)
+    while left:
+        for name, path in list(left.items()):
+            with claiming():
+                mine = None if path.exists() else claim(path)
+            if mine is None and not path.exists():  # another's
+                continue
+            if mine is not None:
+                if mine.ended >= MOST_ENDED:
+                    mine.put_back()
+                    raise UserError(
+                        f"{name}: {mine.ended} processes ended while they worked on it",
+                        f"leave it out, or use a machine with more memory; to try it again delete"
+                        f" {mine.folder}",
+                    )
+                try:
+                    if not path.exists():
+                        make(name, mine)
+                finally:
+                    mine.release()
+            del left[name]
+            yield name
+        if left:
+            time.sleep(_LOOK_AGAIN_S)
+
+
+def ended_with(path: Path) -> int:
+    """How many processes had the claim to `path` and ended without giving it back, as far as is known; one
+    that has it now counts too."""
+    try:
+        with (_folder(path) / _LOCK).open() as lock:
+            return int(lock.read(8) or 0)
+    except (OSError, ValueError):
+        return 0
 
 
 @contextmanager
@@ -115,5 +184,62 @@ def _folder(path: Path) -> Path:
     return path.parent / f".{path.name}.claim"  # an ending of its own: no pattern for scans meets it
 
 
+def _locks(folder: Path) -> tuple[int | None, int | None]:
+    """The locks of a claim, on its folder and on the file in it; None for what the system does not lock.
+
+    Raises Taken; FileNotFoundError where what was locked is gone, and another claim may lie there.
+    """
+    try:
+        of_folder = locked(folder, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folders
+        of_folder = None
+    of_file = None
+    try:
+        _check_there(of_folder, folder)
+        _unlink_link(folder / _LOCK)
+        of_file = locked(folder / _LOCK, os.O_RDWR | os.O_CREAT)
+        _check_there(of_file, folder / _LOCK)
+    except BaseException:
+        _close(of_file)
+        _close(of_folder)
+        raise
+    return of_folder, of_file
+
+
+def _check_there(handle: int | None, place: Path) -> None:
+    if handle is not None and not lies_at(handle, place):  # we locked what its owner was about to remove
+        raise FileNotFoundError(place)
+
+
+def _counted(lock: int) -> int:
+    text = os.pread(lock, 8, 0)
+    return int(text) if text.isdigit() else 0
+
+
+def _count(lock: int, number: int) -> None:
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(number).encode(), 0)
+
+
+def _empty(folder: Path) -> None:
+    """Removes what an owner left in it, but for the lock. A folder that is gone is empty."""
+    left = list[Path]()
+    with suppress(FileNotFoundError):
+        left = [inside for inside in folder.iterdir() if inside.name != _LOCK]
+    for inside in left:
+        if inside.is_dir() and not inside.is_symlink():
+            shutil.rmtree(inside, ignore_errors=True)
+        else:
+            inside.unlink(missing_ok=True)
+
+
+def _close(handle: int | None) -> None:
+    if handle is not None:
+        os.close(handle)
+
+
 def _unlocked(path: Path) -> Claim:
-    return Claim(path, Path(tempfile.mkdtemp(".claim", f".{path.name}-", path.parent)), None)
+    with suppress(OSError):  # what was to be locked is of no use
+        (_folder(path) / _LOCK).unlink(missing_ok=True)
+        _folder(path).rmdir()
+    return Claim(path, Path(tempfile.mkdtemp(".claim", f".{path.name}-", path.parent)))

@@ -1,15 +1,19 @@
-"""What this machine calls itself, and how busy it was, for records. Standard library only."""
+"""What this machine calls itself, how much of it is ours, and how busy it was. Standard library only."""
 
 from __future__ import annotations
 
+import math
 import os
 import platform
+import re
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 BUSY = 0.05  # a larger part of its time spent waiting says that others had the processors
 
 _CPUINFO = Path("/proc/cpuinfo")
+_CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 # What decides how fast networks are, by the flags that Linux lists: of x86, then of ARM.
 _FEATURES = {
     "AVX2": {"avx2"},
@@ -47,6 +51,35 @@ def processor_identity() -> str:
     told = _cpuinfo()
     first = [f"{name}: {told[name][0]}" for name in _IDENTITY if name in told]
     return "\n".join([*first, platform.machine(), platform.system(), str(os.cpu_count())])
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: queues and containers often grant fewer than the machine has.
+
+    The least of what the system says (the affinity, or all), SLURM (SLURM_CPUS_PER_TASK, also where it binds
+    no process to its cores) and a container's share of time (cpu.max of cgroups v2, as Kubernetes sets it).
+    """
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    limits = [own, *([int(granted)] if granted.isdigit() else []), *_share_of_time()]
+    return max(1, min(limits))
+
+
+def fewer_cores() -> int:
+    """As `usable_cores` where these are fewer than the machine has; 0 where all are ours."""
+    usable = usable_cores()
+    return usable if usable < (os.cpu_count() or 1) else 0
+
+
+@cache
+def _share_of_time() -> tuple[int, ...]:
+    """Whole cores that this container's limit of time amounts to; () without one."""
+    try:
+        own = re.search(r"^0::/(.*)$", _OWN_CGROUP.read_text(), re.MULTILINE)
+        quota, period = (_CGROUPS / (own[1] if own else "") / "cpu.max").read_text().split()
+        return (math.ceil(int(quota) / int(period)),)
+    except (OSError, ValueError, ZeroDivisionError):  # another system, or "max"
+        return ()
 
 
 def _cpuinfo() -> dict[str, list[str]]:

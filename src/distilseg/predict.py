@@ -36,17 +36,9 @@ from .networks.checkpoint import load_network
 from .networks.modality_encoders import any_subset
 from .runs import open_run
 from .runtime.artefact import PLAN, Artefact, open_artefact
+from .runtime.jobs import Job, PredictSummary, place
 from .runtime.label_export import restored_labels
-from .runtime.pipeline import (
-    Finish,
-    Job,
-    PredictSummary,
-    Segmenter,
-    asked_at_once,
-    place,
-    predict_files,
-    predict_jobs,
-)
+from .runtime.pipeline import Finish, Segmenter, asked_at_once, predict_files, predict_jobs
 from .runtime.times import StageTimes
 
 __all__ = [

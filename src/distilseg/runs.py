@@ -149,12 +149,7 @@ class Run:
         Where there is no such table, none. Raises `UserError`, naming it, where it is damaged.
         """
         table = self.metrics if by == "case" else self.slices / self.metrics.name
-        rows = read_rows(table, fix=fix(table))
-        for line, row in enumerate(rows, start=2):
-            if tuple(row) != SCORE or None in row.values() or not _is_number(row["value"]):
-                told = f"line {line} of {table} is not a row of case, label, metric and a number"
-                raise UserError(told, fix(table))
-        return rows
+        return read_scores(table, fix=fix(table))
 
 
 def seen_cases(run: Run) -> set[str]:
@@ -220,6 +215,18 @@ def read_rows(path: Path, *, fix: str = "restore it, or delete it") -> list[dict
             return list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read ({error})", fix) from None
+
+
+def read_scores(table: Path, *, fix: str) -> list[dict[str, str]]:
+    """The rows of a table of case, label, metric and value, a number as text; an absent one has none.
+
+    Raises `UserError`, naming it, with `fix` where it is damaged.
+    """
+    rows = read_rows(table, fix=fix)
+    for line, row in enumerate(rows, start=2):
+        if tuple(row) != SCORE or None in row.values() or not _is_number(row["value"]):
+            raise UserError(f"line {line} of {table} is not a row of case, label, metric and a number", fix)
+    return rows
 
 
 def _is_number(text: str) -> bool:

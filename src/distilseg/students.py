@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from .data.case import Case
+from .data.formats.chosen import ALL, Chosen
 from .data.formats.inputs import find_cases_with_some
 from .data.planning.plan import load_plan
 from .errors import UserError
@@ -133,30 +134,32 @@ def predict_with_best(
     device: str = "auto",
     trust: str | None = None,
     skip_empty: bool = False,
+    chosen: Chosen = ALL,
     progress: Callable[[int, int], object] | None = None,
 ) -> tuple[PredictSummary, dict[str, Choice]]:
     """Label maps of every case by the best student for it; which, and why, by case.
 
-    `inputs`, `modality`: see `data.formats.inputs.find_cases_with_some`. Each student is loaded once, one at
-    a time. A folder `out` also gets `choices.csv`. Raises `UserError` for inputs or an `out` that make no
-    sense.
+    `inputs`, `modality`, `chosen`: see `data.formats.inputs.find_cases_with_some`. Each student is loaded
+    once, one at a time. A folder `out` also gets `choices.csv`, of a part one of its own. Raises `UserError`
+    for inputs or an `out` that make no sense.
     """
     known = all_modalities(students)
-    cases, refused = find_cases_with_some(inputs, known, modality=modality)
+    found = find_cases_with_some(inputs, known, modality=modality, chosen=chosen)
+    refused = found.refused
     choices: dict[str, Choice] = {}
-    chosen: list[Case] = []
-    for case in cases:
+    fitting: list[Case] = []
+    for case in found.cases:
         try:
             choices[case.id] = choose(students, list(case.images), case=case.id)
         except UserError as error:
             refused[case.id] = str(error)
             continue
         seen = choices[case.id].student.modalities
-        chosen.append(Case(case.id, {name: case.images[name] for name in seen if name in case.images}))
-    summary = PredictSummary(refused=refused)
-    jobs = place(chosen, Path(out), refused)
+        fitting.append(Case(case.id, {name: case.images[name] for name in seen if name in case.images}))
+    summary = PredictSummary(refused=refused, told=found.told)
+    jobs = place(fitting, Path(out), refused, others=found.others)
     if jobs and Path(out) != jobs[0].out:
-        _write_choices(Path(out), choices)
+        _write_choices(Path(out) / chosen.named(CHOICES), choices)
     groups: dict[Student, list[Job]] = {}
     for job in jobs:
         groups.setdefault(choices[job.case].student, []).append(job)
@@ -208,8 +211,8 @@ def _labels(student: Student) -> str:
     return ", ".join(f"{value} {name}" for value, name in sorted(student.labels.items()) if value)
 
 
-def _write_choices(folder: Path, choices: dict[str, Choice]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _write_choices(table: Path, choices: dict[str, Choice]) -> None:
+    table.parent.mkdir(parents=True, exist_ok=True)
     rows = [
         {
             "case": case,
@@ -220,4 +223,4 @@ def _write_choices(folder: Path, choices: dict[str, Choice]) -> None:
         }
         for case, choice in choices.items()
     ]
-    write_rows(folder / CHOICES, rows)
+    write_rows(table, rows)

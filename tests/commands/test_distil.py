@@ -11,7 +11,7 @@ import pytest
 
 from distilseg import commands
 from distilseg.cli import main
-from distilseg.commands._distil import Distilled
+from distilseg.commands._distil import Distilled, record_part
 from distilseg.data.phantom.volumes import write_phantom
 from distilseg.errors import UserError
 from distilseg.training.machine import Machine
@@ -78,6 +78,52 @@ def test_the_student_is_measured_against_its_control_and_the_teacher_against_nob
     assert comparison.controls == {"teacher": None, "supervised": None, "distil": "supervised"}
     strange = ("not finished", "judged differently", "different cases", "planned differently")
     assert not [warning for warning in comparison.warnings if any(words in warning for words in strange)]
+
+
+def test_answers_recorded_by_parts_are_learned_from(world: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    given: dict[str, Any] = {
+        "unlabelled": [world / "more"],
+        "plan": world / "plan.json",
+        "split": world / "split.json",
+        "cache": tmp_path / "cache",
+        "say": said.append,
+    }
+    answers = tmp_path / "cache" / "answers"
+    for part, count, there in (("1/3", 2, 2), ("3/3", 1, 3), ("1/3", 2, 3), ("2/3", 2, 5)):
+        assert record_part(world / "MODEL", world / "SCANS", part, **given) == count
+        assert f"part {part[0]} of 3: {count} of 5 cases" in said
+        assert len(list(answers.iterdir())) == there
+    cases = [path for path in answers.parent.iterdir() if path.is_dir() and path != answers]
+    assert len(cases) == 5  # of the others, such as those that validate, nothing is prepared
+    made = commands.distil(
+        world / "MODEL",
+        world / "SCANS",
+        options={"network": "dynunet", "network_options": {"filters": (4, 8, 8)}},
+        steps=1,
+        validations=1,
+        machine=Machine(device="cpu", precision="32-true"),
+        runs=tmp_path / "runs",
+        evaluate=False,
+        control=False,
+        **given,
+    )
+    assert made.student.finished
+    assert any(line.startswith("answers: 5 of 5 are there") for line in said)
+    assert len(list(answers.iterdir())) == 5
+
+
+def test_a_part_of_answers_from_the_command_line(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["distil", str(world / "MODEL"), "--data", str(world / "SCANS"), "--cache", str(tmp_path)]
+    words += ["--plan", str(world / "plan.json"), "--split", str(world / "split.json")]
+    assert main([*words, "--part", "2/2"]) == 0
+    said = capsys.readouterr().out
+    assert "part 2 of 2: 1 of 3 cases\n" in said
+    assert "recorded; when all parts are there: the same command without --part trains\n" in said
+    assert len(list((tmp_path / "answers").iterdir())) == 1
+    assert main([*words, "--part", "3/2"]) == 2
 
 
 def test_a_teacher_without_answers_for_test_cases_teaches_and_is_not_judged(world: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from distilseg.data.case import Case, Source
 from distilseg.errors import UserError
-from distilseg.runtime.pipeline import SEG_ENDING, place
+from distilseg.runtime.jobs import SEG_ENDING, place
 
 
 @pytest.fixture

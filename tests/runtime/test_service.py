@@ -32,10 +32,10 @@ from distilseg.predict import Predictor
 from distilseg.runtime.predictor import ArtefactPredictor
 seconds = float(sys.argv[1])
 for kind in (Predictor, ArtefactPredictor):
-    def slow(self, image, *, case="", quick=kind.logits):
+    def slow(self, prepared, *, quick=kind.ask, **options):
         time.sleep(seconds)
-        return quick(self, image, case=case)
-    kind.logits = slow
+        return quick(self, prepared, **options)
+    kind.ask = slow
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,27 @@ def test_a_case_is_asked_once_and_an_interrupted_recording_goes_on(
     assert module.unrecorded(of, cases, cache) == []
     record_answers("teacher", of, study.dataset, cases, cache)
     assert len(teacher.asked) == 4
+
+
+def test_two_that_record_at_once_share_the_cases(
+    study: Study, cases: dict[str, CachedCase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, both = Knowing(study.dataset), threading.Barrier(2, timeout=30)
+    of, cache = foreign(teacher, study), tmp_path / "cache"
+    found: list[int] = []
+
+    def record() -> None:
+        both.wait()
+        found.append(len(record_answers("teacher", of, study.dataset, cases, cache)))
+
+    threads = [threading.Thread(target=record) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [len(cases)] * 2
+    assert sorted(teacher.asked) == sorted(cases)
+    assert len(list((cache / "answers").iterdir())) == len(cases)
 
 
 def test_another_teacher_other_classes_or_another_plan_are_other_answers(

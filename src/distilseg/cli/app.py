@@ -1,7 +1,8 @@
 """main(): one entry for every command, and one way to end.
 
 0     done                               2     something that you can mend: one line, cause and fix
-1     done in part, or a bug of ours     130   interrupted
+1     done in part, or a bug of ours     3     predict --missing: some are missing
+130   interrupted, or ended by a queue
 
 A prediction in plain words starts at once (`plain.py`); all else goes through typer (`tree.py`).
 """

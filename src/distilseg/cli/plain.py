@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-_FLAGS = ("overwrite", "skip_empty", "times", "probabilities")
-_TEXTS = ("modality", "fuse", "weights", "device", "trust")
+_FLAGS = ("overwrite", "skip_empty", "times", "probabilities", "missing")
+_TEXTS = ("modality", "fuse", "weights", "device", "trust", "part", "list")
 _COUNTS = ("threads",)
 _COUNT = re.compile(r"[0-9]{1,4}")
 

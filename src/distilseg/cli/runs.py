@@ -32,6 +32,7 @@ from .text import examples, pairs, runs_of
 from .text import words as listed
 
 DICOM = "Of DICOM"
+MANY = "On many machines"
 Metrics = Annotated[str, typer.Option(help="By comma; the verdict is about the first.")]
 Control = Annotated[Path | None, typer.Option(help="The run to measure against; else what the runs name.")]
 RunFolders = Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")]
@@ -52,6 +53,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg evaluate REFERENCES PREDICTIONS --labels 1=anterior,2=posterior --out metrics.csv",
         "distilseg evaluate runs/DATASET/RUN --by slice --empty one  # as some papers score",
         "distilseg evaluate RUN_AXIAL,RUN_CORONAL,RUN_SAGITTAL --fuse vote --also slice_similarity",
+        "distilseg evaluate REFERENCES PREDICTIONS --out metrics.csv --part 3/100  # then all with --join",
     )
     of_compare = examples(
         "distilseg compare runs/DATASET --out table.csv --html report.html",
@@ -69,6 +71,9 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg predict student.zip DICOM_FOLDER predictions --series description=venous",
         "distilseg predict student.zip DICOM_FOLDER predictions --as seg --codes codes.json",
         "distilseg predict nnUNet_results/DATASET/MODEL FOLDER_OF_SCANS predictions --probabilities",
+        "distilseg predict student.zip FOLDER_OF_SCANS predictions --part 3/100",
+        "distilseg predict student.zip FOLDER_OF_SCANS predictions --missing > lacking.txt",
+        "distilseg predict student.zip FOLDER_OF_SCANS predictions --list lacking.txt",
     )
     of_report = examples(
         "distilseg report runs/DATASET --out report.html",
@@ -114,6 +119,17 @@ def evaluate(
         typer.Option(help="By slice, or of slice_similarity: 0, 1 or 2; else across the largest spacing."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A CSV table: case, label, metric, value.")] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Two folders: the K-th of N parts, its rows beside --out.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Two folders: --out of all its parts.", rich_help_panel=MANY)
+    ] = False,
 ) -> None:
     """Judge a run on cases it never saw, or one folder of label maps against another."""
     from .. import commands
@@ -145,10 +161,15 @@ def evaluate(
             also=listed(also) or [],
             slice_axis=slice_axis,
             out=out,
+            part=part,
+            join=join,
             progress=progress,
         )
-    show.print_scores(found.rows, by=by, labelled_by=found.labelled_by)
-    if (written := out or found.kept) is not None:
+    if found.told:
+        show.say(f"{found.told}; when all parts are there: the same command with --join")
+    else:
+        show.print_scores(found.rows, by=by, labelled_by=found.labelled_by)
+    if (written := found.written or found.kept) is not None:
         show.say(f"written to {written}")
     if found.sheared:
         show.say(
@@ -254,6 +275,29 @@ def predict(
         bool, typer.Option("--skip-empty", help="Windows of one value, such as air, are shown once for all.")
     ] = False,
     times: Annotated[bool, typer.Option("--times", help="Say how long each stage took.")] = False,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N", help="Only the K-th of N parts of the cases, such as 3/100.", rich_help_panel=MANY
+        ),
+    ] = None,
+    list: Annotated[
+        str | None,
+        typer.Option(
+            "--list",
+            metavar="FILE",
+            help="Only the cases that it names: a name or a path a line.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    missing: Annotated[
+        bool,
+        typer.Option(
+            "--missing",
+            help="Predict nothing; print the cases without a label map, exit 3 if there are some.",
+            rich_help_panel=MANY,
+        ),
+    ] = False,
     trust: Trust = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Others' models: also CASE.npz, as nnU-Net saves them.")
@@ -325,6 +369,9 @@ def predict(
         write_as=write_as,
         seg=seg,
         codes=codes,
+        part=part,
+        list=list,
+        missing=missing,
     )
     if code:
         raise typer.Exit(code)

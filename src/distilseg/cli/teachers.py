@@ -38,6 +38,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg distil MODEL --data DATASET --unlabelled MORE_SCANS --student student_tiny --minutes 30",
         "distilseg distil MODEL --data DATASET --classes kidney=kidney_left+kidney_right,liver --steps 2000",
         "distilseg distil MODEL_1,MODEL_2 --data DATASET --answers hard --minutes 60",
+        "distilseg distil MODEL --data DATASET --plan plan.json --cache /shared/cache --part 3/100",
     )
     app.command(rich_help_panel=panel, epilog=of_teacher)(teacher)
     # Its options are found only where they are asked for, as that takes a moment.
@@ -156,6 +157,13 @@ def _named(
     recipe: Annotated[
         str, typer.Option(help="Another way: distil_dsd, or an ablation such as distil_hard.")
     ] = "distil",
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Record what the models answer for the K-th of N parts of the scans, and train nothing.",
+        ),
+    ] = None,
 ) -> None:
     """What this command has beside the recipe's options and training's."""
 
@@ -184,20 +192,19 @@ def _run_distil(recipe: Recipe, given: Mapping[str, Any]) -> None:
 
     usual = {p.name: p.default for p in parameters_of_training(recipe)}
     shared = usual | {name: value for name, value in given.items() if name not in recipe.options}
-    model, way = shared.pop("model"), shared.pop("recipe")
+    model, way, part = shared.pop("model"), shared.pop("recipe"), shared.pop("part")
     options = values_of(recipe, given)
     classes = options.pop("classes", ())
     training = {name: value for name, value in values_of_training(shared).items() if name not in _ONE_RUN}
-    made = commands.distil(
-        runs_of(Path(model)) if model else [],
-        training.pop("data"),
-        unlabelled=training.pop("unlabelled"),
-        classes=classes,
-        options=options,
-        recipe=way,
-        say=show.say,
-        **training,
-    )
+    models, data = runs_of(Path(model)) if model else [], training.pop("data")
+    told = {"unlabelled": training.pop("unlabelled"), "classes": classes, "options": options, "recipe": way}
+    if part is not None:
+        from ..commands._distil import record_part
+
+        record_part(models, data, part, say=show.say, **told, **training)
+        show.say("recorded; when all parts are there: the same command without --part trains")
+        return
+    made = commands.distil(models, data, say=show.say, **told, **training)
     page = made.student.folder / "report.html"
     if made.student.metrics.is_file():
         print_comparison(commands.report(made.runs, page), show.console())

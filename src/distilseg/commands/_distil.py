@@ -10,8 +10,10 @@ from typing import Any
 
 from ..data.case import Dataset
 from ..data.formats import read_dataset
+from ..data.formats.chosen import chosen
 from ..errors import UserError, unknown
 from ..evaluation.agreement import limits
+from ..inference.threads import use_threads
 from ..judged_teacher import judge_teacher
 from ..names import pasted
 from ..progress import duration
@@ -67,16 +69,92 @@ def distil(
     `options` are those of the recipe (network="student_small"), `training` what `train` takes (minutes=60,
     seed=1, batch_size=4). Raises UserError for what can be mended, before anything is trained.
     """
+    planned = _planned(teacher, data, unlabelled, classes, options or {}, recipe, say, training)
+    study, experiment, foreign = planned.study, planned.experiment, planned.foreign
+    for line in (*_told(foreign, experiment, study), *_cost(foreign, experiment, training)):
+        say(line)
+    warn_of_terms(foreign, say)
+    made = train(
+        recipe,
+        planned.dataset,
+        options=planned.asked,
+        unlabelled=planned.unlabelled,
+        **{**training, "plan": study.plan, "layout": None},
+    )
+    judged: tuple[Run, ...] = ()
+    if is_main_process() and study.split.test and not planned.dataset.labelled_by:
+        runs = training.get("runs", "runs")
+        judged = tuple(
+            judge_teacher(one, study, runs)
+            for one in foreign.values()
+            if not one.unanswered(study.split.test)
+        )
+    return Distilled(made[-1], made[-2] if len(made) > 1 else None, judged)
+
+
+def record_part(
+    teacher: Path | str | Sequence[Path | str],
+    data: Path | str | Dataset,
+    part: str,
+    *,
+    unlabelled: Sequence[Path | str] = (),
+    classes: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    recipe: str = "distil",
+    say: Callable[[str], object] = lambda line: None,
+    **training: Any,
+) -> int:
+    """Records what the teachers answer for one `part` of the scans, such as "3/100", and trains nothing.
+
+    Its other arguments are those of `distil`, which then finds the answers in the same cache. Returns how
+    many cases the part has.
+    """
+    planned = _planned(teacher, data, unlabelled, classes, options or {}, recipe, say, training)
+    warn_of_terms(planned.foreign, say)
+    check_answered(planned.experiment)
+    use_threads(training.get("threads") or 0)
+    study, cache, ours = planned.experiment.study, training.get("cache"), chosen(part, None)
+    learned = [*study.split.train, *study.unlabelled]
+    ids = ours.names(learned)
+    say(ours.told(len(ids), len(learned)))
+    prepared = prepare(planned.experiment, cache, ids) if ids else {}
+    for role, one in planned.foreign.items():
+        record_answers(role, one, study.dataset, prepared, cache)
+    return len(ids)
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """What is learned of whom, before anything is computed."""
+
+    dataset: Dataset
+    study: Study
+    experiment: Experiment
+    foreign: dict[str, Foreign]
+    asked: dict[str, Any]  # options of the recipe
+    unlabelled: list[Path | str]
+
+
+def _planned(
+    teacher: Path | str | Sequence[Path | str],
+    data: Path | str | Dataset,
+    unlabelled: Sequence[Path | str],
+    classes: Sequence[str],
+    options: Mapping[str, Any],
+    recipe: str,
+    say: Callable[[str], object],
+    training: Mapping[str, Any],
+) -> _Planned:
     named = [teacher] if isinstance(teacher, str | Path) else list(teacher)
     _check_recipe(recipe)
-    look_at({**(options or {}), "teacher": named})
-    dataset = data if isinstance(data, Dataset) else _read(data, named, classes, options or {}, training)
+    look_at({**options, "teacher": named})
+    dataset = data if isinstance(data, Dataset) else _read(data, named, classes, options, training)
     if dataset.labelled_by:
         say(limits(dataset.labelled_by))
     dataset = _learned(dataset, classes)
     more: list[Path | str] = [*([OWN] if dataset.unlabelled else []), *unlabelled]
     asked: dict[str, Any] = {
-        **(options or {}),
+        **options,
         "teacher": [str(one) for one in named],
         "classes": tuple(part for text in classes for part in text.split(",") if "=" in part),
     }
@@ -86,21 +164,7 @@ def distil(
     )
     experiment = find(recipe)(study, **asked)
     foreign = {role: one for role, one in experiment.teachers.items() if isinstance(one, Foreign)}
-    for line in (*_told(foreign, experiment, study), *_cost(foreign, experiment, training)):
-        say(line)
-    warn_of_terms(foreign, say)
-    made = train(
-        recipe, dataset, options=asked, unlabelled=more, **{**training, "plan": study.plan, "layout": None}
-    )
-    judged: tuple[Run, ...] = ()
-    if is_main_process() and study.split.test and not dataset.labelled_by:
-        runs = training.get("runs", "runs")
-        judged = tuple(
-            judge_teacher(one, study, runs)
-            for one in foreign.values()
-            if not one.unanswered(study.split.test)
-        )
-    return Distilled(made[-1], made[-2] if len(made) > 1 else None, judged)
+    return _Planned(dataset, study, experiment, foreign, asked, more)
 
 
 def _check_recipe(recipe: str) -> None:

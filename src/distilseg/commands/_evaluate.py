@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..data.formats import read_dataset
+from ..data.formats.chosen import Chosen, chosen
 from ..data.formats.common import (
     MOST_VALUES,
     by_stem,
@@ -31,6 +32,7 @@ from ..names import check_distinct
 from ..runs import check_not_of_a_run, open_run, write_rows
 from ..subsets import given
 from ..views import fused
+from ._joined import joined
 from ._predict import named_runs
 
 Row = dict[str, Any]
@@ -46,6 +48,8 @@ class Evaluation:
     without_prediction: tuple[str, ...] = ()
     without_reference: tuple[str, ...] = ()
     sheared: tuple[str, ...] = ()  # whose axes lean: distances in mm are undefined (NaN)
+    written: Path | None = None  # the table that was asked for
+    told: str = ""  # of a part: "part 3 of 100: 40 of 4,000 cases"
     labelled_by: str = ""  # the teacher whose answers stood for labels; its rows are agreement with it
 
 
@@ -70,6 +74,8 @@ def evaluate(
     also: Sequence[str] = (),
     slice_axis: int | None = None,
     out: Path | str | None = None,
+    part: str | None = None,
+    join: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Evaluation:
     """Judges a run on its test cases (or `cases`); or the folder `predictions` against the folder `run`.
@@ -89,12 +95,21 @@ def evaluate(
     `also` names metrics beside the default ones (`evaluation.evaluate.METRICS`), such as slice_similarity.
     `by="slice"` scores every slice as a case of its own (`evaluation.by_slice`), by Dice and IoU, across
     `slice_axis` or the axis of the largest spacing. Of a run, that lies in its folder `by-slice`.
+
+    Of two folders a `part` such as "3/100" judges its share of the label maps, and writes its rows beside
+    `out`, as "metrics.part-3-of-100.csv"; `join` makes `out` of all parts (`_joined.joined`).
     """
     check_by(by, slice_axis, also)
     if out is not None and Path(out).suffix.lower() != ".csv":
         raise UserError(f"{out} is to be a CSV table", "name a file that ends in .csv")
     if out is not None:
         check_not_of_a_run(Path(out))
+    ours = chosen(part, None)
+    if (part is not None or join) and (predictions is None or out is None or (part is not None and join)):
+        raise UserError(
+            f"--{'part' if part is not None else 'join'} is for two folders, and writes a table",
+            "give REFERENCES, PREDICTIONS and --out metrics.csv: first each --part, then --join",
+        )
     if by == "slice" and also:
         raise UserError(f"{also[0]} is asked for, but slices have Dice and IoU", "leave out --also")
     if by == "slice" and (unit, tolerance_mm) != ("mm", 1.0):
@@ -138,10 +153,14 @@ def evaluate(
             by=by,
             metrics=[*DEFAULT_METRICS, *also] if also else None,
             slice_axis=slice_axis,
+            chosen=ours,
+            join=Path(out) if join and out is not None else None,
             progress=progress,
         )
     if out is not None:
-        write_rows(Path(out), [{**row, "metric": _called(row["metric"], found)} for row in found.rows])
+        table = Path(out).with_name(ours.named(Path(out).name))
+        write_rows(table, [{**row, "metric": _called(row["metric"], found)} for row in found.rows])
+        found = replace(found, written=table)
     return found
 
 
@@ -156,6 +175,8 @@ def _folders(
     *,
     cases: Sequence[str] | None,
     labels: Mapping[int, str] | Path | str | None,
+    chosen: Chosen,
+    join: Path | None,
     progress: Callable[[int, int], object] | None,
     **options: Any,
 ) -> Evaluation:
@@ -164,7 +185,16 @@ def _folders(
     wanted = list(truth if cases is None else cases)
     if strange := [case for case in wanted if case not in truth]:
         raise UserError(f"no label map in {references} is called {', '.join(strange)}", "correct --cases")
+    of, wanted = len(wanted), chosen.names(wanted)
+    lacking = tuple(case for case in wanted if case not in made)
+    strangers = tuple(case for case in made if case not in truth)
+    told = chosen.told(len(wanted), of)
     shared = [case for case in wanted if case in made]
+    if join is not None:
+        rows: list[Row] = [*joined(join, shared, by=options["by"])]
+        return Evaluation(rows, None, lacking, strangers)
+    if chosen.part is not None and not shared:
+        return Evaluation([], None, lacking, (), told=told)
     if not shared:
         raise UserError(
             f"no file in {predictions} has the name of one in {references}"
@@ -173,6 +203,11 @@ def _folders(
         )
     files = [truth[case] for case in shared], [made[case] for case in shared]
     judged = _with_unnamed(named, unknown, *files, some=labels is not None)
+    if chosen.part is not None and (others := [name for value, name in judged.items() if value not in named]):
+        raise UserError(
+            f"the label maps of {chosen.part} hold values without a name: {', '.join(others)}",
+            "name all values, as in --labels 1=anterior,2=posterior: each part is to judge the same",
+        )
     done = 0
     sheared: list[str] = []
 
@@ -191,12 +226,8 @@ def _folders(
         return reference.array, prediction.array, place.spacing_mm, place.voxel_mm3
 
     rows = evaluate_cases(shared, load, labels=judged, unknown_value=unknown, progress=count, **options)
-    return Evaluation(
-        rows,
-        without_prediction=tuple(case for case in wanted if case not in made),
-        without_reference=tuple(case for case in made if case not in truth),
-        sheared=tuple(sorted(sheared)),
-    )
+    others_alone = strangers if chosen.part is None else ()
+    return Evaluation(rows, None, lacking, others_alone, tuple(sorted(sheared)), told=told)
 
 
 def _with_unnamed(

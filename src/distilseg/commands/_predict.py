@@ -10,12 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..data.formats.chosen import chosen
 from ..data.formats.dicom import AS_THEY_ARE, DicomOptions
 from ..errors import UserError, unknown
 from ..runs import Run, find_runs, open_run
 from ..runtime.artefact import DESCRIPTION, is_artefact, open_artefact
 from ..runtime.compiled import keeping, usual_folder
-from ..runtime.pipeline import PredictSummary, Segmenter, predict_files
+from ..runtime.jobs import PredictSummary
+from ..runtime.pipeline import Segmenter, predict_files
+from ..runtime.stores import addresses, predict_in_stores
 from ..runtime.views import load_artefact_views, load_shipped
 
 WRITTEN_AS = ("nifti", "seg")
@@ -45,6 +48,8 @@ def predict(
     write_as: str = "nifti",
     seg: str = "binary",
     codes: Path | str | None = None,
+    part: str | None = None,
+    list: Path | str | Sequence[str] | None = None,
     progress: Callable[[int, int], object] | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> PredictSummary:
@@ -65,13 +70,21 @@ def predict(
     lean, as a gantry tilt makes them, are refused, or with `dicom_tilt` "resample" resampled to a grid with
     right angles, and the labels put back on them. Both are for artefacts and runs. With `write_as` "seg" an
     artefact writes DICOM SEG, `seg` is "binary" or "labelmap", and `codes` a file as of `runtime.seg`.
+    Of all cases only a `part` is predicted, such as "3/100", or those that a `list` names: a file with a
+    case's name or a scan's path a line, or these lines. See `data.formats.chosen`.
+    An artefact also predicts what lies in an object store into one, by addresses such as "s3://bucket/scans"
+    (`runtime.stores`).
     """
     if write_as not in WRITTEN_AS:
         raise unknown("value of --as", write_as, WRITTEN_AS)
-    dicom = DicomOptions(tuple(series), dicom_tilt)
+    dicom, ours = DicomOptions(tuple(series), dicom_tilt), chosen(part, list)
     if write_as != "seg" and (codes is not None or seg != "binary"):
         raise UserError("--seg and --codes say how DICOM SEG is written", "add --as seg, or leave them out")
-    named = named_runs(run, fuse)
+    named, remote = named_runs(run, fuse), addresses(inputs, out)
+    if remote is not None and not is_artefact(named[0]):
+        raise UserError(
+            f"{named[0]} is no artefact, which alone predicts scans in stores", "distilseg export it first"
+        )
     if artefacts := [path for path in named if is_artefact(path)]:
         if modality is not None or weights != "best" or len(artefacts) < len(named):
             raise UserError(
@@ -95,6 +108,12 @@ def predict(
                 if len(named) > 1
                 else _artefact(named[0], threads, device, trust, skip_empty)
             )
+        if remote is not None:
+            _refuse(
+                "scans in stores are single files",
+                {"--as seg": write_as == "seg", "--series and --dicom-tilt": dicom != AS_THEY_ARE},
+            )
+            return predict_in_stores(predictor, *remote, overwrite=overwrite, chosen=ours, progress=progress)
         writer = None
         if write_as == "seg":
             from ..runtime.seg import seg_writer
@@ -102,7 +121,14 @@ def predict(
             opened = [open_artefact(path) for path in named]
             writer = seg_writer(opened, predictor.plan, seg, Path(codes) if codes else None, say)
         return predict_files(
-            predictor, inputs, out, overwrite=overwrite, dicom=dicom, seg=writer, progress=progress
+            predictor,
+            inputs,
+            out,
+            overwrite=overwrite,
+            dicom=dicom,
+            seg=writer,
+            chosen=ours,
+            progress=progress,
         )
     if write_as == "seg":
         raise UserError(
@@ -115,11 +141,12 @@ def predict(
     if len(named) > 1:
         for path in named:
             open_run(path)
-    elif not _is_run(named[0]):
+    elif not is_run(named[0]):
         _without_dicom(dicom, named[0])
         from ..teachers.opening import open_teacher, recognised
 
         if recognised(named[0]):
+            from ..inference.threads import use_threads
             from ..teachers.predicting import predict_with_teacher
             from ..teachers.teacher import TeacherOptions
 
@@ -132,6 +159,7 @@ def predict(
                     "--skip-empty": skip_empty,
                 },
             )
+            use_threads(threads)
             asked = teacher or TeacherOptions()
             if device != "auto":
                 asked = replace(asked, device=device)
@@ -143,6 +171,7 @@ def predict(
                 out,
                 probabilities=probabilities,
                 overwrite=overwrite,
+                chosen=ours,
                 progress=progress,
                 say=say,
             )
@@ -158,13 +187,11 @@ def predict(
             "leave out --probabilities",
         )
 
-    import torch
-
+    from ..inference.threads import use_threads
     from ..students import find_students, predict_with_best
     from ..views import load_segmenter, load_views
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     told: dict[str, Any] = {"weights": weights, "device": device, "trust": trust, "skip_empty": skip_empty}
     if len(named) > 1 or Run(named[0]).experiment.is_file():
         if modality is not None:
@@ -176,7 +203,9 @@ def predict(
             if len(named) > 1
             else load_segmenter(Run(named[0]), **told)
         )
-        return predict_files(predictor, inputs, out, overwrite=overwrite, dicom=dicom, progress=progress)
+        return predict_files(
+            predictor, inputs, out, overwrite=overwrite, dicom=dicom, chosen=ours, progress=progress
+        )
     _without_dicom(dicom, named[0])
     summary, choices = predict_with_best(
         find_students(named[0], trust=trust),
@@ -184,6 +213,7 @@ def predict(
         out,
         modality=modality,
         overwrite=overwrite,
+        chosen=ours,
         progress=progress,
         **told,
     )
@@ -199,7 +229,7 @@ def _without_dicom(dicom: DicomOptions, named: Path) -> None:
         )
 
 
-def _is_run(path: Path) -> bool:
+def is_run(path: Path) -> bool:
     """A run folder, or a folder of runs."""
     return Run(path).experiment.is_file() or any(path.glob("*/experiment.json"))
 
@@ -208,12 +238,10 @@ def _artefact(path: Path, threads: int, device: str, trust: str | None, skip_emp
     artefact = open_artefact(path)
     if artefact.about.engine != "torch":
         return load_shipped(artefact, threads=threads, device=device, skip_empty=skip_empty)
-    import torch
-
+    from ..inference.threads import use_threads
     from ..predict import load_torch_artefact
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     return load_torch_artefact(artefact, device=device, trust=trust, skip_empty=skip_empty)
 
 

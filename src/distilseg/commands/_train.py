@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..data.case import Dataset
 from ..data.planning.plan import Plan
 from ..data.planning.splits import Split
 from ..export.cost import Model
+from ..inference.threads import use_threads
 from ..judge import judge, time_in_turns, to_time
 from ..progress import say
 from ..recipes import find
@@ -73,8 +72,7 @@ def train(
     what can be mended.
     """
     machine = machine or Machine()
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads or 0)
     given = {"steps": steps, "epochs": epochs, "minutes": minutes}
     asked = {name: value for name, value in given.items() if value is not None}
     budget = Budget(**asked) if asked else None  # type: ignore[arg-type]

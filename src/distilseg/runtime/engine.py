@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from ..hardware import fewer_cores
 from .compiled import compiled, folder_now
 
 Arrays = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # [N M *P] -> [N K *P]
@@ -34,7 +35,9 @@ DEVICES = {"onnx": ("auto", "cpu", "cuda"), "openvino": ("auto", "cpu", "gpu")}
 def load_engine(
     engine: str, read: Read, network: str, *, threads: int = 0, device: str = "auto", lend: bool = False
 ) -> Arrays:
-    """The function behind the network file `network`, loaded once; `threads` 0 leaves them to the engine.
+    """The function behind the network file `network`, loaded once.
+
+    `threads` 0 leaves them to the engine, or where fewer cores are ours than the machine has, is these.
 
     `lend`: an answer may be the engine's own memory, which the next call overwrites; else it is a copy.
     Copies of 105 classes take longer than the network. Raises UserError where the engine is not installed,
@@ -44,6 +47,7 @@ def load_engine(
         raise UserError(
             f"an artefact for {engine} has no device {device!r}", f"known: {', '.join(DEVICES[engine])}"
         )
+    threads = threads or fewer_cores()
     load = {"onnx": _onnx, "openvino": _openvino}[engine]
     own = network_thread()
     run = own.submit(copy_context().run, _loaded, load, read, network, threads, device, lend).result()

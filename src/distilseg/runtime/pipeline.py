@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,23 +24,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..claims import Claim, claim, tidy
-from ..data.case import Case, Source
+from ..data.formats.chosen import ALL, Chosen
 from ..data.formats.dicom import AS_THEY_ARE, DicomOptions, notes_of
-from ..data.formats.inputs import expected, find_cases, label_ending, no_scans
+from ..data.formats.inputs import expected, find_chosen, no_scans
 from ..data.planning.plan import Plan
 from ..data.preparing.grid import Grid
 from ..data.preparing.preprocess import Preprocessed
 from ..data.scans.reading import read_scans, write_label_map
-from ..data.scans.scan import Scan, ending
+from ..data.scans.scan import Scan
 from ..errors import UserError
-from ..names import component
+from .jobs import SEG_ENDING, Job, PredictSummary, of_dicom, place, stamp
+from .passes import Outcome, given_up, in_passes
 from .times import StageTimes
 
 Finish = Callable[[], NDArray[np.unsignedinteger[Any]]]  # what is left to do for label values [I J K]
 if TYPE_CHECKING:
     from ..data.scans.dicom.segmentation import SegWriter
-
-SEG_ENDING = ".dcm"
 
 
 class WholeLogits(Protocol):
@@ -85,28 +84,6 @@ class LabelWriter(Protocol):
     def __call__(self, path: Path, labels_IJK: NDArray[Any], like: Scan) -> None: ...
 
 
-@dataclass(frozen=True)
-class Job:
-    """One case to predict: its images by modality, and where its label map goes."""
-
-    case: str
-    images: Mapping[str, Source]
-    out: Path
-
-
-@dataclass(frozen=True)
-class PredictSummary:
-    """What became of every case."""
-
-    written: dict[str, Path] = field(default_factory=dict)
-    skipped: dict[str, Path] = field(default_factory=dict)  # there already, kept
-    held: dict[str, Path] = field(default_factory=dict)  # another process is predicting it
-    refused: dict[str, str] = field(default_factory=dict)  # why, in one line
-    ignored: tuple[Path, ...] = ()  # files among the scans that are none
-    notes: dict[str, str] = field(default_factory=dict)  # what of a case was left out, and why
-    times: StageTimes = field(default_factory=StageTimes)
-
-
 def predict_files(
     predictor: Segmenter,
     inputs: Path | str | Sequence[Path | str],
@@ -115,23 +92,27 @@ def predict_files(
     overwrite: bool = False,
     dicom: DicomOptions = AS_THEY_ARE,
     seg: SegWriter | None = None,
+    chosen: Chosen = ALL,
     progress: Callable[[int, int], object] | None = None,
 ) -> PredictSummary:
     """Writes the label map of every scan in `inputs`, whole or not at all, in the scan's space and file type.
 
-    `inputs`: scans, folders of scans, datasets (see `data.formats.inputs.find_cases`), or folders of DICOM,
-    whose series are chosen as `dicom` says. `out`: a folder, or a file if one case is predicted. With `seg`
-    the labels of DICOM are written as DICOM SEG, and other cases refused. `progress(done, cases)` is called
-    after each case.
+    `inputs`: scans, folders of scans, datasets (see `data.formats.inputs.find_chosen`), or folders of DICOM,
+    whose series are chosen as `dicom` says; of all cases those that are `chosen`, such as one part of many.
+    `out`: a folder, or a file if one case is predicted. With `seg` the labels of DICOM are written as DICOM
+    SEG, and other cases refused. `progress(done, cases)` is called after each case.
 
     A case that cannot be predicted is refused with one line in the summary, and the others are predicted
     nevertheless. A label map that exists is kept, unless `overwrite`; one that another process is making is
-    left to it. Raises `UserError` for inputs or an `out` that make no sense as a whole.
+    left to it, unless it has died before the end. What ended three processes is refused (`passes.py`). Raises
+    `UserError` for inputs or an `out` that make no sense as a whole.
     """
-    cases, refused = find_cases(inputs, predictor.plan.modalities, dicom=dicom)
-    summary = PredictSummary(refused=refused, ignored=no_scans(inputs), notes=notes_of(cases))
+    found = find_chosen(inputs, predictor.plan.modalities, dicom=dicom, chosen=chosen)
+    summary = PredictSummary(
+        refused=found.refused, told=found.told, ignored=no_scans(inputs), notes=notes_of(found.cases)
+    )
     if seg is None:
-        jobs = place(cases, Path(out), refused)
+        jobs = place(found.cases, Path(out), summary.refused, others=found.others)
         predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress)
         return summary
     nothing: set[str] = set()
@@ -141,24 +122,13 @@ def predict_files(
         if not labels_IJK.any():
             nothing.add(path.name)
 
-    jobs = place(_of_dicom(cases, refused), Path(out), refused, SEG_ENDING)
+    cases = of_dicom(found.cases, summary.refused)
+    jobs = place(cases, Path(out), summary.refused, SEG_ENDING, found.others)
     predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress, write=write_seg)
     for case, file in summary.written.items():
         if file.name in nothing:
             summary.notes[case] = "; ".join(filter(None, (summary.notes.get(case), "nothing found")))
     return summary
-
-
-def _of_dicom(cases: Sequence[Case], refused: dict[str, str]) -> list[Case]:
-    """The cases of which a SEG can be made."""
-    kept = []
-    for case in cases:
-        if all(source.series for source in case.images.values()):
-            kept.append(case)
-        else:
-            told = UserError(f"case {case.id} is no DICOM, and a SEG refers to its images", "use --as nifti")
-            refused[case.id] = str(told)
-    return kept
 
 
 def predict_jobs(
@@ -171,7 +141,7 @@ def predict_jobs(
     write: LabelWriter | None = None,
 ) -> None:
     """Predicts `jobs`, by `write` or `write_label_map`, and notes in `summary` what became of each."""
-    before = {job.out: _stamp(job.out) for job in jobs}
+    before = {job.out: stamp(job.out) for job in jobs}
     todo = []
     for job in jobs:
         if before[job.out] and not overwrite:
@@ -179,9 +149,11 @@ def predict_jobs(
             tidy(job.out)
         else:
             todo.append(job)
-    for done, (job, outcome, why) in enumerate(
-        _pipeline(predictor, todo, before, summary.times, write or write_label_map), start=1
-    ):
+
+    def run(jobs: Sequence[Job], alone: bool) -> Iterator[Outcome]:
+        return _pipeline(predictor, jobs, before, summary.times, write or write_label_map, alone)
+
+    for done, (job, outcome, why) in enumerate(in_passes(todo, run), start=1):
         if outcome == "refused":
             summary.refused[job.case] = why
         else:
@@ -191,59 +163,18 @@ def predict_jobs(
             progress(done, len(todo))
 
 
-def place(cases: Sequence[Case], out: Path, refused: dict[str, str], as_: str = "") -> list[Job]:
-    """Where each label map goes, never over a scan; names are cases' own, as `find_cases` gives them.
-
-    Its file ends as the scan's, or in `as_`.
-    """
-    is_seg = out.name.lower().endswith(SEG_ENDING)
-    if (ending(out) or is_seg) and not out.is_dir() and is_seg != (as_ == SEG_ENDING):
-        raise UserError(
-            f"{out} is asked for as {'NIfTI' if is_seg else 'DICOM SEG'}, and its name says otherwise",
-            f"name a folder, {'add --as seg' if is_seg else f'or a file that ends in {SEG_ENDING}'}",
-        )
-    one_file = bool(ending(out) or is_seg) and not out.is_dir()
-    if one_file and len(cases) + len(refused) > 1:
-        raise UserError(
-            f"{len(cases) + len(refused)} cases do not fit into the one file {out}", "name a folder"
-        )
-    theirs = {source.path.resolve(): "scan" for case in cases for source in case.images.values()}
-    sources = [source for case in cases for source in case.images.values()]
-    studies = {source.path.resolve() for source in sources if source.path.is_dir()}
-    theirs |= {case.label.resolve(): "label map" for case in cases if case.label is not None}
-    jobs: list[Job] = []
-    for case in cases:
-        first = next(iter(case.images.values())).path
-        place = out if one_file else out / component(case.id, as_ or label_ending(first), kind="case")
-        if what := theirs.get(place.resolve()):
-            raise UserError(
-                f"the label map of {case.id} would replace the {what} {place}", "name another folder"
-            )
-        if any(place.resolve().is_relative_to(study) for study in studies):
-            raise UserError(
-                f"the label map of {case.id} would lie among the DICOM that it is of, as {place}",
-                "name another folder",
-            )
-        jobs.append(Job(case.id, case.images, place))
-    return jobs
-
-
 _Stamps = Mapping[Path, tuple[int, int] | None]
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when a file is replaced; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
-
-
 def _pipeline(
-    predictor: Segmenter, jobs: Sequence[Job], before: _Stamps, times: StageTimes, write_labels: LabelWriter
-) -> Iterator[tuple[Job, str, str]]:
-    """Every job, whether it is written, skipped, held or refused, and why it is refused.
+    predictor: Segmenter,
+    jobs: Sequence[Job],
+    before: _Stamps,
+    times: StageTimes,
+    write_labels: LabelWriter,
+    alone: bool,
+) -> Iterator[Outcome]:
+    """Every job, whether it is written, skipped, held, put off or refused, and why it is refused.
 
     A stage's error surfaces here, in the caller's thread, when its case is due: nothing waits for a thread
     that is gone.
@@ -272,15 +203,20 @@ def _pipeline(
                 mine = claim(job.out)
             if mine is None:
                 passed.append((job, "held", ""))
-            elif _stamp(job.out) != before[job.out]:  # made by another process since
+            elif stamp(job.out) != before[job.out]:  # made by another process since
                 mine.release()
                 passed.append((job, "skipped", ""))
+            elif mine.ended and not alone:
+                mine.put_back()
+                passed.append((job, "put off", ""))
+            elif refusal := given_up(job, mine):
+                passed.append((job, "refused", refusal))
             else:
                 claims[job.out] = mine
                 return job, reading.submit(prepare, job)
         return None
 
-    def ended(job: Job, writing: Future[None] | None, refusal: str = "") -> tuple[Job, str, str]:
+    def ended(job: Job, writing: Future[None] | None, refusal: str = "") -> Outcome:
         if writing is not None:
             with _naming(job):
                 try:
@@ -290,7 +226,7 @@ def _pipeline(
         claims.pop(job.out).release()
         return job, "refused" if refusal else "written", refusal
 
-    left, passed = iter(jobs), list[tuple[Job, str, str]]()
+    left, passed = iter(jobs), list[Outcome]()
     with times.whole(), _claims() as claims, _thread("reading") as reading, _thread("writing") as writing:
         behind: deque[tuple[Job, Future[None]]] = deque()
         now = begin()

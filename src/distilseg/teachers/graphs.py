@@ -25,6 +25,7 @@ from ..data.preparing.grid import make_grid
 from ..data.preparing.preprocess import preprocess
 from ..data.scans.scan import Scan
 from ..errors import UserError
+from ..hardware import fewer_cores
 from ..runtime.engine import network_thread
 from ..runtime.inferers import Inferer, make_inferer, planned_inferer
 from ..runtime.label_export import export_labels, export_regions
@@ -299,7 +300,7 @@ def _onnx(content: bytes, path: Path, beside: Sequence[Path], options: TeacherOp
             f"{path} needs onnxruntime, which is not installed", "pip install 'distilseg[runtime]'"
         ) from None
     settings = ort.SessionOptions()
-    settings.intra_op_num_threads = options.threads or 0
+    settings.intra_op_num_threads = options.threads or fewer_cores()
     settings.use_deterministic_compute = True
     settings.log_severity_level = 4
     settings.add_session_config_entry("session.set_denormal_as_zero", "1")

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..claims import claim
+from ..claims import Claim, made_once
 from ..data.case import Case, Dataset
 from ..data.formats import LAYOUTS, answered, read_dataset
 from ..data.formats.inputs import find_cases
@@ -31,7 +31,7 @@ from ..data.scans.reading import read_scan, write_label_map
 from ..data.scans.scan import Scan
 from ..errors import UserError
 from ..names import component
-from ..progress import counted
+from ..progress import counting
 from ..teachers.classes import channels_by_value, match_classes, read_joined, shared_out
 from ..teachers.teacher import Teacher
 from .experiment import file_digest
@@ -70,8 +70,14 @@ def labelled_by_teacher(
     cases = (*dataset.cases, *dataset.unlabelled)
     apart = kept_apart(cases, share=share, seed=seed)
     labels = {case.id: folder / "labels" / f"{_key(case, foreign)}.nii.gz" for case in apart}
-    for id in counted([id for id, path in labels.items() if not path.is_file()], "teacher's label maps"):
-        _write_label(dataset.case(id), foreign, labels[id])
+    todo = {id: path for id, path in labels.items() if not path.is_file()}
+
+    def make(id: str, mine: Claim) -> None:
+        _write_label(dataset.case(id), foreign, mine)
+
+    with counting("teacher's label maps") as move:
+        for done, _ in enumerate(made_once(todo, make), start=1):
+            move(done, len(todo))
     told = " and ".join(teacher.name for teacher in teachers)
     if not any(read_scan(path).array.any() for path in labels.values()):
         raise UserError(
@@ -151,17 +157,10 @@ def _dataset(
     return Dataset(name or of_scans.name, of_scans, "answered", chosen, {0: "background"}, (), hidden)
 
 
-def _write_label(case: Case, foreign: Sequence[Foreign], path: Path) -> None:
-    """Whole or not at all; left to another process where one is at it."""
-    mine = claim(path)
-    if mine is None:
-        raise UserError(f"another process is making the label map of case {case.id}", "wait for it, repeat")
-    try:
-        label, like = _label(case, foreign)
-        with mine.written() as aside:
-            write_label_map(aside, label, like)
-    finally:
-        mine.release()
+def _write_label(case: Case, foreign: Sequence[Foreign], mine: Claim) -> None:
+    label, like = _label(case, foreign)
+    with mine.written() as aside:
+        write_label_map(aside, label, like)
 
 
 def _label(case: Case, foreign: Sequence[Foreign]) -> tuple[NDArray[np.unsignedinteger[Any]], Scan]:

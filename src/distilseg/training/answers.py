@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import progress
+from ..claims import Claim, made_once
 from ..data.case import Case, Dataset
 from ..data.preparing.cache import CachedCase, default_folder, sample_foreground
 from ..data.sampling.answers import AnswerMap, open_answers
@@ -80,6 +81,8 @@ def record_answers(
 ) -> dict[str, Recorded]:
     """Case id -> the answers of `foreign`, found in `cache` (default: the user's) or made, with progress.
 
+    Processes that share a cache share the work: each case is answered for by one of them.
+
     Raises `UserError` before the first case where the disk cannot hold them.
     """
     entries = {id: _entry(foreign, case, cache) for id, case in cases.items()}
@@ -88,8 +91,15 @@ def record_answers(
         if isinstance(foreign.teacher, FilesTeacher):
             foreign.teacher.require(missing)
         start = time.monotonic()
-        for id in progress.counted(missing, f"{role} answers"):
+
+        def record(id: str, mine: Claim) -> None:
             _record(foreign, dataset.case(id), cases[id], entries[id])
+
+        todo = {id: entries[id] for id in missing}
+        with progress.counting(f"{role} answers") as move:
+            made = made_once(todo, record, lambda: caching_in(_folder(cache)))
+            for done, _ in enumerate(made, start=1):
+                move(done, len(todo))
         told = f"{len(missing)} case{'s' * (len(missing) > 1)} answered"
         progress.say(f"{role}: {told} in {time.monotonic() - start:.0f} s")
     return {id: _opened(foreign, entry) for id, entry in entries.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +19,11 @@ from .experiment import Experiment
 MOST_UNLABELLED = 0.9
 
 
-def prepare(experiment: Experiment, cache: Path | None) -> dict[str, CachedCase]:
-    """The cases to learn from, with labels and without, and to validate on, prepared and memory-mapped."""
+def prepare(
+    experiment: Experiment, cache: Path | None, only: Collection[str] | None = None
+) -> dict[str, CachedCase]:
+    """The cases to learn from, with labels and without, and to validate on, prepared and memory-mapped; of
+    these `only` some, where it says so."""
     study = experiment.study
     ids = [*study.split.train, *study.split.validation, *study.unlabelled]
     if not (study.split.train or study.unlabelled) or not study.split.validation:
@@ -32,7 +35,7 @@ def prepare(experiment: Experiment, cache: Path | None) -> dict[str, CachedCase]
     with progress.counting("preparing cases") as move:
         return cache_cases(
             study.dataset.hiding(study.unlabelled),
-            ids,
+            ids if only is None else [id for id in ids if id in only],
             study.plan,
             folder=cache,
             progress=move,

@@ -56,15 +56,17 @@ def test_a_dataset_with_files_missing(tmp_path: Path) -> None:
         layout="nnunet",
     )
     (tmp_path / "SCANS" / "imagesTr" / "phantom_000_0001.nii.gz").unlink()
-    cases, refused = find_cases_with_some(tmp_path / "SCANS", MODALITIES)
-    assert not refused
+    found = find_cases_with_some(tmp_path / "SCANS", MODALITIES)
+    cases = found.cases
+    assert not found.refused
     assert [tuple(case.images) for case in cases] == [("CT", "MR"), MODALITIES]
 
 
 def test_two_files_of_one_modality_are_refused(tmp_path: Path) -> None:
     for name in ("a_CT", "a_0000", "b-pet", "b_mr"):
         (tmp_path / f"{name}.nii.gz").touch()
-    cases, refused = find_cases_with_some(tmp_path, MODALITIES)
+    found = find_cases_with_some(tmp_path, MODALITIES)
+    cases, refused = found.cases, found.refused
     assert list(refused) == ["a"]
     assert "case a: a_0000.nii.gz and a_CT.nii.gz are both CT" in refused["a"]
     assert [(case.id, tuple(case.images)) for case in cases] == [("b", ("PET", "MR"))]

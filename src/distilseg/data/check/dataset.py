@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from ...hardware import usable_cores
 from ..case import Dataset
 from ..formats import read_dataset
 from ..scans.scan import ending
@@ -34,7 +34,7 @@ def check_dataset(
     if not isinstance(dataset, Dataset):
         dataset = read_dataset(dataset)
     cases = (*dataset.cases, *dataset.unlabelled)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         futures = [pool.submit(check_case, case, dataset, tolerance_mm) for case in cases]
         ids = {future: case.id for future, case in zip(futures, cases, strict=True)}
         for future in as_completed(futures):

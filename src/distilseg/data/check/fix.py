@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ...errors import UserError
 from ...files import folder_written_whole
+from ...hardware import usable_cores
 from ..case import Case, Dataset, Source
 from ..formats import LAYOUTS
 from ..scans.reading import read_stored, scan_of, write_array, write_label_map
@@ -47,7 +48,7 @@ def fix_dataset(dataset: Dataset, report: CheckReport, out: Path | str) -> list[
                 path, repairs[path], cases[repairs[path][0].case], aside / path.relative_to(source)
             )
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             return list(pool.map(repair, repairs))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from ...errors import UserError
 from ..case import Case, Dataset, Source
 from ..scans.scan import stem
-from .common import check_twins, image_files
+from .common import check_twins, folders_in, image_files
 
 MODALITIES = {"T1": "t1", "T2": "t2", "T1ce": "t1ce", "FLAIR": "flair"}  # name -> in the file's name
 LABELS = {0: "background", 1: "NCR/NET", 2: "ED", 4: "ET"}
@@ -61,7 +61,7 @@ def _patients(folder: Path) -> Iterator[Path]:
     """Folders whose images are called like themselves, with a modality behind."""
     places = [folder / grade for grade in GRADES if (folder / grade).is_dir()] or [folder]
     for place in places:
-        for patient in sorted(path for path in place.iterdir() if path.is_dir()):
+        for patient in folders_in(place):
             if set(MODALITIES.values()) & set(_by_part(patient)):
                 yield patient
 

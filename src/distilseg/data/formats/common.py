@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
+from ...hardware import usable_cores
 from ...json_files import read_object
 from ...names import check_distinct, quoted
 from ..scans.reading import read_stored
@@ -36,6 +37,12 @@ def by_stem(files: Sequence[Path]) -> dict[str, Path]:
 def check_twins(files: Sequence[Path]) -> None:
     """Raises `UserError` for two files that differ by ending, or by case, alone: which is meant?"""
     check_distinct(((stem(path), path) for path in files), kind="file", endings=ENDINGS)
+
+
+def folders_in(place: Path) -> list[Path]:
+    """The folders in `place`, sorted; of files there, which may be many, only the names are looked at."""
+    with os.scandir(place) as entries:
+        return sorted(Path(entry.path) for entry in entries if entry.is_dir())
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -147,7 +154,7 @@ def unnamed(value: int) -> str:
 
 def values_held(label_maps: Sequence[Path]) -> set[int]:
     """The whole numbers that any of the label maps holds; those that cannot be read add none."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         return set().union(*pool.map(_whole_values, label_maps))
 
 

@@ -9,7 +9,8 @@ scan of another type lies in it; see `dicom.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import UserError, unknown
@@ -18,7 +19,18 @@ from ..case import Case, Source
 from ..scans.dicom.looking import holds_dicom
 from ..scans.scan import ENDINGS, NIFTI_ENDINGS, ending, stem
 from . import LAYOUTS
+from .chosen import ALL, Chosen
 from .dicom import AS_THEY_ARE, DicomOptions, cases_of
+
+
+@dataclass(frozen=True)
+class Found:
+    """The cases that were chosen, and of all that there are what a command says and must not write over."""
+
+    cases: list[Case]
+    refused: dict[str, str]  # why what was chosen cannot be a case, by case or file, in one line
+    others: list[Case] = field(default_factory=list)  # not chosen
+    told: str = ""  # "part 3 of 100: 40 of 4,000 cases"; "": all were chosen
 
 
 def find_cases(
@@ -27,7 +39,19 @@ def find_cases(
     *,
     dicom: DicomOptions = AS_THEY_ARE,
 ) -> tuple[list[Case], dict[str, str]]:
-    """The cases in `inputs`, and why others cannot be one (by case or file, in one line).
+    """All cases in `inputs`, and why others cannot be one: see `find_chosen`."""
+    found = find_chosen(inputs, modalities, dicom=dicom)
+    return found.cases, found.refused
+
+
+def find_chosen(
+    inputs: Path | str | Sequence[Path | str],
+    modalities: Sequence[str],
+    *,
+    dicom: DicomOptions = AS_THEY_ARE,
+    chosen: Chosen = ALL,
+) -> Found:
+    """The cases in `inputs` that are `chosen`, and why others of these cannot be one.
 
     Each input is a scan, a folder of scans (not of folders), a dataset in any layout that `formats` reads: a
     folder or a CSV table, all its cases, labelled or not; or a folder of DICOM, whose series are chosen as
@@ -45,25 +69,41 @@ def find_cases(
         refused |= unfit
     if not cases and not refused:
         raise _nothing(named)
-    return _of_own_names(cases, refused), refused
+    return _chosen(cases, refused, chosen)
 
 
-def _of_own_names(cases: Sequence[Case], refused: dict[str, str]) -> list[Case]:
-    """The cases whose name may become a file's; of several that share one the first. Others are refused."""
-    kept: dict[str, tuple[Case, Path]] = {}
+def cases_among(files: Sequence[Path], modalities: Sequence[str], chosen: Chosen = ALL) -> Found:
+    """The same of scans by their names alone, wherever they lie: nothing is asked of them."""
+    return _chosen(*_grouped(files, modalities), chosen)
+
+
+def _chosen(cases: Sequence[Case], refused: Mapping[str, str], chosen: Chosen) -> Found:
+    """The cases that are `chosen` and whose name may become a file's; of several that share one the first.
+
+    Of all others the names are looked at, and not the files: these may be a hundred thousand.
+    """
+    distinct, unfit = dict[str, Case](), dict(refused)
     for case in cases:
-        first = next((source.path for source in case.images.values()), Path(case.id))
-        own = identity(case.id, ENDINGS)
+        other = distinct.setdefault(identity(case.id, ENDINGS), case)
+        if other is not case:
+            same = twins("case", (other.id, _first(other)), (case.id, _first(case)))
+            unfit[str(_first(case))] = str(same)
+    ours, refused = chosen.of_cases(list(distinct.values()), unfit)
+    told = chosen.told(len(ours) + len(refused), len(distinct) + len(unfit))
+    kept = []
+    for case in ours:
         try:
-            component(case.id, label_ending(first), kind="case")
-            if own in kept:
-                other, there = kept[own]
-                raise twins("case", (other.id, there), (case.id, first))
+            component(case.id, label_ending(_first(case)), kind="case")
         except UserError as error:
-            refused[str(first)] = str(error)
+            refused[str(_first(case))] = str(error)
         else:
-            kept[own] = case, first
-    return [case for case, _ in kept.values()]
+            kept.append(case)
+    taken = {case.id for case in ours}
+    return Found(kept, refused, [case for case in distinct.values() if case.id not in taken], told)
+
+
+def _first(case: Case) -> Path:
+    return next((source.path for source in case.images.values()), Path(case.id))
 
 
 def _paths(inputs: Path | str | Sequence[Path | str]) -> list[Path]:
@@ -124,7 +164,7 @@ def no_scans(inputs: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
         for folder in folders
         if not any(module.recognises(folder) for module in LAYOUTS.values())
         for file in sorted(folder.iterdir())
-        if file.is_file() and not ending(file) and not file.name.startswith(".")
+        if not ending(file) and not file.name.startswith(".") and file.is_file()
     )
 
 
@@ -136,9 +176,13 @@ def _nothing(named: Sequence[Path]) -> UserError:
 
 
 def find_cases_with_some(
-    inputs: Path | str | Sequence[Path | str], modalities: Sequence[str], *, modality: str | None = None
-) -> tuple[list[Case], dict[str, str]]:
-    """The cases in `inputs`, each with those of `modalities` that it has, and why others cannot be one.
+    inputs: Path | str | Sequence[Path | str],
+    modalities: Sequence[str],
+    *,
+    modality: str | None = None,
+    chosen: Chosen = ALL,
+) -> Found:
+    """The cases in `inputs` that are `chosen`, each with those of `modalities` that it has.
 
     Files say their modality by their name, `<case>_CT.nii.gz` (in any case, with _ or -), or by nnU-Net's
     number in the order of `modalities`, `<case>_0001.nii.gz`. `modality` is that of files that say neither,
@@ -182,7 +226,7 @@ def find_cases_with_some(
             found.append(Case(name, {m: Source(group[m]) for m in modalities if m in group}))
     if not found and not refused:
         raise _nothing(named)
-    return _of_own_names(found, refused), refused
+    return _chosen(found, refused, chosen)
 
 
 def _present(case: Case, modalities: Sequence[str]) -> Case:

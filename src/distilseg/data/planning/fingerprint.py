@@ -8,7 +8,6 @@ and the same data always gives the same numbers. Voxels that are not finite are 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ...errors import UserError
 from ...files import write_text
+from ...hardware import usable_cores
 from ...json_files import read_object
 from ..case import Case, Dataset
 from ..readable import readable_json
@@ -93,7 +93,7 @@ def measure(dataset: Dataset, *, progress: Callable[[int, int], None] | None = N
         )
     cases: list[CaseMeasures] = []
     samples: dict[str, list[NDArray[Any]]] = {name: [] for name in dataset.modalities}
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, usable_cores())) as pool:
         try:
             for case, sample in pool.map(lambda case: _measure_case(case, dataset), dataset.cases):
                 cases.append(case)

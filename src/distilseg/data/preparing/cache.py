@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 
 from ...errors import UserError
 from ...files import folder_written_whole, write_json
+from ...hardware import usable_cores
 from ...json_files import read_object
 from ...types import UNKNOWN
 from ...user_cache import caching_in, kept_if_possible, user_cache
@@ -138,11 +138,6 @@ def open_case(id: str, folder: Path) -> CachedCase:
 def default_folder() -> Path:
     """The user's cache folder for preprocessed cases."""
     return user_cache() / "cases"
-
-
-def usable_cores() -> int:
-    """Cores this process may use; a container often grants fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def sample_foreground(label: NDArray[np.uint8]) -> dict[int, NDArray[np.int32]]:

@@ -8,7 +8,6 @@ seed, so that it depends on no other patient and on no order. Cases keep their n
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError, unknown
+from ...hardware import usable_cores
 from ..case import Case, Dataset, SliceDraw
 from ..formats import read_dataset
 from ..planning.views import VIEWS, view_axis
@@ -44,7 +44,7 @@ def one_slice_each(
     for case in dataset.cases:
         patients[case.group].append(case)
     chosen: list[Case] = []
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, usable_cores())) as pool:
         try:
             drawn = pool.map(lambda cases: _one_slice(cases, view, seed, dataset.unknown), patients.values())
             for done, one in enumerate(drawn, start=1):
