@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import UserError
 from ..names import pasted
 from ..progress import counting
 from . import show
@@ -49,7 +50,8 @@ def check(
     """Every problem of a dataset, by case and with the fix; exit 2 if there is an error.
 
     Given a Python file, whether the methods and networks in it keep their contracts. Given a folder of DICOM,
-    which series are volumes and why others are none; exit 2 if some are refused.
+    which series are volumes and why others are none; exit 2 if some are refused. Where segmentations (SEG)
+    lie among them, also whether they are labels that can be learned from.
     """
     from .. import commands
 
@@ -63,15 +65,21 @@ def check(
 
     with counting("checking") as progress:
         series = check_series(dataset, progress)
-    if series is not None:
-        show.say_json(series.to_dict()) if as_json else show.print_series(series)
+    if series is not None and not as_json:
+        show.print_series(series)
+    if series is not None and not series.segmented:
+        if fix is not None or layout is not None:
+            raise UserError(f"{dataset} is DICOM without labels", "leave out --fix and --layout")
+        if as_json:
+            show.say_json(series.to_dict())
         if not series.ok:
             raise typer.Exit(2)
         return
     with counting("checking") as progress:
         report = commands.check(dataset, layout=layout, fix=fix, tolerance_mm=tolerance_mm, progress=progress)
     if as_json:
-        show.say_json(report.to_dict())
+        of_series = {} if series is None else {"series": series.to_dict()}
+        show.say_json(report.to_dict() | of_series)
     else:
         show.print_check(report)
         if fix is not None:

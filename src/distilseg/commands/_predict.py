@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.formats.dicom import AS_THEY_ARE, DicomOptions
+from ..data.formats.dicom import DicomOptions
 from ..errors import UserError, unknown
 from ..runs import Run, find_runs, open_run
 from ..runtime.artefact import DESCRIPTION, is_artefact, open_artefact
@@ -193,7 +193,7 @@ def predict(
 
 
 def _without_dicom(dicom: DicomOptions, named: Path) -> None:
-    if dicom != AS_THEY_ARE:
+    if dicom.are_given:
         raise UserError(
             f"{named} is no run and no artefact, which --series and --dicom-tilt are for", "leave them out"
         )

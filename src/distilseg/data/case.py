@@ -53,6 +53,21 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Painted:
+    """A label map that lies in DICOM SEG, on the planes of a series."""
+
+    on: Source
+    values: tuple[
+        tuple[Path, tuple[tuple[int, int], ...]], ...
+    ]  # file: of its segments, number and label value
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that it is made of."""
+        return tuple(path for path, _ in self.values)
+
+
+@dataclass(frozen=True)
 class Case:
     """One examination: its images by modality and, if it is labelled, its label map."""
 
@@ -62,6 +77,7 @@ class Case:
     patient: str = ""  # cases of one patient never fall on both sides of a split; "" means: its own
     merged: Mapping[int, int] = field(default_factory=dict)  # value in the label map -> what it counts as
     slice: tuple[int, int] | None = None  # of the label map too, see `Source`
+    painted: Painted | None = None  # where the label map is DICOM SEG, of which `label` is the first file
 
     @property
     def group(self) -> str:
@@ -100,6 +116,9 @@ class Dataset:
     drawn: SliceDraw | None = None  # one slice of each patient's volumes is all there is
     naming: str = ""  # how a modality is called CT in this layout, as an order; "": its names are fixed
     labelled_by: str = ""  # the teacher whose answers are the label maps; "": people
+    series: Mapping[str, str] = field(default_factory=dict)  # modality -> which DICOM series it is, as a rule
+    codes: Mapping[str, Any] = field(default_factory=dict)  # class -> its code, of `scans/dicom/codes.py`
+    notes: tuple[str, ...] = ()  # what of the folder is no case, and why
 
     @property
     def label_values(self) -> tuple[int, ...]:

@@ -128,6 +128,7 @@ def predict_files(
     nevertheless. A label map that exists is kept, unless `overwrite`; one that another process is making is
     left to it. Raises `UserError` for inputs or an `out` that make no sense as a whole.
     """
+    dicom = replace(dicom, kept=predictor.plan.series)
     cases, refused = find_cases(inputs, predictor.plan.modalities, dicom=dicom)
     summary = PredictSummary(refused=refused, ignored=no_scans(inputs), notes=notes_of(cases))
     if seg is None:

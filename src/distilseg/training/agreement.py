@@ -183,7 +183,8 @@ def _key(case: Case, foreign: Sequence[Foreign]) -> str:
     """Of the content of the case's scans, the teachers with their options, and the classes."""
     images: Mapping[str, Any] = {
         name: [
-            [file_digest(file) for of in (source.path, source.onto) if of for file in files_of(of)],
+            [file_digest(file) for file in files_of(source.path, source.series)]
+            + [file_digest(file) for file in (files_of(source.onto) if source.onto else ())],
             *source.plain()[1:2],
             *source.plain()[3:],
         ]

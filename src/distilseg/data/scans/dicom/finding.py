@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ....errors import UserError
 from ..apart import ReaderFailed, asked_apart
+from ..scan import UnreadableImage
 from .looking import walked
 from .plane import Plane, Unplaced, planes_in, series_of
+from .segments import Segmentation, segmentation_in
 
 PROCESS = "distilseg.data.scans.dicom.process"
 _DIRECTORY = "DICOMDIR"
+_KEY = os.urandom(
+    16
+).hex()  # of digests of patients: they compare in this process, and mean nothing elsewhere
 
 
 @dataclass
@@ -26,6 +33,7 @@ class Files:
     unplaced: list[Unplaced] = field(default_factory=list)
     broken: dict[Path, str] = field(default_factory=dict)  # DICOM whose header cannot be read, and why
     others: dict[Path, str] = field(default_factory=dict)  # no scans: what they are, "" where no DICOM
+    segmentations: list[Segmentation] = field(default_factory=list)  # which are among the others
 
 
 def read_headers(path: Path) -> Files:
@@ -34,7 +42,7 @@ def read_headers(path: Path) -> Files:
     found = Files()
     for file in walked(path):
         try:
-            said, _ = asked_apart(PROCESS, {"path": str(file.absolute())}, size=_size(file))
+            said, _ = asked_apart(PROCESS, {"path": str(file.absolute()), "key": _KEY}, size=_size(file))
         except ReaderFailed as error:
             found.broken[file] = str(error)
             continue
@@ -43,6 +51,8 @@ def read_headers(path: Path) -> Files:
         elif "kind" in said:
             if said["kind"] != _DIRECTORY:
                 found.others[file] = said["kind"]
+            if "segmentation" in said:
+                found.segmentations.append(segmentation_in(file, said["segmentation"]))
         elif "unplaced" in said:
             found.unplaced.append(Unplaced(file, series_of(said), said["unplaced"]))
         else:
@@ -59,6 +69,15 @@ def read_pixels(plane: Plane) -> np.ndarray:
     return array
 
 
+def read_labels(one: Segmentation, labels_on: Mapping[str, Any]) -> np.ndarray:
+    """The labels of a SEG on a grid, as `labels_process` has them; raises `ReaderFailed`."""
+    asked = {"path": str(one.path.absolute()), "instance": one.instance, "labels_on": labels_on}
+    said, array = asked_apart(PROCESS, asked, size=_size(one.path))
+    if array is None:
+        raise ReaderFailed(said.get("error", "it holds no labels"))
+    return array
+
+
 def stamps(path: Path) -> tuple[object, ...]:
     """What changes where a file in the folder at `path` comes, goes or is written again."""
     found = []
@@ -72,7 +91,9 @@ def stamps(path: Path) -> tuple[object, ...]:
 def check_installed() -> None:
     """Raises `UserError` where DICOM cannot be read."""
     if find_spec("pydicom") is None:
-        raise UserError("DICOM needs pydicom, which is not installed", "pip install 'distilseg[dicom]'")
+        raise UnreadableImage(
+            "unreadable", "DICOM needs pydicom, which is not installed", "pip install 'distilseg[dicom]'"
+        )
 
 
 def _size(file: Path) -> int:

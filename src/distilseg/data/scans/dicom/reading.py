@@ -48,9 +48,9 @@ def read_header(path: Path) -> Header:
     return _header(found_in(path).volume(""))
 
 
-def files_of_volume(path: Path) -> tuple[Path, ...]:
-    """The files of the only volume in the folder at `path`, in the order of its planes."""
-    return found_in(path).volume("").files
+def files_of_volume(path: Path, series: str = "") -> tuple[Path, ...]:
+    """The files of the volume of key `series`, or of the only one, at `path`, in the order of its planes."""
+    return found_in(path).volume(series).files
 
 
 def _header(volume: Volume) -> Header:

@@ -41,6 +41,7 @@ class SegWriter:
     codes: Mapping[int, Coded]  # of every other value
     model: Model
     kind: str = "binary"
+    report: bool = False  # beside each, its volumes as a structured report
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -98,4 +99,5 @@ class SegWriter:
             )
 
     def _segment(self, value: int) -> dict[str, object]:
-        return {"name": self.labels[value], "laterality": ""} | self.codes[value].to_dict()
+        told: dict[str, object] = self.codes[value].model_dump(mode="json")
+        return {"name": self.labels[value]} | told
