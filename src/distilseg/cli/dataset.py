@@ -29,6 +29,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     of_plan = examples(
         "distilseg plan DATASET --out plan.json",
         "distilseg plan DATASET --patch 32,48,32 --spacing 1,1,1 --normalisation MRI=minmax",
+        "distilseg plan DATASET --codes codes.json --out plan.json",
         "distilseg plan DATASET --max-seconds 1 --max-memory 1GB --out plan.json",
         "distilseg train supervised --data DATASET --plan plan.json  # the network that was chosen",
     )
@@ -92,7 +93,9 @@ def check(
 
 
 def plan(
-    dataset: Annotated[Path, typer.Argument(help="A folder of labelled scans, or a CSV table.")],
+    dataset: Annotated[
+        Path, typer.Argument(help="A folder of labelled scans, or of DICOM with SEG; a CSV table.")
+    ],
     out: Annotated[Path | None, typer.Option(help="A JSON file; edit it, and train with --plan.")] = None,
     modalities: Modalities = None,
     patch: Annotated[str | None, typer.Option(help="Voxels per axis.", metavar="I,J,K")] = None,
@@ -136,6 +139,13 @@ def plan(
             rich_help_panel=_BUDGET,
         ),
     ] = False,
+    codes: Annotated[
+        Path | None,
+        typer.Option(
+            help="What the classes are in SNOMED CT, JSON, for DICOM SEG; a file that is not there yet is"
+            " suggested."
+        ),
+    ] = None,
     layout: Layout = None,
 ) -> None:
     """How a dataset will be prepared and cut, and why.
@@ -145,6 +155,7 @@ def plan(
     """
     from .. import commands
     from ..commands._plan import within_budget
+    from ..data.planning.coded import with_codes
     from ..data.planning.plan import save_plan
 
     options: dict[str, Any] = {
@@ -167,7 +178,7 @@ def plan(
         "split_seed": split_seed,
     }
     if max_seconds is None and max_memory is None:
-        made = commands.plan(dataset, out=out, measure_again=measure_again, **chosen, **given)
+        made = commands.plan(dataset, out=out, measure_again=measure_again, codes=codes, **chosen, **given)
         show.print_plan(made)
     else:
         with counting("measuring this machine") as progress:
@@ -180,9 +191,10 @@ def plan(
                 **chosen,
                 **given,
             )
+        made = found.plan if codes is None else with_codes(found.plan, codes)
         if out is not None:
-            save_plan(out, found.plan)
-        show.print_plan(found.plan)
+            save_plan(out, made)
+        show.print_plan(made)
         show.print_budget(found)
     if out is not None:
         show.say(f"written to {out}; edit it and train with {pasted('--plan', out)}")

@@ -38,6 +38,7 @@ def predict(
     write_as: str = "nifti",
     seg: str = "binary",
     codes: Path | None = None,
+    report: bool = False,
 ) -> int:
     """Predicts and says what became of it; the exit code, 1 if some scans were refused."""
     from .. import commands
@@ -69,6 +70,7 @@ def predict(
             write_as=write_as,
             seg=seg,
             codes=codes,
+            report=report,
             progress=progress,
             say=said.append,
         )

@@ -103,6 +103,13 @@ def export(
     ] = False,
     step: Step = None,
     orientation: Orientation = None,
+    codes: Annotated[
+        Path | None,
+        typer.Option(
+            help="What the classes are in SNOMED CT, JSON, for DICOM SEG, else as the plan says; a file that"
+            " is not there yet is suggested."
+        ),
+    ] = None,
 ) -> None:
     """A run or a model of others as one folder or zip that predicts without torch, or a run in nnU-Net or
     MONAI; compared on real cases."""
@@ -137,6 +144,7 @@ def export(
             weights=weights,
             trust=trust,
             teacher=options if mirror or any(value is not None for value in asked) else None,
+            codes=codes,
             progress=progress,
         )
     if isinstance(exported, HandedOn):

@@ -45,6 +45,7 @@ def predict(
     write_as: str = "nifti",
     seg: str = "binary",
     codes: Path | str | None = None,
+    report: bool = False,
     progress: Callable[[int, int], object] | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> PredictSummary:
@@ -64,13 +65,16 @@ def predict(
     Of folders of DICOM, `series` says which series is meant, in rules as of `data.formats.dicom`; planes that
     lean, as a gantry tilt makes them, are refused, or with `dicom_tilt` "resample" resampled to a grid with
     right angles, and the labels put back on them. Both are for artefacts and runs. With `write_as` "seg" an
-    artefact writes DICOM SEG, `seg` is "binary" or "labelmap", and `codes` a file as of `runtime.seg`.
+    artefact writes DICOM SEG, `seg` is "binary" or "labelmap", `codes` a file as of `runtime.seg`, and with
+    `report` a structured report of volumes lies beside each.
     """
     if write_as not in WRITTEN_AS:
         raise unknown("value of --as", write_as, WRITTEN_AS)
     dicom = DicomOptions(tuple(series), dicom_tilt)
-    if write_as != "seg" and (codes is not None or seg != "binary"):
-        raise UserError("--seg and --codes say how DICOM SEG is written", "add --as seg, or leave them out")
+    if write_as != "seg" and (codes is not None or seg != "binary" or report):
+        raise UserError(
+            "--seg, --codes and --report say how DICOM SEG is written", "add --as seg, or leave them out"
+        )
     named = named_runs(run, fuse)
     if artefacts := [path for path in named if is_artefact(path)]:
         if modality is not None or weights != "best" or len(artefacts) < len(named):
@@ -102,7 +106,14 @@ def predict(
             opened = [open_artefact(path) for path in named]
             writer = seg_writer(opened, predictor.plan, seg, Path(codes) if codes else None, say)
         return predict_files(
-            predictor, inputs, out, overwrite=overwrite, dicom=dicom, seg=writer, progress=progress
+            predictor,
+            inputs,
+            out,
+            overwrite=overwrite,
+            dicom=dicom,
+            seg=writer,
+            report=report,
+            progress=progress,
         )
     if write_as == "seg":
         raise UserError(

@@ -33,6 +33,7 @@ from ..data.preparing.preprocess import Preprocessed
 from ..data.scans.reading import read_scans, write_label_map
 from ..data.scans.scan import Scan, ending
 from ..errors import UserError
+from ..files import written_whole
 from ..names import component
 from .times import StageTimes
 
@@ -115,14 +116,15 @@ def predict_files(
     overwrite: bool = False,
     dicom: DicomOptions = AS_THEY_ARE,
     seg: SegWriter | None = None,
+    report: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> PredictSummary:
     """Writes the label map of every scan in `inputs`, whole or not at all, in the scan's space and file type.
 
     `inputs`: scans, folders of scans, datasets (see `data.formats.inputs.find_cases`), or folders of DICOM,
     whose series are chosen as `dicom` says. `out`: a folder, or a file if one case is predicted. With `seg`
-    the labels of DICOM are written as DICOM SEG, and other cases refused. `progress(done, cases)` is called
-    after each case.
+    the labels of DICOM are written as DICOM SEG, and other cases refused; with `report` a structured report
+    of their volumes lies beside each, CASE_report.dcm. `progress(done, cases)` is called after each case.
 
     A case that cannot be predicted is refused with one line in the summary, and the others are predicted
     nevertheless. A label map that exists is kept, unless `overwrite`; one that another process is making is
@@ -137,17 +139,34 @@ def predict_files(
         return summary
     nothing: set[str] = set()
 
+    jobs = place(_of_dicom(cases, refused), Path(out), refused, SEG_ENDING)
+    reports = _reports(jobs) if report else {}
+
     def write_seg(path: Path, labels_IJK: NDArray[Any], like: Scan) -> None:
-        seg(path, labels_IJK, like)
+        if path.name in reports:
+            with written_whole(reports[path.name]) as aside:
+                seg(path, labels_IJK, like, report=aside)
+        else:
+            seg(path, labels_IJK, like)
         if not labels_IJK.any():
             nothing.add(path.name)
 
-    jobs = place(_of_dicom(cases, refused), Path(out), refused, SEG_ENDING)
     predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress, write=write_seg)
     for case, file in summary.written.items():
         if file.name in nothing:
             summary.notes[case] = "; ".join(filter(None, (summary.notes.get(case), "nothing found")))
+    for case, file in summary.skipped.items():
+        if file.name in reports and not reports[file.name].exists():
+            summary.notes[case] = "no report: its SEG is there already (--overwrite)"
     return summary
+
+
+def _reports(jobs: Sequence[Job]) -> dict[str, Path]:
+    """Where the report of each SEG goes, by the name of its file."""
+    reports = {job.out.name: job.out.with_name(f"{job.out.stem}_report{job.out.suffix}") for job in jobs}
+    if taken := set(reports.values()) & {job.out for job in jobs}:
+        raise UserError(f"{min(taken)} would be a SEG and a report", "predict the two studies apart")
+    return reports
 
 
 def _of_dicom(cases: Sequence[Case], refused: dict[str, str]) -> list[Case]:

@@ -55,6 +55,7 @@ def make_study(
     validate and test, and all other scans are learned from without labels.
     """
     dataset = data if isinstance(data, Dataset) else read_dataset(data, layout)
+    tell_notes(dataset)
     if modalities is None and plan is not None:
         modalities = load_plan(plan).modalities if isinstance(plan, Path) else plan.modalities
         modalities = [name for name in modalities if name in dataset.modalities]
@@ -168,6 +169,12 @@ def of_subjects(study: Study, n: int | None, seed: int = 0, *, rest: bool = Fals
     split = subset(study.split, study.dataset.cases, n, seed)
     others = tuple(id for id in study.split.train if id not in split.train) if rest else ()
     return replace(study, split=split, subjects=n, unlabelled=(*study.unlabelled, *others))
+
+
+def tell_notes(dataset: Dataset) -> None:
+    """Says what of the dataset's folder is no case, and why."""
+    for note in dataset.notes:
+        progress.say(note)
 
 
 def narrowed(dataset: Dataset, modalities: Sequence[str] | None, view: str | None, seed: int) -> Dataset:

@@ -342,5 +342,7 @@ def test_check_tells_series_and_labels(tmp_path: Path, capsys: pytest.CaptureFix
     broken = copy.deepcopy(made)
     broken.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = ["3", "3"]
     save([broken], tmp_path / "s1", "seg.dcm")
-    assert main(["check", str(tmp_path)]) == 2
-    assert "its pixels are not those of" in " ".join(capsys.readouterr().out.split())
+    assert main(["check", str(tmp_path), "--json"]) == 2
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert (problem["case"], problem["kind"]) == ("s1", "label")
+    assert "its pixels are not those of the series" in problem["message"]

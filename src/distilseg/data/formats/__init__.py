@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,10 +16,12 @@ from typing import Any
 from ...errors import UserError, unknown
 from ...names import check_distinct, component, quoted
 from ..case import Case, Dataset
+from ..scans.dicom.codes import read_codes
 from ..scans.scan import ENDINGS, ending
 from . import answered, brats, folders, hecktor, msd, nnunet, picai, segmented, table
 from .dicom import is_dicom
 
+CODES = "codes.json"  # beside a dataset: what its classes are in SNOMED CT, see `scans/dicom/codes.py`
 LAYOUTS: dict[str, ModuleType] = {
     "msd": msd,
     "nnunet": nnunet,
@@ -62,6 +65,9 @@ def read_dataset(folder: Path | str, layout: str | None = None) -> Dataset:
     if layout is not None and layout not in LAYOUTS:
         raise unknown("layout", layout, LAYOUTS)
     dataset: Dataset = LAYOUTS[layout or _recognise(folder)].read(folder)
+    if folder.is_dir() and (folder / CODES).is_file():
+        codes = read_codes(folder / CODES, [name for value, name in dataset.labels.items() if value])
+        dataset = replace(dataset, codes=codes)
     if not dataset.cases:
         raise UserError(
             f"the dataset at {folder} has no labelled case (read as {dataset.layout})",
