@@ -32,9 +32,9 @@ MOST = {"LO": 64, "SH": 16, "PN": 64, "LT": 64, "ST": 64, "UT": 64, "UC": 64}
 def secrets(vr: str, n: int) -> str:
     """A value that nobody writes by chance."""
     texts = {
-        "PN": f"Planted^Na{n:05d}",
-        "DA": f"18{n % 90 + 10}0229",
-        "DT": f"18{n % 90 + 10}0229031415.9{n:05d}",
+        "PN": f"Planted^Na{n:06d}",
+        "DA": f"18{n % 90 + 10}0228",
+        "DT": f"18{n % 90 + 10}0228031415.{n:06d}",
     }
     return texts.get(vr, f"PLANTED-{n:06d}")[: MOST.get(vr, 32)]
 
@@ -80,7 +80,7 @@ def planted(images: list[Dataset], start: int) -> list[str]:
         told += [
             str(image[name].value) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
         ]
-    return [one for one in told if len(one) > 8 or not one.isdigit()]
+    return told
 
 
 def folder_of(root: Path) -> list[bytes]:
@@ -90,7 +90,7 @@ def folder_of(root: Path) -> list[bytes]:
         draw = np.random.default_rng(n)
         truth = np.zeros(SHAPE, np.uint8)
         truth[4 + n : 12 + n, 5:13, 3:9] = 1
-        array = (truth * 300 + draw.integers(0, 60, SHAPE)).astype(np.int16)
+        array = (truth.astype(np.int16) * 300 + draw.integers(0, 60, SHAPE)).astype(np.int16)
         images = series(array, np.diag([-1.0, -1.0, 1.5, 1.0]), PatientID="x")
         told += planted(images, 100_000 * (n + 1))
         save(images, root / f"study_{n}" / "images")
@@ -150,7 +150,7 @@ def test_nothing_of_a_patient_is_in_what_a_student_leaves(
     plan, runs, answers = out / "plan.json", out / "runs", out / "answers"
     short = ["--steps", "2", "--validations", "1", "--network", "student_tiny", "--device", "cpu"]
     words = [
-        ["plan", str(data), "--out", str(plan), "--patch", "16,16,8", "--levels", "2"],
+        ["plan", str(data), "--out", str(plan), "--patch", "16,16,12", "--levels", "3"],
         ["train", "supervised", "--data", str(data), "--plan", str(plan), "--runs", str(runs), *short],
         ["report", str(runs), "--out", str(out / "report.html")],
     ]

@@ -84,6 +84,10 @@ class Case:
         """What splits keep together."""
         return self.patient or self.id
 
+    def with_label(self, path: Path | None) -> Case:
+        """The same with another file as its label map, or with none."""
+        return replace(self, label=path, painted=None)
+
     def only_slice(self, axis: int, index: int) -> Case:
         """The case as if one slice of its volumes were all of it; `axis` is a stored one."""
         chosen = axis, index
@@ -166,7 +170,7 @@ class Dataset:
 
     def hiding(self, ids: Collection[str]) -> Dataset:
         """The dataset as if nobody had labelled these cases."""
-        hidden = tuple(replace(case, label=None) for case in self.cases if case.id in ids)
+        hidden = tuple(case.with_label(None) for case in self.cases if case.id in ids)
         kept = tuple(case for case in self.cases if case.id not in ids)
         return replace(self, cases=kept, unlabelled=(*self.unlabelled, *hidden)) if hidden else self
 

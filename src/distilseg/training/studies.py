@@ -124,7 +124,7 @@ def with_unlabelled(study: Study, named: Sequence[Path | str]) -> Study:
                 "rename the scan, or leave it out where it is the same: a case that judges must not teach",
             )
         _check_copies(dataset.cases, found)
-        hidden = tuple(replace(case, label=None) for case in found)
+        hidden = tuple(case.with_label(None) for case in found)
         dataset = replace(dataset, unlabelled=(*dataset.unlabelled, *hidden))
         own += [case.id for case in hidden]
     return replace(study, dataset=dataset, unlabelled=tuple(own)) if own else study
