@@ -201,6 +201,16 @@ def test_two_modalities_by_their_names_and_by_rules(tmp_path: Path) -> None:
     assert set(summary.written) == {"study"}
 
 
+def test_activity_is_no_suv(tmp_path: Path) -> None:
+    given = rounded(scan())
+    save(as_series(given, kind="PT", Units="BQML"), tmp_path / "study")
+    model = predictor(modalities=("SUV",))
+    summary = predict_files(model, tmp_path / "study", tmp_path / "out")
+    assert "is in BQML, and SUV in SUV; convert it to SUV" in summary.refused["study"]
+    save(as_series(given, kind="PT", Units="GML"), tmp_path / "study")
+    assert set(predict_files(model, tmp_path / "study", tmp_path / "out").written) == {"study"}
+
+
 def test_check_tells_series_and_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = rounded(scan())
     save(as_series(given, description="good"), tmp_path / "disc" / "A")

@@ -95,6 +95,26 @@ def test_the_validator_finds_no_error(tmp_path: Path) -> None:
     assert validated(tmp_path / "nothing.dcm") == ""
 
 
+def test_dcmqi_reads_the_same(tmp_path: Path) -> None:
+    if (theirs := shutil.which("segimage2itkimage")) is None:
+        pytest.skip("segimage2itkimage (dcmqi) is not installed")
+    save(series(volume(), oblique()), tmp_path / "study")
+    given = read_scan(tmp_path / "study")
+    labels = labels_of(given.array.shape)
+    writer()(tmp_path / "seg.dcm", labels, given)
+    told = ["--inputDICOM", str(tmp_path / "seg.dcm"), "--outputDirectory", str(tmp_path), "-t", "nrrd"]
+    subprocess.run([theirs, *told], capture_output=True, check=True)
+    for number, value in ((1, 3), (2, 7)):
+        read = read_scan(tmp_path / f"{number}.nrrd")
+        found, at = read.array > 0, read.geometry.affine
+        inside = found.nonzero()
+        box = tuple(slice(int(along.min()), int(along.max()) + 1) for along in inside)
+        at = at.copy()
+        at[:3, 3] += at[:3, :3] @ [one.start for one in box]
+        assert_in_its_place(found[box], at, labels == value, given.geometry.affine)
+        assert np.count_nonzero(found) == np.count_nonzero(labels == value)
+
+
 def test_of_the_real_series(real_data: Path, tmp_path: Path) -> None:
     """Which lacks half of what a standard series says."""
     folder = real_data / "dicom_hippocampus"

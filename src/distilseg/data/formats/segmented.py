@@ -213,7 +213,7 @@ def _case_of(
                 f"say in {file} which is meant",
             )
         fix = f"say in {file} which is meant"
-        volumes[modality] = labelled[0] if labelled else chosen(study.held, modality, rule_of(rule), fix)
+        volumes[modality] = chosen(labelled or study.held, modality, rule_of(rule), fix)
         on = on or (modality if labelled else "")
     used = tuple(one for one in own if any(volume in offers[one.path] for volume in volumes.values()))
     if own and not used:

@@ -106,6 +106,7 @@ def _series(dataset: Dataset, key: str) -> dict[str, Any]:
     digest = hashlib.blake2b(patient.encode(), key=bytes.fromhex(key), digest_size=16).hexdigest()
     return identifiers | {
         "patient": digest if patient else "",
+        "units": str(dataset.get("Units", "") or "").strip()[:16],
         "description": str(dataset.get("SeriesDescription", "") or "").strip(),
         "number": whole(dataset, "SeriesNumber"),
         "rows": whole(dataset, "Rows") or 0,

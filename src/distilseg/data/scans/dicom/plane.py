@@ -20,6 +20,7 @@ class SeriesName:
     modality: str  # CT, MR or PT
     description: str
     number: int | None
+    units: str = ""  # of PET's values
     patient: str = ""  # a digest of whose it is, good for this process alone; "": it does not say
 
     def told(self) -> str:
@@ -72,7 +73,13 @@ def series_of(said: Mapping[str, Any]) -> SeriesName:
     """Of a file, of what `process.py` says about it."""
     of = said["series"]
     return SeriesName(
-        of["study"], of["series"], of["modality"], of["description"], of["number"], of["patient"]
+        of["study"],
+        of["series"],
+        of["modality"],
+        of["description"],
+        of["number"],
+        of["units"],
+        of["patient"],
     )
 
 

@@ -25,6 +25,7 @@ _KINDS = {
     "PT": {"pt", "pet", "suv", "fdg"},
     "MR": {"mr", "mri", "t1", "t2", "flair", "dwi", "adc", "t1w", "t2w", "t1c", "t1ce", "t1gd", "swi", "hbv"},
 }
+_SUV = "GML"  # of Units: g/ml
 _LISTED = 8  # series in a message
 _MOST_TEXT = 300  # characters of a rule
 
@@ -52,8 +53,7 @@ def rule_of(text: str, said_by: str = "--series") -> dict[str, str]:
 
 def rule_by_name(modality: str) -> dict[str, str]:
     """The rule that a modality's name is."""
-    words = set(re.findall(r"[a-z0-9]+", modality.lower()))
-    kinds = [kind for kind, names in _KINDS.items() if words & names]
+    kinds = [kind for kind, names in _KINDS.items() if _words(modality) & names]
     return {"modality": kinds[0]} if len(kinds) == 1 else {}
 
 
@@ -66,6 +66,7 @@ def chosen(held: Sequence[Held], modality: str, rule: Rule, fix: str = "") -> Vo
     """The one series of a study that is meant; raises `UserError` with the list where it is not one."""
     left = fitting(held, rule)
     if len(left) == 1 and isinstance(left[0], Volume):
+        _check_units(left[0], modality)
         return left[0]
     if len(left) == 1:
         assert isinstance(left[0], Refusal)
@@ -82,6 +83,20 @@ def chosen(held: Sequence[Held], modality: str, rule: Rule, fix: str = "") -> Vo
         f"{len(left)} series fit {told}: {listed(left)}",
         fix or "choose one by --series, such as --series number=3 or --series description=venous",
     )
+
+
+def _check_units(volume: Volume, modality: str) -> None:
+    """Raises `UserError` for activity where a model takes SUV."""
+    series = volume.series
+    if series.modality == "PT" and "suv" in _words(modality) and series.units != _SUV:
+        raise UserError(
+            f"{series.told()} is in {series.units or 'units that it does not say'}, and {modality} in SUV",
+            "convert it to SUV; PET counts as SUV where its Units are GML",
+        )
+
+
+def _words(modality: str) -> set[str]:
+    return set(re.findall(r"[a-z0-9]+", modality.lower()))
 
 
 def listed(held: Sequence[Held]) -> str:
