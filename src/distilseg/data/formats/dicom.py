@@ -107,9 +107,10 @@ def notes_of(cases: Sequence[Case]) -> dict[str, str]:
         of = [source for source in case.images.values() if source.series]
         if not of:
             continue
-        from ..scans.dicom.series import found_in
+        from ..scans.dicom.series import found_again
 
-        told = [note for source in of for note in found_in(source.path).volume(source.series).notes]
+        volumes = [found_again(one.path, one.series).volume(one.series) for one in of]
+        told = [note for volume in volumes for note in volume.notes]
         if told:
             notes[case.id] = "; ".join(dict.fromkeys(told))
     return notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ from .segments import Segmentation, segmentation_in
 
 PROCESS = "distilseg.data.scans.dicom.process"
 _DIRECTORY = "DICOMDIR"
+_READERS, _ENOUGH = 4, 500  # processes that read headers, and so many files for each
 _KEY = os.urandom(
     16
 ).hex()  # of digests of patients: they compare in this process, and mean nothing elsewhere
@@ -39,13 +40,10 @@ class Files:
 def read_headers(path: Path) -> Files:
     """All planes in the folder, or the file, at `path`. Raises `UserError` where pydicom is not installed."""
     check_installed()
-    found = Files()
-    for file in walked(path):
-        try:
-            said, _ = asked_apart(PROCESS, {"path": str(file.absolute()), "key": _KEY}, size=_size(file))
-        except ReaderFailed as error:
-            found.broken[file] = str(error)
-            continue
+    found, files = Files(), list(walked(path))
+    with ThreadPoolExecutor(min(_READERS, 1 + len(files) // _ENOUGH)) as pool:
+        all_said = list(pool.map(_said, files))
+    for file, said in zip(files, all_said, strict=True):
         if "error" in said:
             found.broken[file] = said["error"]
         elif "kind" in said:
@@ -58,6 +56,14 @@ def read_headers(path: Path) -> Files:
         else:
             found.planes += planes_in(file, said)
     return found
+
+
+def _said(file: Path) -> dict[str, Any]:
+    """What a file says of itself, or {"error": why it does not}."""
+    try:
+        return asked_apart(PROCESS, {"path": str(file.absolute()), "key": _KEY}, size=_size(file))[0]
+    except ReaderFailed as error:
+        return {"error": str(error)}
 
 
 def read_pixels(plane: Plane) -> np.ndarray:
@@ -78,14 +84,21 @@ def read_labels(one: Segmentation, labels_on: Mapping[str, Any]) -> np.ndarray:
     return array
 
 
-def stamps(path: Path) -> tuple[object, ...]:
+Stamp = tuple[int, int, int]  # size, time, inode
+
+
+def stamps(path: Path) -> dict[Path, Stamp | None]:
     """What changes where a file in the folder at `path` comes, goes or is written again."""
-    found = []
-    for file in walked(path):
-        with suppress(OSError):
-            told = file.stat()
-            found.append((str(file), told.st_size, told.st_mtime_ns, told.st_ino))
-    return tuple(found)
+    return {file: stamp(file) for file in walked(path)}
+
+
+def stamp(file: Path) -> Stamp | None:
+    """What changes where a file is written again; None where there is none."""
+    try:
+        told = file.stat()
+    except OSError:
+        return None
+    return told.st_size, told.st_mtime_ns, told.st_ino
 
 
 def check_installed() -> None:

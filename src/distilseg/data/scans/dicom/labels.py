@@ -9,12 +9,12 @@ from ..apart import ReaderFailed
 from ..scan import Scan, UnreadableImage
 from .finding import read_labels
 from .segments import grid_lps
-from .series import found_in
+from .series import found_again
 
 
 def read_painted(painted: Painted) -> Scan:
     """The label map that segments of one or more files paint. Raises `UnreadableImage`, naming the file."""
-    found = found_in(painted.on.path)
+    found = found_again(painted.on.path, painted.on.series, painted.files)
     volume = found.volume(painted.on.series)
     shape, grid = volume.geometry.shape, grid_lps(volume)
     here = {one.path: one for one in found.segmentations}

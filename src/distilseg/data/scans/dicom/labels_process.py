@@ -48,16 +48,15 @@ def labels_on(
             raise ValueError("two of its frames are of one segment and place")
         seen.add(mark)
         if said["kind"] == "LABELMAP":
-            painted = _values(pixels, by_number)
-        elif own:
-            painted = np.where(pixels, labels.dtype.type(own), labels.dtype.type(0))
-        else:
+            pixels = _values(pixels, by_number)
+        elif not own:
             raise ValueError("a frame does not say of which segment it is")
-        r, c = np.nonzero(painted)
+        r, c = np.nonzero(pixels)
         voxels = placed.voxels(r, c)
         inside = ((voxels >= 0) & (voxels < np.array(shape)[:, np.newaxis])).all(axis=0)
         outside += int(np.count_nonzero(~inside))
-        at, new = tuple(voxels[:, inside]), painted[r, c][inside]
+        at = tuple(voxels[:, inside])
+        new = pixels[r, c][inside] if said["kind"] == "LABELMAP" else own
         overlapping += int(np.count_nonzero((labels[at] != 0) & (labels[at] != new)))
         labels[at] = new
     if outside:
@@ -69,9 +68,9 @@ def labels_on(
 
 def _pixels(dataset: Dataset, kind: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
     """The frames, [rows columns], as they are stored; of shares only those that are 0 and 1."""
-    most = int(dataset.get("MaximumFractionalValue", 1) or 1)
+    most = int(dataset.get("MaximumFractionalValue", 1) or 1) if kind == "FRACTIONAL" else 1
     for pixels in decoded_frames(dataset, frames):
-        if kind != "LABELMAP" and not np.isin(pixels, (0, most if kind == "FRACTIONAL" else 1)).all():
+        if kind != "LABELMAP" and dataset.BitsAllocated != 1 and not np.isin(pixels, (0, most)).all():
             raise ValueError("it holds shares of voxels, which are no labels")
         yield pixels
 

@@ -37,7 +37,7 @@ class Segmentation:
     instance: str
     frame_of_reference: str
     segments: tuple[Segment, ...]
-    frames: tuple[Mapping[str, Any], ...]  # place and segment of each, as `process.py` says them
+    places: tuple[Mapping[str, Any], ...]  # where frames lie, each place once, as `process.py` says them
     of_series: frozenset[str]  # that it refers to
     of_instances: frozenset[str]
     unusable: str = ""  # why nothing can be learned from it
@@ -49,12 +49,13 @@ class Segmentation:
 
     def candidates(self, volumes: Sequence[Volume]) -> list[Volume]:
         """The volumes that it may be of: those that it refers to; else those on whose grid it lies."""
-        here = [volume for volume in volumes if self._shares_place(volume)]
+        near = [one for one in volumes if one.series.study == self.study or one.series.uid in self.of_series]
+        here = [volume for volume in near if self._shares_place(volume)]
         images = [one for one in here if self.of_instances & {plane.instance for plane in one.planes}]
         named = [one for one in here if one.series.uid in self.of_series]
         if images or named:
             return images or named
-        return [one for one in here if one.series.study == self.study and self.lies_on(one)]
+        return [one for one in here if self.lies_on(one)]
 
     def _shares_place(self, volume: Volume) -> bool:
         frame = volume.planes[0].frame_of_reference
@@ -63,11 +64,11 @@ class Segmentation:
     def lies_on(self, volume: Volume) -> bool:
         """Whether each of its frames lies on the voxels of the volume."""
         try:
-            for frame in self.frames:
-                frame_on(frame, grid_lps(volume))
+            for place in self.places:
+                frame_on(place, grid_lps(volume))
         except Unplaceable:
             return False
-        return bool(self.frames) and bool(self.frame_of_reference)
+        return bool(self.places) and bool(self.frame_of_reference)
 
 
 def segmentation_in(path: Path, said: Mapping[str, Any]) -> Segmentation:
@@ -86,11 +87,15 @@ def segmentation_in(path: Path, said: Mapping[str, Any]) -> Segmentation:
         instance=said["instance"],
         frame_of_reference=said["frame_of_reference"],
         segments=segments,
-        frames=tuple(said.get("frames", ())),
+        places=tuple({str(_place(one)): _place(one) for one in said.get("frames", ())}.values()),
         of_series=frozenset(said.get("of_series", ())),
         of_instances=frozenset(said.get("of_instances", ())),
         unusable=unusable,
     )
+
+
+def _place(frame: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: frame[name] for name in ("position", "orientation", "spacing")}
 
 
 def grid_lps(volume: Volume) -> NDArray[np.float64]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
 from ..apart import ReaderFailed
 from ..scan import UnreadableImage
-from .finding import Files, read_headers, read_pixels, stamps
+from .finding import Files, Stamp, read_headers, read_pixels, stamp, stamps
 from .plane import Plane, Unplaced
 from .segments import Segmentation
 from .sorting import Refusal, refusal_of, sorted_out
@@ -19,7 +19,7 @@ from .stack import NoStack, Volume
 
 _KEPT = 4  # folders whose headers are remembered
 _one_at_a_time = threading.Lock()
-_known: dict[Path, tuple[object, Found]] = {}
+_known: dict[Path, tuple[dict[Path, Stamp | None], Found]] = {}
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,17 @@ def _unclear(cause: str, fix: str) -> UnreadableImage:
 def found_in(path: Path) -> Found:
     """The volumes and refusals in the folder, or the file, at `path`. Raises `UserError` without pydicom."""
     with _one_at_a_time:  # threads that read the cases of one folder
+        return _found(path)
+
+
+def found_again(path: Path, key: str, others: Iterable[Path] = ()) -> Found:
+    """The same for who knows a volume by its key: where its files, and `others`, are as they were when they
+    were found, what else changed in the folder is not asked."""
+    with _one_at_a_time:
+        then, found = _known.get(path, ({}, None))
+        volume = next((one for one in found.volumes if one.key == key), None) if found else None
+        if found and volume and all(then.get(file) == stamp(file) for file in (*volume.files, *others)):
+            return found
         return _found(path)
 
 
