@@ -33,15 +33,13 @@ from ..data.preparing.preprocess import Preprocessed
 from ..data.scans.reading import read_scans, write_label_map
 from ..data.scans.scan import Scan, ending
 from ..errors import UserError
-from ..files import written_whole
 from ..names import component
+from .seg_files import SEG_ENDING, SegFiles, of_dicom, reports_beside
 from .times import StageTimes
 
 Finish = Callable[[], NDArray[np.unsignedinteger[Any]]]  # what is left to do for label values [I J K]
 if TYPE_CHECKING:
     from ..data.scans.dicom.segmentation import SegWriter
-
-SEG_ENDING = ".dcm"
 
 
 class WholeLogits(Protocol):
@@ -137,48 +135,12 @@ def predict_files(
         jobs = place(cases, Path(out), refused)
         predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress)
         return summary
-    nothing: set[str] = set()
-
-    jobs = place(_of_dicom(cases, refused), Path(out), refused, SEG_ENDING)
-    reports = _reports(jobs) if report else {}
-
-    def write_seg(path: Path, labels_IJK: NDArray[Any], like: Scan) -> None:
-        if path.name in reports:
-            with written_whole(reports[path.name]) as aside:
-                seg(path, labels_IJK, like, report=aside)
-        else:
-            seg(path, labels_IJK, like)
-        if not labels_IJK.any():
-            nothing.add(path.name)
-
-    predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress, write=write_seg)
-    for case, file in summary.written.items():
-        if file.name in nothing:
-            summary.notes[case] = "; ".join(filter(None, (summary.notes.get(case), "nothing found")))
-    for case, file in summary.skipped.items():
-        if file.name in reports and not reports[file.name].exists():
-            summary.notes[case] = "no report: its SEG is there already (--overwrite)"
+    jobs = place(of_dicom(cases, refused), Path(out), refused, SEG_ENDING)
+    write = SegFiles(seg, reports_beside(job.out for job in jobs) if report else {})
+    predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress, write=write)
+    for case, note in write.notes(summary.written, summary.skipped).items():
+        summary.notes[case] = "; ".join(filter(None, (summary.notes.get(case), note)))
     return summary
-
-
-def _reports(jobs: Sequence[Job]) -> dict[str, Path]:
-    """Where the report of each SEG goes, by the name of its file."""
-    reports = {job.out.name: job.out.with_name(f"{job.out.stem}_report{job.out.suffix}") for job in jobs}
-    if taken := set(reports.values()) & {job.out for job in jobs}:
-        raise UserError(f"{min(taken)} would be a SEG and a report", "predict the two studies apart")
-    return reports
-
-
-def _of_dicom(cases: Sequence[Case], refused: dict[str, str]) -> list[Case]:
-    """The cases of which a SEG can be made."""
-    kept = []
-    for case in cases:
-        if all(source.series for source in case.images.values()):
-            kept.append(case)
-        else:
-            told = UserError(f"case {case.id} is no DICOM, and a SEG refers to its images", "use --as nifti")
-            refused[case.id] = str(told)
-    return kept
 
 
 def predict_jobs(
