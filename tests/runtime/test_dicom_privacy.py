@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from pydicom.datadict import DicomDictionary
 from pydicom.sequence import Sequence as Items
 
 from distilseg.cli import main
+from distilseg.data.planning.plan import load_plan
+from distilseg.runtime.artefact import open_artefact
 
 from ..data.scans.dicom.segs import LIVER, seg
 from ..data.scans.dicom.writing import save, series
@@ -157,9 +160,11 @@ def test_nothing_of_a_patient_is_in_what_a_student_leaves(
     for line in words:
         assert main(line) == 0, capsys.readouterr().err
     (run,) = {path.parent for path in runs.rglob("experiment.json")}
-    artefact = out / "student.zip"
+    artefact, codes = out / "student.zip", tmp_path / "codes.json"
+    left = {"category": ["123037004", "SCT", "structure"], "type": ["10200004", "SCT", "Liver"]}
+    codes.write_text(json.dumps({"organ": left | {"laterality": "left"}}))
     for line in (
-        ["export", str(run), "--out", str(artefact), "--cases", "study_0"],
+        ["export", str(run), "--out", str(artefact), "--cases", "study_0", "--codes", str(codes)],
         ["predict", str(artefact), str(data), str(answers)],
         ["predict", str(artefact), str(data), str(tmp_path / "segs"), "--as", "seg", "--report"],
     ):
@@ -171,4 +176,8 @@ def test_nothing_of_a_patient_is_in_what_a_student_leaves(
     assert {path.name for path in answers.iterdir()} == {f"study_{n}.nii.gz" for n in range(PATIENTS)}
     assert len(list(out.rglob("*"))) > 40
     assert found(secret, out) == []
+    kept = open_artefact(artefact).plan
+    assert kept.series == {"MR": "modality=MR"}
+    assert kept.codes["organ"].laterality == "left"
+    assert load_plan(run / "plan.json").codes["organ"].laterality is None  # as the SEGs say
     assert found(secret, tmp_path / "segs")  # a SEG is of its patient, and says so

@@ -313,6 +313,23 @@ def test_rules_and_codes_are_kept_in_the_plan(tmp_path: Path) -> None:
         load_plan(path)
 
 
+def test_codes_are_stated_and_corrected_by_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study(tmp_path / "data" / "a", 0, names={1: "Liver", 2: "blob"})
+    codes, plan = tmp_path / "codes.json", tmp_path / "plan.json"
+    words = ["plan", str(tmp_path / "data"), "--patch", "8,4,8", "--out", str(plan), "--codes", str(codes)]
+    assert main(words) == 2
+    assert "codes.json was written: it suggests codes for 2 of 2 classes" in capsys.readouterr().err
+    assert not plan.exists()
+    told = json.loads(codes.read_text())
+    assert told["blob"]["type"] == ["78961009", "SCT", "Spleen"]  # as its SEG says
+    codes.write_text(json.dumps(told | {"blob": None}))
+    assert main(words) == 0
+    assert list(load_plan(plan).codes) == ["Liver"]
+    codes.rename(tmp_path / "data" / "codes.json")  # of the dataset itself
+    assert main(words[:-2]) == 0
+    assert list(load_plan(plan).codes) == ["Liver"]
+
+
 def test_a_side_is_part_of_what_a_segment_is(tmp_path: Path) -> None:
     images, truth = study(tmp_path)
     made = seg(images, truth, {1: "kidney l", 2: "kidney r"}, {1: KIDNEY, 2: KIDNEY})
