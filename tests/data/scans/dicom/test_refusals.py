@@ -193,6 +193,10 @@ def test_what_says_it_is_jpeg_and_is_none(images: list[Dataset], tmp_path: Path)
         ({"BitsAllocated": 1}, "16 of 1 bits a pixel"),
         ({"ImageOrientationPatient": ["1", "0", "0", "0.6", "0.8", "0"]}, "stand at no right angle"),
         ({"PixelSpacing": ["0", "1"]}, "pixels of 0 x 1 mm"),
+        (
+            {"BitsStored": 12, "HighBit": 11, "PixelRepresentation": 0, "PixelPaddingValue": 63536},
+            "its padding, 63536, does not fit into the 12 bits of a pixel",
+        ),
         ({"ImageOrientationPatient": None}, "does not say the orientation"),
     ],
 )

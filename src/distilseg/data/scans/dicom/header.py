@@ -216,6 +216,9 @@ def _broken(dataset: Dataset, left: int, frames: int) -> str:
         return f"it has {stored} of {allocated} bits a pixel"
     if dataset.get("HighBit", stored - 1) != stored - 1 or dataset.get("PixelRepresentation") not in (0, 1):
         return "its bits are stored in an unusual way"
+    padding = dataset.get("PixelPaddingValue")
+    if isinstance(padding, int) and not -(2**stored) // 2 <= padding < 2**stored:
+        return f"its padding, {padding}, does not fit into the {stored} bits of a pixel"
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     native = syntax is None or not UID(syntax).is_compressed
     needed = int(dataset.Rows) * int(dataset.Columns) * frames * allocated // 8 if native else 8

@@ -70,6 +70,8 @@ def _pixels(dataset: Dataset, kind: str, frames: Sequence[int]) -> Iterator[np.n
     """The frames, [rows columns], as they are stored; of shares only those that are 0 and 1."""
     most = int(dataset.get("MaximumFractionalValue", 1) or 1) if kind == "FRACTIONAL" else 1
     for pixels in decoded_frames(dataset, frames):
+        if pixels.shape != (dataset.Rows, dataset.Columns) or pixels.dtype.kind != "u":
+            raise ValueError("its pixels are not what its header says")
         if kind != "LABELMAP" and dataset.BitsAllocated != 1 and not np.isin(pixels, (0, most)).all():
             raise ValueError("it holds shares of voxels, which are no labels")
         yield pixels
