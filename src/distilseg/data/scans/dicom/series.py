@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -35,12 +36,12 @@ class Found:
 
     def volume(self, key: str) -> Volume:
         """The volume of this key, or without one the only volume there is; raises `UserError`."""
-        if refused := next((one for one in self.refusals if key and one.key == key), None):
-            raise UnreadableImage("geometry", f"{self.folder}: {refused.told()}", refused.fix)
         chosen = [volume for volume in self.volumes if key in ("", volume.key)]
         doubtful = not key and any(not refusal.is_few for refusal in self.refusals)
         if len(chosen) == 1 and not doubtful:
             return chosen[0]
+        if key and (refused := next((one for one in self.refusals if one.key == key), None)):
+            raise UnreadableImage("geometry", f"{self.folder}: {refused.told()}", refused.fix)
         if key:
             raise _unclear(f"{self.folder}: the series that was found there is gone", "look again")
         held: list[Volume | Refusal] = [*self.volumes, *self.refusals]
@@ -100,6 +101,15 @@ def _found(path: Path) -> Found:
     _known[path] = now, found
     return found
 
+
+def _forget_lock() -> None:
+    """In a process just forked: a thread of the other one may hold it, and never lets go of it here."""
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
 
 _Name = tuple[str, str]  # study and series
 
