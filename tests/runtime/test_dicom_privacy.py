@@ -163,8 +163,9 @@ def test_nothing_of_a_patient_is_in_what_a_student_leaves(
     artefact, codes = out / "student.zip", tmp_path / "codes.json"
     left = {"category": ["123037004", "SCT", "structure"], "type": ["10200004", "SCT", "Liver"]}
     codes.write_text(json.dumps({"organ": left | {"laterality": "left"}}))
+    kept = ["--codes", str(codes), "--series", "description=."]
     for line in (
-        ["export", str(run), "--out", str(artefact), "--cases", "study_0", "--codes", str(codes)],
+        ["export", str(run), "--out", str(artefact), "--cases", "study_0", *kept],
         ["predict", str(artefact), str(data), str(answers)],
         ["predict", str(artefact), str(data), str(tmp_path / "segs"), "--as", "seg", "--report"],
     ):
@@ -176,8 +177,8 @@ def test_nothing_of_a_patient_is_in_what_a_student_leaves(
     assert {path.name for path in answers.iterdir()} == {f"study_{n}.nii.gz" for n in range(PATIENTS)}
     assert len(list(out.rglob("*"))) > 40
     assert found(secret, out) == []
-    kept = open_artefact(artefact).plan
-    assert kept.series == {"MR": "modality=MR"}
-    assert kept.codes["organ"].laterality == "left"
+    of_artefact = open_artefact(artefact).plan
+    assert of_artefact.series == {"MR": "modality=MR,description=."}
+    assert of_artefact.codes["organ"].laterality == "left"
     assert load_plan(run / "plan.json").codes["organ"].laterality is None  # as the SEGs say
     assert found(secret, tmp_path / "segs")  # a SEG is of its patient, and says so

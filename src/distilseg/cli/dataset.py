@@ -146,6 +146,14 @@ def plan(
             " suggested."
         ),
     ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="Which series of DICOM its students take, such as description=venous; of several modalities"
+            " PET:modality=PT, repeated.",
+        ),
+    ] = None,
     layout: Layout = None,
 ) -> None:
     """How a dataset will be prepared and cut, and why.
@@ -155,6 +163,7 @@ def plan(
     """
     from .. import commands
     from ..commands._plan import within_budget
+    from ..data.formats.dicom import rules_to_keep
     from ..data.planning.coded import with_codes
     from ..data.planning.plan import save_plan
 
@@ -178,7 +187,8 @@ def plan(
         "split_seed": split_seed,
     }
     if max_seconds is None and max_memory is None:
-        made = commands.plan(dataset, out=out, measure_again=measure_again, codes=codes, **chosen, **given)
+        kept: dict[str, Any] = {"codes": codes, "series": series or ()}
+        made = commands.plan(dataset, out=out, measure_again=measure_again, **kept, **chosen, **given)
         show.print_plan(made)
     else:
         with counting("measuring this machine") as progress:
@@ -192,6 +202,8 @@ def plan(
                 **given,
             )
         made = found.plan if codes is None else with_codes(found.plan, codes)
+        if series:
+            made = made.model_copy(update={"series": rules_to_keep(series, made.modalities, made.series)})
         if out is not None:
             save_plan(out, made)
         show.print_plan(made)

@@ -110,6 +110,14 @@ def export(
             " is not there yet is suggested."
         ),
     ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="Which series of DICOM it takes, such as description=venous; of several modalities"
+            " PET:modality=PT, repeated.",
+        ),
+    ] = None,
 ) -> None:
     """A run or a model of others as one folder or zip that predicts without torch, or a run in nnU-Net or
     MONAI; compared on real cases."""
@@ -145,6 +153,7 @@ def export(
             trust=trust,
             teacher=options if mirror or any(value is not None for value in asked) else None,
             codes=codes,
+            series=series or (),
             progress=progress,
         )
     if isinstance(exported, HandedOn):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.case import Dataset
 from ..data.formats import read_dataset
+from ..data.formats.dicom import rules_to_keep
 from ..data.planning.coded import with_codes
 from ..data.planning.decide import make_plan
 from ..data.planning.plan import Plan, save_plan
@@ -31,6 +32,7 @@ def plan(
     max_memory: str | float | None = None,
     measure_again: bool = False,
     codes: Path | str | None = None,
+    series: Sequence[str] = (),
     **options: Any,
 ) -> Plan:
     """The plan for a dataset, or for some of its `modalities`, written to `out` if that is given.
@@ -39,7 +41,8 @@ def plan(
     `split_seed`. `max_seconds`, of the case of median size, and `max_memory`, for the largest, in bytes or as
     "1GB", make it the best plan that this machine predicts within them: see `within_budget`.
     `codes` says what the classes are in SNOMED CT, see `data.planning.coded`: a file that is not there yet is
-    suggested. `options` are those of `make_plan`: spacing_mm, patch, normalisation, batch_size, levels and
+    suggested. `series` are rules by which artefacts choose series of DICOM, see `data.formats.dicom`.
+    `options` are those of `make_plan`: spacing_mm, patch, normalisation, batch_size, levels and
     the others.
     """
     dataset = _dataset(data, layout, modalities, one_slice_per_subject, split_seed)
@@ -53,6 +56,9 @@ def plan(
         made = make_plan(dataset, fingerprint_of(dataset), **options)
     if codes is not None:
         made = with_codes(made, Path(codes))
+    if series:
+        kept = rules_to_keep(series, made.modalities, made.series)
+        made = made.model_copy(update={"series": kept})
     if out is not None:
         save_plan(Path(out), made)
     return made

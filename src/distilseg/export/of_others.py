@@ -16,6 +16,7 @@ import torch
 
 from .. import __version__
 from ..data.case import Case
+from ..data.formats.dicom import rules_to_keep
 from ..data.formats.inputs import expected, find_cases
 from ..data.planning.coded import with_codes
 from ..data.planning.plan import save_plan
@@ -74,6 +75,7 @@ def export_of_others(
     calibration_cases: int = CALIBRATION_CASES,
     even_if_slower: bool = False,
     codes: Path | None = None,
+    series: Sequence[str] = (),
     progress: Callable[[int, int], object] | None = None,
 ) -> Exported:
     """Writes the artefact of `teacher` to `out`, by default here, under the model's name and the target's.
@@ -83,7 +85,7 @@ def export_of_others(
     `most_otherwise` of the voxels of a case get another label, and for a model whose way cannot be run
     without torch. "openvino-int8" is calibrated on other scans than those, and judged by the model's answers;
     `even_if_slower` as of `int8.quantise`. `codes`: what the classes are in SNOMED CT, see
-    `data.planning.coded`.
+    `data.planning.coded`; `series`: rules by which series of DICOM are chosen, see `data.formats.dicom`.
     """
     if target not in TARGETS or TARGETS[target].write is None:
         raise unknown("target of a model of others", target, [t for t, how in TARGETS.items() if how.write])
@@ -109,6 +111,9 @@ def export_of_others(
     shipment = shipment_of(teacher)
     if codes is not None:
         shipment = replace(shipment, plan=with_codes(shipment.plan, codes))
+    if series:
+        kept = rules_to_keep(series, shipment.plan.modalities, shipment.plan.series)
+        shipment = replace(shipment, plan=shipment.plan.model_copy(update={"series": kept}))
     request = _Request(
         teacher,
         shipment,

@@ -316,7 +316,8 @@ def test_rules_and_codes_are_kept_in_the_plan(tmp_path: Path) -> None:
 def test_codes_are_stated_and_corrected_by_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study(tmp_path / "data" / "a", 0, names={1: "Liver", 2: "blob"})
     codes, plan = tmp_path / "codes.json", tmp_path / "plan.json"
-    words = ["plan", str(tmp_path / "data"), "--patch", "8,4,8", "--out", str(plan), "--codes", str(codes)]
+    words = ["plan", str(tmp_path / "data"), "--patch", "8,4,8", "--out", str(plan), "--series", "number=3"]
+    words += ["--codes", str(codes)]
     assert main(words) == 2
     assert "codes.json was written: it suggests codes for 2 of 2 classes" in capsys.readouterr().err
     assert not plan.exists()
@@ -328,6 +329,9 @@ def test_codes_are_stated_and_corrected_by_a_file(tmp_path: Path, capsys: pytest
     codes.rename(tmp_path / "data" / "codes.json")  # of the dataset itself
     assert main(words[:-2]) == 0
     assert list(load_plan(plan).codes) == ["Liver"]
+    assert load_plan(plan).series == {"MR": "modality=MR,number=3"}
+    assert main([*words[:-3], "venous"]) == 2
+    assert "--series 'venous' is no rule" in capsys.readouterr().err.replace('"', "'")
 
 
 def test_a_side_is_part_of_what_a_segment_is(tmp_path: Path) -> None:

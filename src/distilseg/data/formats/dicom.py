@@ -100,6 +100,14 @@ def cases_of(
     return cases, refused
 
 
+def rules_to_keep(texts: Sequence[str], modalities: Sequence[str], kept: Mapping[str, str]) -> dict[str, str]:
+    """What a plan keeps of `--series`, beside the rules that it has. Raises `UserError`."""
+    rules = _rules(texts, modalities, kept)
+    untouched = _rules((), modalities, kept)
+    told = {name: ",".join(f"{key}={value}" for key, value in rule.items()) for name, rule in rules.items()}
+    return {**kept, **{name: told[name] for name in modalities if rules[name] != untouched[name]}}
+
+
 def notes_of(cases: Sequence[Case]) -> dict[str, str]:
     """What is worth telling of the series that were chosen, by case: what of them was left out."""
     notes = {}
