@@ -17,7 +17,7 @@ OF_OTHERS_MODELS = {
     *("configuration", "folds", "mirror", "step", "orientation", "card", "trust_model"),
     "threshold",  # a number with a comma is typer's to judge
 }
-OF_DICOM = {"series", "dicom_tilt", "write_as", "seg", "codes"}
+OF_DICOM = {"series", "dicom_tilt", "write_as", "seg", "codes", "report"}
 LINES = [
     "RUN SCAN OUT",
     "RUN SCAN_1 SCAN_2 OUT --overwrite",

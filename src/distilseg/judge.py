@@ -21,7 +21,7 @@ from .data.planning.splits import load_split
 from .data.planning.views import slice_axis as across_single_slice
 from .data.preparing.single_slices import recorded_dataset
 from .data.scans.reading import read_label, read_scan, write_label_map
-from .data.scans.scan import NIFTI_ENDINGS, Scan
+from .data.scans.scan import NIFTI_ENDINGS, Scan, ending
 from .errors import UserError
 from .evaluation.by_slice import evaluate_slices
 from .evaluation.evaluate import DEFAULT_METRICS, check_by, evaluate_case
@@ -276,8 +276,10 @@ def _write_prediction(run: Run, case: Case, labels: NDArray[Any], like: Scan) ->
 
 
 def _prediction(run: Run, case: Case, like: Scan) -> Path:
-    ending = ".nii.gz" if like.path.name.endswith(NIFTI_ENDINGS) else Path(like.path.name).suffix
-    return run.predictions / component(case.id, ending, kind="case")
+    """In NIfTI where the label map is in NIfTI or DICOM, else in the type that it has."""
+    own = ending(like.path)
+    own = ".nii.gz" if own.lower() in ("", *NIFTI_ENDINGS) else own
+    return run.predictions / component(case.id, own, kind="case")
 
 
 def _picture(

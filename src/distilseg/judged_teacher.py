@@ -20,6 +20,7 @@ from . import __version__, progress
 from .data.case import Case
 from .data.planning.plan import save_plan
 from .data.planning.splits import save_split
+from .data.scans.detached import files_of
 from .data.scans.reading import read_label, read_scan, write_label_map
 from .errors import UserError
 from .evaluation.empty import Empty
@@ -93,7 +94,13 @@ def judge_teacher(foreign: Foreign, study: Study, runs: Path | str = "runs") -> 
 def _content(case: Case) -> list[str]:
     """Digests of the label map that judges and of the scans: a corrected one is judged anew."""
     label = [case.label] if case.label is not None else []
-    return [file_digest(file) for file in [*label, *(source.path for source in case.images.values())]]
+    label = list(case.painted.files) if case.painted is not None else label
+    images = [
+        file
+        for one in case.images.values()
+        for file in (files_of(one.path, one.series) if one.path.is_dir() else [one.path])
+    ]
+    return [file_digest(file) for file in [*label, *images]]
 
 
 def students_labels(theirs: NDArray[Any], foreign: Foreign, study: Study) -> NDArray[np.unsignedinteger[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -20,6 +21,7 @@ from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.errors import UserError
 from distilseg.predict import predict_files
 
+from ..data.scans.dicom.segs import LIVER, seg
 from ..data.scans.dicom.writing import PATIENT_ID, PATIENT_NAME, assert_in_its_place, enhanced, save, series
 from ..test_predict import predictor, scan, write
 from .test_service import artefact as artefact
@@ -199,6 +201,16 @@ def test_two_modalities_by_their_names_and_by_rules(tmp_path: Path) -> None:
     assert set(summary.written) == {"study"}
 
 
+def test_activity_is_no_suv(tmp_path: Path) -> None:
+    given = rounded(scan())
+    save(as_series(given, kind="PT", Units="BQML"), tmp_path / "study")
+    model = predictor(modalities=("SUV",))
+    summary = predict_files(model, tmp_path / "study", tmp_path / "out")
+    assert "is in BQML, and SUV in SUV; convert it to SUV" in summary.refused["study"]
+    save(as_series(given, kind="PT", Units="GML"), tmp_path / "study")
+    assert set(predict_files(model, tmp_path / "study", tmp_path / "out").written) == {"study"}
+
+
 def test_check_tells_series_and_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = rounded(scan())
     save(as_series(given, description="good"), tmp_path / "disc" / "A")
@@ -209,6 +221,63 @@ def test_check_tells_series_and_refusals(tmp_path: Path, capsys: pytest.CaptureF
     save([image for n, image in enumerate(as_series(given)) if n != 4], tmp_path / "disc" / "B")
     assert main(["check", str(tmp_path / "disc"), "--json"]) == 2
     assert '"ok": false' in capsys.readouterr().out
+
+
+def test_what_check_cannot_do_with_dicom_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(as_series(rounded(scan())), tmp_path / "disc")
+    for option in (["--fix", str(tmp_path / "copy")], ["--layout", "msd"]):
+        assert main(["check", str(tmp_path / "disc"), *option]) == 2
+        assert "is DICOM without labels; leave out --fix and --layout" in capsys.readouterr().err
+    assert main(["plan", str(tmp_path / "disc")]) == 2
+    assert "holds DICOM and no segmentation (SEG), which would be its labels" in capsys.readouterr().err
+
+
+def test_dicom_beside_scans_of_other_types_is_told(tmp_path: Path) -> None:
+    given = rounded(scan())
+    write(tmp_path / "mixed" / "case.nii.gz", given)
+    save(as_series(given), tmp_path / "mixed" / "study")
+    summary = predict_files(predictor(), tmp_path / "mixed", tmp_path / "out")
+    assert set(summary.written) == {"case"}
+    (told,) = summary.refused.values()
+    assert (
+        "mixed holds DICOM beside scans of other types, which alone are predicted; give the DICOM in" in told
+    )
+
+
+def test_a_segmentation_beside_its_series_is_left_alone(tmp_path: Path) -> None:
+    images = as_series(rounded(scan()))
+    labels = (images[0].Columns, images[0].Rows, len(images))
+    save([seg(images, np.ones(labels, np.uint8), {1: "liver"}, {1: LIVER})], tmp_path / "study", "seg.dcm")
+    save(images, tmp_path / "study" / "images")
+    summary = predict_files(predictor(), tmp_path / "study", tmp_path / "out")
+    assert set(summary.written) == {"study"}
+    assert [file.name for file in summary.ignored] == ["seg.dcm"]
+
+
+def test_the_rules_of_the_model_choose_and_the_users_go_before_them(tmp_path: Path) -> None:
+    given, study = rounded(scan()), generate_uid()
+    for number, words in ((3, "T1 before"), (4, "T1 venous")):
+        images = as_series(given, study=study, series_number=number, description=words)
+        save(images, tmp_path / "study" / str(number))
+    model = predictor()
+    rules = {"MR": "modality=MR,description=venous"}
+    model = replace(model, plan=model.plan.model_copy(update={"series": rules}))
+    assert set(predict_files(model, tmp_path / "study", tmp_path / "out").written) == {"study"}
+    summary = predict_files(model, tmp_path / "study", tmp_path / "no", dicom=DicomOptions(("number=9",)))
+    assert "no series fits MR (modality=MR, number=9)" in "".join(summary.refused.values())
+
+
+def test_a_table_of_a_folder_with_two_series_is_told_by_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for n in range(2):
+        save(as_series(rounded(scan(seed=n))), tmp_path / "dicom" / str(n))
+    write(tmp_path / "label.nii.gz", scan())
+    (tmp_path / "dataset.csv").write_text("case,image:MR,label\np,dicom,label.nii.gz\n")
+    assert main(["check", str(tmp_path)]) == 2
+    assert "holds 2 series" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_table_may_name_dicom_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

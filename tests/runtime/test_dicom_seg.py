@@ -16,7 +16,7 @@ import pytest
 
 from distilseg.cli import main
 from distilseg.data.case import Source
-from distilseg.data.scans.dicom.codes import private, suggested
+from distilseg.data.scans.dicom.codes import Coded, private, suggested
 from distilseg.data.scans.dicom.segmentation import Model, SegWriter
 from distilseg.data.scans.dicom.series import found_in
 from distilseg.data.scans.reading import read_scan, write_label_map
@@ -93,6 +93,26 @@ def test_the_validator_finds_no_error(tmp_path: Path) -> None:
     assert validated(tmp_path / "seg.dcm") == ""
     writer()(tmp_path / "nothing.dcm", np.zeros(given.array.shape, np.uint8), given)
     assert validated(tmp_path / "nothing.dcm") == ""
+
+
+def test_dcmqi_reads_the_same(tmp_path: Path) -> None:
+    if (theirs := shutil.which("segimage2itkimage")) is None:
+        pytest.skip("segimage2itkimage (dcmqi) is not installed")
+    save(series(volume(), oblique()), tmp_path / "study")
+    given = read_scan(tmp_path / "study")
+    labels = labels_of(given.array.shape)
+    writer()(tmp_path / "seg.dcm", labels, given)
+    told = ["--inputDICOM", str(tmp_path / "seg.dcm"), "--outputDirectory", str(tmp_path), "-t", "nrrd"]
+    subprocess.run([theirs, *told], capture_output=True, check=True)
+    for number, value in ((1, 3), (2, 7)):
+        read = read_scan(tmp_path / f"{number}.nrrd")
+        found, at = read.array > 0, read.geometry.affine
+        inside = found.nonzero()
+        box = tuple(slice(int(along.min()), int(along.max()) + 1) for along in inside)
+        at = at.copy()
+        at[:3, 3] += at[:3, :3] @ [one.start for one in box]
+        assert_in_its_place(found[box], at, labels == value, given.geometry.affine)
+        assert np.count_nonzero(found) == np.count_nonzero(labels == value)
 
 
 def test_of_the_real_series(real_data: Path, tmp_path: Path) -> None:
@@ -203,7 +223,7 @@ def test_codes_are_looked_through_and_kept(artefact: Path, tmp_path: Path) -> No
     ):
         seg_writer([opened], plan, "binary", file)
     told = json.loads(file.read_text())
-    assert told["blob"] is None
+    assert told == {"Liver": told["Liver"], "blob": None}
     made = seg_writer([opened], plan, "binary", file)
     assert made.codes[1].type == ("10200004", "SCT", "Liver")
     assert made.codes[2].type == ("CLASS-2", "99DISTILSEG", "blob")
@@ -216,6 +236,79 @@ def test_codes_are_looked_through_and_kept(artefact: Path, tmp_path: Path) -> No
         seg_writer([opened], plan, "binary", file)
     with pytest.raises(UserError, match="unknown value of --seg 'surface'"):
         seg_writer([opened], plan, "surface", None)
+
+
+def test_codes_that_the_plan_keeps_are_written_and_corrected(artefact: Path, tmp_path: Path) -> None:
+    spleen = {"category": ["123037004", "SCT", "Anatomical Structure"], "type": ["78961009", "SCT", "Spleen"]}
+    opened, said = open_artefact(artefact), list[str]()
+    labels = {0: "background", 1: "milz", 2: "blob"}
+    plan = opened.plan.model_copy(update={"labels": labels, "codes": {"milz": Coded.model_validate(spleen)}})
+    made = seg_writer([opened], plan, "binary", None, said.append)
+    assert made.codes[1].type == ("78961009", "SCT", "Spleen")
+    assert made.codes[2].type == ("CLASS-2", "99DISTILSEG", "blob")
+    assert said == ["blob have no SNOMED codes: --codes codes.json suggests some from the classes' names"]
+    with pytest.raises(UserError, match="suggests codes for 1 of 2 classes"):
+        seg_writer([opened], plan, "binary", tmp_path / "codes.json")
+    told = json.loads((tmp_path / "codes.json").read_text())
+    assert told == {"milz": spleen, "blob": None}
+    told["milz"]["laterality"] = "left"
+    (tmp_path / "codes.json").write_text(json.dumps(told))
+    assert seg_writer([opened], plan, "binary", tmp_path / "codes.json").codes[1].laterality == "left"
+
+
+def test_a_report_of_volumes(tmp_path: Path) -> None:
+    save(series(volume(), oblique()), tmp_path / "study")
+    given = read_scan(tmp_path / "study")
+    labels = labels_of(given.array.shape)
+    own = writer()
+    left = Coded.model_validate(
+        {
+            "category": ["123037004", "SCT", "Anatomical Structure"],
+            "type": ["64033007", "SCT", "Kidney"],
+            "laterality": "left",
+        }
+    )
+    own = SegWriter(NAMES, {**own.codes, 3: left}, own.model)
+    own(tmp_path / "seg.dcm", labels, given, report=tmp_path / "report.dcm")
+    own(tmp_path / "no.dcm", labels * 0, given, report=tmp_path / "nothing.dcm")
+    assert validated(tmp_path / "report.dcm") == ""
+    assert validated(tmp_path / "nothing.dcm") == ""
+    assert volumes_ml(tmp_path / "nothing.dcm") == {"anterior": 0, "posterior": 0, "absent": 0}
+    voxel_ml = 0.9 * 1.1 * 2.5 / 1000
+    told = volumes_ml(tmp_path / "report.dcm")
+    for value, name in NAMES.items():
+        if value:
+            assert told[name] == pytest.approx((labels == value).sum() * voxel_ml, rel=1e-5)
+    read = highdicom.sr.srread(tmp_path / "report.dcm")
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    groups = read.content.get_volumetric_roi_measurement_groups()
+    assert {group.referenced_segment.referenced_sop_instance_uid for group in groups} == {seg.SOPInstanceUID}
+    assert groups[0].finding_type == highdicom.sr.CodedConcept(*left.type)
+    assert b"ab" * 32 in (tmp_path / "report.dcm").read_bytes()
+    assert (read.PatientID, read.StudyInstanceUID) == (seg.PatientID, seg.StudyInstanceUID)
+
+
+def volumes_ml(path: Path) -> dict[str, float]:
+    """By the name of the segment."""
+    content = highdicom.sr.srread(path).content
+    groups = content.get_volumetric_roi_measurement_groups() + content.get_image_measurement_groups()
+    return {one.tracking_identifier: one.get_measurements()[0].value for one in groups}
+
+
+def test_reports_lie_beside_their_segs(artefact: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    save(as_series(rounded(scan())), tmp_path / "study")
+    words = ["predict", str(artefact), str(tmp_path / "study"), str(tmp_path / "out"), "--report"]
+    assert main(words) == 2
+    assert "--seg, --codes and --report say how DICOM SEG is written" in capsys.readouterr().err
+    assert main([*words[:-1], "--as", "seg"]) == 0
+    assert main([*words, "--as", "seg"]) == 0
+    assert "study: no report: its SEG is there already (--overwrite)" in capsys.readouterr().out
+    assert main([*words, "--as", "seg", "--overwrite"]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["study.dcm", "study_report.dcm"]
+    count = np.count_nonzero(read_back(tmp_path / "out" / "study.dcm")[0])
+    voxel_mm3 = float(np.prod(read_scan(tmp_path / "study").geometry.spacing_mm))
+    (found,) = volumes_ml(tmp_path / "out" / "study_report.dcm").values()
+    assert found == pytest.approx(count * voxel_mm3 / 1000, rel=1e-4)
 
 
 def test_a_series_that_no_seg_can_be_made_of_is_refused_and_the_others_done(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import UserError
 from ..names import pasted
 from ..progress import counting
 from . import show
@@ -28,6 +29,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     of_plan = examples(
         "distilseg plan DATASET --out plan.json",
         "distilseg plan DATASET --patch 32,48,32 --spacing 1,1,1 --normalisation MRI=minmax",
+        "distilseg plan DATASET --codes codes.json --out plan.json",
         "distilseg plan DATASET --max-seconds 1 --max-memory 1GB --out plan.json",
         "distilseg train supervised --data DATASET --plan plan.json  # the network that was chosen",
     )
@@ -49,7 +51,8 @@ def check(
     """Every problem of a dataset, by case and with the fix; exit 2 if there is an error.
 
     Given a Python file, whether the methods and networks in it keep their contracts. Given a folder of DICOM,
-    which series are volumes and why others are none; exit 2 if some are refused.
+    which series are volumes and why others are none; exit 2 if some are refused. Where segmentations (SEG)
+    lie among them, also whether they are labels that can be learned from.
     """
     from .. import commands
 
@@ -63,15 +66,21 @@ def check(
 
     with counting("checking") as progress:
         series = check_series(dataset, progress)
-    if series is not None:
-        show.say_json(series.to_dict()) if as_json else show.print_series(series)
+    if series is not None and not as_json:
+        show.print_series(series)
+    if series is not None and not series.segmented:
+        if fix is not None or layout is not None:
+            raise UserError(f"{dataset} is DICOM without labels", "leave out --fix and --layout")
+        if as_json:
+            show.say_json(series.to_dict())
         if not series.ok:
             raise typer.Exit(2)
         return
     with counting("checking") as progress:
         report = commands.check(dataset, layout=layout, fix=fix, tolerance_mm=tolerance_mm, progress=progress)
     if as_json:
-        show.say_json(report.to_dict())
+        of_series = {} if series is None else {"series": series.to_dict()}
+        show.say_json(report.to_dict() | of_series)
     else:
         show.print_check(report)
         if fix is not None:
@@ -84,7 +93,9 @@ def check(
 
 
 def plan(
-    dataset: Annotated[Path, typer.Argument(help="A folder of labelled scans, or a CSV table.")],
+    dataset: Annotated[
+        Path, typer.Argument(help="A folder of labelled scans, or of DICOM with SEG; a CSV table.")
+    ],
     out: Annotated[Path | None, typer.Option(help="A JSON file; edit it, and train with --plan.")] = None,
     modalities: Modalities = None,
     patch: Annotated[str | None, typer.Option(help="Voxels per axis.", metavar="I,J,K")] = None,
@@ -128,6 +139,21 @@ def plan(
             rich_help_panel=_BUDGET,
         ),
     ] = False,
+    codes: Annotated[
+        Path | None,
+        typer.Option(
+            help="What the classes are in SNOMED CT, JSON, for DICOM SEG; a file that is not there yet is"
+            " suggested."
+        ),
+    ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="Which series of DICOM its students take, such as description=venous; of several modalities"
+            " PET:modality=PT, repeated.",
+        ),
+    ] = None,
     layout: Layout = None,
 ) -> None:
     """How a dataset will be prepared and cut, and why.
@@ -137,6 +163,8 @@ def plan(
     """
     from .. import commands
     from ..commands._plan import within_budget
+    from ..data.formats.dicom import rules_to_keep
+    from ..data.planning.coded import with_codes
     from ..data.planning.plan import save_plan
 
     options: dict[str, Any] = {
@@ -159,7 +187,8 @@ def plan(
         "split_seed": split_seed,
     }
     if max_seconds is None and max_memory is None:
-        made = commands.plan(dataset, out=out, measure_again=measure_again, **chosen, **given)
+        kept: dict[str, Any] = {"codes": codes, "series": series or ()}
+        made = commands.plan(dataset, out=out, measure_again=measure_again, **kept, **chosen, **given)
         show.print_plan(made)
     else:
         with counting("measuring this machine") as progress:
@@ -172,9 +201,12 @@ def plan(
                 **chosen,
                 **given,
             )
+        made = found.plan if codes is None else with_codes(found.plan, codes)
+        if series:
+            made = made.model_copy(update={"series": rules_to_keep(series, made.modalities, made.series)})
         if out is not None:
-            save_plan(out, found.plan)
-        show.print_plan(found.plan)
+            save_plan(out, made)
+        show.print_plan(made)
         show.print_budget(found)
     if out is not None:
         show.say(f"written to {out}; edit it and train with {pasted('--plan', out)}")

@@ -69,7 +69,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg predict axial.zip,coronal.zip,sagittal.zip FOLDER_OF_SCANS predictions --fuse vote",
         "distilseg predict student.zip FOLDER_OF_SCANS predictions --times --skip-empty",
         "distilseg predict student.zip DICOM_FOLDER predictions --series description=venous",
-        "distilseg predict student.zip DICOM_FOLDER predictions --as seg --codes codes.json",
+        "distilseg predict student.zip DICOM_FOLDER predictions --as seg --codes codes.json --report",
         "distilseg predict nnUNet_results/DATASET/MODEL FOLDER_OF_SCANS predictions --probabilities",
         "distilseg predict student.zip FOLDER_OF_SCANS predictions --part 3/100",
         "distilseg predict student.zip FOLDER_OF_SCANS predictions --missing > lacking.txt",
@@ -335,10 +335,19 @@ def predict(
     codes: Annotated[
         Path | None,
         typer.Option(
-            help="SEG: SNOMED codes of the classes, JSON; a file that is not there yet is suggested.",
+            help="SEG: SNOMED codes of the classes, JSON, instead of the model's own; a file that is not"
+            " there yet is suggested.",
             rich_help_panel=DICOM,
         ),
     ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="SEG: beside each, CASE_report.dcm, a structured report of volumes.",
+            rich_help_panel=DICOM,
+        ),
+    ] = False,
 ) -> None:
     """Label maps of new scans, in each scan's own space; exit 1 if some were refused."""
     code = predicting.predict(
@@ -369,6 +378,7 @@ def predict(
         write_as=write_as,
         seg=seg,
         codes=codes,
+        report=report,
         part=part,
         list=list,
         missing=missing,

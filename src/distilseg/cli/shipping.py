@@ -103,6 +103,21 @@ def export(
     ] = False,
     step: Step = None,
     orientation: Orientation = None,
+    codes: Annotated[
+        Path | None,
+        typer.Option(
+            help="What the classes are in SNOMED CT, JSON, for DICOM SEG, else as the plan says; a file that"
+            " is not there yet is suggested."
+        ),
+    ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="Which series of DICOM it takes, such as description=venous; of several modalities"
+            " PET:modality=PT, repeated.",
+        ),
+    ] = None,
 ) -> None:
     """A run or a model of others as one folder or zip that predicts without torch, or a run in nnU-Net or
     MONAI; compared on real cases."""
@@ -137,6 +152,8 @@ def export(
             weights=weights,
             trust=trust,
             teacher=options if mirror or any(value is not None for value in asked) else None,
+            codes=codes,
+            series=series or (),
             progress=progress,
         )
     if isinstance(exported, HandedOn):

@@ -9,8 +9,8 @@ from pathlib import Path
 from ..data.case import Dataset
 from ..data.check import CheckReport, check_dataset, fix_dataset
 from ..data.check.dicom import SeriesReport, check_dicom
-from ..data.formats import LAYOUTS, read_dataset
-from ..data.formats.inputs import is_dicom
+from ..data.formats import layout_of_scans, read_dataset
+from ..data.formats.dicom import is_dicom
 from ..errors import UserError
 
 TOLERANCE_MM = 0.01
@@ -48,9 +48,9 @@ def check(
 def check_series(
     path: Path | str, progress: Callable[[int, int], object] | None = None
 ) -> SeriesReport | None:
-    """The series in a folder of DICOM, or a file of it; None for anything else, such as a dataset."""
+    """The series in a folder of DICOM, or a file of it; None for anything else, such as another dataset."""
     path = Path(path)
-    if any(layout.recognises(path) for layout in LAYOUTS.values()) or not is_dicom(path):
+    if layout_of_scans(path) is not None or not is_dicom(path):
         return None
     return check_dicom(path, progress)
 

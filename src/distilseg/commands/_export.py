@@ -40,6 +40,8 @@ def export(
     weights: str = "best",
     trust: str | None = None,
     teacher: TeacherOptions | None = None,
+    codes: Path | str | None = None,
+    series: Sequence[str] = (),
     progress: Callable[[int, int], object] | None = None,
 ) -> Exported | HandedOn:
     """An artefact of `run` for one of `export.artefact.TARGETS`, or the form of another program, one of
@@ -47,7 +49,9 @@ def export(
 
     `out`: by default RUN/export/<to>, a folder, or with `zip` one file. `data`: where the run's dataset lies,
     if it moved. `tolerance`: None for that of the target. `window_memory`: bytes, or a size such as "500MB",
-    that windows fitted to a scan may take.
+    that windows fitted to a scan may take. `codes`: what the classes are in SNOMED CT, for DICOM SEG, see
+    `data.planning.coded`; without it as the run's plan says. `series`: rules by which the artefact chooses
+    series of DICOM, see `data.formats.dicom`.
 
     `run` may be a model that others trained, opened as `teacher` says, mirrored only where that is asked for:
     then `data` are scans that artefact and model are compared on, `tolerance` is the share of a case's voxels
@@ -58,6 +62,9 @@ def export(
         raise UserError(f"--even-if-slower is for openvino-int8, {to} is asked for", "leave it out")
     if windows != "training" and to in FORMS:
         raise UserError(f"{to} has windows of its own", "leave out --windows")
+    if (codes is not None or series) and to in FORMS:
+        raise UserError(f"{to} holds neither codes nor rules", "leave out --codes and --series")
+    told = None if codes is None else Path(codes)
     if not isinstance(run, Run) and _of_others(Path(run)):
         if windows != "training" or window_memory is not None:
             raise UserError(
@@ -75,6 +82,8 @@ def export(
             max_dice_drop=max_dice_drop,
             calibration_cases=calibration_cases,
             even_if_slower=even_if_slower,
+            codes=told,
+            series=series,
             progress=progress,
         )
     if teacher is not None:
@@ -107,6 +116,8 @@ def export(
         even_if_slower=even_if_slower,
         windows=windows,
         window_bytes=None if window_memory is None else bytes_of(str(window_memory)),
+        codes=told,
+        series=series,
         **options,
     )
 

@@ -6,7 +6,7 @@ No network is loaded: the model is asked for its modalities, which say what a ca
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,11 @@ from ..claims import MOST_ENDED, ended_with
 from ..data.formats.chosen import Chosen, chosen
 from ..data.formats.dicom import DicomOptions
 from ..data.formats.inputs import Found, cases_among, find_cases_with_some, find_chosen
-from ..data.planning.plan import load_plan
+from ..data.planning.plan import Plan, load_plan
 from ..runs import Run, open_run
 from ..runtime.artefact import is_artefact, open_artefact
-from ..runtime.jobs import SEG_ENDING, of_dicom, place
+from ..runtime.jobs import place
+from ..runtime.seg_files import SEG_ENDING, of_dicom
 from ..runtime.stores import Place, addresses, label_map_of, objects_of
 from ._predict import is_run, named_runs
 
@@ -62,9 +63,9 @@ def missing(
         return _in_stores(*remote, open_artefact(first).plan.modalities, ours)
     dicom = DicomOptions(tuple(series), dicom_tilt)
     if is_artefact(first):
-        found = find_chosen(inputs, open_artefact(first).plan.modalities, dicom=dicom, chosen=ours)
+        found = _of_plan(open_artefact(first).plan, inputs, dicom, ours)
     elif Run(first).experiment.is_file() or not first.exists():
-        found = find_chosen(inputs, load_plan(open_run(first).plan).modalities, dicom=dicom, chosen=ours)
+        found = _of_plan(load_plan(open_run(first).plan), inputs, dicom, ours)
     else:
         found = _of_others(first, inputs, ours, teacher) or _of_students(first, inputs, ours, modality, trust)
     as_ = SEG_ENDING if write_as == "seg" else ""
@@ -79,6 +80,10 @@ def missing(
         found.refused,
         found.told,
     )
+
+
+def _of_plan(plan: Plan, inputs: Inputs, dicom: DicomOptions, ours: Chosen) -> Found:
+    return find_chosen(inputs, plan.modalities, dicom=replace(dicom, kept=plan.series), chosen=ours)
 
 
 def _in_stores(inputs: Sequence[str], out: str, modalities: Sequence[str], ours: Chosen) -> Missing:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.case import Dataset
 from ..data.formats import read_dataset
+from ..data.formats.dicom import rules_to_keep
+from ..data.planning.coded import with_codes
 from ..data.planning.decide import make_plan
 from ..data.planning.plan import Plan, save_plan
 from ..errors import UserError
-from ..training.studies import fingerprint_of, narrowed
+from ..training.studies import fingerprint_of, narrowed, tell_notes
 from ..user_cache import user_cache
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ def plan(
     max_seconds: float | None = None,
     max_memory: str | float | None = None,
     measure_again: bool = False,
+    codes: Path | str | None = None,
+    series: Sequence[str] = (),
     **options: Any,
 ) -> Plan:
     """The plan for a dataset, or for some of its `modalities`, written to `out` if that is given.
@@ -36,7 +40,10 @@ def plan(
     `one_slice_per_subject` plans for one slice of each patient, of the view that it names, drawn by
     `split_seed`. `max_seconds`, of the case of median size, and `max_memory`, for the largest, in bytes or as
     "1GB", make it the best plan that this machine predicts within them: see `within_budget`.
-    `options` are those of `make_plan`: spacing_mm, patch, normalisation, batch_size, levels and the others.
+    `codes` says what the classes are in SNOMED CT, see `data.planning.coded`: a file that is not there yet is
+    suggested. `series` are rules by which artefacts choose series of DICOM, see `data.formats.dicom`.
+    `options` are those of `make_plan`: spacing_mm, patch, normalisation, batch_size, levels and
+    the others.
     """
     dataset = _dataset(data, layout, modalities, one_slice_per_subject, split_seed)
     if max_seconds is not None or max_memory is not None:
@@ -47,6 +54,11 @@ def plan(
         raise UserError("nothing is measured without a budget", "give --max-seconds or --max-memory too")
     else:
         made = make_plan(dataset, fingerprint_of(dataset), **options)
+    if codes is not None:
+        made = with_codes(made, Path(codes))
+    if series:
+        kept = rules_to_keep(series, made.modalities, made.series)
+        made = made.model_copy(update={"series": kept})
     if out is not None:
         save_plan(Path(out), made)
     return made
@@ -89,4 +101,5 @@ def _dataset(
     split_seed: int,
 ) -> Dataset:
     dataset = data if isinstance(data, Dataset) else read_dataset(data, layout)
+    tell_notes(dataset)
     return narrowed(dataset, modalities, one_slice_per_subject, split_seed)

@@ -48,6 +48,7 @@ def predict(
     write_as: str = "nifti",
     seg: str = "binary",
     codes: Path | str | None = None,
+    report: bool = False,
     part: str | None = None,
     list: Path | str | Sequence[str] | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -69,7 +70,8 @@ def predict(
     Of folders of DICOM, `series` says which series is meant, in rules as of `data.formats.dicom`; planes that
     lean, as a gantry tilt makes them, are refused, or with `dicom_tilt` "resample" resampled to a grid with
     right angles, and the labels put back on them. Both are for artefacts and runs. With `write_as` "seg" an
-    artefact writes DICOM SEG, `seg` is "binary" or "labelmap", and `codes` a file as of `runtime.seg`.
+    artefact writes DICOM SEG, `seg` is "binary" or "labelmap", `codes` a file as of `runtime.seg`, and with
+    `report` a structured report of volumes lies beside each.
     Of all cases only a `part` is predicted, such as "3/100", or those that a `list` names: a file with a
     case's name or a scan's path a line, or these lines. See `data.formats.chosen`.
     An artefact also predicts what lies in an object store into one, by addresses such as "s3://bucket/scans"
@@ -78,8 +80,10 @@ def predict(
     if write_as not in WRITTEN_AS:
         raise unknown("value of --as", write_as, WRITTEN_AS)
     dicom, ours = DicomOptions(tuple(series), dicom_tilt), chosen(part, list)
-    if write_as != "seg" and (codes is not None or seg != "binary"):
-        raise UserError("--seg and --codes say how DICOM SEG is written", "add --as seg, or leave them out")
+    if write_as != "seg" and (codes is not None or seg != "binary" or report):
+        raise UserError(
+            "--seg, --codes and --report say how DICOM SEG is written", "add --as seg, or leave them out"
+        )
     named, remote = named_runs(run, fuse), addresses(inputs, out)
     if remote is not None and not is_artefact(named[0]):
         raise UserError(
@@ -127,6 +131,7 @@ def predict(
             overwrite=overwrite,
             dicom=dicom,
             seg=writer,
+            report=report,
             chosen=ours,
             progress=progress,
         )
@@ -223,7 +228,7 @@ def predict(
 
 
 def _without_dicom(dicom: DicomOptions, named: Path) -> None:
-    if dicom != AS_THEY_ARE:
+    if dicom.are_given:
         raise UserError(
             f"{named} is no run and no artefact, which --series and --dicom-tilt are for", "leave them out"
         )

@@ -53,6 +53,21 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Painted:
+    """A label map that lies in DICOM SEG, on the planes of a series."""
+
+    on: Source
+    values: tuple[
+        tuple[Path, tuple[tuple[int, int], ...]], ...
+    ]  # file: of its segments, number and label value
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that it is made of."""
+        return tuple(path for path, _ in self.values)
+
+
+@dataclass(frozen=True)
 class Case:
     """One examination: its images by modality and, if it is labelled, its label map."""
 
@@ -62,11 +77,16 @@ class Case:
     patient: str = ""  # cases of one patient never fall on both sides of a split; "" means: its own
     merged: Mapping[int, int] = field(default_factory=dict)  # value in the label map -> what it counts as
     slice: tuple[int, int] | None = None  # of the label map too, see `Source`
+    painted: Painted | None = None  # where the label map is DICOM SEG, of which `label` is the first file
 
     @property
     def group(self) -> str:
         """What splits keep together."""
         return self.patient or self.id
+
+    def with_label(self, path: Path | None) -> Case:
+        """The same with another file as its label map, or with none."""
+        return replace(self, label=path, painted=None)
 
     def only_slice(self, axis: int, index: int) -> Case:
         """The case as if one slice of its volumes were all of it; `axis` is a stored one."""
@@ -100,6 +120,9 @@ class Dataset:
     drawn: SliceDraw | None = None  # one slice of each patient's volumes is all there is
     naming: str = ""  # how a modality is called CT in this layout, as an order; "": its names are fixed
     labelled_by: str = ""  # the teacher whose answers are the label maps; "": people
+    series: Mapping[str, str] = field(default_factory=dict)  # modality -> which DICOM series it is, as a rule
+    codes: Mapping[str, Any] = field(default_factory=dict)  # class -> its code, of `scans/dicom/codes.py`
+    notes: tuple[str, ...] = ()  # what of the folder is no case, and why
 
     @property
     def label_values(self) -> tuple[int, ...]:
@@ -147,7 +170,7 @@ class Dataset:
 
     def hiding(self, ids: Collection[str]) -> Dataset:
         """The dataset as if nobody had labelled these cases."""
-        hidden = tuple(replace(case, label=None) for case in self.cases if case.id in ids)
+        hidden = tuple(case.with_label(None) for case in self.cases if case.id in ids)
         kept = tuple(case for case in self.cases if case.id not in ids)
         return replace(self, cases=kept, unlabelled=(*self.unlabelled, *hidden)) if hidden else self
 

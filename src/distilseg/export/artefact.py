@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from ..data.case import Dataset, Source
+from ..data.formats.dicom import rules_to_keep
+from ..data.planning.coded import with_codes
 from ..data.planning.plan import Plan, load_plan, save_plan
 from ..data.planning.splits import load_split
 from ..disk import no_link
@@ -99,6 +101,8 @@ def export_run(
     window_bytes: float | None = None,
     weights: str = "best",
     trust: str | None = None,
+    codes: Path | None = None,
+    series: Sequence[str] = (),
     progress: Callable[[int, int], object] | None = None,
 ) -> Exported:
     """Writes the artefact of `run`, or of several that `views.fused` made one, to `out`; by default
@@ -114,6 +118,8 @@ def export_run(
     points of mean Dice, and where int8 is slower on this machine unless `even_if_slower`, the artefact stays
     in float, and says so. See `int8.quantise`. Fused runs are neither for int8 nor for torch.
 
+    `codes`: what the classes are in SNOMED CT, instead of what the plan says, see `data.planning.coded`.
+    `series`: rules by which series of DICOM are chosen, likewise, see `data.formats.dicom`.
     `windows`: those of "training"; or "fitted" to each scan, of at most `window_bytes` of memory (the plan's,
     else 1 GB), where the network takes them and the same cases lose no Dice, see `inference_windows`.
     """
@@ -136,6 +142,11 @@ def export_run(
     if out.exists():
         raise UserError(f"{out} exists already", "remove it, or name another place with --out")
     predictor = load_segmenter(run, weights=weights, device="cpu", trust=trust)
+    plan, kept = predictor.plan, dict[str, Any]()
+    if codes is not None:
+        kept["codes"] = with_codes(plan, codes).codes
+    if series:
+        kept["series"] = rules_to_keep(series, plan.modalities, plan.series)
     dataset = dataset_of(
         run,
         dataset,
@@ -151,7 +162,7 @@ def export_run(
 
     def make(folder: Path) -> Exported:
         paths = [each.best if weights == "best" else each.last for each in members(run)]
-        about, multiple = _write(run, target, folder, predictor, paths, windows)
+        about, multiple = _write(run, target, folder, predictor, paths, windows, kept)
         artefact: Segmenter = (
             load_torch_artefact(folder, device="cpu", trust=trust)
             if about.engine == "torch"
@@ -255,6 +266,7 @@ def _write(
     predictor: Predictor | Views,
     weights: Sequence[Path],
     windows: str,
+    kept: Mapping[str, Any],
 ) -> tuple[Description, tuple[int, ...]]:
     """The networks, their plans and, but for parity, the description; and what windows that are fitted to
     scans must be a multiple of, () where there are none."""
@@ -274,6 +286,8 @@ def _write(
             run, how, folder, predictor.network, weights[0], fitted=windows == "fitted"
         )
         views = [view]
+    if kept:
+        save_plan(folder / PLAN, load_plan(folder / PLAN).model_copy(update=kept))
     described = Description(
         name=run.name,
         target=target,

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from ..data.case import Source
+from ..data.formats.inputs import label_ending
 from ..data.planning.plan import plan_of
 from ..data.scans.reading import read_scans, write_label_map
-from ..data.scans.scan import ending
 from ..runtime.artefact import open_artefact
 from ..runtime.inferers import make_inferer
 from ..runtime.times import StageTimes
@@ -93,7 +93,7 @@ def _case(
         return times.seconds
 
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / f"labels{ending(next(iter(sources.values())).path)}"
+        out = Path(folder) / f"labels{label_ending(next(iter(sources.values())).path)}"
         reset_peak()
         stages_s = _seconds(once)
     return {**sizes, "stages_s": stages_s, "peak": peak_bytes() or 0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -99,4 +99,4 @@ def _answered(folder: Path, case: Case, teacher: Teacher, judged: Judged) -> Cas
         labels = teacher.labels(teacher.answer(scans, case=case.id), scans)
     path = folder / component(case.id, ".nii.gz", kind="case")
     write_label_map(path, labels, next(iter(scans.values())))
-    return replace(case, label=path)
+    return case.with_label(path)

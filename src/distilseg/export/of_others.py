@@ -16,7 +16,9 @@ import torch
 
 from .. import __version__
 from ..data.case import Case
+from ..data.formats.dicom import rules_to_keep
 from ..data.formats.inputs import expected, find_cases
+from ..data.planning.coded import with_codes
 from ..data.planning.plan import save_plan
 from ..data.scans.reading import read_scans
 from ..errors import UserError, unknown
@@ -72,6 +74,8 @@ def export_of_others(
     max_dice_drop: float = MAX_DICE_DROP,
     calibration_cases: int = CALIBRATION_CASES,
     even_if_slower: bool = False,
+    codes: Path | None = None,
+    series: Sequence[str] = (),
     progress: Callable[[int, int], object] | None = None,
 ) -> Exported:
     """Writes the artefact of `teacher` to `out`, by default here, under the model's name and the target's.
@@ -80,7 +84,8 @@ def export_of_others(
     `cases` of them, by default the first five. Raises UserError, and leaves nothing behind, where more than
     `most_otherwise` of the voxels of a case get another label, and for a model whose way cannot be run
     without torch. "openvino-int8" is calibrated on other scans than those, and judged by the model's answers;
-    `even_if_slower` as of `int8.quantise`.
+    `even_if_slower` as of `int8.quantise`. `codes`: what the classes are in SNOMED CT, see
+    `data.planning.coded`; `series`: rules by which series of DICOM are chosen, see `data.formats.dicom`.
     """
     if target not in TARGETS or TARGETS[target].write is None:
         raise unknown("target of a model of others", target, [t for t, how in TARGETS.items() if how.write])
@@ -103,9 +108,15 @@ def export_of_others(
         judged = cases_for_int8(found, chosen, calibration_cases)
     else:
         judged = Judged(found[:MOST_CASES] if chosen is None else chosen)
+    shipment = shipment_of(teacher)
+    if codes is not None:
+        shipment = replace(shipment, plan=with_codes(shipment.plan, codes))
+    if series:
+        kept = rules_to_keep(series, shipment.plan.modalities, shipment.plan.series)
+        shipment = replace(shipment, plan=shipment.plan.model_copy(update={"series": kept}))
     request = _Request(
         teacher,
-        shipment_of(teacher),
+        shipment,
         target,
         most_otherwise,
         max_dice_drop,

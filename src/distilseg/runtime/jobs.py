@@ -12,9 +12,8 @@ from ..data.formats.inputs import label_ending
 from ..data.scans.scan import ending
 from ..errors import UserError
 from ..names import component
+from .seg_files import SEG_ENDING
 from .times import StageTimes
-
-SEG_ENDING = ".dcm"
 
 
 @dataclass(frozen=True)
@@ -101,15 +100,3 @@ def _entries(others: Sequence[Case]) -> dict[Path, str]:
     files = [(source.path, "scan") for case in others for source in case.images.values()]
     files += [(case.label, "label map") for case in others if case.label is not None]
     return {within(path.parent) / path.name: what for path, what in files}
-
-
-def of_dicom(cases: Sequence[Case], refused: dict[str, str]) -> list[Case]:
-    """The cases of which a SEG can be made."""
-    kept = []
-    for case in cases:
-        if all(source.series for source in case.images.values()):
-            kept.append(case)
-        else:
-            told = UserError(f"case {case.id} is no DICOM, and a SEG refers to its images", "use --as nifti")
-            refused[case.id] = str(told)
-    return kept

@@ -33,8 +33,9 @@ from ..data.preparing.preprocess import Preprocessed
 from ..data.scans.reading import read_scans, write_label_map
 from ..data.scans.scan import Scan
 from ..errors import UserError
-from .jobs import SEG_ENDING, Job, PredictSummary, of_dicom, place, stamp
+from .jobs import Job, PredictSummary, place, stamp
 from .passes import Outcome, given_up, in_passes
+from .seg_files import SEG_ENDING, SegFiles, of_dicom, reports_beside
 from .times import StageTimes
 
 Finish = Callable[[], NDArray[np.unsignedinteger[Any]]]  # what is left to do for label values [I J K]
@@ -92,6 +93,7 @@ def predict_files(
     overwrite: bool = False,
     dicom: DicomOptions = AS_THEY_ARE,
     seg: SegWriter | None = None,
+    report: bool = False,
     chosen: Chosen = ALL,
     progress: Callable[[int, int], object] | None = None,
 ) -> PredictSummary:
@@ -100,13 +102,15 @@ def predict_files(
     `inputs`: scans, folders of scans, datasets (see `data.formats.inputs.find_chosen`), or folders of DICOM,
     whose series are chosen as `dicom` says; of all cases those that are `chosen`, such as one part of many.
     `out`: a folder, or a file if one case is predicted. With `seg` the labels of DICOM are written as DICOM
-    SEG, and other cases refused. `progress(done, cases)` is called after each case.
+    SEG, and other cases refused; with `report` a structured report of their volumes lies beside each,
+    CASE_report.dcm. `progress(done, cases)` is called after each case.
 
     A case that cannot be predicted is refused with one line in the summary, and the others are predicted
     nevertheless. A label map that exists is kept, unless `overwrite`; one that another process is making is
     left to it, unless it has died before the end. What ended three processes is refused (`passes.py`). Raises
     `UserError` for inputs or an `out` that make no sense as a whole.
     """
+    dicom = replace(dicom, kept=predictor.plan.series)
     found = find_chosen(inputs, predictor.plan.modalities, dicom=dicom, chosen=chosen)
     summary = PredictSummary(
         refused=found.refused, told=found.told, ignored=no_scans(inputs), notes=notes_of(found.cases)
@@ -115,19 +119,12 @@ def predict_files(
         jobs = place(found.cases, Path(out), summary.refused, others=found.others)
         predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress)
         return summary
-    nothing: set[str] = set()
-
-    def write_seg(path: Path, labels_IJK: NDArray[Any], like: Scan) -> None:
-        seg(path, labels_IJK, like)
-        if not labels_IJK.any():
-            nothing.add(path.name)
-
     cases = of_dicom(found.cases, summary.refused)
     jobs = place(cases, Path(out), summary.refused, SEG_ENDING, found.others)
-    predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress, write=write_seg)
-    for case, file in summary.written.items():
-        if file.name in nothing:
-            summary.notes[case] = "; ".join(filter(None, (summary.notes.get(case), "nothing found")))
+    write = SegFiles(seg, reports_beside(job.out for job in jobs) if report else {})
+    predict_jobs(predictor, jobs, summary, overwrite=overwrite, progress=progress, write=write)
+    for case, note in write.notes(summary.written, summary.skipped).items():
+        summary.notes[case] = "; ".join(filter(None, (summary.notes.get(case), note)))
     return summary
 
 

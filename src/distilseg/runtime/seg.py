@@ -7,13 +7,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from .. import __version__
+from ..data.planning.coded import with_codes
 from ..data.planning.plan import Plan
-from ..data.scans.dicom.codes import private, read_codes, suggest
+from ..data.scans.dicom.codes import by_value
 from ..data.scans.dicom.segmentation import Model, SegWriter
 from ..errors import UserError
 from .artefact import Artefact
 
-_COMMAND = "--codes codes.json suggests some from the names of the classes"
+_COMMAND = "--codes codes.json suggests some from the classes' names"
 
 
 def seg_writer(
@@ -26,7 +27,8 @@ def seg_writer(
     """The writer of what these artefacts, as one, answer; `kind` is "binary" or "labelmap".
 
     `codes` is a file as of `data.scans.dicom.codes`; where there is none yet it is written, with suggestions,
-    and `UserError` asks to look through it. Without it segments have codes of our own.
+    and `UserError` asks to look through it. Without it segments have the plan's codes, and classes that have
+    none there codes of our own.
     """
     if told := [one.path for one in artefacts if one.about.answers == "regions" and not one.plan.regions]:
         raise UserError(
@@ -43,14 +45,9 @@ def seg_writer(
         digest=digests[0] if one else sha256("\n".join(digests).encode()).hexdigest(),
         digest_of="SHA-256 of the artefact" if one else "SHA-256 of the artefacts' SHA-256, a line each",
     )
-    if codes is None:
-        say(f"the segments have no SNOMED codes: {_COMMAND}")
-        own = {value: private(value, name) for value, name in plan.labels.items() if value}
-        return SegWriter(plan.labels, own, model, kind)
-    if not codes.exists():
-        count = suggest(codes, names)
-        raise UserError(
-            f"{codes} was written: it suggests codes for {count} of {len(names)} classes",
-            "look through it, and run this again",
-        )
-    return SegWriter(plan.labels, read_codes(codes, plan.labels), model, kind)
+    if codes is not None:
+        plan = with_codes(plan, codes)
+    elif lacking := [name for name in names if name not in plan.codes]:
+        which = "the segments" if len(lacking) == len(names) else ", ".join(lacking)
+        say(f"{which} have no SNOMED codes: {_COMMAND}")
+    return SegWriter(plan.labels, by_value(plan.codes, plan.labels), model, kind)

@@ -88,8 +88,8 @@ def labelled_by_teacher(
     made = replace(
         dataset,
         labels={0: "background", **dict(enumerate(names, start=1))},
-        cases=tuple(replace(case, label=labels[case.id], merged={}) for case in apart),
-        unlabelled=tuple(replace(case, label=None) for case in cases if case.id not in labels),
+        cases=tuple(replace(case.with_label(labels[case.id]), merged={}) for case in apart),
+        unlabelled=tuple(case.with_label(None) for case in cases if case.id not in labels),
         unknown=None,
         labelled_by=told,
     )
@@ -153,7 +153,7 @@ def _dataset(
     first = Path(scans if isinstance(scans, (str, Path)) else scans[0]).absolute()
     of_scans = first if first.is_dir() else first.parent
     of_scans = of_scans.parent if of_scans.name.lower() in _FOLDERS_OF_IMAGES else of_scans
-    hidden = tuple(replace(case, label=None) for case in found)
+    hidden = tuple(case.with_label(None) for case in found)
     return Dataset(name or of_scans.name, of_scans, "answered", chosen, {0: "background"}, (), hidden)
 
 
@@ -182,7 +182,8 @@ def _key(case: Case, foreign: Sequence[Foreign]) -> str:
     """Of the content of the case's scans, the teachers with their options, and the classes."""
     images: Mapping[str, Any] = {
         name: [
-            [file_digest(file) for of in (source.path, source.onto) if of for file in files_of(of)],
+            [file_digest(file) for file in files_of(source.path, source.series)]
+            + [file_digest(file) for file in (files_of(source.onto) if source.onto else ())],
             *source.plain()[1:2],
             *source.plain()[3:],
         ]

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import progress
-from ..data.case import Case, Dataset
+from ..data.case import Case, Dataset, Source
 from ..data.formats import read_dataset
+from ..data.formats.dicom import DicomOptions
 from ..data.formats.inputs import find_cases
 from ..data.planning.decide import like_ct, make_plan, named_ct, unnamed_ct
 from ..data.planning.fingerprint import Fingerprint, load_fingerprint, measure, save_fingerprint
@@ -54,6 +55,7 @@ def make_study(
     validate and test, and all other scans are learned from without labels.
     """
     dataset = data if isinstance(data, Dataset) else read_dataset(data, layout)
+    tell_notes(dataset)
     if modalities is None and plan is not None:
         modalities = load_plan(plan).modalities if isinstance(plan, Path) else plan.modalities
         modalities = [name for name in modalities if name in dataset.modalities]
@@ -110,7 +112,7 @@ def with_unlabelled(study: Study, named: Sequence[Path | str]) -> Study:
     if OWN in named and not own:
         raise UserError(f"dataset {dataset.name} has no scans without labels", "name a folder of some")
     if places:
-        found, refused = find_cases(places, dataset.modalities)
+        found, refused = find_cases(places, dataset.modalities, dicom=DicomOptions(kept=dataset.series))
         for case, why in refused.items():
             raise UserError(f"the scan {case} cannot be learned from: {why}", "leave it out of --unlabelled")
         known = {identity(case.id, ENDINGS): case for case in (*dataset.cases, *dataset.unlabelled)}
@@ -122,7 +124,7 @@ def with_unlabelled(study: Study, named: Sequence[Path | str]) -> Study:
                 "rename the scan, or leave it out where it is the same: a case that judges must not teach",
             )
         _check_copies(dataset.cases, found)
-        hidden = tuple(replace(case, label=None) for case in found)
+        hidden = tuple(case.with_label(None) for case in found)
         dataset = replace(dataset, unlabelled=(*dataset.unlabelled, *hidden))
         own += [case.id for case in hidden]
     return replace(study, dataset=dataset, unlabelled=tuple(own)) if own else study
@@ -149,8 +151,8 @@ def _check_copies(labelled: Sequence[Case], found: Sequence[Case]) -> None:
 
 def _files(case: Case) -> list[Path]:
     """What its voxels lie in, modality by modality."""
-    paths = [case.images[name].path for name in sorted(case.images)]
-    return [file for path in paths if path.is_file() for file in files_of(path)]
+    sources = [case.images[name] for name in sorted(case.images)]
+    return [file for one in sources if one.path.exists() for file in files_of(one.path, one.series)]
 
 
 def _sizes(files: Sequence[Path]) -> tuple[int, ...]:
@@ -169,6 +171,12 @@ def of_subjects(study: Study, n: int | None, seed: int = 0, *, rest: bool = Fals
     return replace(study, split=split, subjects=n, unlabelled=(*study.unlabelled, *others))
 
 
+def tell_notes(dataset: Dataset) -> None:
+    """Says what of the dataset's folder is no case, and why."""
+    for note in dataset.notes:
+        progress.say(note)
+
+
 def narrowed(dataset: Dataset, modalities: Sequence[str] | None, view: str | None, seed: int) -> Dataset:
     """Of its modalities those that are named; one slice of each patient, drawn by `seed`, where a view is."""
     dataset = dataset.seeing(modalities) if modalities else dataset
@@ -185,14 +193,26 @@ def _slices_of(dataset: Dataset, view: str, seed: int) -> Dataset:
     return drawn
 
 
+def _looked_at(source: Source) -> tuple[Path, ...]:
+    """The files that change where the scan does; of what cannot be read, its path."""
+    if not source.series and not source.path.is_dir():
+        return (source.path,)
+    try:
+        return files_of(source.path, source.series)
+    except UserError:  # told where it is read
+        return (source.path,)
+
+
 def fingerprint_of(dataset: Dataset, cache: Path | None = None) -> Fingerprint:
     """The dataset's measures; kept in the user's cache until one of its files changes."""
-    files = sorted({source.path for case in dataset.cases for source in case.images.values()})
+    files = sorted({file for case in dataset.cases for s in case.images.values() for file in _looked_at(s)})
     files += sorted(case.label for case in dataset.cases if case.label)
+    files += sorted(file for case in dataset.cases if case.painted for file in case.painted.files)
     state = [(str(f.absolute()), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.exists()]
     changed = [
         (case.id, [(str(s.onto), s.box_mm) for s in case.images.values()], dict(case.merged))
         + ((case.slice,) if case.slice else ())
+        + ((case.painted.values, [s.series for s in case.images.values()]) if case.painted else ())
         for case in dataset.cases
     ]
     key = hashlib.blake2b(

@@ -14,6 +14,7 @@ make training or evaluation wrong or impossible; a *warning* is worth a look and
     non_finite      NaN or infinite voxels           constant     all voxels are equal
     beyond_float    voxels that 32-bit floats cannot be scaled from
     label_value     a value that the dataset does not name, or no whole number
+    label           a DICOM SEG that does not lie on its series, or whose classes share voxels
     label_type      whole numbers stored as floats   label_empty  background only
     label_absent    a class that no case holds       unlabelled   an image for training without a label
     duplicate       one image twice                  hounsfield   CT that is not called so

@@ -12,7 +12,7 @@ from ..case import Case, Dataset, Source
 from ..planning.fingerprint import filled_along
 from ..scans.hounsfield import looks_like_hounsfield
 from ..scans.learnable import unlearnable
-from ..scans.reading import merged_values, read_stored, scan_of
+from ..scans.reading import label_as_it_is, merged_values, read_stored, scan_of
 from ..scans.scan import Scan, Stored, UnreadableImage
 from .grid import Placed, check_grid, compare_grids
 from .label import check_label
@@ -23,9 +23,11 @@ def check_case(case: Case, dataset: Dataset, tolerance_mm: float) -> Findings:
     """Everything that is wrong with `case` by itself."""
     found = Findings(case)
     reference: Placed | None = None  # the first image on a usable grid
-    for path in dict.fromkeys(source.path for source in case.images.values()):
-        channels = {name: source for name, source in case.images.items() if source.path == path}
-        for name, scan in _scans(path, channels, found):
+    for path, series in dict.fromkeys((source.path, source.series) for source in case.images.values()):
+        channels = {
+            name: one for name, one in case.images.items() if (one.path, one.series) == (path, series)
+        }
+        for name, scan in _scans(path, channels, found, series):
             _check_voxels(scan.array, name, path, found)
             if check_grid(scan, found) and channels[name].onto is None:  # else it is resampled when read
                 reference = reference or Placed(scan.geometry, path)
@@ -33,18 +35,32 @@ def check_case(case: Case, dataset: Dataset, tolerance_mm: float) -> Findings:
                 _check_box(scan, channels[name], found)
                 _remember_filled(scan, found)
     if case.label is not None:
-        for _, scan in _scans(case.label, {"label": Source(case.label)}, found):
+        for scan in _label(case, case.label, found):
             check_label(merged_values(scan, case), dataset.labels, dataset.unknown, found)
             if check_grid(scan, found) and reference is not None:
                 compare_grids(scan, reference, "label", tolerance_mm, found)
     return found
 
 
-def _scans(path: Path, sources: Mapping[str, Source], found: Findings) -> Iterator[tuple[str, Scan]]:
-    """The modalities in one file; what makes the file unusable is reported once."""
+def _label(case: Case, label: Path, found: Findings) -> Iterator[Scan]:
+    """The label map, if it can be read."""
+    if case.painted is None:
+        yield from (scan for _, scan in _scans(label, {"label": Source(label)}, found))
+        return
+    found.files += len(case.painted.files)
+    try:
+        yield label_as_it_is(case, label)
+    except UnreadableImage as error:
+        found.add(error.kind, error.cause, error.fix, label)
+
+
+def _scans(
+    path: Path, sources: Mapping[str, Source], found: Findings, series: str = ""
+) -> Iterator[tuple[str, Scan]]:
+    """The modalities in one file, or in a series of a folder; what makes it unusable is reported once."""
     found.files += 1
     try:
-        stored = read_stored(path)
+        stored = read_stored(path, series)
         _check_channels(stored, sources, path, found)
         for name, source in sources.items():
             yield name, scan_of(stored, source)

@@ -63,7 +63,7 @@ def check_dataset(
         files_checked=sum(found.files for found in findings),
         tolerance_mm=tolerance_mm,
         problems=tuple(problems),
-        notes=training.notes(dataset),
+        notes=(*dataset.notes, *training.notes(dataset)),
     )
 
 

@@ -22,6 +22,7 @@ class SeriesReport:
     refused: tuple[str, ...]  # why, and what to do
     single: int  # images by themselves: localizers, captures
     others: dict[str, int]  # files that are no scans, by what they are
+    segmented: bool = False  # some are segmentations: then it is a dataset, too
 
     @property
     def ok(self) -> bool:
@@ -51,4 +52,5 @@ def check_dicom(folder: Path, progress: Callable[[int, int], object] | None = No
             progress(done, len(found.volumes))
     single = sum(one.images for one in found.refusals if one.is_few)
     others = Counter(kind or "no DICOM" for kind in found.others.values())
-    return SeriesReport(folder, tuple(volumes), tuple(refused), single, dict(others))
+    segmented = bool(found.segmentations)
+    return SeriesReport(folder, tuple(volumes), tuple(refused), single, dict(others), segmented)

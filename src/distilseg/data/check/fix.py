@@ -28,6 +28,8 @@ def fix_dataset(dataset: Dataset, report: CheckReport, out: Path | str) -> list[
     with nothing to repair it is empty and nothing is written. Raises `UserError` if `out` holds anything,
     lies in the dataset or around it, or if the dataset names files by other than relative paths within.
     """
+    if dataset.layout == "dicom":
+        raise UserError(f"{dataset.folder} is DICOM, of which no copy is repaired", "leave out --fix")
     out = Path(out)
     source = dataset.folder if dataset.folder.is_dir() else dataset.folder.parent
     _refuse_unsafe(source, out)

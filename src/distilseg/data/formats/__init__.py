@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,9 +16,12 @@ from typing import Any
 from ...errors import UserError, unknown
 from ...names import check_distinct, component, quoted
 from ..case import Case, Dataset
+from ..scans.dicom.codes import read_codes
 from ..scans.scan import ENDINGS, ending
-from . import answered, brats, folders, hecktor, msd, nnunet, picai, table
+from . import answered, brats, folders, hecktor, msd, nnunet, picai, segmented, table
+from .dicom import is_dicom
 
+CODES = "codes.json"  # beside a dataset: what its classes are in SNOMED CT, see `scans/dicom/codes.py`
 LAYOUTS: dict[str, ModuleType] = {
     "msd": msd,
     "nnunet": nnunet,
@@ -27,11 +31,12 @@ LAYOUTS: dict[str, ModuleType] = {
     "table": table,
     "answered": answered,
     "folders": folders,
+    "dicom": segmented,
 }
 _LOOKED_FOR = (
     "looked for: dataset.json with 'training' (Decathlon) or 'channel_names' (nnU-Net v2), a CSV table with"
-    " the columns case, image:<modality>, label, the folders images/ and labels/ (imagesTr/, labelsTr/), or"
-    " the folders of BraTS, HECKTOR 2021 or PI-CAI"
+    " the columns case, image:<modality>, label, the folders images/ and labels/ (imagesTr/, labelsTr/),"
+    " the folders of BraTS, HECKTOR 2021 or PI-CAI, or DICOM with segmentations (SEG)"
 )
 
 
@@ -39,6 +44,12 @@ def check_there(folder: Path | str) -> None:
     """Raises UserError where there is nothing at `folder`."""
     if not Path(folder).exists():
         raise UserError(f"there is no dataset at {folder}: no such folder", "correct the path")
+
+
+def layout_of_scans(path: Path) -> ModuleType | None:
+    """The layout of a dataset; None for anything else, and for DICOM, whose scans are found otherwise."""
+    found = (layout for layout in LAYOUTS.values() if layout is not segmented and layout.recognises(path))
+    return next(found, None)
 
 
 def read_dataset(folder: Path | str, layout: str | None = None) -> Dataset:
@@ -54,6 +65,9 @@ def read_dataset(folder: Path | str, layout: str | None = None) -> Dataset:
     if layout is not None and layout not in LAYOUTS:
         raise unknown("layout", layout, LAYOUTS)
     dataset: Dataset = LAYOUTS[layout or _recognise(folder)].read(folder)
+    if folder.is_dir() and (folder / CODES).is_file():
+        codes = read_codes(folder / CODES, [name for value, name in dataset.labels.items() if value])
+        dataset = replace(dataset, codes=codes)
     if not dataset.cases:
         raise UserError(
             f"the dataset at {folder} has no labelled case (read as {dataset.layout})",
@@ -93,8 +107,11 @@ def check_files(cases: Iterable[Case]) -> None:
     """Raises UserError for one file under two cases of two patients: it would teach and judge at once."""
     first: dict[tuple[Any, ...], tuple[Case, Path]] = {}
     for case in cases:
-        own = [(source.path, source.channel, source.slice) for source in case.images.values()]
-        own += [(case.label, None, case.slice)] if case.label is not None else []
+        own: list[tuple[Any, ...]] = [
+            (source.path, source.channel, source.slice, source.series) for source in case.images.values()
+        ]
+        labels = case.painted.files if case.painted is not None else (case.label,)
+        own += [(label, None, case.slice, "") for label in labels if label is not None]
         for path, *part in own:
             other, there = first.setdefault((_real(case, path), *part), (case, path))
             if other.group != case.group:
@@ -116,6 +133,11 @@ def _recognise(folder: Path) -> str:
     for name, layout in LAYOUTS.items():
         if layout.recognises(folder):
             return name
+    if is_dicom(folder):
+        raise UserError(
+            f"{folder} holds DICOM and no segmentation (SEG), which would be its labels",
+            "add them; a CSV table takes DICOM folders with labels in other files; `predict` needs none",
+        )
     if (folder / "dataset.json").is_file():
         raise UserError(
             f"{folder / 'dataset.json'} describes no layout that is known",

@@ -1,11 +1,8 @@
 """DICOM folders as cases: a study is a case, and of its series one is chosen for each modality of a model.
 
-Which, rules say:
+Which, rules say (`scans/dicom/rules.py`): the model's own, or those of
 
-    by themselves       a modality that is called CT, MR, T1, PET or the like takes series of that kind, any
-                        other all; single images, localizers and captures of a screen are never taken
-    --series RULE       KEY=VALUE,...: number, modality, description (a regular expression), part (echo=4.6);
-                        of a model of several modalities with its name ahead, PET:modality=PT
+    --series RULE       KEY=VALUE,...; of a model of several modalities with its name ahead, PET:modality=PT
 
 One series must be left, sound: of several none is guessed, and a case is refused with their list. A case is
 called as its folder is, never as the patient.
@@ -16,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,22 +21,15 @@ from typing import TYPE_CHECKING
 from ...errors import UserError, unknown
 from ...names import quoted
 from ..case import Case, Source
+from ..scans.dicom.looking import holds_dicom
+from ..scans.scan import ending
 
 if TYPE_CHECKING:
+    from ..scans.dicom.rules import Held
+    from ..scans.dicom.segments import Segmentation
     from ..scans.dicom.series import Found
-    from ..scans.dicom.sorting import Refusal
-    from ..scans.dicom.stack import Volume
 
-    Held = Volume | Refusal
-
-KEYS = ("number", "modality", "description", "part")
 TILTS = ("refuse", "resample")
-_KINDS = {
-    "CT": {"ct", "cta", "cect", "ncct", "hu"},
-    "PT": {"pt", "pet", "suv", "fdg"},
-    "MR": {"mr", "mri", "t1", "t2", "flair", "dwi", "adc", "t1w", "t2w", "t1c", "t1ce", "t1gd", "swi", "hbv"},
-}
-_LISTED = 8  # series in a message
 
 
 @dataclass(frozen=True)
@@ -48,39 +38,74 @@ class DicomOptions:
 
     series: tuple[str, ...] = ()  # rules, see above
     tilt: str = "refuse"  # or "resample": to a grid with right angles, and labels back onto the planes
+    kept: Mapping[str, str] = field(default_factory=dict)  # the model's own rules, by modality
 
     def __post_init__(self) -> None:
         if self.tilt not in TILTS:
             raise unknown("value of --dicom-tilt", self.tilt, TILTS)
 
+    @property
+    def are_given(self) -> bool:
+        """Whether somebody asked for something."""
+        return bool(self.series) or self.tilt != TILTS[0]
+
 
 AS_THEY_ARE = DicomOptions()
+
+
+@dataclass
+class Study:
+    """What one study holds: images at least."""
+
+    name: str
+    held: list[Held]  # volumes and refusals, in the order of their numbers
+    segmentations: list[Segmentation]  # that say they are of it
+
+
+def is_dicom(path: Path) -> bool:
+    """A folder with DICOM below it, and no scans of other types in it but pictures; or a file of DICOM."""
+    if path.is_dir():
+        return all(ending(file).lower() == ".png" for file in scans_in(path)) and holds_dicom(path)
+    return not ending(path) and holds_dicom(path)
+
+
+def scans_in(folder: Path) -> list[Path]:
+    """The scans in a folder that are told by their ending."""
+    return [file for file in sorted(folder.iterdir()) if ending(file) and not file.name.startswith(".")]
 
 
 def cases_of(
     path: Path, modalities: Sequence[str], options: DicomOptions
 ) -> tuple[list[Case], dict[str, str]]:
     """The studies in the folder (or file) at `path` as cases, and why others are none, in one line each."""
+    from ..scans.dicom.rules import chosen
     from ..scans.dicom.series import found_in
 
     found = found_in(path)
-    rules = _rules(options.series, modalities)
+    rules = _rules(options.series, modalities, options.kept)
     cases: list[Case] = []
     refused = {str(file): f"{file}: {why}; copy it again" for file, why in found.broken.items()}
-    studies = _studies(found)
-    for (_, held), name in zip(studies, _names(path, studies), strict=True):
+    for study in studies_of(path, found):
         try:
-            images = {modality: _chosen(held, modality, rules[modality]) for modality in modalities}
+            images = {modality: chosen(study.held, modality, rules[modality]) for modality in modalities}
         except UserError as error:
-            refused[name] = f"case {name}: {error}"
+            refused[study.name] = f"case {study.name}: {error}"
             continue
         straight = options.tilt == "resample"
         sources = {
             modality: Source(path, series=volume.key, straight=straight)
             for modality, volume in images.items()
         }
-        cases.append(Case(name, sources))
+        cases.append(Case(study.name, sources))
     return cases, refused
+
+
+def rules_to_keep(texts: Sequence[str], modalities: Sequence[str], kept: Mapping[str, str]) -> dict[str, str]:
+    """What a plan keeps of `--series`, beside the rules that it has. Raises `UserError`."""
+    rules = _rules(texts, modalities, kept)
+    untouched = _rules((), modalities, kept)
+    told = {name: ",".join(f"{key}={value}" for key, value in rule.items()) for name, rule in rules.items()}
+    return {**kept, **{name: told[name] for name in modalities if rules[name] != untouched[name]}}
 
 
 def notes_of(cases: Sequence[Case]) -> dict[str, str]:
@@ -90,85 +115,59 @@ def notes_of(cases: Sequence[Case]) -> dict[str, str]:
         of = [source for source in case.images.values() if source.series]
         if not of:
             continue
-        from ..scans.dicom.series import found_in
+        from ..scans.dicom.series import found_again
 
-        told = [note for source in of for note in found_in(source.path).volume(source.series).notes]
+        volumes = [found_again(one.path, one.series).volume(one.series) for one in of]
+        told = [note for volume in volumes for note in volume.notes]
         if told:
             notes[case.id] = "; ".join(dict.fromkeys(told))
     return notes
 
 
-def _studies(found: Found) -> list[tuple[str, list[Held]]]:
-    studies: dict[str, list[Held]] = {}
+def studies_of(path: Path, found: Found) -> list[Study]:
+    """The studies in a folder, by the order of their UIDs."""
+    by_uid: dict[str, Study] = {}
     every: list[Held] = [*found.volumes, *found.refusals]
     for held in every:
-        studies.setdefault(held.series.study, []).append(held)
-    for study in studies.values():
-        study.sort(key=lambda one: (one.series.number or 0, one.series.modality, one.part))
-    return sorted(studies.items())
+        by_uid.setdefault(held.series.study, Study("", [], [])).held.append(held)
+    for one in found.segmentations:
+        if one.study in by_uid:
+            by_uid[one.study].segmentations.append(one)
+    for study in by_uid.values():
+        study.held.sort(key=lambda one: (one.series.number or 0, one.series.modality, one.part))
+    uids = sorted(by_uid)
+    for uid, name in zip(uids, _names(path, [by_uid[uid] for uid in uids], uids), strict=True):
+        by_uid[uid].name = name
+    return [by_uid[uid] for uid in uids]
 
 
-def _names(path: Path, studies: Sequence[tuple[str, Sequence[Held]]]) -> list[str]:
+def _names(path: Path, studies: Sequence[Study], uids: Sequence[str]) -> list[str]:
     """What the studies are called: as the folder; of several as their own folders, or by a digest."""
     root = path.resolve()
     base = root.stem if root.is_file() else root.name
     if len(studies) == 1:
         return [base]
-    own = [_folder(root, held) for _, held in studies]
+    own = [_folder(root, study) for study in studies]
     if len(set(own)) == len(own) and "" not in own:
         return own
-    return [f"{base}_{sha256(study.encode()).hexdigest()[:8]}" for study, _ in studies]
+    return [f"{base}_{sha256(uid.encode()).hexdigest()[:8]}" for uid in uids]
 
 
-def _folder(root: Path, held: Sequence[Held]) -> str:
+def _folder(root: Path, study: Study) -> str:
     """The folder that all files of a study are in, below `root`: "a_b"; "" where that is `root`."""
-    files = [file.resolve().parent for one in held for file in one.files]
+    holders = [*study.held, *study.segmentations]
+    files = [file.resolve().parent for one in holders for file in one.files]
     common = Path(os.path.commonpath(files)) if files else root
     return "_".join(common.relative_to(root).parts) if common.is_relative_to(root) else ""
 
 
-def _chosen(held: Sequence[Held], modality: str, rule: Mapping[str, str]) -> Volume:
-    """The one series of a study that is meant; raises `UserError` with the list where it is not one."""
-    from ..scans.dicom.sorting import Refusal
-    from ..scans.dicom.stack import Volume
-
-    usable = [one for one in held if isinstance(one, Volume) or not one.is_few]
-    fitting = [one for one in usable if _fits(one, rule)]
-    if len(fitting) == 1 and isinstance(fitting[0], Volume):
-        return fitting[0]
-    if len(fitting) == 1:
-        assert isinstance(fitting[0], Refusal)
-        raise UserError(f"{fitting[0].series.told()}: {fitting[0].cause}", fitting[0].fix)
-    wanted = ", ".join(f"{key}={value}" for key, value in rule.items())
-    told = f"{modality} ({wanted})" if wanted else modality
-    if not fitting:
-        cause = f"no series fits {told}; here are {_listed(usable or held)}"
-        raise UserError(cause, "choose one by --series number=..., or give another folder")
-    raise UserError(
-        f"{len(fitting)} series fit {told}: {_listed(fitting)}",
-        "choose one by --series, such as --series number=3 or --series description=venous",
-    )
-
-
-def _listed(held: Sequence[Held]) -> str:
-    told = [one.told() for one in held[:_LISTED]]
-    more = [f"and {len(held) - _LISTED} more"] if len(held) > _LISTED else []
-    return "; ".join([*told, *more]) or "none"
-
-
-def _fits(held: Held, rule: Mapping[str, str]) -> bool:
-    series = held.series
-    return (
-        rule.get("number", str(series.number)) == str(series.number)
-        and rule.get("modality", series.modality) == series.modality
-        and re.search(rule.get("description", ""), series.description, re.IGNORECASE) is not None
-        and rule.get("part", held.part) == held.part
-    )
-
-
-def _rules(texts: Sequence[str], modalities: Sequence[str]) -> dict[str, dict[str, str]]:
+def _rules(
+    texts: Sequence[str], modalities: Sequence[str], kept: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
     """By modality of the model: which series it takes."""
-    rules = {modality: _by_name(modality) for modality in modalities}
+    from ..scans.dicom.rules import rule_by_name, rule_of
+
+    rules = {name: rule_of(kept[name]) if kept.get(name) else rule_by_name(name) for name in modalities}
     for text in texts:
         match = re.match(r"([^=:]+):(?=[^=]+=)", text)
         if match is None and len(modalities) > 1:
@@ -179,30 +178,7 @@ def _rules(texts: Sequence[str], modalities: Sequence[str]) -> dict[str, dict[st
         modality = match[1] if match else modalities[0]
         if modality not in rules:
             raise unknown("modality of the model", modality, modalities)
-        rules[modality] = _rule(text[match.end() :] if match else text, rules[modality])
+        rule = rule_of(text[match.end() :] if match else text)
+        kind = {key: value for key, value in rules[modality].items() if key == "modality"}
+        rules[modality] = kind | rule
     return rules
-
-
-def _rule(text: str, otherwise: Mapping[str, str]) -> dict[str, str]:
-    rule: dict[str, str] = {}
-    for pair in re.split(rf",(?=(?:{'|'.join(KEYS)})=)", text):
-        key, equals, value = pair.partition("=")
-        if not equals or key not in KEYS:
-            raise UserError(
-                f"--series {quoted(text)} is no rule", f"write KEY=VALUE with a key of {', '.join(KEYS)}"
-            )
-        rule[key] = value
-    try:
-        re.compile(rule.get("description", ""))
-    except re.error as error:
-        raise UserError(f"--series {quoted(text)} is no regular expression ({error})", "correct it") from None
-    if "modality" in rule:
-        rule["modality"] = {"PET": "PT", "MRI": "MR"}.get(rule["modality"].upper(), rule["modality"].upper())
-    return rule if "modality" in rule else {**otherwise, **rule}
-
-
-def _by_name(modality: str) -> dict[str, str]:
-    """The rule that a modality's name is."""
-    words = set(re.findall(r"[a-z0-9]+", modality.lower()))
-    kinds = [kind for kind, names in _KINDS.items() if words & names]
-    return {"modality": kinds[0]} if len(kinds) == 1 else {}

@@ -9,7 +9,7 @@ scan of another type lies in it; see `dicom.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from ...names import component, identity, twins
 from ..case import Case, Source
 from ..scans.dicom.looking import holds_dicom
 from ..scans.scan import ENDINGS, NIFTI_ENDINGS, ending, stem
-from . import LAYOUTS
+from . import layout_of_scans
 from .chosen import ALL, Chosen
-from .dicom import AS_THEY_ARE, DicomOptions, cases_of
+from .dicom import AS_THEY_ARE, DicomOptions, cases_of, is_dicom, scans_in
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,16 @@ def find_chosen(
         refused |= unfit
     if not cases and not refused:
         raise _nothing(named)
+    refused |= {str(path): told for path, told in _beside(named)}
     return _chosen(cases, refused, chosen)
+
+
+def _beside(named: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Folders of scans in which DICOM lies too: which of both is meant?"""
+    for path in named:
+        if path.is_dir() and layout_of_scans(path) is None and not is_dicom(path) and holds_dicom(path):
+            told = f"{path} holds DICOM beside scans of other types, which alone are predicted"
+            yield path, f"{told}; give the DICOM in a folder of its own"
 
 
 def cases_among(files: Sequence[Path], modalities: Sequence[str], chosen: Chosen = ALL) -> Found:
@@ -123,14 +132,14 @@ def _read(named: Sequence[Path]) -> tuple[list[tuple[Case, Path]], list[Path], l
     for path in named:
         if not path.exists():
             raise UserError(f"there is no scan or folder {path}", "correct the path")
-        layout = next((module for module in LAYOUTS.values() if module.recognises(path)), None)
+        layout = layout_of_scans(path)
         if layout is not None:
             dataset = layout.read(path)
             cases += [(case, path) for case in (*dataset.cases, *dataset.unlabelled)]
         elif is_dicom(path):
             of_dicom.append(path)
         elif path.is_dir():
-            files += _scans_in(path)
+            files += scans_in(path)
         elif ending(path):
             files.append(path)
         else:
@@ -139,17 +148,6 @@ def _read(named: Sequence[Path]) -> tuple[list[tuple[Case, Path]], list[Path], l
                 f"known endings: {', '.join(ENDINGS)}; DICOM by its content",
             )
     return cases, files, of_dicom
-
-
-def _scans_in(folder: Path) -> list[Path]:
-    return [file for file in sorted(folder.iterdir()) if ending(file) and not file.name.startswith(".")]
-
-
-def is_dicom(path: Path) -> bool:
-    """A folder with DICOM below it, and no scans of other types in it but pictures; or a file of DICOM."""
-    if path.is_dir():
-        return all(ending(file).lower() == ".png" for file in _scans_in(path)) and holds_dicom(path)
-    return not ending(path) and holds_dicom(path)
 
 
 def no_scans(inputs: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
@@ -162,7 +160,7 @@ def no_scans(inputs: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
     return tuple(file for path in of_dicom for file in found_in(path).others) + tuple(
         file
         for folder in folders
-        if not any(module.recognises(folder) for module in LAYOUTS.values())
+        if layout_of_scans(folder) is None
         for file in sorted(folder.iterdir())
         if not ending(file) and not file.name.startswith(".") and file.is_file()
     )
@@ -231,7 +229,7 @@ def find_cases_with_some(
 
 def _present(case: Case, modalities: Sequence[str]) -> Case:
     """The case with the images that exist."""
-    here = {m: case.images[m] for m in modalities if m in case.images and case.images[m].path.is_file()}
+    here = {m: case.images[m] for m in modalities if m in case.images and case.images[m].path.exists()}
     return Case(case.id, here, case.label)
 
 

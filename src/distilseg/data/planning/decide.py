@@ -118,6 +118,8 @@ def make_plan(
             batch_size=batch_size,
             strides=strides,
             mirror_axes=mirrored,
+            series={name: rule for name, rule in dataset.series.items() if name in dataset.modalities},
+            codes={name: code for name, code in dataset.codes.items() if name in dataset.labels.values()},
             reasons=reasons,
         )
     except ValueError as error:

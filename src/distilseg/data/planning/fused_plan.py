@@ -54,4 +54,5 @@ def _of_organs(names: Sequence[str], plans: Sequence[Plan]) -> Plan:
     if len(set(values.values())) < len(values):
         values = {name: n for n, name in enumerate(values, start=1)}
     labels = {0: plans[0].labels[0], **{value: name for name, value in values.items()}}
-    return plans[0].model_copy(update={"labels": labels, "regions": {}})
+    codes = {name: code for plan in plans for name, code in plan.codes.items() if name in values}
+    return plans[0].model_copy(update={"labels": labels, "regions": {}, "codes": codes})

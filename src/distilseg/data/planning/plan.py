@@ -23,6 +23,7 @@ from ...json_files import object_in, read_object
 from ...names import check_distinct
 from ...records import Limits, Record, first_misfit
 from ..readable import readable_json
+from ..scans.dicom.codes import Coded
 from ..scans.learnable import check_classes
 from ..scans.limits import check_grid
 from ..scans.scan import axis_order
@@ -99,12 +100,15 @@ class Plan(Record):
     overlap: Annotated[float, Limits(ge=0, lt=1)] | None = None  # of the windows of a prediction, likewise
     window_bytes: Positive | None = None  # that a window of a prediction may take, likewise
     mirror_axes: tuple[int, ...] | None = None  # that training may mirror; None: undecided, all
+    series: dict[str, str] = field(default_factory=dict)  # modality -> which DICOM series it is, as a rule
+    codes: dict[str, Coded] = field(default_factory=dict)  # class -> what it is in SNOMED CT or the like
     reasons: dict[str, str] = field(default_factory=dict)  # field -> why it was decided so
 
     def model_dump(self, *, mode: Literal["python", "json"] = "python", exclude_none: bool = False) -> Any:
         """As of `Record`, without what is not decided: runs whose plan did not know it keep their names."""
         optional = ("network", "overlap", "window_bytes", "mirror_axes", "unknown")
         undecided = {name for name in optional if getattr(self, name) is None}
+        undecided |= {name for name in ("series", "codes") if not getattr(self, name)}
         values = super().model_dump(mode=mode, exclude_none=exclude_none)
         return {name: value for name, value in values.items() if name not in undecided}
 
@@ -135,7 +139,9 @@ class Plan(Record):
     def seeing(self, modalities: Sequence[str]) -> Plan:
         """The plan of a network that is shown these modalities only, in this order."""
         kept = {name: self.normalisation[name] for name in modalities}
-        return self.model_copy(update={"modalities": tuple(modalities), "normalisation": kept})
+        series = {name: rule for name, rule in self.series.items() if name in kept}
+        update = {"modalities": tuple(modalities), "normalisation": kept, "series": series}
+        return self.model_copy(update=update)
 
     @property
     def total_stride(self) -> tuple[int, ...]:
@@ -257,6 +263,7 @@ def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
             "give strides for a second level, or a patch with an even axis of at least 4 voxels",
         )
     _check_regions(plan)
+    _check_dicom(plan)
     if strange := set(plan.mirror_axes or ()) - {0, 1, 2}:
         raise UserError(f"mirror_axes: a volume has no axis {min(strange)}", "give some of 0, 1 and 2")
     if (plan.crop == "center") != (plan.crop_voxels is not None):
@@ -293,6 +300,16 @@ def _check_regions(plan: Plan) -> None:
                 f"region {name!r} alone holds {told} beside the regions after it",
                 "name them from the outermost to the innermost, each with one label more than those within",
             )
+
+
+def _check_dicom(plan: Plan) -> None:
+    from ..scans.dicom.rules import rule_of
+
+    for name, known in {"series": plan.modalities, "codes": plan.classes[1:]}.items():
+        if strange := set(getattr(plan, name)) - set(known):
+            raise unknown(f"name in {name}", min(strange), known)
+    for modality, rule in plan.series.items():
+        rule_of(rule, f"series: {modality}:")
 
 
 def _own_values(regions: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -228,7 +228,9 @@ def _key(case: Case, plan: Plan, known: Digests, digests: Digests) -> str:
     """Names the entry by what its voxels depend on, and by nothing else (not by the case's name or place)."""
     images: list[Any] = []
     for name, source in ((name, case.images[name]) for name in plan.modalities if name in case.images):
-        images.append([name, source.channel, _digest(source.path, known, digests)])
+        images.append([name, source.channel, _digest(source.path, known, digests, source.series)])
+        if source.series:
+            images.append(["series", source.series, source.straight])
         if source.onto is not None:
             images.append(["onto", _digest(source.onto, known, digests)])
         if source.box_mm:
@@ -236,15 +238,17 @@ def _key(case: Case, plan: Plan, known: Digests, digests: Digests) -> str:
         if source.slice is not None:
             images.append(["slice", source.slice])
     label: Any = None if case.label is None else _digest(case.label, known, digests)
+    if case.painted is not None:
+        label = [[_digest(path, known, digests), values] for path, values in case.painted.values]
     if case.merged:
         label = [label, sorted(case.merged.items())]
     recipe = json.dumps([VERSION, images, label, plan.preprocessing()], sort_keys=True)
     return hashlib.blake2b(recipe.encode(), digest_size=20).hexdigest()
 
 
-def _digest(path: Path, known: Digests, digests: Digests) -> str:
+def _digest(path: Path, known: Digests, digests: Digests, series: str = "") -> str:
     """Digest of an image: of all the files that it consists of."""
-    return "".join(_file_digest(file, known, digests) for file in files_of(path))
+    return "".join(_file_digest(file, known, digests) for file in files_of(path, series))
 
 
 def _file_digest(path: Path, known: Digests, digests: Digests) -> str:

@@ -24,19 +24,20 @@ _MOST_FILES = 100_000
 _PATTERN = re.compile(r"([^%]*)(%0?\d{0,2}d)([^%\s]*)((?:\s+\d{1,9}){0,4})")
 
 
-def files_of(path: Path) -> tuple[Path, ...]:
+def files_of(path: Path, series: str = "") -> tuple[Path, ...]:
     """The files whose bytes decide what a scan's voxels are, its own first.
 
-    Of a folder of DICOM, the files of the volume in it. Raises `UnreadableImage` where `path` is no regular
-    file, for a header that is none, and for one that names what does not lie beside it, or is no file.
+    Of a folder of DICOM, the files of the volume in it, or of that of key `series`. Raises `UnreadableImage`
+    where `path` is no regular file, for a header that is none, and for one that names what does not lie
+    beside it, or is no file.
     """
-    if path.is_dir():
+    if series or path.is_dir():
         from .dicom.looking import holds_dicom
 
-        if holds_dicom(path):
+        if series or holds_dicom(path):
             from .dicom.reading import files_of_volume
 
-            return files_of_volume(path)
+            return files_of_volume(path, series)
     _check_regular(path)
     if ending(path).lower() not in (".mha", ".mhd", ".nrrd"):
         return (path,)

@@ -76,7 +76,18 @@ def read_label(case: Case) -> Scan:
     """The label map of a labelled case, values that are merged counted as one. Raises `UserError`."""
     if case.label is None:
         raise UserError(f"case {case.id} has no label map", "label it, or leave it out")
-    return merged_values(read_scan(Source(case.label, slice=case.slice)), case)
+    return merged_values(label_as_it_is(case, case.label), case)
+
+
+def label_as_it_is(case: Case, label: Path) -> Scan:
+    """The label map of a case, values as they lie in it. Raises `UserError`."""
+    if case.painted is None:
+        return read_scan(Source(label, slice=case.slice))
+    from .dicom.labels import read_painted
+
+    with _one_refusal(label):
+        scan = read_painted(case.painted)
+    return scan if case.slice is None else one_slice(scan, *case.slice)
 
 
 def merged_values(scan: Scan, case: Case) -> Scan:

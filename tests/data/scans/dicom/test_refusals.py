@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,16 @@ from distilseg.data.scans.dicom.series import found_in
 from distilseg.data.scans.reading import read_scan
 from distilseg.errors import UserError
 
-from .writing import PATIENT_ID, PATIENT_NAME, number, oblique, save, series, volume
+from .writing import (
+    PATIENT_ID,
+    PATIENT_NAME,
+    in_jpeg_lossless,
+    number,
+    oblique,
+    save,
+    series,
+    volume,
+)
 
 STRAIGHT = np.diag([-1.0, -1.0, 2.5, 1.0])
 
@@ -151,13 +161,29 @@ def test_an_image_without_a_place_refuses_its_series(images: list[Dataset], tmp_
     assert "1 of its 8 files cannot be placed: I0007: it does not say the position of its plane" in told
 
 
-def test_codecs_that_are_not_there_are_named(images: list[Dataset], tmp_path: Path) -> None:
-    for image in images:  # said to be JPEG lossless; nothing here decodes that
+def test_codecs_that_are_not_there_are_named(
+    images: list[Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "no_itk.py").write_text(
+        "from distilseg.data.scans.dicom import itk_pixels, process\n"
+        "from distilseg.data.scans.served import serve\n"
+        "itk_pixels.find_spec = lambda name: None\n"
+        "serve(process.answer)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path) + os.pathsep + os.environ.get("PYTHONPATH", ""))
+    monkeypatch.setattr("distilseg.data.scans.dicom.finding.PROCESS", "no_itk")
+    for image in images:
+        in_jpeg_lossless(image)
+    told = refused(images, tmp_path / "study")
+    assert "nothing here decodes JPEG Lossless" in told
+    assert "pip install SimpleITK, or decompress them (dcmdjpeg of DCMTK)" in told
+
+
+def test_what_says_it_is_jpeg_and_is_none(images: list[Dataset], tmp_path: Path) -> None:
+    for image in images:
         image.compress("1.2.840.10008.1.2.5", encoding_plugin="pydicom")
         image.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.70"
-    told = refused(images, tmp_path)
-    assert "nothing here decodes JPEG Lossless" in told
-    assert "pip install pylibjpeg-libjpeg (GPL)" in told
+    assert "I0000 cannot be read (GDCM cannot decode it)" in refused(images, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +193,10 @@ def test_codecs_that_are_not_there_are_named(images: list[Dataset], tmp_path: Pa
         ({"BitsAllocated": 1}, "16 of 1 bits a pixel"),
         ({"ImageOrientationPatient": ["1", "0", "0", "0.6", "0.8", "0"]}, "stand at no right angle"),
         ({"PixelSpacing": ["0", "1"]}, "pixels of 0 x 1 mm"),
+        (
+            {"BitsStored": 12, "HighBit": 11, "PixelRepresentation": 0, "PixelPaddingValue": 63536},
+            "its padding, 63536, does not fit into the 12 bits of a pixel",
+        ),
         ({"ImageOrientationPatient": None}, "does not say the orientation"),
     ],
 )

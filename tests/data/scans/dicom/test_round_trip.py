@@ -9,6 +9,7 @@ from pathlib import Path
 
 import highdicom
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom import Dataset
@@ -21,11 +22,12 @@ from pydicom.uid import (
 )
 
 from distilseg.data.scans.dicom.looking import holds_dicom
+from distilseg.data.scans.dicom.pixels import stored_pixels
 from distilseg.data.scans.dicom.series import found_in
 from distilseg.data.scans.reading import read_geometry, read_scan
 from distilseg.errors import UserError
 
-from .writing import assert_in_its_place, enhanced, oblique, save, series, volume
+from .writing import assert_in_its_place, enhanced, in_jpeg_lossless, oblique, save, series, volume
 
 
 def written(folder: Path, images: list[Dataset]) -> Path:
@@ -58,6 +60,23 @@ def test_compressed_slices(syntax: str, tmp_path: Path) -> None:
         image.compress(syntax, encoding_plugin={RLELossless: "pydicom"}.get(syntax, ""))
     scan = read_scan(written(tmp_path, images))
     assert_in_its_place(scan.array, scan.geometry.affine, truth, affine)
+
+
+@pytest.mark.parametrize("slope", [1, 2])
+def test_jpeg_lossless_by_gdcm_that_rescales_nothing(slope: int, tmp_path: Path) -> None:
+    truth, affine = volume((40, 36, 3)) * slope - 1024, oblique()
+    images = series(truth, affine, kind="CT", slopes=[slope] * 3, intercept=-1024)
+    for image in images:
+        in_jpeg_lossless(image)
+    scan = read_scan(written(tmp_path, images))
+    assert_in_its_place(scan.array, scan.geometry.affine, truth, affine)
+
+
+def test_jpeg_of_twelve_bits_as_gdcm_reads_the_whole_file() -> None:
+    """Of which pydicom has one, by itself: no volume, but pixels."""
+    file = Path(pydicom.__file__).parent / "data" / "test_files" / "JPGExtended.dcm"
+    ours = stored_pixels(file, str(pydicom.dcmread(file).SOPInstanceUID))
+    np.testing.assert_array_equal(ours, sitk.GetArrayFromImage(sitk.ReadImage(str(file))))
 
 
 def test_implicit_and_without_preamble(tmp_path: Path) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
+import SimpleITK
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, generate_uid
 
 SOP_CLASS = {
     "MR": "1.2.840.10008.5.1.4.1.1.4",
@@ -125,6 +128,23 @@ def _of(image: Dataset, *tags: str) -> Dataset:
     for tag in tags:
         setattr(part, tag, image[tag].value)
     return part
+
+
+def in_jpeg_lossless(image: Dataset) -> None:
+    """Compresses an image as many scanners send it, by SimpleITK's GDCM."""
+    with tempfile.TemporaryDirectory() as folder:
+        writer = SimpleITK.ImageFileWriter()
+        writer.SetFileName(f"{folder}/one.dcm")
+        writer.SetImageIO("GDCMImageIO")
+        writer.SetUseCompression(True)
+        writer.SetCompressor("JPEG")
+        stored = np.frombuffer(image.PixelData, np.int16).reshape(1, image.Rows, image.Columns)
+        writer.Execute(SimpleITK.GetImageFromArray(stored))
+        made = pydicom.dcmread(f"{folder}/one.dcm")
+    assert made.file_meta.TransferSyntaxUID == JPEGLosslessSV1
+    image.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    image.PixelData = made.PixelData
+    image["PixelData"].VR = "OB"
 
 
 def save(images: Sequence[Dataset], folder: Path, name: str = "I{:04d}") -> list[Path]:

@@ -2,14 +2,20 @@
 
     looking.py     whether DICOM lies in a folder, by content, whatever its files are called
     finding.py     what each file says, by process.py
-    process.py     header.py and pixels.py in a process apart, where pydicom and codecs meet strangers' files
+    process.py     a process apart, where pydicom and codecs meet strangers' files: header.py and
+                   seg_header.py say what they are, pixels.py and itk_pixels.py what is seen,
+                   labels_process.py the labels of a SEG on a grid
     plane.py       one image with its place in the patient: a file of a series, or a frame of an enhanced one
     sorting.py     the planes of a series -> stacks: doubles dropped, echoes and b-values told apart
     stack.py       a stack -> a grid, or why it is none: a gap, a jump, a tilt
     series.py      all of it: `found_in(folder)`
     voxels.py      a volume's voxels, each plane with its own rescaling
     reading.py     a volume as a scan, like a file type of its own
-    segmentation.py  labels as DICOM SEG, by seg_process.py; codes.py: what classes are called in SNOMED CT
+    rules.py       which series of a study is meant
+    segments.py    what a SEG holds, and of which series it may be; frames.py: its pixels as voxels there
+    labels.py      the label map that SEGs paint on the planes of a series
+    segmentation.py  labels as DICOM SEG, by seg_process.py, and report_process.py their volumes
+    codes.py       what classes are called in SNOMED CT
     tilt.py        a sheared stack onto a grid with right angles, and labels back onto the planes
 
 Coordinates in files are LPS+ mm; an affine is ours, voxel index -> RAS+ mm. Axes: I along a row (columns), J

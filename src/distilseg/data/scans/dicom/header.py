@@ -1,12 +1,13 @@
 """What a DICOM file says about its planes, in plain values; runs in `process.py`.
 
-Only kinds of scans whose planes have a place in the patient are taken; anything else (reports, dose, captures
-of a screen) says its kind. What identifies a patient is not read.
+Only kinds of scans whose planes have a place in the patient are taken, and segmentations of them; anything
+else (reports, dose, captures of a screen) says its kind. What identifies a patient stays here: whether two
+files are of one is told by a digest with a key that whoever asks draws anew in every process.
 """
 
 from __future__ import annotations
 
-import math
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 from pydicom import Dataset, config, dcmread
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+from .seg_header import SEGMENTATIONS, kind_of, made_of, segment_of, segments_of
+from .values import Unusable, number, numbers, text, whole
 
 SINGLE = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
@@ -37,14 +41,11 @@ _PRIVATE_B_VALUES = ((0x0019, 0x100C), (0x2001, 0x1003), (0x0043, 0x1039))  # Si
 config.settings.reading_validation_mode = config.IGNORE
 
 
-class Unusable(Exception):
-    """Why the planes of a file cannot be used, in words without a value from it."""
-
-
-def planes_of(path: Path, has_magic: bool) -> dict[str, Any]:
+def planes_of(path: Path, has_magic: bool, key: str) -> dict[str, Any]:
     """What is no scan as {"kind": ...}, else {"series": ..., "frames": [...]}; raises for a damaged header.
 
-    Where the series is known and the place of its planes is not: {"series": ..., "unplaced": why}.
+    Where the series is known and the place of its planes is not: {"series": ..., "unplaced": why}. Of a SEG
+    also {"segmentation": ...}. `key` is that of the digest of the patient.
     """
     if has_magic and read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         raise Unusable("it is deflated as a whole, which is not read")
@@ -59,9 +60,12 @@ def planes_of(path: Path, has_magic: bool) -> dict[str, Any]:
         if not has_magic:
             return {"kind": ""}
         raise Unusable("it does not say what it is (cut short?)")
+    if sop_class in SEGMENTATIONS:
+        return {"kind": UID(sop_class).name, "segmentation": segmentation_of(dataset, key)}
     if sop_class not in SINGLE and sop_class not in MULTIFRAME:
         return {"kind": UID(sop_class).name if not UID(sop_class).is_private else "a private kind"}
-    series = _series(dataset, sop_class)
+    modality = SINGLE.get(sop_class) or MULTIFRAME[sop_class]
+    series = _series(dataset, key) | {"modality": modality}
     try:
         frames = _frames(dataset, sop_class)
         broken = _broken(dataset, left, len(frames))
@@ -72,7 +76,21 @@ def planes_of(path: Path, has_magic: bool) -> dict[str, Any]:
     return {"series": series, "frames": frames, "broken": broken}
 
 
-def _series(dataset: Dataset, sop_class: str) -> dict[str, Any]:
+def segmentation_of(dataset: Dataset, key: str = "") -> dict[str, Any]:
+    """What a SEG says: of what it is, its segments, the place and segment of each frame; or why it cannot."""
+    said = _series(dataset, key)
+    try:
+        groups = _groups_of_frames(dataset)
+        frames = [_placed(one) | {"segment": segment_of(one)} for one in groups]
+        told = {"kind": kind_of(dataset), "segments": segments_of(dataset), "frames": frames}
+        return said | told | made_of(dataset, groups)
+    except Unusable as error:
+        return said | {"unusable": str(error)}
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError):
+        return said | {"unusable": "its header is damaged"}
+
+
+def _series(dataset: Dataset, key: str) -> dict[str, Any]:
     identifiers = {
         name: str(dataset.get(keyword, "") or "")
         for name, keyword in (
@@ -84,24 +102,33 @@ def _series(dataset: Dataset, sop_class: str) -> dict[str, Any]:
     }
     if not all(identifiers[name] for name in ("study", "series", "instance")):
         raise Unusable("it does not say of which study and series it is")
+    patient = str(dataset.get("PatientID", "") or dataset.get("PatientName", "") or "").strip()
+    digest = hashlib.blake2b(patient.encode(), key=bytes.fromhex(key), digest_size=16).hexdigest()
     return identifiers | {
-        "modality": SINGLE.get(sop_class) or MULTIFRAME[sop_class],
+        "patient": digest if patient else "",
+        "units": str(dataset.get("Units", "") or "").strip()[:16],
         "description": str(dataset.get("SeriesDescription", "") or "").strip(),
-        "number": _whole(dataset, "SeriesNumber"),
-        "rows": _whole(dataset, "Rows") or 0,
-        "columns": _whole(dataset, "Columns") or 0,
+        "number": whole(dataset, "SeriesNumber"),
+        "rows": whole(dataset, "Rows") or 0,
+        "columns": whole(dataset, "Columns") or 0,
     }
 
 
 def _frames(dataset: Dataset, sop_class: str) -> list[dict[str, Any]]:
     if sop_class in SINGLE:
         return [_image(dataset)]
-    count = _whole(dataset, "NumberOfFrames") or 1
+    return [_frame(dataset, groups) for groups in _groups_of_frames(dataset)]
+
+
+def _groups_of_frames(dataset: Dataset) -> list[dict[str, Dataset]]:
+    """The functional groups of each frame, those that all share included."""
+    count = whole(dataset, "NumberOfFrames") or 1
     shared = next(iter(dataset.get("SharedFunctionalGroupsSequence") or []), Dataset())
     each = dataset.get("PerFrameFunctionalGroupsSequence") or []
     if not 0 < count <= _MOST_FRAMES or len(each) != count:
         raise Unusable(f"it says it has {count} frames, and describes {len(each)}")
-    return [_frame(dataset, {**_groups(shared), **_groups(own)}) for own in each]
+    of_all = _groups(shared)
+    return [{**of_all, **_groups(own)} for own in each]
 
 
 def _image(dataset: Dataset) -> dict[str, Any]:
@@ -116,10 +143,11 @@ def _image(dataset: Dataset) -> dict[str, Any]:
         "inversion": "InversionTime",
         "flip angle": "FlipAngle",
     }
-    apart = {name: _text(dataset.get(keyword)) for name, keyword in names.items()}
+    apart = {name: text(dataset.get(keyword)) for name, keyword in names.items()}
     apart["b-value"] = apart["b-value"] or _private_b_value(dataset)
     apart["kind"] = _kind(dataset.get("ImageType"))
-    return _plane(dataset, dataset, dataset, dataset, apart) | {"order": _whole(dataset, "InstanceNumber")}
+    order = {"order": whole(dataset, "InstanceNumber")}
+    return _place(dataset, dataset, dataset) | _told(dataset, apart) | order
 
 
 def _frame(dataset: Dataset, groups: Mapping[str, Dataset]) -> dict[str, Any]:
@@ -130,29 +158,37 @@ def _frame(dataset: Dataset, groups: Mapping[str, Dataset]) -> dict[str, Any]:
     direction = next(iter(diffusion.get("DiffusionGradientDirectionSequence") or []), nothing)
     kinds = [groups[name].get("FrameType") for name in _FRAME_TYPES if name in groups]
     apart = {
-        "echo": _text(groups.get("MREchoSequence", nothing).get("EffectiveEchoTime")),
-        "b-value": _text(diffusion.get("DiffusionBValue")),
-        "direction": _text(direction.get("DiffusionGradientOrientation")),
-        "time": _text(content.get("TemporalPositionIndex")),
-        "acquisition": _text(content.get("FrameAcquisitionNumber")),
-        "stack": _text(content.get("StackID")),
+        "echo": text(groups.get("MREchoSequence", nothing).get("EffectiveEchoTime")),
+        "b-value": text(diffusion.get("DiffusionBValue")),
+        "direction": text(direction.get("DiffusionGradientOrientation")),
+        "time": text(content.get("TemporalPositionIndex")),
+        "acquisition": text(content.get("FrameAcquisitionNumber")),
+        "stack": text(content.get("StackID")),
         "kind": _kind(next(filter(None, kinds), dataset.get("ImageType"))),
     }
-    names = "PlanePosition", "PlaneOrientation", "PixelMeasures", "PixelValueTransformation"
-    place, orientation, measures, rescale = (groups.get(f"{name}Sequence", nothing) for name in names)
-    return _plane(place, orientation, measures, rescale, apart) | {"order": None}
+    rescale = groups.get("PixelValueTransformationSequence", nothing)
+    return _placed(groups) | _told(rescale, apart) | {"order": None}
 
 
-def _plane(
-    place: Dataset, orientation: Dataset, measures: Dataset, rescale: Dataset, apart: Mapping[str, str]
-) -> dict[str, Any]:
-    """The place of a plane, its rescaling, and what may tell it from others at the same place."""
+def _placed(groups: Mapping[str, Dataset]) -> dict[str, Any]:
+    """The place of a frame."""
+    names, nothing = ("PlanePosition", "PlaneOrientation", "PixelMeasures"), Dataset()
+    return _place(*(groups.get(f"{name}Sequence", nothing) for name in names))
+
+
+def _place(position: Dataset, orientation: Dataset, measures: Dataset) -> dict[str, Any]:
     return {
-        "position": _numbers(place.get("ImagePositionPatient"), 3, "position"),
-        "orientation": _numbers(orientation.get("ImageOrientationPatient"), 6, "orientation"),
-        "spacing": _numbers(measures.get("PixelSpacing"), 2, "pixel spacing"),
-        "slope": _number(rescale.get("RescaleSlope"), 1.0, "rescale slope"),
-        "intercept": _number(rescale.get("RescaleIntercept"), 0.0, "rescale intercept"),
+        "position": numbers(position.get("ImagePositionPatient"), 3, "position"),
+        "orientation": numbers(orientation.get("ImageOrientationPatient"), 6, "orientation"),
+        "spacing": numbers(measures.get("PixelSpacing"), 2, "pixel spacing"),
+    }
+
+
+def _told(rescale: Dataset, apart: Mapping[str, str]) -> dict[str, Any]:
+    """How a plane is rescaled, and what may tell it from others at the same place."""
+    return {
+        "slope": number(rescale.get("RescaleSlope"), 1.0, "rescale slope"),
+        "intercept": number(rescale.get("RescaleIntercept"), 0.0, "rescale intercept"),
         "apart": {name: value for name, value in apart.items() if value},
     }
 
@@ -180,45 +216,13 @@ def _broken(dataset: Dataset, left: int, frames: int) -> str:
         return f"it has {stored} of {allocated} bits a pixel"
     if dataset.get("HighBit", stored - 1) != stored - 1 or dataset.get("PixelRepresentation") not in (0, 1):
         return "its bits are stored in an unusual way"
+    padding = dataset.get("PixelPaddingValue")
+    if isinstance(padding, int) and not -(2**stored) // 2 <= padding < 2**stored:
+        return f"its padding, {padding}, does not fit into the {stored} bits of a pixel"
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     native = syntax is None or not UID(syntax).is_compressed
     needed = int(dataset.Rows) * int(dataset.Columns) * frames * allocated // 8 if native else 8
     return "it is cut short" if left < needed - needed % 2 else ""
-
-
-def _numbers(value: Any, count: int, what: str) -> list[float]:
-    try:
-        numbers = [float(one) for one in value]
-    except (TypeError, ValueError):
-        numbers = []
-    if len(numbers) != count or not all(map(math.isfinite, numbers)):
-        raise Unusable(f"it does not say the {what} of its plane")
-    return numbers
-
-
-def _number(value: Any, otherwise: float, what: str) -> float:
-    if value is None or value == "":
-        return otherwise
-    number = float(value)
-    if not math.isfinite(number):
-        raise Unusable(f"its {what} is no number")
-    return number
-
-
-def _whole(dataset: Dataset, keyword: str) -> int | None:
-    value = dataset.get(keyword)
-    return None if value is None or value == "" else int(value)
-
-
-def _text(value: Any) -> str:
-    if value is None or value == "":
-        return ""
-    if isinstance(value, str):
-        return value.strip()
-    try:
-        return ",".join(f"{float(one):g}" for one in value)
-    except TypeError:
-        return f"{float(value):g}"
 
 
 def _private_b_value(dataset: Dataset) -> str:

@@ -12,11 +12,26 @@ from pathlib import Path
 
 _LOOKED_AT = 132  # bytes
 _MAGIC = b"DICM"
+_SEGMENTATION = b"1.2.840.10008.5.1.4.1.1.66."  # 4 is SEG, 7 its label maps
+_BEGINNING = 2048  # bytes, in which a file says what it is
 
 
 def holds_dicom(path: Path) -> bool:
     """Whether the file at `path`, or one in the folder there, begins as DICOM does."""
     return any(looks_like_dicom(file) is not False for file in walked(path))
+
+
+def holds_segmentations(path: Path) -> bool:
+    """Whether a file in the folder at `path` says where DICOM begins that it is a segmentation (SEG)."""
+    return any(looks_like_dicom(file) is not False and _is_segmentation(file) for file in walked(path))
+
+
+def _is_segmentation(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return _SEGMENTATION in opened.read(_BEGINNING)
+    except OSError:
+        return False
 
 
 def walked(path: Path) -> Iterator[Path]:

@@ -20,6 +20,8 @@ class SeriesName:
     modality: str  # CT, MR or PT
     description: str
     number: int | None
+    units: str = ""  # of PET's values
+    patient: str = ""  # a digest of whose it is, good for this process alone; "": it does not say
 
     def told(self) -> str:
         """For the one who has to choose."""
@@ -70,7 +72,15 @@ class Unplaced:
 def series_of(said: Mapping[str, Any]) -> SeriesName:
     """Of a file, of what `process.py` says about it."""
     of = said["series"]
-    return SeriesName(of["study"], of["series"], of["modality"], of["description"], of["number"])
+    return SeriesName(
+        of["study"],
+        of["series"],
+        of["modality"],
+        of["description"],
+        of["number"],
+        of["units"],
+        of["patient"],
+    )
 
 
 def planes_in(path: Path, said: Mapping[str, Any]) -> list[Plane]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..limits import check_size
 from ..scan import Header, Stored, UnreadableImage
-from .series import found_in
+from .series import found_again, found_in
 from .stack import Volume
 from .tilt import Tilt, tilt_of
 from .voxels import VALUE_BYTES, voxels_of
@@ -26,7 +26,7 @@ def read(path: Path, series: str = "", *, straight: bool = False) -> Stored:
 
     A stack that leans is refused, unless `straight`: then it is resampled to a grid with right angles.
     """
-    volume = found_in(path).volume(series)
+    volume = _volume(path, series)
     degrees = volume.lean_degrees
     if degrees and not straight:
         raise UnreadableImage(
@@ -45,12 +45,16 @@ def read(path: Path, series: str = "", *, straight: bool = False) -> Stored:
 
 def read_header(path: Path) -> Header:
     """Shape and grid of the only volume in the folder at `path`."""
-    return _header(found_in(path).volume(""))
+    return _header(_volume(path, ""))
 
 
-def files_of_volume(path: Path) -> tuple[Path, ...]:
-    """The files of the only volume in the folder at `path`, in the order of its planes."""
-    return found_in(path).volume("").files
+def files_of_volume(path: Path, series: str = "") -> tuple[Path, ...]:
+    """The files of the volume of key `series`, or of the only one, at `path`, in the order of its planes."""
+    return _volume(path, series).files
+
+
+def _volume(path: Path, series: str) -> Volume:
+    return (found_again(path, series) if series else found_in(path)).volume(series)
 
 
 def _header(volume: Volume) -> Header:

@@ -20,6 +20,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
 from ..served import Tell, serve
+from .report_process import report_of
 
 _MAY_BE_EMPTY = (
     "PatientID",
@@ -46,11 +47,18 @@ def answer(
     segments: Sequence[Mapping[str, Any]],
     model: Mapping[str, Any],
     kind: str,
+    report: str = "",
 ) -> None:
-    """Writes the SEG whole; what goes wrong is told without a value of the source."""
+    """Writes the SEG, and a report of its volumes to `report`; what goes wrong is told without a value of the
+    source."""
     try:
-        made = _made(np.load(labels), [_header(Path(file)) for file in files], planes, segments, model, kind)
+        found, source = np.load(labels), [_header(Path(file)) for file in files]
+        made = _made(found, source, planes, segments, model, kind)
         made.save_as(out)
+        if report:
+            counts = np.bincount(found.reshape(-1), minlength=len(segments) + 1)[1:]
+            volumes_ml = [count * planes["voxel_mm3"] / 1000 for count in counts.tolist()]
+            report_of(made, source, segments, volumes_ml, model, _SIDES).save_as(report)
     except OSError as error:
         tell({"error": error.strerror or type(error).__name__})
     except Exception as error:
@@ -136,10 +144,13 @@ def _described(
         algorithm_type="AUTOMATIC",
         algorithm_identification=algorithm,
     )
-    if segment["laterality"]:
-        side = hd.sr.CodedConcept.from_code(_SIDES[segment["laterality"]])
+    modifiers = [_SIDES[segment["laterality"]]] if segment["laterality"] else []
+    modifiers += [Code(*segment["modifier"])] if segment["modifier"] else []
+    if modifiers:
         of_type = described.SegmentedPropertyTypeCodeSequence[0]
-        of_type.SegmentedPropertyTypeModifierCodeSequence = Items([side])
+        of_type.SegmentedPropertyTypeModifierCodeSequence = Items(
+            [hd.sr.CodedConcept.from_code(one) for one in modifiers]
+        )
     return described
 
 

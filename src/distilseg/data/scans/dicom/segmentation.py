@@ -50,8 +50,11 @@ class SegWriter:
                 "DICOM SEG needs highdicom, which is not installed", "pip install 'distilseg[dicom]'"
             )
 
-    def __call__(self, path: Path, labels_IJK: np.ndarray, like: Scan) -> None:
-        """Writes labels on the grid of `like`, which was read from DICOM, to `path`. Raises `UserError`."""
+    def __call__(self, path: Path, labels_IJK: np.ndarray, like: Scan, *, report: Path | None = None) -> None:
+        """Writes labels on the grid of `like`, which was read from DICOM, to `path`. Raises `UserError`.
+
+        With `report`, a structured report of their volumes goes there.
+        """
         origin = like.origin
         volume = origin.volume
         if origin.tilt is not None:
@@ -78,6 +81,7 @@ class SegWriter:
                     "orientation": first.orientation,
                     "spacing": first.spacing_mm,
                     "step": step_mm,
+                    "voxel_mm3": volume.geometry.voxel_mm3,
                 },
                 "segments": [self._segment(value) for value in values],
                 "model": {
@@ -87,6 +91,7 @@ class SegWriter:
                     "parameters": {self.model.digest_of: self.model.digest},
                 },
                 "kind": self.kind.upper(),
+                "report": str(report.absolute()) if report is not None else "",
             }
             try:
                 said, _ = asked_apart(PROCESS, asked, size=size)
@@ -98,4 +103,5 @@ class SegWriter:
             )
 
     def _segment(self, value: int) -> dict[str, object]:
-        return {"name": self.labels[value], "laterality": ""} | self.codes[value].to_dict()
+        told: dict[str, object] = self.codes[value].model_dump(mode="json")
+        return {"name": self.labels[value]} | told

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from .plane import Plane, SeriesName
-from .stack import SAME_PLACE, NoStack, Volume, along_normal, stacked
+from .stack import SAME_PLACE, NoStack, Volume, along_normal, key_of, stacked
 
 APART = (
     "echo",
@@ -56,6 +56,11 @@ class Refusal:
     cause: str
     fix: str
     localizers: bool = False
+
+    @property
+    def key(self) -> str:
+        """As of `Volume`."""
+        return key_of(self.series, self.part)
 
     @property
     def is_few(self) -> bool:

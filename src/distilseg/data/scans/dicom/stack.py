@@ -24,7 +24,7 @@ from .plane import Plane, SeriesName
 OFF = 0.05  # how far a plane may lie from its place, as a share of a voxel's edge: positions are rounded
 SAME_PLACE = 0.01  # of the distance of two planes, in pixels: nearer, they lie at one place
 _UNIT = 1e-3  # what a direction's length, or the angle between two, may lack
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 class NoStack(Exception):
@@ -33,6 +33,11 @@ class NoStack(Exception):
     def __init__(self, cause: str, fix: str = "export the series again, whole") -> None:
         super().__init__(cause)
         self.cause, self.fix = cause, fix
+
+
+def key_of(series: SeriesName, part: str) -> str:
+    """A name for a part of a series that tells nothing: a digest."""
+    return sha256(f"{series.uid}\n{part}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +62,7 @@ class Volume:
     @property
     def key(self) -> str:
         """A name that tells nothing: a digest of the series and the part of it."""
-        return sha256(f"{self.series.uid}\n{self.part}".encode()).hexdigest()[:16]
+        return key_of(self.series, self.part)
 
     @property
     def lean_degrees(self) -> float:
@@ -122,7 +127,7 @@ def stacked(planes: Sequence[Plane], part: str = "", notes: Sequence[str] = ()) 
     affine[:3, 1] = column / np.linalg.norm(column) * first.spacing_mm[0]
     affine[:3, 2], affine[:3, 3] = step, positions[0]
     shape = (first.columns, first.rows, len(ordered))
-    return Volume(tuple(ordered), Geometry(shape, _LPS_TO_RAS @ affine), part, tuple(notes))
+    return Volume(tuple(ordered), Geometry(shape, LPS_TO_RAS @ affine), part, tuple(notes))
 
 
 def _check_even(heights: NDArray[np.float64]) -> None:
