@@ -76,7 +76,9 @@ def find_chosen(
 def _beside(named: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     """Folders of scans in which DICOM lies too: which of both is meant?"""
     for path in named:
-        if path.is_dir() and layout_of_scans(path) is None and not is_dicom(path) and holds_dicom(path):
+        if not path.is_dir() or layout_of_scans(path) is not None or is_dicom(path):
+            continue
+        if holds_dicom(path, passing_over=ending):
             told = f"{path} holds DICOM beside scans of other types, which alone are predicted"
             yield path, f"{told}; give the DICOM in a folder of its own"
 

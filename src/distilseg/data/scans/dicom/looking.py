@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _LOOKED_AT = 132  # bytes
@@ -16,9 +16,12 @@ _SEGMENTATION = b"1.2.840.10008.5.1.4.1.1.66."  # 4 is SEG, 7 its label maps
 _BEGINNING = 2048  # bytes, in which a file says what it is
 
 
-def holds_dicom(path: Path) -> bool:
-    """Whether the file at `path`, or one in the folder there, begins as DICOM does."""
-    return any(looks_like_dicom(file) is not False for file in walked(path))
+def holds_dicom(path: Path, *, passing_over: Callable[[Path], object] | None = None) -> bool:
+    """Whether the file at `path`, or one in the folder there, begins as DICOM does.
+
+    What is to be passed over by its name is not asked for: in a folder of scans that may be thousands.
+    """
+    return any(looks_like_dicom(file) is not False for file in walked(path, passing_over=passing_over))
 
 
 def holds_segmentations(path: Path) -> bool:
@@ -34,7 +37,7 @@ def _is_segmentation(file: Path) -> bool:
         return False
 
 
-def walked(path: Path) -> Iterator[Path]:
+def walked(path: Path, *, passing_over: Callable[[Path], object] | None = None) -> Iterator[Path]:
     """The files at and below `path` in a fixed order, but for hidden ones; links to folders are left."""
     if path.is_file():
         yield path
@@ -43,7 +46,9 @@ def walked(path: Path) -> Iterator[Path]:
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             file = Path(folder, name)
-            if not name.startswith(".") and file.is_file():
+            if name.startswith(".") or (passing_over is not None and passing_over(file)):
+                continue
+            if file.is_file():
                 yield file
 
 
