@@ -21,7 +21,6 @@ Standard library only: the report reads runs where no torch is installed.
 from __future__ import annotations
 
 import csv
-import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -182,6 +181,8 @@ def open_run(folder: Path | str) -> Run:
 def _what_it_is(folder: Path) -> str:
     """Why there is no run, in a few words."""
     if not folder.exists():
+        import difflib
+
         near = [one.name for one in find_runs(folder.parent)] if folder.parent.is_dir() else []
         guess = difflib.get_close_matches(folder.name, near, n=1)
         return f"it does not exist{f'; beside it lies {guess[0]}' if guess else ''}"
