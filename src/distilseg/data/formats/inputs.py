@@ -8,6 +8,7 @@ scan of another type lies in it; see `dicom.py`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from ..scans.dicom.looking import holds_dicom
 from ..scans.scan import ENDINGS, NIFTI_ENDINGS, ending, stem
 from . import LAYOUTS
 from .chosen import ALL, Chosen
+from .common import image_files
 from .dicom import AS_THEY_ARE, DicomOptions, cases_of
 
 
@@ -130,7 +132,7 @@ def _read(named: Sequence[Path]) -> tuple[list[tuple[Case, Path]], list[Path], l
         elif is_dicom(path):
             of_dicom.append(path)
         elif path.is_dir():
-            files += _scans_in(path)
+            files += image_files(path)
         elif ending(path):
             files.append(path)
         else:
@@ -141,14 +143,10 @@ def _read(named: Sequence[Path]) -> tuple[list[tuple[Case, Path]], list[Path], l
     return cases, files, of_dicom
 
 
-def _scans_in(folder: Path) -> list[Path]:
-    return [file for file in sorted(folder.iterdir()) if ending(file) and not file.name.startswith(".")]
-
-
 def is_dicom(path: Path) -> bool:
     """A folder with DICOM below it, and no scans of other types in it but pictures; or a file of DICOM."""
     if path.is_dir():
-        return all(ending(file).lower() == ".png" for file in _scans_in(path)) and holds_dicom(path)
+        return all(ending(file.name).lower() == ".png" for file in image_files(path)) and holds_dicom(path)
     return not ending(path) and holds_dicom(path)
 
 
@@ -163,8 +161,8 @@ def no_scans(inputs: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
         file
         for folder in folders
         if not any(module.recognises(folder) for module in LAYOUTS.values())
-        for file in sorted(folder.iterdir())
-        if not ending(file) and not file.name.startswith(".") and file.is_file()
+        for name in sorted(os.listdir(folder))
+        if not ending(name) and name[0] != "." and (file := folder / name).is_file()
     )
 
 
