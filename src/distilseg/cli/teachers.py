@@ -19,7 +19,7 @@ from .text import words as listed
 if TYPE_CHECKING:
     from ..recipes import Recipe
 
-_ONE_RUN = ("folds", "fold", "subjects", "one_slice_per_subject", "slice_view", "evaluate")  # not here
+_ONE_RUN = ("folds", "fold", "subjects", "one_slice_per_subject", "slice_view", "evaluate", "only")
 _HELP = {
     "data": "Scans, labelled all, in part, or by nobody: a folder or a CSV table.",
     "unlabelled": "More scans without labels, beside those of the dataset: folders by comma.",
