@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 MADE = ROOT / "tests" / "old" / "written"  # small scans, a plan, artefacts
 TRAINED = f"distilseg train supervised --data {MADE}/scans --plan {MADE}/plan.json --steps 2 --no-control"
+SUBMITTED = f"distilseg submit 'predict {MADE}/openvino.zip {MADE}/scans/imagesTr predictions' --parts 2"
 PREDICTED = "distilseg predict {model} {scans}/imagesTr {out}"
 
 
@@ -64,6 +65,8 @@ TRIALS: Mapping[str, Trial] = {
         [TRAINED, "distilseg export runs/Old/supervised-* --to onnx --out student", predicted("student")],
         [ONE_CASE, "student/README.md"],
     ),
+    "dask": Trial("runtime,dask", [f"{SUBMITTED} --engine dask"], [ONE_CASE]),
+    "ray": Trial("runtime,ray", [f"{SUBMITTED} --engine ray"], [ONE_CASE]),
     "tensorboard": Trial("train,tensorboard", [f"{TRAINED} --tensorboard"], ["runs/Old/*/**/events.out.*"]),
 }
 

@@ -16,7 +16,7 @@ from distilseg import __version__
 from distilseg.installing import WHEEL, from_wheel
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = {"train", "runtime", "dicom", "export", "tensorboard", "dev"}
+EXTRAS = {"train", "ray", "runtime", "dicom", "export", "tensorboard", "dask", "dev"}
 NAMED = re.compile(r"distilseg-[\d.]+[\w.-]*\.whl(?:\[(?P<extras>[\w,]+)\])?")
 
 

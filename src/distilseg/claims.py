@@ -16,6 +16,7 @@ writes files in a folder of its own: work is then done twice, and still nothing 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -30,6 +31,7 @@ from .errors import UserError
 from .locks import Taken, lies_at, locked
 
 _LOCK = "lock"
+_CLAIM = re.compile(r"\.(.+)\.claim")
 MOST_ENDED = 3  # processes that may end with one thing
 _LOOK_AGAIN_S = 0.5
 _TRIES = 1000  # some drives never call an open file what they call its name: to them locks mean nothing
@@ -163,6 +165,33 @@ def claimed(folder: Path) -> Iterator[bool]:
     finally:
         if handle is not None:
             os.close(handle)
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether a process works in `folder` now, as far as locks reach. The lock is asked for, and let go."""
+    return _is_taken(folder / ".claim")
+
+
+def held_in(folder: Path) -> list[str]:
+    """The names of the files in `folder` that processes are making now, as far as locks reach.
+
+    A process that claims one in this moment passes by it, and comes again.
+    """
+    if not folder.is_dir():
+        return []
+    names = (_CLAIM.fullmatch(entry.name) for entry in folder.iterdir())
+    return sorted(name[1] for name in names if name and _is_taken(folder / name[0] / _LOCK))
+
+
+def _is_taken(lock: Path) -> bool:
+    try:
+        handle = locked(lock, os.O_RDWR)
+    except Taken:
+        return True
+    except OSError:  # there is none
+        return False
+    _close(handle)
+    return False
 
 
 def tidy(path: Path) -> None:

@@ -8,6 +8,7 @@
     prototypes                      class prototypes of a 3D network, for students of single slices
     predict, report                 label maps of new scans; the page of figures
     export                          a run as one folder that predicts without torch
+    submit, status                  any of these on many machines, and how far they are
     cost                            parameters, arithmetic, latency, memory, energy of runs and artefacts
 
 Each is imported when it is asked for, so that `distilseg --help` answers at once.
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from ._prototypes import prototypes as prototypes
     from ._recipes import recipes as recipes
     from ._report import report as report
+    from ._status import status as status
+    from ._submit import submit as submit
     from ._teacher import teacher as teacher
     from ._train import train as train
 
@@ -51,6 +54,8 @@ __all__ = [
     "prototypes",
     "recipes",
     "report",
+    "status",
+    "submit",
     "teacher",
     "train",
 ]
