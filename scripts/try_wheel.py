@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 MADE = ROOT / "tests" / "old" / "written"  # small scans, a plan, artefacts
 TRAINED = f"distilseg train supervised --data {MADE}/scans --plan {MADE}/plan.json --steps 2 --no-control"
+SUBMITTED = f"distilseg submit 'predict {MADE}/openvino.zip {MADE}/scans/imagesTr predictions' --parts 2"
 PREDICTED = "distilseg predict {model} {scans}/imagesTr {out}"
 
 
@@ -39,6 +40,10 @@ def predicted(model: str | Path) -> str:
     return PREDICTED.format(model=model, scans=MADE / "scans", out="predictions")
 
 
+# fsspec's store of files stands for another; s3fs itself is only imported, without a network there is no S3.
+IN_STORE = "python -c 'import s3fs' && " + PREDICTED.format(
+    model=MADE / "openvino.zip", scans=f"file://{MADE}/scans", out="file://$PWD/predictions"
+)
 # A CT of five slices beside another of two, among pydicom's own files.
 SERIES = "environment/lib/python3*/site-packages/pydicom/data/test_files/dicomdirtests/98892001"
 ONE_CASE = "predictions/case_0.nii.gz"
@@ -74,6 +79,9 @@ TRIALS: Mapping[str, Trial] = {
         [TRAINED, "distilseg export runs/Old/supervised-* --to onnx --out student", predicted("student")],
         [ONE_CASE, "student/README.md"],
     ),
+    "s3": Trial("runtime,s3", [IN_STORE], [ONE_CASE]),
+    "dask": Trial("runtime,dask", [f"{SUBMITTED} --engine dask"], [ONE_CASE]),
+    "ray": Trial("runtime,ray", [f"{SUBMITTED} --engine ray"], [ONE_CASE]),
     "tensorboard": Trial("train,tensorboard", [f"{TRAINED} --tensorboard"], ["runs/Old/*/**/events.out.*"]),
 }
 

@@ -157,16 +157,6 @@ def test_processes_that_end_with_a_claim_are_counted_until_one_gives_it_back(tmp
     mine.release()
 
 
-def test_a_lock_that_holds_no_number_counts_as_none(tmp_path: Path) -> None:
-    (tmp_path / ".a.claim").mkdir()
-    (tmp_path / ".a.claim" / "lock").write_text("many")
-    assert ended_with(tmp_path / "a") == 0
-    mine = claim(tmp_path / "a")
-    assert mine is not None
-    assert mine.ended == 0
-    mine.release()
-
-
 def test_a_link_in_place_of_the_lock_is_removed_and_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("kept")
     (tmp_path / ".a.claim").mkdir()

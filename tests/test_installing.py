@@ -16,7 +16,7 @@ from distilseg import __version__
 from distilseg.installing import WHEEL, from_wheel
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = {"train", "runtime", "dicom", "pacs", "export", "tensorboard", "dev"}
+EXTRAS = {"train", "runtime", "dicom", "pacs", "export", "s3", "tensorboard", "dask", "ray", "dev"}
 NAMED = re.compile(r"distilseg-[\d.]+[\w.-]*\.whl(?:\[(?P<extras>[\w,]+)\])?")
 
 

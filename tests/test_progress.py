@@ -159,7 +159,9 @@ def test_a_wrong_teacher_is_refused_before_its_control_is_trained(
 def test_a_teacher_that_is_not_there_costs_no_look_at_the_scans(
     scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands._train, "make_study", lambda *a, **b: pytest.fail("scans were read"))
+    monkeypatch.setattr(
+        "distilseg.commands._asked.make_study", lambda *a, **b: pytest.fail("scans were read")
+    )
     with pytest.raises(UserError, match=r"there is no teacher at .*nowhere"):
         commands.train("kd_net", scans, options={"teacher": str(tmp_path / "nowhere")}, steps=1, machine=CPU)
 

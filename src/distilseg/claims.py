@@ -2,7 +2,7 @@
 
     out/case_1.nii.gz             a file: whole or absent
     out/.case_1.nii.gz.claim/     its claim: a locked folder; the file is written there, then moved out
-        lock                      a locked file in it: how many processes began, and never ended
+        lock                      a locked file in it: a byte for each process that began and never ended
     runs/DATASET/RUN/             a folder that grows, and can be gone on with
     runs/DATASET/RUN/.claim       its claim: a locked file, which stays
 
@@ -16,6 +16,7 @@ writes files in a folder of its own: work is then done twice, and still nothing 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -30,6 +31,7 @@ from .errors import UserError
 from .locks import Taken, lies_at, locked
 
 _LOCK = "lock"
+_CLAIM = re.compile(r"\.(.+)\.claim")
 MOST_ENDED = 3  # processes that may end with one thing
 _LOOK_AGAIN_S = 0.5
 _TRIES = 1000  # some drives never call an open file what they call its name: to them locks mean nothing
@@ -70,7 +72,7 @@ class Claim:
     def put_back(self) -> None:
         """Gives the claim back as it was found, with what it knows of processes that ended."""
         if self.of_file is not None:
-            _count(self.of_file, self.ended)
+            os.ftruncate(self.of_file, self.ended)
         _close(self.of_file)
         _close(self.of_folder)
 
@@ -96,8 +98,8 @@ def claim(path: Path) -> Claim | None:
     _empty(folder)
     ended = 0
     if of_file is not None:
-        ended = _counted(of_file)
-        _count(of_file, ended + 1)
+        ended = os.fstat(of_file).st_size
+        os.ftruncate(of_file, ended + 1)  # its size counts: what is written would be flushed as it is closed
     return Claim(path, folder, of_folder, of_file, ended)
 
 
@@ -142,9 +144,8 @@ def ended_with(path: Path) -> int:
     """How many processes had the claim to `path` and ended without giving it back, as far as is known; one
     that has it now counts too."""
     try:
-        with (_folder(path) / _LOCK).open() as lock:
-            return int(lock.read(8) or 0)
-    except (OSError, ValueError):
+        return (_folder(path) / _LOCK).stat().st_size
+    except OSError:
         return 0
 
 
@@ -164,6 +165,33 @@ def claimed(folder: Path) -> Iterator[bool]:
     finally:
         if handle is not None:
             os.close(handle)
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether a process works in `folder` now, as far as locks reach. The lock is asked for, and let go."""
+    return _is_taken(folder / ".claim")
+
+
+def held_in(folder: Path) -> list[str]:
+    """The names of the files in `folder` that processes are making now, as far as locks reach.
+
+    A process that claims one in this moment passes by it, and comes again.
+    """
+    if not folder.is_dir():
+        return []
+    names = (_CLAIM.fullmatch(entry.name) for entry in folder.iterdir())
+    return sorted(name[1] for name in names if name and _is_taken(folder / name[0] / _LOCK))
+
+
+def _is_taken(lock: Path) -> bool:
+    try:
+        handle = locked(lock, os.O_RDWR)
+    except Taken:
+        return True
+    except OSError:  # there is none
+        return False
+    _close(handle)
+    return False
 
 
 def tidy(path: Path) -> None:
@@ -209,16 +237,6 @@ def _locks(folder: Path) -> tuple[int | None, int | None]:
 def _check_there(handle: int | None, place: Path) -> None:
     if handle is not None and not lies_at(handle, place):  # we locked what its owner was about to remove
         raise FileNotFoundError(place)
-
-
-def _counted(lock: int) -> int:
-    text = os.pread(lock, 8, 0)
-    return int(text) if text.isdigit() else 0
-
-
-def _count(lock: int, number: int) -> None:
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(number).encode(), 0)
 
 
 def _empty(folder: Path) -> None:

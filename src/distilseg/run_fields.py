@@ -46,7 +46,7 @@ _DATASET = {
 }
 KINDS: Mapping[str, Mapping[str, Any]] = {
     "experiment.json": {
-        **dict.fromkeys(("recipe", "answers"), str),
+        **dict.fromkeys(("recipe", "key", "answers"), str),
         **dict.fromkeys(("control", "continues"), _PERHAPS_TEXT),
         **{
             name: [str]

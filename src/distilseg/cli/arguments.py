@@ -31,6 +31,9 @@ AnyDevice = Annotated[
 ]
 Threads = Annotated[int, typer.Option(min=0, help="0: what suits the machine.")]
 
+# What it prints.
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
 # A model that others trained.
 Configuration = Annotated[
     str | None, typer.Option("--configuration", help="Of an nnU-Net folder that holds several.")

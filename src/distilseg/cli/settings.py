@@ -148,6 +148,14 @@ def _extent(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write its logs.")] = False,
     control: Annotated[bool, typer.Option(help="Also the undistilled control.")] = True,
     evaluate: Annotated[bool, typer.Option(help="Judge on the test cases.")] = True,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Of the runs that this needs, the one with this key in `submit`'s lines; data: scans are"
+            " prepared, answers recorded, nothing is trained.",
+        ),
+    ] = None,
 ) -> None:
     """What is done beside it."""
 

@@ -12,14 +12,14 @@ import typer
 
 from ..names import pasted
 from . import show
-from .arguments import Card, Configuration, Folds, Mirror, Orientation, Step, TrustModel
+from .arguments import AsJson, Card, Configuration, Folds, Mirror, Orientation, Step, TrustModel
 from .text import examples, runs_of
 from .text import words as listed
 
 if TYPE_CHECKING:
     from ..recipes import Recipe
 
-_ONE_RUN = ("folds", "fold", "subjects", "one_slice_per_subject", "slice_view", "evaluate")  # not here
+_ONE_RUN = ("folds", "fold", "subjects", "one_slice_per_subject", "slice_view", "evaluate", "only")
 _HELP = {
     "data": "Scans, labelled all, in part, or by nobody: a folder or a CSV table.",
     "unlabelled": "More scans without labels, beside those of the dataset: folders by comma.",
@@ -61,7 +61,7 @@ def teacher(
     orientation: Orientation = None,
     card: Card = None,
     trust_model: TrustModel = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """What a model that others trained is, and whether it can be rebuilt here; nothing in it is executed."""
     from .. import commands

@@ -121,13 +121,19 @@ def _train(recipe: Recipe, given: Mapping[str, Any]) -> None:
     check_there(given["data"])  # before torch is imported, which takes seconds
     from .. import commands
     from ..training.machine import is_main_process
+
+    runs = commands.train(**asked_by(recipe, given))
+    if runs and given["only"] is None and is_main_process():
+        _ending(runs, judged=bool(given["evaluate"]))
+
+
+def asked_by(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What `commands.train` is called with, by the options that were given."""
     from .options import values_of
     from .settings import values_of_training
 
     shared = {name: value for name, value in given.items() if name not in recipe.options}
-    runs = commands.train(recipe.name, options=values_of(recipe, given), **values_of_training(shared))
-    if is_main_process():
-        _ending(runs, judged=bool(given["evaluate"]))
+    return {"recipe": recipe.name, "options": values_of(recipe, given), **values_of_training(shared)}
 
 
 def _ending(runs: Sequence[Run], *, judged: bool) -> None:

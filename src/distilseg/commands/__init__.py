@@ -9,6 +9,7 @@
     predict, report                 label maps of new scans; the page of figures
     serve                           studies from the PACS, and DICOM SEG back
     export                          a run as one folder that predicts without torch
+    submit, status                  any of these on many machines, and how far they are
     cost                            parameters, arithmetic, latency, memory, energy of runs and artefacts
 
 Each is imported when it is asked for, so that `distilseg --help` answers at once.
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from ._recipes import recipes as recipes
     from ._report import report as report
     from ._serve import serve as serve
+    from ._status import status as status
+    from ._submit import submit as submit
     from ._teacher import teacher as teacher
     from ._train import train as train
 
@@ -54,6 +57,8 @@ __all__ = [
     "recipes",
     "report",
     "serve",
+    "status",
+    "submit",
     "teacher",
     "train",
 ]

@@ -9,22 +9,25 @@ from typing import Any
 from ..data.case import Dataset
 from ..data.planning.plan import Plan
 from ..data.planning.splits import Split
+from ..errors import unknown
 from ..export.cost import Model
 from ..inference.threads import use_threads
 from ..judge import judge, time_in_turns, to_time
 from ..progress import say
-from ..recipes import find
-from ..recipes.others import look_at
 from ..runs import Run
+from ..training.answers import answers_of_others
 from ..training.budget import Budget
-from ..training.experiment import Experiment, Finished, Prototypes, Study
+from ..training.cases import prepare
+from ..training.experiment import Experiment, Study
 from ..training.foreign import Foreign
 from ..training.machine import Machine, is_main_process
-from ..training.preflight import look_ahead, summary
-from ..training.studies import REST, make_study
+from ..training.preflight import in_order, look_ahead, summary
 from ..training.trained import trained
 from ..views import fused
-from ._subjects import Subjects, sizes_of, studies_of_sizes
+from ._asked import Asked, asked, wanted
+from ._subjects import Subjects
+
+DATA = "data"  # in place of a run: what all of them need
 
 
 def train(
@@ -54,6 +57,7 @@ def train(
     threads: int | None = None,
     tensorboard: bool = False,
     save_every_s: float = 120.0,
+    only: str | None = None,
     **settings: Any,
 ) -> list[Run]:
     """Trains teachers, the undistilled control and the recipe under one budget; judges all on the test cases.
@@ -68,105 +72,116 @@ def train(
     control and does not judge teachers. `modalities` leaves out the dataset's other ones;
     `one_slice_per_subject` keeps one slice of each patient, of the view that it names. `options` are the
     recipe's own (`distilseg recipes NAME`), `settings` fields of `Sampling`, `Optimisation` and `Validation`
-    (batch_size=4, learning_rate=1e-3, patience=3), each held to what its field says. Raises UserError for
-    what can be mended.
+    (batch_size=4, learning_rate=1e-3, patience=3), each held to what its field says. `only` is the key of one
+    of the runs that this needs (`Experiment.key`): it alone is made; or "data": scans are prepared and
+    teachers' answers recorded, and nothing is trained. Raises UserError for what can be mended.
     """
     machine = machine or Machine()
     use_threads(threads or 0)
     given = {"steps": steps, "epochs": epochs, "minutes": minutes}
-    asked = {name: value for name, value in given.items() if value is not None}
-    budget = Budget(**asked) if asked else None  # type: ignore[arg-type]
-    asked_recipe = find(recipe)
-    if "trust_teacher" in asked_recipe.options:  # it takes teachers by path
-        look_at(options or {})
+    told = {name: value for name, value in given.items() if value is not None}
+    command = asked(
+        recipe,
+        data,
+        options=options,
+        layout=layout,
+        modalities=modalities,
+        one_slice_per_subject=one_slice_per_subject,
+        plan=plan,
+        split=split,
+        folds=folds,
+        fold=fold,
+        subjects=subjects,
+        unlabelled=unlabelled,
+        seed=seed,
+        split_seed=split_seed,
+        budget=Budget(**told) if told else None,  # type: ignore[arg-type]
+        control=control,
+        settings=settings,
+    )
 
-    def study_of(fold: int | None, plan: Path | Plan | None) -> Study:
-        return make_study(
-            data,
-            layout=layout,
-            modalities=modalities,
-            one_slice_per_subject=one_slice_per_subject,
-            plan=plan,
-            split=split,
-            folds_=folds,
-            fold=fold,
-            seed=seed,
-            split_seed=split_seed,
-            unlabelled=unlabelled,
+    def made(experiment: Experiment) -> Run:
+        return trained(
+            experiment,
+            runs=runs,
+            machine=machine,
+            cache=cache,
+            tensorboard=tensorboard,
+            save_every_s=save_every_s,
+            ahead=ahead,
         )
-
-    def experiment_of(study: Study) -> Experiment:
-        return asked_recipe(study, **(options or {})).with_settings(budget, **settings)
 
     def judged(run: Run, experiment: Experiment, trust: str | None = None) -> Model:
         dataset = experiment.study.dataset
         judge(run, dataset, empty=experiment.empty, device=machine.device, trust=trust, timed=False)
         return to_time(run, dataset, trust=trust)
 
+    def is_judged(experiment: Experiment) -> bool:
+        return evaluate and bool(experiment.study.split.test) and is_main_process()
+
     def runs_of(study: Study, experiment: Experiment) -> list[Run]:
-        made: list[Run] = []
+        found: list[Run] = []
         compared: list[Model] = []
-        for one in _wanted(experiment, control):
-            run = trained(
-                one,
-                runs=runs,
-                machine=machine,
-                cache=cache,
-                tensorboard=tensorboard,
-                save_every_s=save_every_s,
-                ahead=ahead,
-            )
+        for one in wanted(experiment, control):
+            run = made(one)
             cases = (one.study.dataset.folder, one.study.split.test)
             alike = cases == (study.dataset.folder, study.split.test)  # else it is a teacher's other dataset
-            if evaluate and one.study.split.test and is_main_process():
+            if is_judged(one):
                 model = judged(run, one, one.networks["student"].name)
                 if alike:
                     compared.append(model)
                 else:
                     time_in_turns([model], device=machine.device)
             if alike:
-                made.append(run)
+                found.append(run)
         if experiment.views and is_main_process():
-            of_views = made[-1 - len(experiment.views) :]
-            made.append(fused([run.folder for run in of_views], experiment.fuse))
+            of_views = found[-1 - len(experiment.views) :]
+            found.append(fused([run.folder for run in of_views], experiment.fuse))
             if evaluate and study.split.test:
-                compared.append(judged(made[-1], experiment))
+                compared.append(judged(found[-1], experiment))
         time_in_turns(compared, device=machine.device)
-        return made
+        return found
 
-    sizes = sizes_of(subjects)
-    first = study_of(fold if fold is not None or folds is None else 0, plan)
-    studies = [first]
-    if folds is not None and fold is None:
-        studies += [study_of(number, first.plan) for number in range(1, folds)]
-    by_size = [
-        (size, [(study, experiment_of(study)) for study in of_size])
-        for size, of_size in studies_of_sizes(studies, sizes, seed=split_seed, rest=REST in unlabelled)
-    ]
-    wanted = [one for _, of_size in by_size for _, asked in of_size for one in _wanted(asked, control)]
-    ahead = look_ahead(wanted, runs=runs, cache=cache, tensorboard=tensorboard)
+    alone = None if only is None else _only(command, only)
+    ahead = look_ahead(
+        command.wanted if alone is None else [alone], runs=runs, cache=cache, tensorboard=tensorboard
+    )
+    if only == DATA:
+        _record(command.wanted, cache)
+        return []
+    first = command.by_size[0][1][0][0]
     for line in summary(ahead, judged_on=len(first.split.test) if evaluate else 0):
         say(line)
-    made = []
-    for size, of_size in by_size:
-        if len(sizes) > 1:
+    if alone is not None:
+        run = made(alone)
+        if is_judged(alone) and any(one.key == only for one in command.wanted):
+            judged(run, alone, alone.networks["student"].name)
+        return [run]
+    all_made = []
+    for size, of_size in command.by_size:
+        if len(command.by_size) > 1:
             say(f"{'all' if size is None else size} training subjects")
         for number, (study, experiment) in enumerate(of_size, start=1):
             if len(of_size) > 1:
                 say(f"fold {number} of {folds}")
-            made += runs_of(study, experiment)
-    return made
+            all_made += runs_of(study, experiment)
+    return all_made
 
 
-def _wanted(experiment: Experiment, control: bool) -> list[Experiment]:
-    """The experiment; before it what it is compared with, teachers and control, and its other views."""
-    views = [*experiment.views, experiment]
-    if not control:
-        return views
-    others: list[Experiment | Finished | Foreign | None] = [*experiment.teachers.values()]
-    if isinstance(experiment.prototypes, Prototypes):
-        others.append(experiment.prototypes.teacher)
-    if experiment.continues is not None:
-        others.append(experiment.continues.run)
-    others.append(experiment.control)
-    return [*(one for one in others if isinstance(one, Experiment)), *views]
+def _only(command: Asked, only: str) -> Experiment | None:
+    """The experiment of that key among all that the command needs; None for `DATA`. Raises UserError."""
+    if only == DATA:
+        return None
+    needed = {one.key: one for asked in command.wanted for one in in_order(asked)}
+    if only not in needed:
+        raise unknown("run of this command", only, [DATA, *needed])
+    return needed[only]
+
+
+def _record(experiments: Sequence[Experiment], cache: Path | None) -> None:
+    """What teachers of others answer for the cases that are learned from, found or recorded."""
+    for experiment in experiments:
+        for one in in_order(experiment):
+            others = {role: teacher for role, teacher in one.teachers.items() if isinstance(teacher, Foreign)}
+            if others:
+                answers_of_others(one, others, prepare(one, cache), cache)

@@ -287,8 +287,16 @@ class Experiment:
 
     def run_name(self, content: str = "") -> str:
         """`recipe-hash`; `content` is a digest of the scans it learns from."""
+        return f"{self.recipe}-{self._digest(content)}"
+
+    @property
+    def key(self) -> str:
+        """A digest of the identity, which tells runs apart before any scan is read; recorded in the run."""
+        return self._digest("")
+
+    def _digest(self, content: str) -> str:
         text = json.dumps([self.identity, content], sort_keys=True, default=str)
-        return f"{self.recipe}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+        return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
     def with_settings(self, budget: Budget | None = None, **settings: Any) -> Experiment:
         """The same experiment, its control and the teachers it trains, with another budget or settings.

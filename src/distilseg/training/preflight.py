@@ -68,7 +68,7 @@ def look_ahead(
     asked = [one for experiment in experiments for one in in_order(experiment)]
     if tensorboard:
         summary_writer()
-    weights = [_check_networks(one) for one in asked]
+    weights = [check_networks(one) for one in asked]
     folders = [Path(runs) / component(one.study.dataset.name, kind="dataset") for one in asked]
     for one in asked:
         check_answered(one)
@@ -101,15 +101,19 @@ def look_ahead(
 
 def in_order(experiment: Experiment) -> Iterator[Experiment]:
     """The experiment, and before it those whose runs it needs."""
+    for one in needs(experiment):
+        yield from in_order(one)
+    yield experiment
+
+
+def needs(experiment: Experiment) -> list[Experiment]:
+    """The experiments whose runs it needs at once."""
     before: list[object] = [*experiment.teachers.values()]
     if isinstance(experiment.prototypes, Prototypes):
         before.append(experiment.prototypes.teacher)
     if experiment.continues is not None:
         before.append(experiment.continues.run)
-    for one in before:
-        if isinstance(one, Experiment):
-            yield from in_order(one)
-    yield experiment
+    return [one for one in before if isinstance(one, Experiment)]
 
 
 def summary(ahead: Sequence[Ahead], *, judged_on: int) -> list[str]:
@@ -146,7 +150,7 @@ def _told(one: Ahead) -> str:
     return ", at most ".join([*steps, *minutes])
 
 
-def _check_networks(experiment: Experiment) -> int:
+def check_networks(experiment: Experiment) -> int:
     """How many weights its student has; raises UserError for networks, teachers, options that do not fit."""
     networks: dict[str, nn.Module] = {}
     specs: dict[str, NetworkSpec] = dict(experiment.networks)

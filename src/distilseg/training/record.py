@@ -42,6 +42,7 @@ def write_description(
     save_split(run.split, study.split)
     about = {
         "recipe": experiment.recipe,
+        "key": experiment.key,
         "options": dict(experiment.options),
         "asked": dict(experiment.asked),
         "dataset": {
@@ -95,16 +96,17 @@ def write_description(
     write_json(run.experiment, about)
 
 
-def amend_description(run: Run, needed: Before) -> None:
-    """Writes down what is said of a finished run's teachers now: which cases they saw."""
+def amend_description(experiment: Experiment, run: Run, needed: Before) -> None:
+    """Writes down what is said of a finished run now: its key, and which cases its teachers saw."""
     about = run.read(run.experiment)
     said = {role: list(one.saw) for role, one in needed.foreign.items() if one.saw is not None}
     others = {
         role: {**told, "saw": said[role]} if role in said else told
         for role, told in about.get("teachers_of_others", {}).items()
     }
-    if others != about.get("teachers_of_others", {}):
-        write_json(run.experiment, {**about, "teachers_of_others": others})
+    amended = {**about, "key": experiment.key, **({"teachers_of_others": others} if others else {})}
+    if amended != about:
+        write_json(run.experiment, amended)
 
 
 def write_status(experiment: Experiment, run: Run, state: State) -> None:

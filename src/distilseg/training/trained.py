@@ -80,7 +80,7 @@ def trained(
     run = Run(of_dataset / component(experiment.run_name(content_digest(prepared)), kind="run"))
     if run.finished:
         read_weights(run.best)  # which may have been damaged since
-        amend_description(run, needed)
+        amend_description(experiment, run, needed)
         return run
     several = machine.devices * machine.nodes > 1  # processes that make it together
     with contextlib.nullcontext(True) if several else claimed(run.folder) as ours:

@@ -49,7 +49,7 @@ def image_files(folder: Path) -> list[Path]:
     """The images in `folder`, sorted; hidden files (macOS writes `._` twins) are passed over."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if ending(path) and not path.name.startswith("."))
+    return [folder / name for name in sorted(os.listdir(folder)) if ending(name) and name[0] != "."]
 
 
 def listed(folder: Path, name: str, place: object) -> Path:

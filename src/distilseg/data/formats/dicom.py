@@ -23,6 +23,7 @@ from ...names import quoted
 from ..case import Case, Source
 from ..scans.dicom.looking import holds_dicom
 from ..scans.scan import ending
+from .common import image_files
 
 if TYPE_CHECKING:
     from ..scans.dicom.rules import Held
@@ -65,13 +66,8 @@ class Study:
 def is_dicom(path: Path) -> bool:
     """A folder with DICOM below it, and no scans of other types in it but pictures; or a file of DICOM."""
     if path.is_dir():
-        return all(ending(file).lower() == ".png" for file in scans_in(path)) and holds_dicom(path)
+        return all(ending(file.name).lower() == ".png" for file in image_files(path)) and holds_dicom(path)
     return not ending(path) and holds_dicom(path)
-
-
-def scans_in(folder: Path) -> list[Path]:
-    """The scans in a folder that are told by their ending."""
-    return [file for file in sorted(folder.iterdir()) if ending(file) and not file.name.startswith(".")]
 
 
 def cases_of(

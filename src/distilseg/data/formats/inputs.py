@@ -8,6 +8,7 @@ scan of another type lies in it; see `dicom.py`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from ..scans.dicom.looking import holds_dicom
 from ..scans.scan import ENDINGS, NIFTI_ENDINGS, ending, stem
 from . import layout_of_scans
 from .chosen import ALL, Chosen
-from .dicom import AS_THEY_ARE, DicomOptions, cases_of, is_dicom, scans_in
+from .common import image_files
+from .dicom import AS_THEY_ARE, DicomOptions, cases_of, is_dicom
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def _read(named: Sequence[Path]) -> tuple[list[tuple[Case, Path]], list[Path], l
         elif is_dicom(path):
             of_dicom.append(path)
         elif path.is_dir():
-            files += scans_in(path)
+            files += image_files(path)
         elif ending(path):
             files.append(path)
         else:
@@ -163,8 +165,8 @@ def no_scans(inputs: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
         file
         for folder in folders
         if layout_of_scans(folder) is None
-        for file in sorted(folder.iterdir())
-        if not ending(file) and not file.name.startswith(".") and file.is_file()
+        for name in sorted(os.listdir(folder))
+        if not ending(name) and name[0] != "." and (file := folder / name).is_file()
     )
 
 

@@ -91,14 +91,22 @@ class Header:
 
 def stem(path: Path | str) -> str:
     """The file's name without its image ending: `case_1` for `somewhere/case_1.nii.gz`."""
-    name = Path(path).name
+    name = _name(path)
     return name[: len(name) - len(ending(name))]
 
 
 def ending(path: Path | str) -> str:
     """The image ending of `path` as written, or "" if it has none of ours."""
-    name = Path(path).name
-    return next((name[-len(known) :] for known in ENDINGS if name.lower().endswith(known)), "")
+    name = _name(path)
+    lower = name.lower()
+    return next((name[-len(known) :] for known in ENDINGS if lower.endswith(known)), "")
+
+
+def _name(path: Path | str) -> str:
+    """Of a path its last part; a name is one, and of a hundred thousand names no paths are made."""
+    if isinstance(path, str):
+        return Path(path).name if "/" in path or "\\" in path else path
+    return path.name
 
 
 def axis_order(orientation: str) -> tuple[int, ...]:
