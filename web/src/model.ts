@@ -25,6 +25,8 @@ export interface Plan {
   label_values: number[];
   /** Name of each region -> the label values that it unites, outermost first; empty: the network answers classes. */
   regions: Record<string, number[]>;
+  /** Voxels of training: only whether it is of single slices matters here. */
+  patch: [number, number, number];
   orientation: string;
   spacing_mm: [number, number, number];
   crop: "none" | "nonzero" | "center";
@@ -44,6 +46,8 @@ export interface View {
   inferer: Inferer;
   answers: "classes" | "regions";
   plan: Plan;
+  /** Which of the structures it is of, where views are of one organ each. */
+  organ?: number;
 }
 
 /** What becomes of several views. */
