@@ -28,6 +28,8 @@ export class Announcer {
       this.say(`${name} cannot be segmented: ${status.why}`);
     } else if (status.kind === "cancelled") {
       this.say(`${name} is cancelled.`);
+    } else if (status.kind === "unsure") {
+      this.say(`Which scan is ${name}? Its name does not say it.`);
     } else if (status.kind === "incomplete") {
       this.say(`${name} still needs ${list(status.missing)}.`);
     }

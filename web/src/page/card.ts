@@ -4,7 +4,13 @@ import type { Model } from "../model.ts";
 import type { Opened } from "../worker/messages.ts";
 import { el, type Content } from "./dom.ts";
 import { markdown } from "./markdown.ts";
-import { bytes, list } from "./words.ts";
+import { bytes, count, list } from "./words.ts";
+
+/** How good the model was on test cases, where it says so: means over cases, by structure. */
+export interface Judged {
+  cases: number;
+  dice: Record<string, number>;
+}
 
 export class Card {
   readonly element: HTMLElement;
@@ -12,6 +18,7 @@ export class Card {
 
   constructor(model: Model) {
     const found = model.labels.filter(({ value }) => value !== 0).map(({ name }) => name);
+    const { judged } = model as Model & { judged?: Judged | null };
     const size = model.views.reduce((sum, view) => sum + view.bytes, 0);
     this.element = el(
       "section",
@@ -23,6 +30,7 @@ export class Card {
         ...fact("Model", model.name),
         ...fact("Takes", list(model.modalities, 12)),
         ...fact("Finds", list(found, 12)),
+        ...(judged ? fact("Dice", dice(judged)) : []),
         ...fact("Size", bytes(size)),
         ...fact("Made with", `distilseg ${model.version}`),
         el("dt", {}, "Runs on"),
@@ -42,6 +50,11 @@ export class Card {
     const engine = backend === "webgpu" ? "the graphics card (WebGPU)" : `the processor (WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"})`;
     this.#engine.textContent = why ? `${engine}; ${why}` : engine;
   }
+}
+
+function dice({ cases, dice }: Judged): string {
+  const scores = Object.entries(dice).map(([name, score]) => `${name} ${score.toFixed(3)}`);
+  return `${list(scores, 12)}: means over ${count(cases, "test case")} of the run`;
 }
 
 function fact(name: string, value: string): [HTMLElement, HTMLElement] {

@@ -3,7 +3,8 @@
  *     a model of one modality     a.nii.gz is case a; a_0000.nii.gz too, as nnU-Net names it
  *     a model of several          a_0000, a_0001, ... in the order of the modalities, or a_T1, a_FLAIR by their names
  *
- * Nothing is read here. A case that lacks a scan waits for it; a file that cannot be one is told why, in one line.
+ * Nothing is read here. A case that lacks a scan waits for it; of a file whose name does not say which scan it is a
+ * person is asked; one that cannot be a scan is told why, in one line.
  */
 
 import { ending, stem } from "./names.ts";
@@ -29,6 +30,8 @@ export interface Refused {
 
 export interface Grouped {
   cases: Case[];
+  /** Scans of unknown modality. */
+  unsure: Found[];
   refused: Refused[];
 }
 
@@ -50,8 +53,10 @@ export function grouped(found: readonly Found[], modalities: readonly string[]):
     if (why) refused.push({ file, why });
     return why === "";
   });
-  const cases = modalities.length === 1 ? single(scans, modalities[0], refused) : several(scans, modalities, refused);
-  return { cases, refused };
+  if (modalities.length === 1) return { cases: single(scans, modalities[0], refused), unsure: [], refused };
+  const unsure = scans.filter(({ file }) => told(stem(file.name), modalities)[1] === null);
+  const sure = scans.filter((one) => !unsure.includes(one));
+  return { cases: several(sure, modalities, refused), unsure, refused };
 }
 
 function unreadable({ name, size }: File): string {
@@ -94,21 +99,30 @@ function several(scans: readonly Found[], modalities: readonly string[], refused
   const cases = new Map<string, Case>();
   for (const one of scans) {
     const [name, modality] = told(stem(one.file.name), modalities);
-    if (modality === null) {
-      const example = `${name}_0000 (${modalities[0]}) or ${name}_${modalities[0]}`;
-      refused.push({ file: one.file, why: `which of ${modalities.join(", ")} is it? Name it such as ${example}` });
-      continue;
-    }
+    if (modality === null) continue;
     const made = entry(cases, `${one.folder}\n${name}`, () => ({ name, folder: one.folder, files: {}, missing: [] }));
     const other = made.files[modality];
     if (other) refused.push({ file: one.file, why: `${other.name} is ${modality} of ${name} too: keep one of them` });
     else made.files[modality] = one.file;
   }
-  for (const one of cases.values()) {
-    one.missing = modalities.filter((modality) => !(modality in one.files));
-    one.files = Object.fromEntries(modalities.filter((m) => m in one.files).map((m) => [m, one.files[m]]));
-  }
-  return [...cases.values()];
+  return [...cases.values()].map((one) => ordered(one, modalities));
+}
+
+/** The case with its files in the order of the modalities, and those that it lacks. */
+export function ordered({ name, folder, files }: Case, modalities: readonly string[]): Case {
+  const here = modalities.filter((modality) => modality in files);
+  const missing = modalities.filter((modality) => !(modality in files));
+  return { name, folder, files: Object.fromEntries(here.map((modality) => [modality, files[modality]])), missing };
+}
+
+/** Of names the one that begins most like `name`; the first of equals, null of none. */
+export function likest<T extends { name: string }>(name: string, others: readonly T[]): T | null {
+  const shared = (other: string): number => {
+    let length = 0;
+    while (length < name.length && name[length] === other[length]) length += 1;
+    return length;
+  };
+  return others.reduce<T | null>((best, one) => (best && shared(best.name) >= shared(one.name) ? best : one), null);
 }
 
 /** The case and the modality that a name tells; null where it does not. */

@@ -42,6 +42,8 @@ async function start(): Promise<void> {
     save: (row) => void saveLabelMap(row).then(() => saved([row])),
     cancel: (row) => queue.cancel(row),
     again: (row) => queue.again(row),
+    tell: (row, modality) => rows.tell(row, modality),
+    remove: (row) => rows.remove(row),
     saveAll: () => void saveAll(rows, model.labels, model.digest, savedName(model.name)).then(() => saved(rows.of("done"))),
     saveVolumes: () => saveVolumes(rows, model.labels, model.digest),
     cancelAll: () => queue.cancelAll(),

@@ -11,6 +11,8 @@ export interface Actions {
   save(row: Row): void;
   cancel(row: Row): void;
   again(row: Row): void;
+  tell(row: Row, modality: string): void;
+  remove(row: Row): void;
 }
 
 export class RowView {
@@ -26,6 +28,7 @@ export class RowView {
   /** A column for each of `columns`. */
   constructor(
     private readonly row: Row,
+    private readonly modalities: readonly string[],
     private readonly columns: readonly Label[],
     private readonly actions: Actions,
   ) {
@@ -70,6 +73,8 @@ export class RowView {
   #told(): Content[] {
     const { status } = this.row;
     switch (status.kind) {
+      case "unsure":
+        return [this.#question()];
       case "incomplete":
         return [el("span", {}, `Add ${list(status.missing)} of this case`)];
       case "waiting":
@@ -85,7 +90,21 @@ export class RowView {
     }
   }
 
-  #action(): Content {
+  /** Asks which scan this is, where the name does not say it. */
+  #question(): HTMLElement {
+    const choice = el(
+      "select",
+      {},
+      el("option", { value: "" }, "choose…"),
+      ...this.modalities.map((modality) => el("option", { value: modality }, modality)),
+    );
+    choice.addEventListener("change", () => {
+      if (choice.value) this.actions.tell(this.row, choice.value);
+    });
+    return el("label", {}, "Which scan is this? ", choice);
+  }
+
+  #action(): HTMLElement {
     const { row, actions } = this;
     switch (row.status.kind) {
       case "done":
@@ -101,7 +120,7 @@ export class RowView {
       case "cancelled":
         return button({ "aria-label": `Segment ${row.name} again` }, () => actions.again(row), "Again");
       default:
-        return null;
+        return button({ class: "quiet", "aria-label": `Remove ${row.name}` }, () => actions.remove(row), "Remove");
     }
   }
 }

@@ -1,15 +1,16 @@
 /** What the page knows of the scans it was given: one row a case, in the order they came, each with a status.
  *
- *     incomplete -> waiting -> running -> done | refused | cancelled;   cancelled -> waiting
+ *     unsure -> incomplete -> waiting -> running -> done | refused | cancelled;   cancelled -> waiting
  *
  * Rows say when they change; what draws them and what segments them only listens.
  */
 
 import type { Done, Progress } from "../worker/messages.ts";
-import { grouped, type Found } from "./cases.ts";
-import { distinct } from "./names.ts";
+import { grouped, likest, ordered, type Case, type Found, type Refused } from "./cases.ts";
+import { distinct, stem } from "./names.ts";
 
 export type Status =
+  | { kind: "unsure" }
   | { kind: "incomplete"; missing: string[] }
   | { kind: "waiting" }
   | { kind: "running"; told: Progress | null }
@@ -33,6 +34,7 @@ export type Listener = (what: "added" | "removed" | "changed", row: Row) => void
 export class Rows {
   readonly all: Row[] = [];
   readonly #listeners: Listener[] = [];
+  readonly #told = new Set<number>(); // rows of which a person said what belongs to them
   #made = 0;
 
   constructor(readonly modalities: readonly string[]) {}
@@ -42,26 +44,35 @@ export class Rows {
   }
 
   /** Makes rows of files. Those that complete a case join it; a file that is here already is passed over. */
-  add(found: readonly Found[]): Row[] {
+  add(found: readonly Found[]): void {
     const here = this.all.flatMap((row) => Object.values(row.files));
-    const open = this.all.filter((row) => row.status.kind === "incomplete");
-    const pool = open.flatMap((row) => Object.values(row.files).map((file) => ({ file, folder: row.folder })));
     const fresh = found.filter(({ file }) => !here.some((other) => same(file, other)));
-    if (fresh.length === 0) return [];
-    const { cases, refused } = grouped([...pool, ...fresh], this.modalities);
+    if (fresh.length === 0) return;
+    const open = this.of("incomplete").filter((row) => !this.#told.has(row.id));
+    const pool = open.flatMap((row) => Object.values(row.files).map((file) => ({ file, folder: row.folder })));
     open.forEach((row) => this.remove(row));
-    const made = cases.map(({ name, folder, files, missing }) =>
-      this.#insert({
-        name: distinct(name, folder, this.#named()),
-        folder,
-        files,
-        status: missing.length > 0 ? { kind: "incomplete", missing } : { kind: "waiting" },
-      }),
+    const { cases, unsure, refused } = grouped([...pool, ...fresh], this.modalities);
+    cases.forEach((one) => this.#insertCase(one));
+    for (const { file, folder } of unsure) {
+      this.#insert({ name: file.name, folder, files: { "": file }, status: { kind: "unsure" } });
+    }
+    refused.forEach((one) => this.#insertRefused(one));
+  }
+
+  /** A person says which scan the file of a row is: it joins the case that lacks it and is called most like it. */
+  tell(row: Row, modality: string): void {
+    if (row.status.kind !== "unsure") return;
+    const file = row.files[""];
+    const name = stem(file.name);
+    const lacking = this.of("incomplete").filter(
+      (one) => one.folder === row.folder && one.status.missing.includes(modality),
     );
-    const not = refused.map(({ file, why }) =>
-      this.#insert({ name: file.name, folder: "", files: { "": file }, status: { kind: "refused", why } }),
-    );
-    return [...made, ...not];
+    const other = likest(name, lacking);
+    this.remove(row);
+    if (other) this.remove(other);
+    const files = { ...other?.files, [modality]: file };
+    const one = ordered({ name: other?.name ?? name, folder: row.folder, files, missing: [] }, this.modalities);
+    this.#told.add(this.#insertCase(one).id);
   }
 
   set(row: Row, status: Status): void {
@@ -80,16 +91,25 @@ export class Rows {
     return this.all.filter((row): row is Row & { status: Extract<Status, { kind: K }> } => row.status.kind === kind);
   }
 
+  #insertCase({ name, folder, files, missing }: Case): Row {
+    return this.#insert({
+      name: distinct(name, folder, this.all.map((row) => row.name)),
+      folder,
+      files,
+      status: missing.length > 0 ? { kind: "incomplete", missing } : { kind: "waiting" },
+    });
+  }
+
+  #insertRefused({ file, why }: Refused): Row {
+    return this.#insert({ name: file.name, folder: "", files: { "": file }, status: { kind: "refused", why } });
+  }
+
   #insert(told: Omit<Row, "id">): Row {
     this.#made += 1;
     const row = { id: this.#made, ...told };
     this.all.push(row);
     this.#tell("added", row);
     return row;
-  }
-
-  #named(): string[] {
-    return this.all.map((row) => row.name);
   }
 
   #tell(what: Parameters<Listener>[0], row: Row): void {

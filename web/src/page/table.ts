@@ -74,7 +74,7 @@ export class Table {
 
   #follow(what: "added" | "removed" | "changed", row: Row): void {
     if (what === "added") {
-      const view = new RowView(row, this.#columns, this.actions);
+      const view = new RowView(row, this.rows.modalities, this.#columns, this.actions);
       this.#views.set(row, view);
       this.#body.append(view.element);
     } else if (what === "removed") {

@@ -67,6 +67,7 @@ export class Viewer {
   /** Draws into two canvases that are in the page already. Throws where NiiVue cannot. */
   static async in(planes: HTMLCanvasElement, solid: HTMLCanvasElement, labels: readonly Label[]): Promise<Viewer> {
     const made = new Viewer(labels);
+    for (const niivue of [made.#planes, made.#solid]) smoothScan(niivue);
     await made.#planes.attachToCanvas(planes, true);
     await made.#solid.attachToCanvas(solid, true);
     await made.#solid.setVolumeRenderIllumination(0.6);
@@ -189,6 +190,12 @@ export class Viewer {
       labels: this.labels.map(({ value }) => String(value)),
     };
   }
+}
+
+/** Scans are drawn smooth, labels as the voxels that they are; NiiVue knows either for both. */
+function smoothScan(niivue: Niivue): void {
+  const usual = niivue.updateInterpolation.bind(niivue);
+  niivue.updateInterpolation = (layer, smooth) => usual(layer, smooth || layer === 0);
 }
 
 /** By a name of ours: NiiVue takes the type from the ending. */

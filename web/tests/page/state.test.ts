@@ -41,6 +41,21 @@ test("a scan that comes later completes its case", () => {
   assert.deepEqual(Object.keys(rows.all[1].files), ["FLAIR", "T1"]);
 });
 
+test("a person says which scans files are; they find their case by the likest name", () => {
+  const rows = new Rows(["FLAIR", "T1"]);
+  rows.add(found("p1 flair ax.nii", "p2 flair ax.nii", "p2 t1 sag.nii", "p1 t1 sag.nii"));
+  assert.deepEqual(new Set(Object.values(kinds(rows))), new Set(["unsure"]));
+  for (const name of ["p1 flair ax.nii", "p2 flair ax.nii"]) rows.tell(rows.all.find((row) => row.name === name)!, "FLAIR");
+  for (const name of ["p2 t1 sag.nii", "p1 t1 sag.nii"]) rows.tell(rows.all.find((row) => row.name === name)!, "T1");
+  assert.deepEqual(
+    rows.all.map((row) => [row.name, row.status.kind, ...Object.entries(row.files).map(([m, one]) => `${m} ${one.name}`)]),
+    [
+      ["p2 flair ax", "waiting", "FLAIR p2 flair ax.nii", "T1 p2 t1 sag.nii"],
+      ["p1 flair ax", "waiting", "FLAIR p1 flair ax.nii", "T1 p1 t1 sag.nii"],
+    ],
+  );
+});
+
 test("a file that is here already is passed over; another of its name is a case of its own", () => {
   const rows = new Rows(["MR"]);
   rows.add(found("a.nii"));
