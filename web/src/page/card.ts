@@ -47,7 +47,10 @@ export class Card {
   }
 
   opened({ backend, threads, why }: Opened): void {
-    const engine = backend === "webgpu" ? "the graphics card (WebGPU)" : `the processor (WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"})`;
+    const engine =
+      backend === "webgpu"
+        ? "the graphics card (WebGPU)"
+        : `the processor (WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"})`;
     this.#engine.textContent = why ? `${engine}; ${why}` : engine;
   }
 }

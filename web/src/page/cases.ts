@@ -100,9 +100,15 @@ function several(scans: readonly Found[], modalities: readonly string[], refused
   for (const one of scans) {
     const [name, modality] = told(stem(one.file.name), modalities);
     if (modality === null) continue;
-    const made = entry(cases, `${one.folder}\n${name}`, () => ({ name, folder: one.folder, files: {}, missing: [] }));
+    const made = entry(cases, `${one.folder}\n${name}`, () => ({
+      name,
+      folder: one.folder,
+      files: {},
+      missing: [],
+    }));
     const other = made.files[modality];
-    if (other) refused.push({ file: one.file, why: `${other.name} is ${modality} of ${name} too: keep one of them` });
+    if (other)
+      refused.push({ file: one.file, why: `${other.name} is ${modality} of ${name} too: keep one of them` });
     else made.files[modality] = one.file;
   }
   return [...cases.values()].map((one) => ordered(one, modalities));
@@ -112,7 +118,12 @@ function several(scans: readonly Found[], modalities: readonly string[], refused
 export function ordered({ name, folder, files }: Case, modalities: readonly string[]): Case {
   const here = modalities.filter((modality) => modality in files);
   const missing = modalities.filter((modality) => !(modality in files));
-  return { name, folder, files: Object.fromEntries(here.map((modality) => [modality, files[modality]])), missing };
+  return {
+    name,
+    folder,
+    files: Object.fromEntries(here.map((modality) => [modality, files[modality]])),
+    missing,
+  };
 }
 
 /** Of names the one that begins most like `name`; the first of equals, null of none. */
@@ -122,7 +133,10 @@ export function likest<T extends { name: string }>(name: string, others: readonl
     while (length < name.length && name[length] === other[length]) length += 1;
     return length;
   };
-  return others.reduce<T | null>((best, one) => (best && shared(best.name) >= shared(one.name) ? best : one), null);
+  return others.reduce<T | null>(
+    (best, one) => (best && shared(best.name) >= shared(one.name) ? best : one),
+    null,
+  );
 }
 
 /** The case and the modality that a name tells; null where it does not. */
@@ -130,7 +144,8 @@ function told(name: string, modalities: readonly string[]): [string, string | nu
   const plain = (text: string): string => text.toLowerCase().replaceAll("-", "_");
   for (const modality of [...modalities].sort((one, other) => other.length - one.length)) {
     const suffix = `_${plain(modality)}`;
-    if (plain(name).endsWith(suffix) && name.length > suffix.length) return [name.slice(0, -suffix.length), modality];
+    if (plain(name).endsWith(suffix) && name.length > suffix.length)
+      return [name.slice(0, -suffix.length), modality];
   }
   const [base, number] = numbered(name);
   return number !== null && number < modalities.length ? [base, modalities[number]] : [name, null];

@@ -16,8 +16,20 @@ export class Drop {
     modalities: readonly string[],
     private readonly take: (found: Found[]) => void,
   ) {
-    const files = el("input", { type: "file", multiple: true, class: "unseen", tabindex: -1, "aria-hidden": "true" });
-    const folder = el("input", { type: "file", multiple: true, class: "unseen", tabindex: -1, "aria-hidden": "true" });
+    const files = el("input", {
+      type: "file",
+      multiple: true,
+      class: "unseen",
+      tabindex: -1,
+      "aria-hidden": "true",
+    });
+    const folder = el("input", {
+      type: "file",
+      multiple: true,
+      class: "unseen",
+      tabindex: -1,
+      "aria-hidden": "true",
+    });
     folder.webkitdirectory = true;
     files.addEventListener("change", () => this.#chosen(files, false));
     folder.addEventListener("change", () => this.#chosen(folder, true));
@@ -31,7 +43,9 @@ export class Drop {
         "div",
         { class: "actions" },
         button({ class: "main" }, () => files.click(), "Choose files"),
-        button({}, () => folder.click(), "Choose a folder"),
+        "webkitdirectory" in HTMLInputElement.prototype
+          ? button({}, () => folder.click(), "Choose a folder")
+          : null,
       ),
       this.#told,
       files,
@@ -81,7 +95,8 @@ export class Drop {
   #give(files: Found[], inFolders: Found[], closed: readonly string[]): void {
     const { scans, others } = scansIn(inFolders);
     const notes = [
-      others > 0 && `${count(others, "file")} of the folder ${others === 1 ? "is no scan" : "are no scans"} and left alone.`,
+      others > 0 &&
+        `${count(others, "file")} of the folder ${others === 1 ? "is no scan" : "are no scans"} and left alone.`,
       inFolders.length > 0 && scans.length === 0 && "There is no scan in it that ends in .nii or .nii.gz.",
       closed.length > 0 && `The browser does not open ${list(closed)} here: use “Choose a folder”.`,
     ];

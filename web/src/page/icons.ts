@@ -17,7 +17,11 @@ const SVG = "http://www.w3.org/2000/svg";
 
 export function icon(name: Icon): SVGSVGElement {
   const drawing = document.createElementNS(SVG, "svg");
-  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", class: `icon icon-${name}`, "aria-hidden": "true" })) {
+  for (const [key, value] of Object.entries({
+    viewBox: "0 0 24 24",
+    class: `icon icon-${name}`,
+    "aria-hidden": "true",
+  })) {
     drawing.setAttribute(key, value);
   }
   const path = document.createElementNS(SVG, "path");

@@ -47,17 +47,29 @@ export class Legend {
     swatch.style.setProperty("--colour", `rgb(${colour.join(" ")})`);
     const title = el("span", { class: "name" }, name);
     const told = el("span", { class: "ml" }, none ? "not found" : `${millilitres(volume.ml)} ml`);
-    if (!this.drawn) return el("li", { class: none ? "none" : null }, el("span", { class: "label" }, swatch, title), told);
+    if (!this.drawn)
+      return el("li", { class: none ? "none" : null }, el("span", { class: "label" }, swatch, title), told);
     const box = el("input", { type: "checkbox", disabled: none, value });
     box.checked = !this.#hidden.has(value);
     box.addEventListener("change", () => this.#toggle([box]));
     this.#boxes.push(box);
     const go = button(
-      { class: "quiet go", "aria-label": `Show the middle of ${name}`, title: "Show its middle", disabled: none },
+      {
+        class: "quiet go",
+        "aria-label": `Show the middle of ${name}`,
+        title: "Show its middle",
+        disabled: none,
+      },
       () => this.wishes.lookAt(value),
       icon("target"),
     );
-    return el("li", { class: none ? "none" : null }, el("label", { class: "label" }, box, swatch, title), told, go);
+    return el(
+      "li",
+      { class: none ? "none" : null },
+      el("label", { class: "label" }, box, swatch, title),
+      told,
+      go,
+    );
   }
 
   #toggle(boxes: readonly HTMLInputElement[]): void {

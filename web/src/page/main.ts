@@ -44,7 +44,10 @@ async function start(): Promise<void> {
     again: (row) => queue.again(row),
     tell: (row, modality) => rows.tell(row, modality),
     remove: (row) => rows.remove(row),
-    saveAll: () => void saveAll(rows, model.labels, model.digest, savedName(model.name)).then(() => saved(rows.of("done"))),
+    saveAll: () =>
+      void saveAll(rows, model.labels, model.digest, savedName(model.name)).then(() =>
+        saved(rows.of("done")),
+      ),
     saveVolumes: () => saveVolumes(rows, model.labels, model.digest),
     cancelAll: () => queue.cancelAll(),
     clear: () => {
@@ -53,10 +56,7 @@ async function start(): Promise<void> {
       drop.element.querySelector("button")?.focus();
     },
   });
-  const drop = new Drop(model.modalities, (found) => {
-    rows.add(found);
-    drop.small = rows.all.length > 0;
-  });
+  const drop = new Drop(model.modalities, (found) => rows.add(found));
   const saved = (done: readonly Row[]): void => {
     for (const row of done) if (row.status.kind === "done") rows.set(row, { ...row.status, saved: true });
   };
@@ -65,7 +65,15 @@ async function start(): Promise<void> {
     if (what === "changed" && row.status.kind === "done" && stage.row === null) view(row);
     drop.small = rows.all.length > 0;
   });
-  main.append(header(model), trust.element, drop.element, announcer.element, table.element, stage.element, card.element);
+  main.append(
+    header(model),
+    trust.element,
+    drop.element,
+    announcer.element,
+    table.element,
+    stage.element,
+    card.element,
+  );
   addEventListener("beforeunload", (event) => {
     if (rows.of("done").some(({ status }) => !status.saved)) event.preventDefault();
   });

@@ -26,7 +26,10 @@ export function markdown(text: string): HTMLElement[] {
     } else if (line.startsWith("|")) {
       made.push(table(run((one) => one.startsWith("|"))));
     } else if (/^[-*] /.test(line)) {
-      const items = run((one) => /^([-*] |  +\S)/.test(one)).join("\n").split(/\n?^[-*] /m).filter(Boolean);
+      const items = run((one) => /^([-*] |  +\S)/.test(one))
+        .join("\n")
+        .split(/\n?^[-*] /m)
+        .filter(Boolean);
       made.push(el("ul", {}, ...items.map((item) => el("li", {}, ...inline(item.replaceAll(/\s+/g, " "))))));
     } else if (line.trim() === "") {
       at += 1;
@@ -40,7 +43,9 @@ export function markdown(text: string): HTMLElement[] {
 }
 
 function table(lines: readonly string[]): HTMLElement {
-  const rows = lines.filter((line) => !/^\|[\s:|-]+$/.test(line)).map((line) => line.replace(/^\||\|\s*$/g, "").split("|"));
+  const rows = lines
+    .filter((line) => !/^\|[\s:|-]+$/.test(line))
+    .map((line) => line.replace(/^\||\|\s*$/g, "").split("|"));
   const [head, ...body] = rows;
   const cells = (tag: "th" | "td", row: readonly string[]): HTMLElement[] =>
     row.map((cell) => el(tag, tag === "th" ? { scope: "col" } : {}, ...inline(cell.trim())));

@@ -43,7 +43,11 @@ function forEachVoxel(
 }
 
 /** Voxel -> millimetres, RAS. */
-export function millimetres(affine: readonly (readonly number[])[], [i, j, k]: readonly number[]): [number, number, number] {
-  const along = (axis: number): number => affine[axis][0] * i + affine[axis][1] * j + affine[axis][2] * k + affine[axis][3];
+export function millimetres(
+  affine: readonly (readonly number[])[],
+  [i, j, k]: readonly number[],
+): [number, number, number] {
+  const along = (axis: number): number =>
+    affine[axis][0] * i + affine[axis][1] * j + affine[axis][2] * k + affine[axis][3];
   return [along(0), along(1), along(2)];
 }

@@ -34,9 +34,17 @@ export class RowView {
   ) {
     this.#name = button({ class: "case" }, () => actions.view(row), row.name);
     this.#volumes = columns.map(({ name }) => el("td", { class: "n", "data-label": name }));
-    this.element = el("tr", {}, el("th", { scope: "row" }, this.#name), this.#status, ...this.#volumes, this.#actions);
+    this.element = el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, this.#name),
+      this.#status,
+      ...this.#volumes,
+      this.#actions,
+    );
     this.element.addEventListener("click", ({ target }) => {
-      if (row.status.kind === "done" && target instanceof Element && !target.closest("button")) actions.view(row);
+      if (row.status.kind === "done" && target instanceof Element && !target.closest("button"))
+        actions.view(row);
     });
     set(this.#bar, "aria-label", `Progress of ${row.name}`);
     this.update();
@@ -120,7 +128,11 @@ export class RowView {
       case "cancelled":
         return button({ "aria-label": `Segment ${row.name} again` }, () => actions.again(row), "Again");
       default:
-        return button({ class: "quiet", "aria-label": `Remove ${row.name}` }, () => actions.remove(row), "Remove");
+        return button(
+          { class: "quiet", "aria-label": `Remove ${row.name}` },
+          () => actions.remove(row),
+          "Remove",
+        );
     }
   }
 }

@@ -16,9 +16,21 @@ export async function saveLabelMap(row: Row): Promise<void> {
 }
 
 /** All label maps and the table of volumes in one zip. */
-export async function saveAll(rows: Rows, labels: readonly Label[], digest: string, name: string): Promise<void> {
+export async function saveAll(
+  rows: Rows,
+  labels: readonly Label[],
+  digest: string,
+  name: string,
+): Promise<void> {
   const maps = await Promise.all(rows.of("done").map(member));
-  const table = { name: distinct("volumes.csv", "", maps.map((map) => map.name)), bytes: new TextEncoder().encode(tableOf(rows, labels, digest)) };
+  const table = {
+    name: distinct(
+      "volumes.csv",
+      "",
+      maps.map((map) => map.name),
+    ),
+    bytes: new TextEncoder().encode(tableOf(rows, labels, digest)),
+  };
   save(`${name}.zip`, zip([...maps, table], new Date()));
 }
 
@@ -47,7 +59,9 @@ async function member({ name, files, status }: Row): Promise<Member> {
 }
 
 async function unpacked(packed: Uint8Array): Promise<Uint8Array> {
-  const stream = new Blob([packed as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const stream = new Blob([packed as Uint8Array<ArrayBuffer>])
+    .stream()
+    .pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 

@@ -49,7 +49,9 @@ export class Rows {
     const fresh = found.filter(({ file }) => !here.some((other) => same(file, other)));
     if (fresh.length === 0) return;
     const open = this.of("incomplete").filter((row) => !this.#told.has(row.id));
-    const pool = open.flatMap((row) => Object.values(row.files).map((file) => ({ file, folder: row.folder })));
+    const pool = open.flatMap((row) =>
+      Object.values(row.files).map((file) => ({ file, folder: row.folder })),
+    );
     open.forEach((row) => this.remove(row));
     const { cases, unsure, refused } = grouped([...pool, ...fresh], this.modalities);
     cases.forEach((one) => this.#insertCase(one));
@@ -71,7 +73,10 @@ export class Rows {
     this.remove(row);
     if (other) this.remove(other);
     const files = { ...other?.files, [modality]: file };
-    const one = ordered({ name: other?.name ?? name, folder: row.folder, files, missing: [] }, this.modalities);
+    const one = ordered(
+      { name: other?.name ?? name, folder: row.folder, files, missing: [] },
+      this.modalities,
+    );
     this.#told.add(this.#insertCase(one).id);
   }
 
@@ -88,12 +93,18 @@ export class Rows {
   }
 
   of<K extends Status["kind"]>(kind: K): (Row & { status: Extract<Status, { kind: K }> })[] {
-    return this.all.filter((row): row is Row & { status: Extract<Status, { kind: K }> } => row.status.kind === kind);
+    return this.all.filter(
+      (row): row is Row & { status: Extract<Status, { kind: K }> } => row.status.kind === kind,
+    );
   }
 
   #insertCase({ name, folder, files, missing }: Case): Row {
     return this.#insert({
-      name: distinct(name, folder, this.all.map((row) => row.name)),
+      name: distinct(
+        name,
+        folder,
+        this.all.map((row) => row.name),
+      ),
       folder,
       files,
       status: missing.length > 0 ? { kind: "incomplete", missing } : { kind: "waiting" },
@@ -101,7 +112,12 @@ export class Rows {
   }
 
   #insertRefused({ file, why }: Refused): Row {
-    return this.#insert({ name: file.name, folder: "", files: { "": file }, status: { kind: "refused", why } });
+    return this.#insert({
+      name: file.name,
+      folder: "",
+      files: { "": file },
+      status: { kind: "refused", why },
+    });
   }
 
   #insert(told: Omit<Row, "id">): Row {

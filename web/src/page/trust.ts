@@ -7,7 +7,8 @@ import { count, grouped } from "./words.ts";
 
 export class Trust {
   readonly element: HTMLElement;
-  readonly #verdict = el("li", { class: "verdict", role: "status" });
+  readonly #words = el("span", { role: "status" });
+  readonly #verdict = el("li", {});
   readonly #refusal = el("div", { class: "refusal", role: "alert", hidden: true });
 
   constructor() {
@@ -17,7 +18,12 @@ export class Trust {
       el(
         "ul",
         { class: "trust" },
-        el("li", {}, icon("lock"), el("span", {}, el("b", {}, "Nothing leaves this machine."), " No network is used.")),
+        el(
+          "li",
+          {},
+          icon("lock"),
+          el("span", {}, el("b", {}, "Nothing leaves this machine."), " No network is used."),
+        ),
         this.#verdict,
         el("li", {}, icon("note"), el("span", {}, el("b", {}, "Not a medical device."), " For research.")),
       ),
@@ -38,7 +44,9 @@ export class Trust {
       return true;
     }
     this.#tell("warn", "bad", "Equal to the exporter: no.", ` ${differ} differ.`);
-    this.refuse("This browser does not compute what the exporter did, so nothing is segmented here: try another browser, or another machine.");
+    this.refuse(
+      "This browser does not compute what the exporter did, so nothing is segmented here: try another browser, or another machine.",
+    );
     return false;
   }
 
@@ -51,6 +59,7 @@ export class Trust {
 
   #tell(drawing: Icon, kind: string, what: string, more: string): void {
     set(this.#verdict, "data-kind", kind);
-    fill(this.#verdict, icon(drawing), el("span", {}, el("b", {}, what), more));
+    fill(this.#words, el("b", {}, what), more);
+    fill(this.#verdict, icon(drawing), this.#words);
   }
 }

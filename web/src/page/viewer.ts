@@ -19,7 +19,12 @@ export interface Place {
   label: number;
 }
 
-const SLICES = { all: SLICE_TYPE.MULTIPLANAR, axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
+const SLICES = {
+  all: SLICE_TYPE.MULTIPLANAR,
+  axial: SLICE_TYPE.AXIAL,
+  coronal: SLICE_TYPE.CORONAL,
+  sagittal: SLICE_TYPE.SAGITTAL,
+};
 /** Three quarters of the canvas; on the fourth lies the canvas of 3D. Left, top, width, height. */
 const QUARTERS = [
   { sliceType: SLICE_TYPE.AXIAL, position: [0, 0, 0.5, 0.5] },
@@ -65,7 +70,11 @@ export class Viewer {
   private constructor(private readonly labels: readonly Label[]) {}
 
   /** Draws into two canvases that are in the page already. Throws where NiiVue cannot. */
-  static async in(planes: HTMLCanvasElement, solid: HTMLCanvasElement, labels: readonly Label[]): Promise<Viewer> {
+  static async in(
+    planes: HTMLCanvasElement,
+    solid: HTMLCanvasElement,
+    labels: readonly Label[],
+  ): Promise<Viewer> {
     const made = new Viewer(labels);
     for (const niivue of [made.#planes, made.#solid]) smoothScan(niivue);
     await made.#planes.attachToCanvas(planes, true);
@@ -79,7 +88,8 @@ export class Viewer {
   async show(scan: File, done: Done, window: readonly [number, number] | null): Promise<boolean> {
     this.#shown += 1;
     const mine = this.#shown;
-    const labels = (): Promise<NVImage> => loaded(new File([done.file as Uint8Array<ArrayBuffer>], "labels.nii.gz"));
+    const labels = (): Promise<NVImage> =>
+      loaded(new File([done.file as Uint8Array<ArrayBuffer>], "labels.nii.gz"));
     const [base, over, solid] = [await loaded(scan), await labels(), await labels()];
     if (mine !== this.#shown) return false;
     if (window) [base.cal_min, base.cal_max] = window;
@@ -200,7 +210,10 @@ function smoothScan(niivue: Niivue): void {
 
 /** By a name of ours: NiiVue takes the type from the ending. */
 async function loaded(file: File): Promise<NVImage> {
-  return NVImage.loadFromFile({ file: new File([file], `scan${ending(file.name).toLowerCase()}`), colormap: "gray" });
+  return NVImage.loadFromFile({
+    file: new File([file], `scan${ending(file.name).toLowerCase()}`),
+    colormap: "gray",
+  });
 }
 
 function replaced(viewer: Niivue, volumes: readonly NVImage[]): void {

@@ -44,13 +44,17 @@ export async function dropped(items: Iterable<DataTransferItem>): Promise<Droppe
 
 /** Files of `<input type=file>`, whose paths the browser tells where a folder was chosen. */
 export function chosen(files: Iterable<File>): Found[] {
-  return [...files].map((file) => ({ file, folder: file.webkitRelativePath.split("/").slice(0, -1).join("/") }));
+  return [...files].map((file) => ({
+    file,
+    folder: file.webkitRelativePath.split("/").slice(0, -1).join("/"),
+  }));
 }
 
 async function ofHandle(handle: Handle, folder: string): Promise<Found[]> {
   if (handle.kind === "file") return [{ file: await handle.getFile!(), folder }];
   const found: Found[] = [];
-  for await (const inside of handle.values!()) found.push(...(await ofHandle(inside, `${folder}/${handle.name}`)));
+  for await (const inside of handle.values!())
+    found.push(...(await ofHandle(inside, `${folder}/${handle.name}`)));
   return found;
 }
 

@@ -21,7 +21,8 @@ export function count(number: number, one: string, many = `${one}s`): string {
 
 /** "a", "a and b", "a, b and c"; of many the first few: "a, b and 102 more". */
 export function list(names: readonly string[], most = 6): string {
-  const shown = names.length > most ? [...names.slice(0, most - 1), `${names.length - most + 1} more`] : names;
+  const shown =
+    names.length > most ? [...names.slice(0, most - 1), `${names.length - most + 1} more`] : names;
   return shown.length < 2 ? shown.join("") : `${shown.slice(0, -1).join(", ")} and ${shown.at(-1)}`;
 }
 
@@ -29,7 +30,9 @@ export function list(names: readonly string[], most = 6): string {
 export function stage(told: Progress | null): string {
   if (told === null) return "Starting";
   if (told.stage === "network") return told.of > 0 ? `Window ${told.window} of ${told.of}` : "Segmenting";
-  return { reading: "Reading", preparing: "Preparing", labels: "Making the label map", writing: "Finishing" }[told.stage];
+  return { reading: "Reading", preparing: "Preparing", labels: "Making the label map", writing: "Finishing" }[
+    told.stage
+  ];
 }
 
 export function bytes(size: number): string {

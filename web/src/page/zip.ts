@@ -30,7 +30,15 @@ export function zip(members: readonly Member[], when: Date): Blob {
     const encoded = new TextEncoder().encode(name);
     const size: Field = [bytes.length, 4];
     const about: Field[] = [
-      VERSION, UTF8, STORED, ...dosTime(when), [crc32(bytes), 4], size, size, [encoded.length, 2], NONE,
+      VERSION,
+      UTF8,
+      STORED,
+      ...dosTime(when),
+      [crc32(bytes), 4],
+      size,
+      size,
+      [encoded.length, 2],
+      NONE,
     ];
     const local = record([LOCAL, ...about]);
     files.push(local, encoded, bytes as Bytes);
@@ -58,7 +66,10 @@ function record(fields: readonly Field[]): Bytes {
 function dosTime(when: Date): [Field, Field] {
   const time = (when.getHours() << 11) | (when.getMinutes() << 5) | (when.getSeconds() >> 1);
   const date = ((when.getFullYear() - 1980) << 9) | ((when.getMonth() + 1) << 5) | when.getDate();
-  return [[time, 2], [date, 2]];
+  return [
+    [time, 2],
+    [date, 2],
+  ];
 }
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {

@@ -21,7 +21,9 @@ function cases(modalities: string[], ...paths: string[]): Record<string, Record<
 }
 
 function refusals(modalities: string[], ...paths: string[]): Record<string, string> {
-  return Object.fromEntries(grouped(given(...paths), modalities).refused.map(({ file, why }) => [file.name, why]));
+  return Object.fromEntries(
+    grouped(given(...paths), modalities).refused.map(({ file, why }) => [file.name, why]),
+  );
 }
 
 test("one modality: a file is a case, with nnU-Net's suffix or without", () => {
@@ -43,23 +45,45 @@ test("one modality: several scans of a case are refused by name", () => {
 });
 
 test("several modalities: by number in their order, or by name in any writing", () => {
-  assert.deepEqual(cases(["FLAIR", "T1-ce"], "a_0001.nii", "a_0000.nii", "b_t1_ce.nii.gz", "b-x_flair.nii.gz", "b_FLAIR.nii.gz"), {
-    a: { FLAIR: "a_0000.nii", "T1-ce": "a_0001.nii" },
-    b: { FLAIR: "b_FLAIR.nii.gz", "T1-ce": "b_t1_ce.nii.gz" },
-    "b-x": { FLAIR: "b-x_flair.nii.gz" },
-  });
+  assert.deepEqual(
+    cases(
+      ["FLAIR", "T1-ce"],
+      "a_0001.nii",
+      "a_0000.nii",
+      "b_t1_ce.nii.gz",
+      "b-x_flair.nii.gz",
+      "b_FLAIR.nii.gz",
+    ),
+    {
+      a: { FLAIR: "a_0000.nii", "T1-ce": "a_0001.nii" },
+      b: { FLAIR: "b_FLAIR.nii.gz", "T1-ce": "b_t1_ce.nii.gz" },
+      "b-x": { FLAIR: "b-x_flair.nii.gz" },
+    },
+  );
 });
 
 test("several modalities: what a case lacks is told, what says nothing is asked for", () => {
   const told = grouped(given("a_0000.nii", "plain.nii", "c_0007.nii"), ["FLAIR", "T1"]);
-  assert.deepEqual(told.cases.map((one) => [one.name, one.missing]), [["a", ["T1"]]]);
-  assert.deepEqual(told.unsure.map(({ file }) => file.name), ["plain.nii", "c_0007.nii"]);
+  assert.deepEqual(
+    told.cases.map((one) => [one.name, one.missing]),
+    [["a", ["T1"]]],
+  );
+  assert.deepEqual(
+    told.unsure.map(({ file }) => file.name),
+    ["plain.nii", "c_0007.nii"],
+  );
   assert.deepEqual(told.refused, []);
 });
 
 test("scans of one name in two folders are two cases", () => {
   const told = grouped(given("p1/t1.nii", "p2/t1.nii"), ["MR"]);
-  assert.deepEqual(told.cases.map((one) => [one.folder, one.name]), [["p1", "t1"], ["p2", "t1"]]);
+  assert.deepEqual(
+    told.cases.map((one) => [one.folder, one.name]),
+    [
+      ["p1", "t1"],
+      ["p2", "t1"],
+    ],
+  );
 });
 
 test("twice the same case: the first is kept", () => {
@@ -77,7 +101,18 @@ test("what is no scan is refused in one line that says what to do", () => {
 });
 
 test("of a folder: no labels, nothing hidden, others counted", () => {
-  const told = scansIn(given("d/imagesTr/a.nii.gz", "d/labelsTr/a.nii.gz", "d/imagesTr/._a.nii.gz", "d/dataset.json", "d/.git/b.nii"));
-  assert.deepEqual(told.scans.map(({ file, folder }) => `${folder}/${file.name}`), ["d/imagesTr/a.nii.gz"]);
+  const told = scansIn(
+    given(
+      "d/imagesTr/a.nii.gz",
+      "d/labelsTr/a.nii.gz",
+      "d/imagesTr/._a.nii.gz",
+      "d/dataset.json",
+      "d/.git/b.nii",
+    ),
+  );
+  assert.deepEqual(
+    told.scans.map(({ file, folder }) => `${folder}/${file.name}`),
+    ["d/imagesTr/a.nii.gz"],
+  );
   assert.equal(told.others, 4);
 });

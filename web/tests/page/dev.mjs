@@ -9,16 +9,27 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const common = { bundle: true, minify: true, write: false, legalComments: "none", charset: "utf8", logLevel: "warning" };
+const common = {
+  bundle: true,
+  minify: true,
+  write: false,
+  legalComments: "none",
+  charset: "utf8",
+  logLevel: "warning",
+};
 const target = ["chrome116", "firefox121", "safari17"];
 
 const instead = {
   name: "fake worker",
-  setup: (build) => build.onResolve({ filter: /worker\/client\.ts$/ }, () => ({ path: here("fake_client.ts") })),
+  setup: (build) =>
+    build.onResolve({ filter: /worker\/client\.ts$/ }, () => ({ path: here("fake_client.ts") })),
 };
 const text = async (options) => (await build({ ...common, ...options })).outputFiles[0].text;
 const entry = here("../../src/page/main.ts");
-const script = (await text({ entryPoints: [entry], format: "iife", target, plugins: [instead] })).replaceAll("</script", "<\\/script");
+const script = (await text({ entryPoints: [entry], format: "iife", target, plugins: [instead] })).replaceAll(
+  "</script",
+  "<\\/script",
+);
 const style = await text({ entryPoints: [here("../../styles/page.css")], target });
 const [out, model = here("model.json")] = process.argv.slice(2);
 const told = readFileSync(model, "utf8").replaceAll("<", "\\u003c");

@@ -4,7 +4,10 @@ import { test } from "node:test";
 import { distinct, ending, labelMapName, savedName, stem } from "../../src/page/names.ts";
 
 test("endings as written, in any case", () => {
-  assert.deepEqual([ending("a.NII.GZ"), ending("a.nii"), ending("a.gz"), ending("nii")], [".NII.GZ", ".nii", "", ""]);
+  assert.deepEqual(
+    [ending("a.NII.GZ"), ending("a.nii"), ending("a.gz"), ending("nii")],
+    [".NII.GZ", ".nii", "", ""],
+  );
   assert.deepEqual([stem("a.b.nii.gz"), stem("a.txt")], ["a.b", "a.txt"]);
 });
 

@@ -9,8 +9,10 @@ import { Cancelled, Refusal } from "../../src/worker/client.ts";
 import type { Done } from "../../src/worker/messages.ts";
 
 const file = (name: string, text = "x"): File => new File([text], name, { lastModified: 1 });
-const found = (...names: string[]): { file: File; folder: string }[] => names.map((name) => ({ file: file(name), folder: "" }));
-const kinds = (rows: Rows): Record<string, string> => Object.fromEntries(rows.all.map((row) => [row.name, row.status.kind]));
+const found = (...names: string[]): { file: File; folder: string }[] =>
+  names.map((name) => ({ file: file(name), folder: "" }));
+const kinds = (rows: Rows): Record<string, string> =>
+  Object.fromEntries(rows.all.map((row) => [row.name, row.status.kind]));
 const settled = (): Promise<void> => new Promise((done) => setTimeout(done, 5));
 
 class Worker {
@@ -24,7 +26,16 @@ class Worker {
     const how = this.behave(name);
     if (how === "refuse") return Promise.reject(new Refusal(`${name} is damaged`, "copy it again"));
     if (how === "hang") return new Promise((_, fail) => (this.#fail = fail));
-    return Promise.resolve({ kind: "done", id: 0, file: new Uint8Array(), shape: [1, 1, 1], spacing_mm: [1, 1, 1], affine: [], volumes: [], seconds: 1 });
+    return Promise.resolve({
+      kind: "done",
+      id: 0,
+      file: new Uint8Array(),
+      shape: [1, 1, 1],
+      spacing_mm: [1, 1, 1],
+      affine: [],
+      volumes: [],
+      seconds: 1,
+    });
   }
 
   cancel(): void {
@@ -45,10 +56,22 @@ test("a person says which scans files are; they find their case by the likest na
   const rows = new Rows(["FLAIR", "T1"]);
   rows.add(found("p1 flair ax.nii", "p2 flair ax.nii", "p2 t1 sag.nii", "p1 t1 sag.nii"));
   assert.deepEqual(new Set(Object.values(kinds(rows))), new Set(["unsure"]));
-  for (const name of ["p1 flair ax.nii", "p2 flair ax.nii"]) rows.tell(rows.all.find((row) => row.name === name)!, "FLAIR");
-  for (const name of ["p2 t1 sag.nii", "p1 t1 sag.nii"]) rows.tell(rows.all.find((row) => row.name === name)!, "T1");
+  for (const name of ["p1 flair ax.nii", "p2 flair ax.nii"])
+    rows.tell(
+      rows.all.find((row) => row.name === name)!,
+      "FLAIR",
+    );
+  for (const name of ["p2 t1 sag.nii", "p1 t1 sag.nii"])
+    rows.tell(
+      rows.all.find((row) => row.name === name)!,
+      "T1",
+    );
   assert.deepEqual(
-    rows.all.map((row) => [row.name, row.status.kind, ...Object.entries(row.files).map(([m, one]) => `${m} ${one.name}`)]),
+    rows.all.map((row) => [
+      row.name,
+      row.status.kind,
+      ...Object.entries(row.files).map(([m, one]) => `${m} ${one.name}`),
+    ]),
     [
       ["p2 flair ax", "waiting", "FLAIR p2 flair ax.nii", "T1 p2 t1 sag.nii"],
       ["p1 flair ax", "waiting", "FLAIR p1 flair ax.nii", "T1 p1 t1 sag.nii"],
@@ -85,7 +108,11 @@ test("a damaged scan has its line, the others are done", async () => {
   await settled();
   assert.deepEqual(kinds(rows), { a: "done", b: "refused", c: "done", "notes.txt": "refused" });
   const [told] = rows.of("refused");
-  assert.equal(rows.of("refused").some((row) => row.status.why === "b is damaged: copy it again"), true, told.name);
+  assert.equal(
+    rows.of("refused").some((row) => row.status.why === "b is damaged: copy it again"),
+    true,
+    told.name,
+  );
 });
 
 test("to cancel ends the running case alone; again segments it; cancel all takes what waits too", async () => {

@@ -24,8 +24,14 @@ test("Markdown of a card in pieces; links and markup of others are text", () => 
 test("numbers in words", () => {
   assert.deepEqual([0.034, 4.5, 12.34, 1234.5].map(millilitres), ["0.03", "4.50", "12.3", "1,235"]);
   assert.deepEqual([0.44, 12.4, 75].map(seconds), ["0.4 s", "12 s", "1 min 15 s"]);
-  assert.deepEqual([1, 2000].map((number) => count(number, "case")), ["1 case", "2,000 cases"]);
-  assert.deepEqual([list([]), list(["a"]), list(["a", "b"]), list(["a", "b", "c", "d"], 3)], ["", "a", "a and b", "a, b and 2 more"]);
+  assert.deepEqual(
+    [1, 2000].map((number) => count(number, "case")),
+    ["1 case", "2,000 cases"],
+  );
+  assert.deepEqual(
+    [list([]), list(["a"]), list(["a", "b"]), list(["a", "b", "c", "d"], 3)],
+    ["", "a", "a and b", "a, b and 2 more"],
+  );
   assert.deepEqual([bytes(1500), bytes(1_234_567), bytes(26_000_000)], ["2 kB", "1.2 MB", "26 MB"]);
   assert.equal(stage({ kind: "progress", id: 1, stage: "network", window: 3, of: 8 }), "Window 3 of 8");
 });
@@ -36,7 +42,17 @@ test("the middle of a structure is a voxel of it, even of a ring", () => {
   assert.notDeepEqual([i, j, k], [1, 1, 0]);
   assert.equal(labels[i + 3 * j + 9 * k], 2);
   assert.deepEqual([...middles([0, 5, 5, 5], [4, 1, 1])], [[5, [2, 0, 0]]]);
-  assert.deepEqual(millimetres([[-2, 0, 0, 10], [0, 0, 3, 1], [0, 1, 0, -4]], [1, 2, 3]), [8, 10, -2]);
+  assert.deepEqual(
+    millimetres(
+      [
+        [-2, 0, 0, 10],
+        [0, 0, 3, 1],
+        [0, 1, 0, -4],
+      ],
+      [1, 2, 3],
+    ),
+    [8, 10, -2],
+  );
 });
 
 test("no source of the page makes markup, scripts or styles of text", () => {
