@@ -24,7 +24,8 @@ export function model(): Model {
 }
 
 export class Client {
-  private parts: Promise<{ script: string | URL; open: Open }> | null = null;
+  private parts: Promise<Parts> | null = null;
+  private why = ""; // not the faster backend
   private started: Promise<Worker> | null = null;
   private running: { worker: Worker; cancel: () => void } | null = null;
   private before: Promise<unknown> = Promise.resolve();
@@ -32,7 +33,19 @@ export class Client {
 
   /** Starts the worker: digests, compiling, golden case. Some seconds. */
   async open(): Promise<Opened> {
-    const { script, open } = await (this.parts ??= partsOf(model()));
+    const parts = await (this.parts ??= partsOf(model()));
+    if (parts.fast !== null) {
+      try {
+        return await this.opened(parts.fast);
+      } catch (error) {
+        this.why = error instanceof Refusal ? error.reason : String(error);
+        parts.fast = null;
+      }
+    }
+    return { ...(await this.opened(parts.sure)), why: this.why };
+  }
+
+  private async opened({ script, open }: Start): Promise<Opened> {
     const worker = new Worker(script, typeof script === "string" ? {} : { type: "module" });
     try {
       const opened = (await reply(worker, open, (told) => told.kind === "opened")) as Opened;
@@ -83,8 +96,20 @@ export class Client {
   }
 }
 
+/** What a worker is started with. */
+interface Start {
+  script: string | URL;
+  open: Open;
+}
+
+/** What always works, and what is tried first, on WebGPU; null where there is none. */
+interface Parts {
+  sure: Start;
+  fast: Start | null;
+}
+
 /** What the worker needs, from the page: all of it checked by digest, the networks by those of the artefact. */
-async function partsOf(known: Model): Promise<{ script: string | URL; open: Open }> {
+async function partsOf(known: Model): Promise<Parts> {
   const networks: ArrayBuffer[] = [];
   for (const [n, view] of known.views.entries()) {
     const bytes = await partOf(`network-${n}`);
@@ -97,11 +122,19 @@ async function partsOf(known: Model): Promise<{ script: string | URL; open: Open
   if (served === null) {
     const source = new Blob([(await partOf("worker")) as BlobPart], { type: "text/javascript" });
     const engine = (await partOf("engine")).buffer as ArrayBuffer;
-    return { script: URL.createObjectURL(source), open: { ...open, engine, threads: 1 } };
+    return { sure: { script: URL.createObjectURL(source), open: { ...open, engine, threads: 1 } }, fast: null };
   }
-  const engine = new URL(placeOf("engine")!, document.baseURI).href;
   const threads = globalThis.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1;
-  return { script: new URL(served, document.baseURI), open: { ...open, engine, threads } };
+  const start = (mark: string, webgpu: boolean): Start => ({
+    script: new URL(placeOf(`worker${mark}`)!, document.baseURI),
+    open: { ...open, engine: new URL(placeOf(`engine${mark}`)!, document.baseURI).href, threads, webgpu },
+  });
+  return { sure: start("", false), fast: (await hasWebGpu()) ? start("-webgpu", true) : null };
+}
+
+async function hasWebGpu(): Promise<boolean> {
+  const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<unknown> } };
+  return gpu !== undefined && (await gpu.requestAdapter().catch(() => null)) !== null;
 }
 
 /** Asks the worker; the reply of which `is` says that it is the last. Throws what it refuses. */

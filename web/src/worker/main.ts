@@ -5,6 +5,7 @@ import { Student } from "../runtime/student.ts";
 import { compared, goldenCase, goldenFiles } from "./golden.ts";
 import type { Golden, Open, Reply, Request } from "./messages.ts";
 import { brief, loadNetwork, startEngine } from "./network.ts";
+import { proven } from "./proven.ts";
 import { segmented } from "./segmenting.ts";
 
 interface Scope {
@@ -19,13 +20,16 @@ let student: Student | null = null;
 async function open(asked: Open): Promise<void> {
   const began = performance.now();
   startEngine(asked.engine, asked.threads);
+  const backend = asked.webgpu ? "webgpu" : "wasm";
   const networks = [];
-  for (const [n, view] of asked.model.views.entries())
-    networks.push(await loadNetwork(asked.networks[n], view, "wasm"));
+  for (const [n, view] of asked.model.views.entries()) {
+    const network = await loadNetwork(asked.networks[n], view, backend);
+    networks.push(asked.webgpu ? proven(network, await loadNetwork(asked.networks[n], view, "wasm")) : network);
+  }
   student = new Student(asked.model, networks);
   const golden = await proved(student, asked.golden);
   const seconds = (performance.now() - began) / 1000;
-  scope.postMessage({ kind: "opened", backend: "wasm", why: "", threads: asked.threads, golden, seconds });
+  scope.postMessage({ kind: "opened", backend, why: "", threads: asked.threads, golden, seconds });
 }
 
 /** Whether this browser gives what the exporter gave. */

@@ -1,4 +1,5 @@
-/** The network of a page as a function of arrays, by ONNX Runtime's WebAssembly; `engine.ts` says which build. */
+/** The network of a page as a function of arrays, by ONNX Runtime. The build for WebGPU has another one in the place of
+ * `onnxruntime-web/wasm`, which does both. */
 
 import * as ort from "onnxruntime-web/wasm";
 import type { View } from "../model.ts";
@@ -6,11 +7,11 @@ import { Refusal } from "../refusal.ts";
 import type { Network } from "../runtime/inferers.ts";
 import type { Backend } from "./messages.ts";
 
-/** What ONNX Runtime is to run: its WebAssembly as bytes, or the folder it is served from. */
+/** What ONNX Runtime is to run: its WebAssembly as bytes, or where it is served. */
 export function startEngine(engine: ArrayBuffer | string, threads: number): void {
   ort.env.logLevel = "error";
   ort.env.wasm.numThreads = threads;
-  if (typeof engine === "string") ort.env.wasm.wasmPaths = engine;
+  if (typeof engine === "string") ort.env.wasm.wasmPaths = { wasm: engine };
   else ort.env.wasm.wasmBinary = engine;
 }
 
