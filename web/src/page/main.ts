@@ -93,8 +93,13 @@ function header({ title, labels, modalities }: Model): HTMLElement {
   return el(
     "header",
     {},
-    el("h1", {}, title),
-    el("p", { class: "lead" }, `Marks ${list(found)} in ${list(modalities)} scans, and measures them.`),
+    el("p", { class: "faint" }, title),
+    el("h1", {}, `Find ${list(found, 4)} in ${list(modalities)} scans`),
+    el(
+      "p",
+      { class: "lead" },
+      "See the structures, measure them, save the label map. All of it in this browser.",
+    ),
   );
 }
 

@@ -92,7 +92,9 @@ export class RowView {
       case "done":
         return [el("span", { class: "good" }, icon("check"), `Done in ${seconds(status.done.seconds)}`)];
       case "refused":
-        return [el("span", { class: "bad" }, icon("warn"), el("span", {}, status.why))];
+        return [
+          el("span", { class: "bad" }, icon("warn"), el("span", {}, withoutName(status.why, this.row.name))),
+        ];
       case "cancelled":
         return [el("span", { class: "faint" }, "Cancelled")];
     }
@@ -135,4 +137,10 @@ export class RowView {
         );
     }
   }
+}
+
+/** The name stands beside it already. */
+function withoutName(why: string, name: string): string {
+  const ahead = `case ${name}: `;
+  return why.startsWith(ahead) ? why.slice(ahead.length) : why;
 }

@@ -18,14 +18,9 @@ export class Trust {
       el(
         "ul",
         { class: "trust" },
-        el(
-          "li",
-          {},
-          icon("lock"),
-          el("span", {}, el("b", {}, "Nothing leaves this machine."), " No network is used."),
-        ),
+        el("li", {}, icon("lock"), el("span", {}, el("b", {}, "Nothing leaves this machine"))),
         this.#verdict,
-        el("li", {}, icon("note"), el("span", {}, el("b", {}, "Not a medical device."), " For research.")),
+        el("li", {}, icon("note"), el("span", {}, el("b", {}, "Not a medical device"))),
       ),
       this.#refusal,
     );

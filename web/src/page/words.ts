@@ -41,5 +41,6 @@ export function bytes(size: number): string {
 
 /** English digits whatever the browser's language: the page speaks one. */
 export function grouped(value: number, decimals: number): string {
-  return value.toLocaleString("en-GB", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  const shown = Number(value.toFixed(decimals)) || 0; // and not -0
+  return shown.toLocaleString("en-GB", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
 }

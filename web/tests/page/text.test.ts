@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { pieces } from "../../src/page/markdown.ts";
 import { middles, millimetres } from "../../src/page/middle.ts";
-import { bytes, count, list, millilitres, seconds, stage } from "../../src/page/words.ts";
+import { bytes, count, grouped, list, millilitres, seconds, stage } from "../../src/page/words.ts";
 
 test("Markdown of a card in pieces; links and markup of others are text", () => {
   assert.deepEqual(pieces("run `a < b`, **now**: [here](https://x.y) &#60;img&#62;"), [
@@ -35,6 +35,8 @@ test("numbers in words", () => {
   assert.deepEqual([bytes(1500), bytes(1_234_567), bytes(26_000_000)], ["2 kB", "1.2 MB", "26 MB"]);
   assert.equal(stage({ kind: "progress", id: 1, stage: "network", window: 3, of: 8 }), "Window 3 of 8");
 });
+
+test("nothing is minus nothing", () => assert.equal(grouped(-0.01, 1), "0.0"));
 
 test("the middle of a structure is a voxel of it, even of a ring", () => {
   const labels = [1, 1, 1, 1, 0, 1, 1, 1, 1].map((value) => value * 2);
