@@ -123,6 +123,8 @@ if (process.argv.includes("--tests")) {
     outExtension: { ".js": ".mjs" },
     target: "node20",
   });
+  // The vectors' checks once more, for a browser.
+  await build({ ...classic, metafile: false, minify: false, entryPoints: ["tests/vectors.ts"], outdir: "build/tests", globalName: "vectors" });
 } else {
   const inputs = await bundles();
   if (process.argv.includes("--ship")) await ship(inputs);
