@@ -1,4 +1,4 @@
-/** The structures of a case: colour, name, volume, shown or not, and a way to each. */
+/** The structures of a case, those that were found first: colour, name, volume, shown or not, and a way to each. */
 
 import type { Label } from "../model.ts";
 import type { Done } from "../worker/messages.ts";
@@ -35,8 +35,11 @@ export class Legend {
 
   show(done: Done): void {
     this.#boxes = [];
-    const found = this.labels.filter(({ value }) => value !== 0);
-    fill(this.#list, ...found.map((label) => this.#item(label, done)));
+    const found = ({ value }: Label): boolean =>
+      (done.volumes.find((one) => one.value === value)?.voxels ?? 0) > 0;
+    const named = this.labels.filter(({ value }) => value !== 0);
+    const ordered = [...named.filter(found), ...named.filter((label) => !found(label))];
+    fill(this.#list, ...ordered.map((label) => this.#item(label, done)));
     this.#nameAll();
   }
 

@@ -158,6 +158,11 @@ export class Stage {
 
   #listen(): void {
     this.#pictures.addEventListener("wheel", passedOver, { capture: true });
+    for (const picture of [this.#planes, this.#solid]) {
+      picture.addEventListener("webglcontextlost", () =>
+        this.#say(`The graphics card gave up: this scan is too large for its memory. ${ALL_THE_SAME}`),
+      );
+    }
     this.#keys(this.#planes, (viewer, right, anterior, superior) => viewer.step(right, anterior, superior));
     this.#keys(this.#solid, (viewer, x, y) => viewer.turn(TURN_DEGREES * x, TURN_DEGREES * y));
   }

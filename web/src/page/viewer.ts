@@ -27,9 +27,9 @@ const SLICES = {
 };
 /** Three quarters of the canvas; on the fourth lies the canvas of 3D. Left, top, width, height. */
 const QUARTERS = [
-  { sliceType: SLICE_TYPE.AXIAL, position: [0, 0, 0.5, 0.5] },
-  { sliceType: SLICE_TYPE.CORONAL, position: [0.5, 0, 0.5, 0.5] },
-  { sliceType: SLICE_TYPE.SAGITTAL, position: [0, 0.5, 0.5, 0.5] },
+  { sliceType: SLICE_TYPE.AXIAL, position: [0, 0, 0.496, 0.496] },
+  { sliceType: SLICE_TYPE.CORONAL, position: [0.504, 0, 0.496, 0.496] },
+  { sliceType: SLICE_TYPE.SAGITTAL, position: [0, 0.504, 0.496, 0.496] },
 ] satisfies { sliceType: SLICE_TYPE; position: [number, number, number, number] }[];
 const SHARED = {
   backColor: [0, 0, 0, 1],
