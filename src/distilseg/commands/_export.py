@@ -15,6 +15,7 @@ from ..export.for_others import FORMS, HandedOn, hand_on
 from ..export.int8 import CALIBRATION_CASES
 from ..export.of_others import MOST_OTHERWISE, export_of_others
 from ..export.quantised import MAX_DICE_DROP
+from ..export.web.knowing import check_known
 from ..export.web.making import Page, export_page
 from ..export.within_budget import bytes_of
 from ..runs import Run, open_run
@@ -108,6 +109,8 @@ def export(
     if to not in TARGETS and to not in FORMS and to != WEB:
         raise unknown("target", to, [*TARGETS, *FORMS, WEB])
     run = run if isinstance(run, Run) else open_run(run)
+    if to == WEB:
+        check_known(run)
     options: dict[str, Any] = {
         "packed": zip,
         "dataset": None if data is None else read_dataset(data),
