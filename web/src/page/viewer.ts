@@ -7,6 +7,7 @@ import { Niivue, NVImage, SHOW_RENDER, SLICE_TYPE, type NiiVueLocation } from "@
 
 import type { Label } from "../model.ts";
 import type { Done } from "../worker/messages.ts";
+import { colourTable, type Colours } from "./colours.ts";
 import { ending } from "./names.ts";
 import { middles, millimetres } from "./middle.ts";
 
@@ -192,16 +193,11 @@ export class Viewer {
     this.#planes.onIntensityChange = tell;
   }
 
-  #colours(): { R: number[]; G: number[]; B: number[]; A: number[]; I: number[]; labels: string[] } {
-    const of = (channel: 0 | 1 | 2): number[] => this.labels.map((label) => label.colour[channel]);
-    return {
-      R: of(0),
-      G: of(1),
-      B: of(2),
-      A: this.labels.map(({ value }) => (value === 0 || this.#hidden.has(value) ? 0 : 255)),
-      I: this.labels.map(({ value }) => value),
-      labels: this.labels.map(({ value }) => String(value)),
-    };
+  #colours(): Colours {
+    const shown = this.labels.map(({ value, colour }) => {
+      return { value, colour, alpha: value === 0 || this.#hidden.has(value) ? 0 : 255 };
+    });
+    return colourTable(shown);
   }
 }
 
@@ -219,7 +215,8 @@ async function loaded(file: File): Promise<NVImage> {
   });
 }
 
+/** All at once: each volume that NiiVue is given by itself has it draw all others anew. */
 function replaced(viewer: Niivue, volumes: readonly NVImage[]): void {
-  while (viewer.volumes.length > 0) viewer.removeVolume(viewer.volumes[viewer.volumes.length - 1]);
-  volumes.forEach((volume) => viewer.addVolume(volume));
+  viewer.volumes = volumes.slice(0, -1);
+  viewer.addVolume(volumes[volumes.length - 1]);
 }

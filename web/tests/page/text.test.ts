@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
+import { colourTable } from "../../src/page/colours.ts";
 import { pieces } from "../../src/page/markdown.ts";
 import { middles, millimetres } from "../../src/page/middle.ts";
 import { bytes, count, grouped, list, millilitres, seconds, stage } from "../../src/page/words.ts";
@@ -37,6 +38,19 @@ test("numbers in words", () => {
 });
 
 test("nothing is minus nothing", () => assert.equal(grouped(-0.01, 1), "0.0"));
+
+test("in any table of colours the background keeps its place", () => {
+  for (const labels of [2, 3, 64, 66, 118, 300, 5000]) {
+    const shown = Array.from({ length: labels }, (_, value) => {
+      return { value, colour: [value % 256, 0, 0] as const, alpha: value === 0 ? 0 : 255 };
+    });
+    const { I, A } = colourTable(shown);
+    const [least, most] = [Math.min(...I), Math.max(...I)];
+    const place = (value: number): number => (value - least + 0.5) / (most - least + 1); // as NiiVue counts it
+    assert.ok(place(0) >= 2 / 256, `${labels} labels: the background at ${place(0)}`);
+    assert.equal(A[I.indexOf(0)], 0);
+  }
+});
 
 test("the middle of a structure is a voxel of it, even of a ring", () => {
   const labels = [1, 1, 1, 1, 0, 1, 1, 1, 1].map((value) => value * 2);
