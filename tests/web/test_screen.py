@@ -317,6 +317,23 @@ def test_a_dropped_folder_gives_its_scans(shown: Any, scan: Any, tmp_path: Path)
         assert "1 file of the folder is no scan" in page.locator(".drop").inner_text()
 
 
+def test_scans_of_a_case_come_one_by_one_and_which_is_asked_where_no_name_says_it(
+    drawing: Any, scan: Any, tmp_path: Path
+) -> None:
+    several = made.artefact(tmp_path / "several", made.plan_of(modalities=("FLAIR", "T1")))
+    with opened(drawing, export_page(several, tmp_path / "several.html").path) as page:
+        choose(page, scan("a_0000.nii.gz"))
+        assert "Add T1 of this case" in wait_for(page, "a", "incomplete").inner_text()
+        choose(page, scan("series t1.nii.gz"), scan("b_t1.nii.gz"), scan("a_t1.nii.gz"))
+        wait_for(page, "a", "done")
+        asked = wait_for(page, "series t1.nii.gz", "unsure")
+        asked.get_by_label("Which scan is this?").select_option("FLAIR")
+        wait_for(page, "b", "done")
+        page.locator(".pictures:not([aria-busy])").wait_for()
+        page.get_by_label("Scan", exact=True).select_option("T1")
+        page.locator(".pictures:not([aria-busy])").wait_for()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_stand_out_from_what_is_behind_them(shown: Any, scan: Any, scheme: str) -> None:
     with shown(color_scheme=scheme) as page:

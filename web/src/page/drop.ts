@@ -37,7 +37,11 @@ export class Drop {
       "section",
       { class: "drop", "aria-labelledby": "drop-title" },
       icon("scan"),
-      el("h2", { id: "drop-title" }, "Drop scans here"),
+      el(
+        "h2",
+        { id: "drop-title" },
+        matchMedia("(hover: none)").matches ? "Choose scans" : "Drop scans here",
+      ),
       el("p", { class: "faint" }, expected(modalities)),
       el(
         "div",
@@ -57,6 +61,11 @@ export class Drop {
   /** A strip, once there are scans below it. */
   set small(yes: boolean) {
     this.element.classList.toggle("small", yes);
+  }
+
+  /** Where the focus goes when what had it is gone. */
+  focus(): void {
+    this.element.querySelector("button")?.focus();
   }
 
   /** Nothing can be segmented here. */

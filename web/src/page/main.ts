@@ -43,7 +43,10 @@ async function start(): Promise<void> {
     cancel: (row) => queue.cancel(row),
     again: (row) => queue.again(row),
     tell: (row, modality) => rows.tell(row, modality),
-    remove: (row) => rows.remove(row),
+    remove: (row) => {
+      rows.remove(row);
+      drop.focus();
+    },
     saveAll: () =>
       void saveAll(rows, model.labels, model.digest, savedName(model.name)).then(() =>
         saved(rows.of("done")),
@@ -53,7 +56,7 @@ async function start(): Promise<void> {
     clear: () => {
       [...rows.all].forEach((row) => rows.remove(row));
       stage.close();
-      drop.element.querySelector("button")?.focus();
+      drop.focus();
     },
   });
   const drop = new Drop(model.modalities, (found) => rows.add(found));

@@ -85,7 +85,7 @@ export class Stage {
     this.#about.textContent = `${shape.join(" × ")} voxels of ${millimetres} mm, segmented in ${seconds(took)}`;
     this.#legend.show(row.status.done);
     if (this.#draws) await this.#draw();
-    else this.#say(`This browser does not draw in 3D (no WebGL 2). ${ALL_THE_SAME}`);
+    else this.#say(`This browser draws no pictures (no WebGL 2). ${ALL_THE_SAME}`);
   }
 
   /** Nothing to look at any more. */
