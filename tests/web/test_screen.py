@@ -91,12 +91,10 @@ def choose(page: Any, *files: Path) -> None:
     page.locator("input[type=file]").first.set_input_files([str(file) for file in files])
 
 
-def row(page: Any, name: str) -> Any:
-    return page.locator(".scans tbody tr").filter(has=page.get_by_role("button", name=name, exact=True))
-
-
 def wait_for(page: Any, name: str, status: str) -> Any:
-    found = page.locator(f'.scans tbody tr[data-status="{status}"]').filter(has_text=name)
+    """The row of a case, once it stands so."""
+    called = page.locator("button.case").get_by_text(name, exact=True)
+    found = page.locator(f'.scans tbody tr[data-status="{status}"]').filter(has=called)
     found.wait_for()
     return found
 
@@ -256,7 +254,7 @@ def test_a_file_called_like_markup_is_text(shown: Any, scan: Any, tmp_path: Path
     name = "<img src=x onerror=document.title='obeyed'>"
     with shown() as page:
         choose(page, scan(f"{name}.nii"))
-        done = wait_for(page, "<img", "done")
+        done = wait_for(page, name, "done")
         page.get_by_role("heading", name=name).wait_for()
         assert done.locator("img").count() == page.locator("img").count() == 0
         assert page.title() != "obeyed"

@@ -3,14 +3,8 @@
 import type { Model } from "../model.ts";
 import type { Opened } from "../worker/messages.ts";
 import { el, type Content } from "./dom.ts";
-import { markdown } from "./markdown.ts";
-import { bytes, count, list } from "./words.ts";
-
-/** How good the model was on test cases, where it says so: means over cases, by structure. */
-export interface Judged {
-  cases: number;
-  dice: Record<string, number>;
-}
+import { markdown, section } from "./markdown.ts";
+import { bytes, list } from "./words.ts";
 
 export class Card {
   readonly element: HTMLElement;
@@ -18,7 +12,7 @@ export class Card {
 
   constructor(model: Model) {
     const found = model.labels.filter(({ value }) => value !== 0).map(({ name }) => name);
-    const { judged } = model as Model & { judged?: Judged | null };
+    const measured = section(model.card, "Measured");
     const size = model.views.reduce((sum, view) => sum + view.bytes, 0);
     this.element = el(
       "section",
@@ -30,7 +24,6 @@ export class Card {
         ...fact("Model", model.name),
         ...fact("Takes", list(model.modalities, 12)),
         ...fact("Finds", list(found, 12)),
-        ...(judged ? fact("Dice", dice(judged)) : []),
         ...fact("Size", bytes(size)),
         ...fact("Made with", `distilseg ${model.version}`),
         el("dt", {}, "Runs on"),
@@ -40,6 +33,7 @@ export class Card {
         el("dt", { class: "all" }, "Digest, SHA-256 of the artefact"),
         el("dd", { class: "all" }, el("code", {}, model.digest)),
       ),
+      measured ? el("div", { class: "card" }, el("h3", {}, "Measured"), ...markdown(measured)) : null,
       more("Model card", el("div", { class: "card" }, ...markdown(model.card))),
       more("Programs in this page and their licences", el("pre", {}, model.programs)),
       el("p", { class: "faint" }, "Whoever has this file has the model in it: its weights can be read out."),
@@ -53,11 +47,6 @@ export class Card {
         : `the processor (WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"})`;
     this.#engine.textContent = why ? `${engine}; ${why}` : engine;
   }
-}
-
-function dice({ cases, dice }: Judged): string {
-  const scores = Object.entries(dice).map(([name, score]) => `${name} ${score.toFixed(3)}`);
-  return `${list(scores, 12)}: means over ${count(cases, "test case")} of the run`;
 }
 
 function fact(name: string, value: string): [HTMLElement, HTMLElement] {

@@ -42,6 +42,13 @@ export function markdown(text: string): HTMLElement[] {
   return made;
 }
 
+/** What stands below a heading of the second level, up to the next; "" where there is none of that name. */
+export function section(text: string, title: string): string {
+  const [, ...sections] = text.split(/^## /m);
+  const found = sections.find((one) => one.split(/\r?\n/, 1)[0].trim() === title);
+  return found ? found.slice(found.indexOf("\n") + 1).trim() : "";
+}
+
 function table(lines: readonly string[]): HTMLElement {
   const rows = lines
     .filter((line) => !/^\|[\s:|-]+$/.test(line))

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { colourTable } from "../../src/page/colours.ts";
-import { pieces } from "../../src/page/markdown.ts";
+import { pieces, section } from "../../src/page/markdown.ts";
 import { middles, millimetres } from "../../src/page/middle.ts";
 import { bytes, count, grouped, list, millilitres, seconds, stage } from "../../src/page/words.ts";
 
@@ -20,6 +20,13 @@ test("Markdown of a card in pieces; links and markup of others are text", () => 
     { kind: "text", text: " <img>" },
   ]);
   assert.deepEqual(pieces("<script>x</script>"), [{ kind: "text", text: "<script>x</script>" }]);
+});
+
+test("a section of a card is found by its heading", () => {
+  const card = "# A\n\n## Measured\n\nOn 20 cases.\n\n| a |\n\n## Limits\n\n- one";
+  assert.equal(section(card, "Measured"), "On 20 cases.\n\n| a |");
+  assert.equal(section(card, "Limits"), "- one");
+  assert.equal(section(card, "Else"), "");
 });
 
 test("numbers in words", () => {
