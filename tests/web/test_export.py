@@ -15,6 +15,7 @@ import pytest
 
 from distilseg.cli import main
 from distilseg.commands import export
+from distilseg.data.planning.plan import Normalisation
 from distilseg.errors import UserError
 from distilseg.export.web import built
 from distilseg.export.web.colours import colours
@@ -50,6 +51,8 @@ def test_an_artefact_becomes_one_file_or_a_folder(tmp_path: Path) -> None:
     one = export(artefact.path, "web", out=tmp_path / "page.html")
     assert isinstance(one, Page)
     assert one.bytes == one.path.stat().st_size
+    zipped = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", artefact.path))
+    assert export(zipped, "web", out=tmp_path / "zipped.html").path.read_bytes() == one.path.read_bytes()
     several = export(artefact.path, "web", out=tmp_path / "site", folder=True)
     assert {"index.html", "network-0.onnx", "engine.wasm", "serve.py", "README.txt"} <= {
         path.name for path in several.path.iterdir()
@@ -76,6 +79,17 @@ def _refused(tmp_path: Path, **made_of: Any) -> str:
         export_page(artefact, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
     return str(refused.value)
+
+
+def test_networks_too_large_for_one_page_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distilseg.export.web.page._MOST_BYTES", 10)
+    assert "too large for one page" in _refused(tmp_path)
+
+
+def test_the_window_of_ct_is_the_plans(tmp_path: Path) -> None:
+    how = Normalisation(kind="window_zscore", low=-100, high=300, mean=80.5, std=60.25)
+    page = export_page(made.artefact(tmp_path / "artefact", made.plan_of(how=how)), tmp_path / "page.html")
+    assert '"window": [-100.0, 300.0]' in page.path.read_text(encoding="utf-8")
 
 
 def test_a_cubic_plan_is_refused_by_name(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ export interface Model {
   plan: Plan;
   views: View[];
   fusion: Fusion | null;
-  /** What intensities of the first modality to show at first, by percentiles of the golden case; null: the viewer's. */
+  /** What intensities of the first modality to show at first, those that the plan keeps; null: the viewer's choice. */
   window: [number, number] | null;
   /** Whether a golden case is on board. */
   golden: boolean;

@@ -34,7 +34,10 @@ export async function readNifti(file: File): Promise<NiftiScan> {
     return { name, values: await voxels(name, reading, begun, header), shape, header };
   } catch (error) {
     if (error instanceof Refusal || error instanceof RangeError) throw error;
-    throw new Refusal(`${name} ends too early or is damaged (${told(error)})`, AGAIN);
+    throw new Refusal(
+      `${name} ends too early or is damaged (${told(error)})`,
+      `${AGAIN}; or unpack it, if it was packed in several pieces`,
+    );
   } finally {
     await reading.end();
   }

@@ -39,9 +39,15 @@ def model_of(artefact: Artefact, programs: str, *, golden: bool) -> dict[str, An
         "plan": _plan(plan),
         "views": [_view(artefact, view) for view in artefact.views],
         "fusion": {"how": "vote", "threshold": 0.5, **about.fusion} if about.fusion else None,
-        "window": None,
+        "window": _window(plan),
         "golden": golden,
     }
+
+
+def _window(plan: Plan) -> list[float] | None:
+    """What intensities of the first modality to show: those that its plan keeps, if it says."""
+    how = plan.normalisation[plan.modalities[0]]
+    return None if how.low is None or how.high is None else [how.low, how.high]
 
 
 def _labels(plan: Plan) -> list[dict[str, Any]]:

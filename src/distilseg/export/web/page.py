@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from ...errors import UserError
 from ...files import folder_written_whole, written_whole
 from ...runtime.artefact import Artefact
 from . import built
@@ -22,6 +23,7 @@ from .golden import golden_case
 from .model import model_of
 from .served import README, SERVE
 
+_MOST_BYTES = 300_000_000  # of networks in one page: browsers hold no text of more than 512 MB
 _UNSTARTED = (
     "This page has not started: it is damaged, or this browser runs no scripts. Get it again from whom you"
     " trust, or open it in another browser."
@@ -40,6 +42,12 @@ def write_page(artefact: Artefact, out: Path, *, folder: bool = False) -> int:
     programs = f"{built.text('licences.txt')}\n{_NOTICES}\n"
     model = _in_html(json.dumps(model_of(artefact, programs, golden=True), ensure_ascii=False))
     networks = [artefact.read(view.network) for view in artefact.views]
+    if not folder and sum(map(len, networks)) > _MOST_BYTES:
+        raise UserError(
+            f"networks of {sum(map(len, networks)) / 1e6:,.0f} MB are too large for one page, which browsers"
+            f" read up to {_MOST_BYTES / 1e6:,.0f} MB of",
+            "add --folder, for a web server",
+        )
     if folder:
         files = _served(model, networks, golden)
         with folder_written_whole(out) as aside:
