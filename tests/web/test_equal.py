@@ -100,6 +100,20 @@ def test_label_maps_are_those_of_predict(browser: Any, kind: str, tmp_path: Path
     check(browser, artefact.path, page, scans(tmp_path / "scans", count), tmp_path)
 
 
+def test_two_modalities_are_told_by_their_names(browser: Any, tmp_path: Path) -> None:
+    plan = made.plan_of(modalities=("MR", "PET"), crop="center", crop_voxels=(20, 30, 20))
+    artefact = made.artefact(tmp_path / "artefact", plan, noise=0.05)
+    files = []
+    for scan in scans(tmp_path / "scans", 2):
+        first = nibabel.load(scan)
+        second = np.asarray(first.dataobj)[::-1].astype(np.float32) * 0.7
+        for n, image in enumerate((first, nibabel.Nifti1Image(second, first.affine))):
+            files.append(tmp_path / f"{scan.name.partition('.')[0]}_{n:04d}.nii.gz")
+            nibabel.save(image, files[-1])
+    page = export_page(artefact, tmp_path / "page.html").path
+    check(browser, artefact.path, page, files, tmp_path)
+
+
 @pytest.mark.real_data
 def test_thirty_real_scans(browser: Any, real_data: Path, tmp_path: Path) -> None:
     files = sorted((real_data / "Task04_Hippocampus" / "imagesTr").glob("hippocampus_*.nii.gz"))[:30]

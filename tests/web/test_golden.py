@@ -22,9 +22,19 @@ from . import made, vectors
 from .driving import driven, needs_browser
 
 WEB = vectors.FILE.parents[1]
+
+
+def _node() -> int:
+    """The version of Node, 0 where there is none."""
+    if shutil.which("node") is None:
+        return 0
+    told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout
+    return int(told.removeprefix("v").partition(".")[0] or 0)
+
+
 needs_node = pytest.mark.skipif(
-    shutil.which("node") is None or not (WEB / "node_modules").is_dir(),
-    reason="no Node here, or web/ without its packages (npm ci)",
+    not (WEB / "node_modules").is_dir() or _node() < 20,
+    reason="no Node from 20 on here, or web/ without its packages (npm ci)",
 )
 
 
