@@ -125,13 +125,15 @@ def test_a_pixel_of_a_labels_colour_is_a_voxel_of_that_label(
     with opened(drawing, page_file) as page:
         choose(page, scan("a.nii.gz"))
         done = wait_for(page, "a", "done")
-        labels = nibabel.load(saved_from(page, done.get_by_text("Save").click, tmp_path))
-        voxels = np.asarray(labels.dataobj)
-        to_voxel = np.linalg.inv(labels.affine)
+        label_map: Any = nibabel.load(saved_from(page, done.get_by_text("Save").click, tmp_path))
+        voxels = np.asarray(label_map.dataobj)
+        to_voxel = np.linalg.inv(label_map.affine)
         planes = drawn(page)
         hits = 0
         for item in page.locator(".legend li:not(.none)").all():
             name, value = item.locator(".name").inner_text(), int(item.locator("input").input_value())
+            item.get_by_label(f"Show the middle of {name}").click()
+            assert page.locator(".place").inner_text().endswith(f" · {name}")
             for quarter in range(3):
                 found = inside(pixels(planes), colour_of(item), quarter)
                 if found is None:

@@ -3,10 +3,11 @@
 import type { Label } from "../model.ts";
 import { csv } from "./csv.ts";
 import { el } from "./dom.ts";
-import { distinct, ending, labelMapName } from "./names.ts";
+import { ending, labelMapName } from "./names.ts";
 import type { Row, Rows } from "./state.ts";
 import { zip, type Member } from "./zip.ts";
 
+const VOLUMES = "volumes.csv"; // no label map is called so: these end in .nii
 const KEPT_MS = 60_000; // how long a download may take to begin
 
 /** One label map, as `distilseg predict` would name it. */
@@ -23,19 +24,12 @@ export async function saveAll(
   name: string,
 ): Promise<void> {
   const maps = await Promise.all(rows.of("done").map(member));
-  const table = {
-    name: distinct(
-      "volumes.csv",
-      "",
-      maps.map((map) => map.name),
-    ),
-    bytes: new TextEncoder().encode(tableOf(rows, labels, digest)),
-  };
-  save(`${name}.zip`, zip([...maps, table], new Date()));
+  const table = new TextEncoder().encode(tableOf(rows, labels, digest));
+  save(`${name}.zip`, zip([...maps, { name: VOLUMES, bytes: table }], new Date()));
 }
 
 export function saveVolumes(rows: Rows, labels: readonly Label[], digest: string): void {
-  save("volumes.csv", new Blob([tableOf(rows, labels, digest)], { type: "text/csv" }));
+  save(VOLUMES, new Blob([tableOf(rows, labels, digest)], { type: "text/csv" }));
 }
 
 function tableOf(rows: Rows, labels: readonly Label[], digest: string): string {

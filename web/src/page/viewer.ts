@@ -65,7 +65,7 @@ export function drawsHere(): boolean {
 
 export class Viewer {
   readonly #planes = new Niivue({ ...SHARED });
-  readonly #solid = new Niivue({ ...SHARED, sliceType: SLICE_TYPE.RENDER, interactive: true });
+  readonly #solid = new Niivue({ ...SHARED, sliceType: SLICE_TYPE.RENDER });
   #middles = new Map<number, [number, number, number]>();
   #shown = 0; // which call of `show` is the last: slower ones before it are dropped
   #hidden: ReadonlySet<number> = new Set();
@@ -102,17 +102,13 @@ export class Viewer {
     replaced(this.#planes, [base, over]);
     replaced(this.#solid, [solid]);
     this.#solid.setRenderAzimuthElevation(110, 15);
+    const { affine } = over.hdr!; // NiiVue's, whose millimetres these are
     this.#middles = new Map(
-      [...middles(over.img!, done.shape)].map(([value, voxel]) => [value, millimetres(done.affine, voxel)]),
+      [...middles(over.img!, done.shape)].map(([value, voxel]) => [value, millimetres(affine, voxel)]),
     );
     const largest = [...done.volumes].sort((one, other) => other.voxels - one.voxels).at(0);
     if (largest) this.lookAt(largest.value);
     return true;
-  }
-
-  /** Whether `lookAt` knows where a label is. */
-  knows(value: number): boolean {
-    return this.#middles.has(value);
   }
 
   /** Moves the planes into a structure. */
