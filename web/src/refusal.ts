@@ -7,3 +7,6 @@ export class Refusal extends Error {
     super(`${reason}: ${fix}`);
   }
 }
+
+/** The same, after which whoever computed cannot be asked again: its memory is used up, or it ended. */
+export class Broken extends Refusal {}

@@ -7,7 +7,7 @@
  */
 
 import type { Model } from "../model.ts";
-import { Refusal } from "../refusal.ts";
+import { Broken, Refusal } from "../refusal.ts";
 import { damaged, holds, modelHere, partOf, placeOf } from "./embedded.ts";
 import type { Done, Open, Opened, Progress, Reply, Request } from "./messages.ts";
 import { sha256 } from "./sha256.ts";
@@ -26,35 +26,14 @@ export function model(): Model {
 export class Client {
   private parts: Promise<Parts> | null = null;
   private why = ""; // not the faster backend
-  private started: Promise<Worker> | null = null;
-  private running: { worker: Worker; cancel: () => void } | null = null;
+  private started: Promise<Started> | null = null;
+  private cancelRunning: (() => void) | null = null;
   private before: Promise<unknown> = Promise.resolve();
   private last = 0;
 
   /** Starts the worker: digests, compiling, golden case. Some seconds. */
   async open(): Promise<Opened> {
-    const parts = await (this.parts ??= partsOf(model()));
-    if (parts.fast !== null) {
-      try {
-        return await this.opened(parts.fast);
-      } catch (error) {
-        this.why = error instanceof Refusal ? error.reason : String(error);
-        parts.fast = null;
-      }
-    }
-    return { ...(await this.opened(parts.sure)), why: this.why };
-  }
-
-  private async opened({ script, open }: Start): Promise<Opened> {
-    const worker = new Worker(script, typeof script === "string" ? {} : { type: "module" });
-    try {
-      const opened = (await reply(worker, open, (told) => told.kind === "opened")) as Opened;
-      this.started = Promise.resolve(worker);
-      return opened;
-    } catch (error) {
-      worker.terminate();
-      throw error;
-    }
+    return (await this.running()).opened;
   }
 
   /** Segments one case; calls wait for those before. `files` holds every modality of the model. */
@@ -66,11 +45,7 @@ export class Client {
 
   /** Ends the case that runs now: its promise throws Cancelled. */
   cancel(): void {
-    if (this.running === null) return;
-    const { worker, cancel } = this.running;
-    worker.terminate();
-    this.started = null;
-    cancel();
+    this.cancelRunning?.();
   }
 
   private async segmented(
@@ -78,21 +53,76 @@ export class Client {
     files: Record<string, File>,
     progress: (told: Progress) => void,
   ): Promise<Done> {
-    if (this.started === null) await this.open();
-    const worker = await this.started!;
-    const id = ++this.last;
     const cancelled = new Promise<never>((_, reject) => {
-      this.running = { worker, cancel: () => reject(new Cancelled()) };
-    });
-    const answer = reply(worker, { kind: "segment", id, name, files }, (told) => {
-      if (told.kind === "progress" && told.id === id) progress(told);
-      return told.kind === "done" && told.id === id;
+      this.cancelRunning = () => {
+        this.stop();
+        reject(new Cancelled());
+      };
     });
     try {
-      return (await Promise.race([answer, cancelled])) as Done;
+      return await Promise.race([this.asked(name, files, progress), cancelled]);
+    } catch (error) {
+      if (error instanceof Broken) this.stop();
+      throw error;
     } finally {
-      this.running = null;
+      this.cancelRunning = null;
     }
+  }
+
+  private stop(): void {
+    this.started?.then(({ worker }) => worker.terminate()).catch(() => undefined);
+    this.started = null;
+  }
+
+  private async asked(name: string, files: Record<string, File>, progress: (told: Progress) => void): Promise<Done> {
+    const { worker } = await this.running();
+    const id = ++this.last;
+    return (await reply(worker, { kind: "segment", id, name, files }, (told) => {
+      if (told.kind === "progress" && told.id === id) progress(told);
+      return told.kind === "done" && told.id === id;
+    })) as Done;
+  }
+
+  /** The worker that runs, or a fresh one; what failed to start is started anew. */
+  private running(): Promise<Started> {
+    if (this.started === null) {
+      const starting = this.start();
+      this.started = starting;
+      starting.catch(() => {
+        if (this.started === starting) this.started = null;
+      });
+    }
+    return this.started;
+  }
+
+  private async start(): Promise<Started> {
+    const parts = await (this.parts ??= partsOf(model()));
+    if (parts.fast !== null) {
+      try {
+        return await startWorker(parts.fast, "");
+      } catch (error) {
+        this.why = error instanceof Refusal ? error.reason : String(error);
+        parts.fast = null;
+      }
+    }
+    return startWorker(parts.sure, this.why);
+  }
+}
+
+/** A worker that is open. */
+interface Started {
+  worker: Worker;
+  opened: Opened;
+}
+
+async function startWorker({ script, open }: Start, why: string): Promise<Started> {
+  const worker = new Worker(script, typeof script === "string" ? {} : { type: "module" });
+  try {
+    const opened = (await reply(worker, open, (told) => told.kind === "opened")) as Opened;
+    return { worker, opened: { ...opened, why } };
+  } catch (error) {
+    worker.terminate();
+    throw error;
   }
 }
 
@@ -141,12 +171,12 @@ async function hasWebGpu(): Promise<boolean> {
 function reply(worker: Worker, asked: Request, is: (told: Reply) => boolean): Promise<Reply> {
   return new Promise((resolve, reject) => {
     worker.onmessage = ({ data }: MessageEvent<Reply>) => {
-      if (data.kind === "refused") reject(new Refusal(data.cause, data.fix));
+      if (data.kind === "refused") reject(new (data.broken ? Broken : Refusal)(data.cause, data.fix));
       else if (is(data)) resolve(data);
     };
     worker.onerror = (event) => {
       event.preventDefault();
-      reject(new Refusal(`the page's worker ended (${event.message || "no reason given"})`, "reload the page, in a current browser"));
+      reject(new Broken(`the page's worker ended (${event.message || "no reason given"})`, "reload the page, in a current browser"));
     };
     worker.postMessage(asked);
   });

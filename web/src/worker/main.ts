@@ -1,6 +1,6 @@
 /** The worker's entry: one message in, several out; see `messages.ts`. */
 
-import { Refusal } from "../refusal.ts";
+import { Broken, Refusal } from "../refusal.ts";
 import { Student } from "../runtime/student.ts";
 import { compared, goldenCase, goldenFiles } from "./golden.ts";
 import type { Golden, Open, Reply, Request } from "./messages.ts";
@@ -49,7 +49,8 @@ async function answer(asked: Request): Promise<void> {
     scope.postMessage(done, [done.file.buffer as ArrayBuffer]);
   } catch (error) {
     const id = asked.kind === "open" ? null : asked.id;
-    scope.postMessage({ kind: "refused", id, ...refusal(error, asked) });
+    const broken = error instanceof Broken || error instanceof RangeError;
+    scope.postMessage({ kind: "refused", id, ...refusal(error, asked), broken });
   }
 }
 

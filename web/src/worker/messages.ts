@@ -68,6 +68,8 @@ export interface Refused {
   id: number | null;
   cause: string;
   fix: string;
+  /** Whether the worker is of no more use, such as without memory: the client starts a fresh one for the next case. */
+  broken: boolean;
 }
 
 export type Reply = Opened | Progress | Done | Refused;

@@ -3,7 +3,7 @@
 
 import * as ort from "onnxruntime-web/wasm";
 import type { View } from "../model.ts";
-import { Refusal } from "../refusal.ts";
+import { Broken, Refusal } from "../refusal.ts";
 import type { Network } from "../runtime/inferers.ts";
 import type { Backend } from "./messages.ts";
 
@@ -33,7 +33,7 @@ export async function loadNetwork(bytes: ArrayBuffer, view: View, backend: Backe
       return { data, shape: answer.dims.map(Number) };
     } catch (error) {
       if (error instanceof RangeError) throw error;
-      throw new Refusal(
+      throw new Broken(
         `${view.network} cannot take windows of [${windows.shape.join(", ")}] here (${brief(error)})`,
         "close other pages, or predict it with distilseg",
       );
