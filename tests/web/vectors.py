@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distilseg.data.case import Source
+from distilseg.data.planning.fused_plan import fused_plan, organ
 from distilseg.data.planning.plan import KINDS, Normalisation, Plan
 from distilseg.data.scans.axes import axes_along
 from distilseg.data.scans.reading import read_scans, write_array, write_label_map
@@ -232,6 +233,12 @@ def _cases() -> Iterator[dict[str, Any]]:
             name = f"{how} of {'regions' if regions else 'classes'}, cut {cut}"
             fusion = {"how": how, "threshold": 0.4}
             yield _case(name, plan, views, rng, regions=regions, fusion=fusion)
+    organs = [_plan_of(labels={0: "b", value: name}) for value, name in ((7, "one"), (3, "two"), (7, "one"))]
+    fused = fused_plan(["v0", "v1", "v2"], organs, "organs")
+    for views in ([SLIDING, SLIDING, SLIDING], [SLIDING, slab, others["slices"]]):
+        cut = "alike" if views[1] == SLIDING else "unlike"
+        fusion = {"how": "organs", "threshold": 0.55}
+        yield _case(f"organs, cut {cut}", fused, views, rng, fusion=fusion, organs=organs)
 
 
 # How scans may be stored; one each goes with a kind of normalisation.
@@ -257,17 +264,19 @@ def _case(
     *,
     regions: bool = False,
     fusion: dict[str, Any] | None = None,
+    organs: Sequence[Plan] = (),
     **stored: Any,
 ) -> dict[str, Any]:
     answers = "regions" if regions else "classes"
-    heads, modalities = len(plan.logits_of(answers)), len(plan.modalities)
+    plans = organs or [plan] * len(inferers)
+    heads, modalities = len(plans[0].logits_of(answers)), len(plan.modalities)
     drawn = [np.round(rng.normal(0, 1, (heads, modalities)), 3) for _ in inferers]
     for A_KM in drawn:
         A_KM[32:] = A_KM[: max(0, heads - 32)]  # whose pattern is that of the class 32 below
     weights = [A_KM.tolist() for A_KM in drawn]
     predictors = tuple(
-        ArtefactPredictor(network(A), plan, make_inferer(of, classes=heads), answers)
-        for A, of in zip(weights, inferers, strict=True)
+        ArtefactPredictor(network(A), own, make_inferer(of, classes=heads), answers)
+        for A, own, of in zip(weights, plans, inferers, strict=True)
     )
     segmenter = ArtefactViews(predictors, plan, **fusion) if fusion else predictors[0]
     with tempfile.TemporaryDirectory() as folder:
@@ -288,7 +297,8 @@ def _case(
                 "bytes": 0,
                 "inferer": {"kind": of["kind"], **asdict(predictor.inferer.options)},
                 "answers": answers,
-                "plan": _plan(plan),
+                "plan": _plan(predictor.plan),
+                **({"organ": plan.classes[1:].index(organ(predictor.plan))} if organs else {}),
             }
             for n, (of, predictor) in enumerate(zip(inferers, predictors, strict=True))
         ]
