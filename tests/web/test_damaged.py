@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from distilseg.export.web.golden import golden_case
 from distilseg.export.web.making import export_page
 
 from . import made
@@ -47,6 +50,22 @@ def test_a_damaged_script_does_not_start(browser: Any, page_file: Path, tmp_path
     page.write_text(text[:place] + "~" + text[place + 1 :], encoding="utf-8")
     with driven(browser, page) as there:
         assert "This page has not started: it is damaged" in there.page.locator("body").inner_text()
+
+
+def test_a_browser_that_computes_otherwise_segments_nothing(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if: the exporter's label map has another label at one voxel."""
+    artefact = made.artefact(tmp_path / "artefact")
+    golden = json.loads(golden_case(artefact))
+    labels = bytearray(gzip.decompress(base64.b64decode(golden["labels"])))
+    labels[1000] = 1 if labels[1000] != 1 else 2
+    golden["labels"] = base64.b64encode(gzip.compress(bytes(labels))).decode()
+    monkeypatch.setattr("distilseg.export.web.page.golden_case", lambda _: json.dumps(golden).encode())
+    with driven(browser, export_page(artefact, tmp_path / "page.html").path) as there:
+        told = there.verdict()
+        assert "Equal to the exporter: no. 1 of" in told
+        assert not there.page.get_by_text("Choose files").is_visible()
 
 
 def test_networks_are_those_of_the_artefact(browser: Any, tmp_path: Path) -> None:
