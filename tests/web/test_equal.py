@@ -6,6 +6,7 @@ thirty real ones.
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,10 @@ def scans(folder: Path, count: int = 2) -> list[Path]:
             saved.header.set_qform(affine, code=1)
         paths.append(folder / f"case_{n:02d}.nii{'.gz' * (n != 1)}")
         nibabel.save(saved, paths[-1])
+        if n == 4:  # gzip of two members, with zeros behind
+            whole = gzip.decompress(paths[-1].read_bytes())
+            members = gzip.compress(whole[:5000]), gzip.compress(whole[5000:]), bytes(99)
+            paths[-1].write_bytes(b"".join(members))
     return paths
 
 

@@ -4,6 +4,7 @@ import test from "node:test";
 import { gzipSync } from "node:zlib";
 
 import { readNifti } from "../src/formats/nifti.ts";
+import { inflated } from "../src/formats/inflate.ts";
 import { Refusal } from "../src/refusal.ts";
 import { digestOf, hexadecimal } from "../src/worker/sha256.ts";
 
@@ -80,6 +81,36 @@ for (const [what, content, name, told] of cases)
     assert.ok(!line.includes("\n"));
     assert.ok(line.startsWith(name));
   });
+
+const whole = nifti({ shape: [40, 30, 20] });
+for (const level of [0, 1, 9])
+  test(`gzip of several members, with zeros behind, is read: level ${level}`, () => {
+    const noisy = whole.map((value, i) => (i < 352 ? value : (i * 2654435761) >>> (8 + (i % 5))));
+    const halves = [noisy.subarray(0, 9000), noisy.subarray(9000)].map((half) => gzipSync(half, { level }));
+    const packed = Buffer.concat([...halves, Buffer.alloc(99)]);
+    assert.deepEqual(inflated(packed, 1e6), noisy);
+    assert.deepEqual(inflated(packed, 5000), noisy.subarray(0, 5000)); // no more than was asked for
+    packed[packed.length - 101] ^= 1; // of the last member's length
+    assert.throws(() => inflated(packed, 1e6), /checksum/);
+    assert.throws(() => inflated(packed.subarray(0, 5000), 1e6), /cut short/);
+    assert.throws(() => inflated(Buffer.concat([halves[0], Buffer.from("no gzip")]), 1e6), /something else/);
+  });
+
+test("bytes that are damaged anywhere are refused, or are what they were", () => {
+  const noisy = whole.slice(0, 3000).map((value, i) => (i < 352 ? value : (i * 2654435761) >>> 9));
+  const packed = gzipSync(noisy);
+  for (let n = 0; n < 400; n++) {
+    const damaged = Uint8Array.from(packed);
+    damaged[(n * 7919) % packed.length] ^= 1 << n % 8;
+    let found: Uint8Array | null = null;
+    try {
+      found = inflated(damaged, 1e6);
+    } catch (error) {
+      assert.ok(error instanceof Error && !(error instanceof RangeError || error instanceof TypeError), String(error));
+    }
+    if (found) assert.deepEqual(found, noisy);
+  }
+});
 
 test("our own SHA-256 is the standard's", () => {
   for (const n of [0, 1, 55, 56, 63, 64, 65, 1000]) {

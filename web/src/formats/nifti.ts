@@ -7,6 +7,7 @@ import { checkSize } from "../runtime/limits.ts";
 import { fround, product } from "../runtime/numbers.ts";
 import { checkPlausible } from "../runtime/plausible.ts";
 import { gzip, isGzip, Reading } from "./gzip.ts";
+import { inflated } from "./inflate.ts";
 import { headerOf, labelHeader, SIZE_2, type NiftiHeader } from "./nifti_header.ts";
 import type { Scan, Values } from "./scan.ts";
 
@@ -23,24 +24,42 @@ export async function readNifti(file: File): Promise<NiftiScan> {
   if (!/\.nii(\.gz)?$/i.test(name))
     throw new Refusal(`${name} has no image ending that is known here`, "give .nii or .nii.gz");
   const packed = await isGzip(file);
-  const reading = new Reading(file, packed);
+  try {
+    return await readFrom(name, new Reading(file, packed), file.size, packed);
+  } catch (error) {
+    if (error instanceof Refusal || error instanceof RangeError) throw error;
+    if (packed) return readMembers(name, new Uint8Array(await file.arrayBuffer()));
+    throw new Refusal(`${name} cannot be read (${told(error)})`, AGAIN);
+  }
+}
+
+async function readFrom(name: string, reading: Reading, size: number, packed: boolean): Promise<NiftiScan> {
   try {
     const first = new Uint8Array(SIZE_2);
     const begun = first.subarray(0, await reading.fill(first));
     const header = headerOf(name, begun);
-    checkSize(name, header, file.size, packed);
+    checkSize(name, header, size, packed);
     const shape = spaceOf(name, header);
     checkPlausible(name, header);
     return { name, values: await voxels(name, reading, begun, header), shape, header };
-  } catch (error) {
-    if (error instanceof Refusal || error instanceof RangeError) throw error;
-    throw new Refusal(
-      `${name} ends too early or is damaged (${told(error)})`,
-      `${AGAIN}; or unpack it, if it was packed in several pieces`,
-    );
   } finally {
     await reading.end();
   }
+}
+
+/** Of a gzip file that the browser's own stream gave up: several members, zeros behind, or damage. */
+function readMembers(name: string, content: Uint8Array): Promise<NiftiScan> {
+  const unpacked = (most: number): Uint8Array => {
+    try {
+      return inflated(content, most);
+    } catch (error) {
+      throw new Refusal(`${name} ends too early or is damaged (${told(error)})`, AGAIN);
+    }
+  };
+  const header = headerOf(name, unpacked(SIZE_2));
+  checkSize(name, header, content.length, true);
+  const whole = unpacked(header.offset + product(header.shape) * header.valueBytes + BEHIND + 1);
+  return readFrom(name, new Reading(new Blob([whole as BlobPart]), false), content.length, true);
 }
 
 /** Three axes; a slice is one voxel thick. */
