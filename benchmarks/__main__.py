@@ -30,6 +30,7 @@ CLAIMS = (
     "latency",
     "student_design",
     "shipping",
+    "web_page",
     "nnunet_artefacts",
     "students_and_nnunet",
     "windows",

@@ -83,6 +83,7 @@ def test_demo(place: Path, said: str, capsys: pytest.CaptureFixture[str]) -> Non
         *(
             "report: demo/report.html",
             "a scan predicted with it: demo/predictions",
+            "for a browser and your own scans: demo/page.html",
             "times as fast as the teacher",
         ),
     ):

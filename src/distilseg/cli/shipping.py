@@ -19,6 +19,7 @@ from .text import words as listed
 if TYPE_CHECKING:
     from ..export.artefact import Exported
     from ..export.for_others import HandedOn
+    from ..export.web.making import Page
 
 
 def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
@@ -33,19 +34,24 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
         "distilseg predict student SCANS predictions",
         "distilseg export runs/DATASET/RUN --to nnunet --zip",
         "distilseg export runs/DATASET/RUN --to monai-bundle --out bundle",
+        "distilseg export runs/DATASET/RUN --to web --out page.html",
+        "distilseg export student --to web --folder --out site",
     )
     app.command(rich_help_panel=panel, epilog=of_export)(export)
 
 
 def export(
     run: Annotated[
-        Path, typer.Argument(help="A run folder, or a model of others: nnU-Net v2, a MONAI bundle.")
+        Path,
+        typer.Argument(
+            help="A run folder, or a model of others: nnU-Net v2, a MONAI bundle; to web, an artefact too."
+        ),
     ],
     to: Annotated[
         str,
         typer.Option(
-            help="onnx (runs anywhere), openvino (fastest on a processor), openvino-int8 or torch; nnunet or"
-            " monai-bundle, for those programs."
+            help="onnx (runs anywhere), openvino (fastest on a processor), openvino-int8 or torch; web, a"
+            " page that segments in a browser; nnunet or monai-bundle, for those programs."
         ),
     ] = "onnx",
     out: Annotated[
@@ -55,6 +61,9 @@ def export(
         ),
     ] = None,
     zip: Annotated[bool, typer.Option("--zip", help="One file instead of a folder.")] = False,
+    folder: Annotated[
+        bool, typer.Option("--folder", help="web: files for a web server, with threads, instead of one page.")
+    ] = False,
     cases: Annotated[
         str | None,
         typer.Option(help="Compared (int8: judged) on these, by comma; otherwise on 5 (20) test cases."),
@@ -123,6 +132,7 @@ def export(
     MONAI; compared on real cases."""
     from .. import commands
     from ..export.for_others import HandedOn
+    from ..export.web.making import Page
 
     asked = (configuration, folds, step, orientation)
     options = options_of_teacher(
@@ -141,6 +151,7 @@ def export(
             to,
             out=out,
             zip=zip,
+            folder=folder,
             cases=listed(cases),
             data=data,
             tolerance=tolerance,
@@ -158,20 +169,24 @@ def export(
         )
     if isinstance(exported, HandedOn):
         _tell_handed_on(exported)
+    elif isinstance(exported, Page):
+        _tell_page(exported)
     else:
         _tell_artefact(exported, in_torch=to == "torch")
 
 
+def _tell_page(page: Page) -> None:
+    if page.exported is not None:
+        _tell_parity(page.exported)
+    show.say(f"written to {page.path}, {page.bytes / 1e6:.1f} MB")
+    if page.folder:
+        show.say(f"look at it: {pasted('python', page.path / 'serve.py')}; any web server will do")
+    else:
+        show.say("open it by a double click: scans stay on the machine that opens it")
+
+
 def _tell_artefact(exported: Exported, *, in_torch: bool) -> None:
-    rows = [
-        (one.case, f"{one.logit_difference:.2g}", f"{one.dice:.4f}", f"{one.voxels} of {one.of_voxels}")
-        for one in exported.parity
-    ]
-    columns = ["largest difference of a logit", "least Dice", "other voxels"]
-    show.console().print(show.table([f"artefact against {exported.of}", *columns], rows, right=columns))
-    if exported.windows is not None:
-        for sentence in exported.windows.sentences():
-            show.say(sentence)
+    _tell_parity(exported)
     if (int8 := exported.quantised) is not None:
         scores = [
             (name, f"{100 * before:.2f}", f"{100 * int8.dice_int8[name]:.2f}")
@@ -183,6 +198,18 @@ def _tell_artefact(exported: Exported, *, in_torch: bool) -> None:
     show.say(f"written to {exported.path}")
     command = pasted("distilseg", "predict", exported.path, "SCANS", "PREDICTIONS")
     show.say(f"predict with it{', no torch needed' * (not in_torch)}: {command}")
+
+
+def _tell_parity(exported: Exported) -> None:
+    rows = [
+        (one.case, f"{one.logit_difference:.2g}", f"{one.dice:.4f}", f"{one.voxels} of {one.of_voxels}")
+        for one in exported.parity
+    ]
+    columns = ["largest difference of a logit", "least Dice", "other voxels"]
+    show.console().print(show.table([f"artefact against {exported.of}", *columns], rows, right=columns))
+    if exported.windows is not None:
+        for sentence in exported.windows.sentences():
+            show.say(sentence)
 
 
 def _tell_handed_on(made: HandedOn) -> None:

@@ -49,6 +49,8 @@ def demo(
             " the teacher"
         )
     show.say(f"a scan predicted with it: {out / 'predictions'}")
+    if made.page is not None:
+        show.say(f"the same student as a page, for a browser and your own scans: {made.page}")
     show.say(f"report: {out / 'report.html'}")
     show.say(f"{(time.perf_counter() - start) / 60:.1f} minutes in all")
 

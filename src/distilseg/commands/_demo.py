@@ -1,7 +1,7 @@
 """`distilseg demo`: a large teacher, a student on a few labels, and the same student with its answers.
 
 It is the whole line in minutes: three trainings, a table of what each is worth on scans that none of them
-saw, the taught student as one file without torch, and a scan predicted with that.
+saw, the taught student as one file without torch, a scan predicted with that, and the student as a page.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..data.phantom import SYNTHETIC
 from ..data.phantom.volumes import write_phantom
 from ..errors import UserError
 from ..export.artefact import export_run
+from ..export.web.making import export_page
 from ..judge import judge, time_in_turns, to_time
 from ..judged_teacher import judge_teacher
 from ..progress import counting
@@ -62,6 +63,7 @@ class Demonstrated:
     control: Run  # the student on its labels alone
     student: Run  # the same with the teacher's answers on the other scans
     artefact: Path | None  # the student as it is shipped; None where what exports it is not installed
+    page: Path | None  # and as a page for a browser, likewise
     times_as_fast: float | None  # the artefact as the teacher, seconds a case
 
     @property
@@ -83,9 +85,9 @@ def demo(
     """Trains the three, judges them on the same test cases, exports the student and predicts with it.
 
     The teacher learns from all labels for its share of `minutes`; the control has `LABELS` of them, and the
-    student those and the teacher's answers on the other scans, for as many steps. Writes runs, predictions
-    and report.html below `out`. `data`: see `find_data`; without any, hippocampus MR is fetched, and where
-    nothing can be reached computed scans serve.
+    student those and the teacher's answers on the other scans, for as many steps. Writes runs, predictions,
+    report.html and page.html below `out`. `data`: see `find_data`; without any, hippocampus MR is fetched,
+    and where nothing can be reached computed scans serve.
     """
     out, machine = Path(out), machine or Machine()
     dataset = _dataset(data, out, say)
@@ -132,10 +134,11 @@ def demo(
 
     artefact = _exported(student, dataset, say)
     times = _times_as_fast(large, artefact) if artefact else None
+    page = _page(student, dataset, out / "page.html") if artefact else None
     case = dataset.case(split.test[0])
     scans = sorted({source.path for source in case.images.values()})
     predict(artefact or student.folder, scans, out / "predictions", overwrite=True)
-    done = Demonstrated(large, teacher, control, student, artefact, times)
+    done = Demonstrated(large, teacher, control, student, artefact, page, times)
     write_report(done.runs, out / "report.html")
     return done
 
@@ -163,6 +166,10 @@ def _exported(student: Run, dataset: Dataset, say: Callable[[str], object]) -> P
         return None
     place = student.folder / "export" / "openvino.zip"
     return place if place.exists() else export_run(student, "openvino", place, dataset=dataset).path
+
+
+def _page(student: Run, dataset: Dataset, place: Path) -> Path:
+    return place if place.exists() else export_page(student, place, dataset=dataset).path
 
 
 def _times_as_fast(large: Run, artefact: Path) -> float:

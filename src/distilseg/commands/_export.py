@@ -15,12 +15,16 @@ from ..export.for_others import FORMS, HandedOn, hand_on
 from ..export.int8 import CALIBRATION_CASES
 from ..export.of_others import MOST_OTHERWISE, export_of_others
 from ..export.quantised import MAX_DICE_DROP
+from ..export.web.knowing import check_known
+from ..export.web.making import Page, export_page
 from ..export.within_budget import bytes_of
 from ..runs import Run, open_run
-from ..runtime.artefact import is_artefact
+from ..runtime.artefact import is_artefact, open_artefact
 
 if TYPE_CHECKING:
     from ..teachers.teacher import Teacher, TeacherOptions
+
+WEB = "web"
 
 
 def export(
@@ -29,6 +33,7 @@ def export(
     *,
     out: Path | str | None = None,
     zip: bool = False,
+    folder: bool = False,
     data: Path | str | None = None,
     cases: Sequence[str] | None = None,
     tolerance: float | None = None,
@@ -43,9 +48,11 @@ def export(
     codes: Path | str | None = None,
     series: Sequence[str] = (),
     progress: Callable[[int, int], object] | None = None,
-) -> Exported | HandedOn:
+) -> Exported | HandedOn | Page:
     """An artefact of `run` for one of `export.artefact.TARGETS`, or the form of another program, one of
-    `export.for_others.FORMS`; see `export_run` and `hand_on` there.
+    `export.for_others.FORMS`; see `export_run` and `hand_on` there. Or "web": a page that segments scans in a
+    browser, one file or with `folder` files for a web server; see `export.web.making`. Then `run` may be an
+    artefact for ONNX, too.
 
     `out`: by default RUN/export/<to>, a folder, or with `zip` one file. `data`: where the run's dataset lies,
     if it moved. `tolerance`: None for that of the target. `window_memory`: bytes, or a size such as "500MB",
@@ -60,12 +67,27 @@ def export(
     place = None if out is None else Path(out)
     if even_if_slower and to != "openvino-int8":
         raise UserError(f"--even-if-slower is for openvino-int8, {to} is asked for", "leave it out")
+    if (codes is not None or series) and to in (*FORMS, WEB):
+        raise UserError(f"{to} holds neither codes nor rules of DICOM", "leave out --codes and --series")
+    if folder and to != WEB:
+        raise UserError(f"--folder is for web, {to} is asked for", "leave it out")
+    if to == WEB and zip:
+        raise UserError("a page is one file, or with --folder a folder", "leave out --zip")
+    if to == WEB and not isinstance(run, Run) and is_artefact(run):
+        if data is not None or cases is not None or tolerance is not None or windows != "training":
+            raise UserError(
+                f"{run} was exported and compared already", "leave out all options but --out and --folder"
+            )
+        return export_page(open_artefact(run), place, folder=folder)
     if windows != "training" and to in FORMS:
         raise UserError(f"{to} has windows of its own", "leave out --windows")
-    if (codes is not None or series) and to in FORMS:
-        raise UserError(f"{to} holds neither codes nor rules", "leave out --codes and --series")
     told = None if codes is None else Path(codes)
     if not isinstance(run, Run) and _of_others(Path(run)):
+        if to == WEB:
+            raise UserError(
+                f"{run} is a model of others, and a page knows no preparation but that of runs of ours",
+                "distil a student from it, or export it --to onnx for `distilseg predict`",
+            )
         if windows != "training" or window_memory is not None:
             raise UserError(
                 f"{run} is a model of others, whose windows are its own",
@@ -93,9 +115,11 @@ def export(
         )
     if window_memory is not None and windows != "fitted":
         raise UserError("--window-memory is for windows that are fitted", "add --windows fitted")
-    if to not in TARGETS and to not in FORMS:
-        raise unknown("target", to, [*TARGETS, *FORMS])
+    if to not in TARGETS and to not in FORMS and to != WEB:
+        raise unknown("target", to, [*TARGETS, *FORMS, WEB])
     run = run if isinstance(run, Run) else open_run(run)
+    if to == WEB:
+        check_known(run)
     options: dict[str, Any] = {
         "packed": zip,
         "dataset": None if data is None else read_dataset(data),
@@ -107,6 +131,12 @@ def export(
     }
     if to in FORMS:
         return hand_on(run, to, place, **options)
+    options |= {
+        "windows": windows,
+        "window_bytes": None if window_memory is None else bytes_of(str(window_memory)),
+    }
+    if to == WEB:
+        return export_page(run, place, folder=folder, **{k: v for k, v in options.items() if k != "packed"})
     return export_run(
         run,
         to,
@@ -114,8 +144,6 @@ def export(
         max_dice_drop=max_dice_drop,
         calibration_cases=calibration_cases,
         even_if_slower=even_if_slower,
-        windows=windows,
-        window_bytes=None if window_memory is None else bytes_of(str(window_memory)),
         codes=told,
         series=series,
         **options,

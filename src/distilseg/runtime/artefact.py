@@ -146,6 +146,10 @@ class Artefact:
             return self.plan
         return plan_of(self.read(view.plan), self.path / view.plan)
 
+    def card(self) -> str:
+        """README.md, which is for people: no digest covers it. KeyError where there is none."""
+        return self._read(CARD).decode("utf-8", errors="replace")
+
     def read(self, name: str) -> bytes:
         """A file of it, whole; raises UserError where it is missing or not the one that was exported."""
         return _checked(self.path, self._read, name, self.about.files)
