@@ -93,9 +93,25 @@ def test_several_series_are_refused_with_their_list_and_chosen_by_rules(tmp_path
     told = predicted()
     assert "case study: 2 series fit MR (modality=MR): number=3" in told
     assert "number=4 modality=MR description='T1 venous' (14 x 11 x 9 voxels, 1 x 2 x 3.001 mm)" in told
-    assert told.endswith("choose one by --series, such as --series number=3 or --series description=venous")
+    assert told.endswith("choose one by --series, such as --series number=3")
     assert predicted("description=VENOUS") == predicted("number=3") == predicted("modality=CT") == "predicted"
     assert "no series fits MR (modality=MR, description=liver); here are" in predicted("description=liver")
+
+
+def test_echoes_of_one_series_are_told_apart_by_the_rule_that_is_named(tmp_path: Path) -> None:
+    given = rounded(scan())
+    images = as_series(given, EchoTime="4.6")
+    others = copy.deepcopy(images)
+    for image in others:
+        image.EchoTime, image.SOPInstanceUID = "9.2", generate_uid()
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        image.PixelData = image.PixelData[::-1]
+    save([*images, *others], tmp_path / "study")
+    told = predict_files(predictor(), tmp_path / "study", tmp_path / "out").refused["study"]
+    rule = told.rpartition("--series ")[2].strip("'")
+    assert rule == "part=echo=4.6"
+    summary = predict_files(predictor(), tmp_path / "study", tmp_path / "out", dicom=DicomOptions((rule,)))
+    assert not summary.refused
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def read(folder: Path) -> Dataset:
             f"all {len(picked)} studies are of one PatientID; if that is no patient, say"
             f' "patients": "study" in {settings.path}'
         )
+    notes += [f"{one.path}: {_lost(one, found)}" for one in _of_nothing(found)]
     if classes.left:
         notes.append(f"segments of no class are background: {', '.join(sorted(classes.left))}")
     cases = [_case(folder, one, classes, patients[one.study.name]) for one in picked]
@@ -162,6 +163,12 @@ def _lost(one: Segmentation, found: Found) -> str:
     """Why a segmentation is of no volume."""
     refused = next((each for each in found.refusals if each.series.uid in one.of_series), None)
     return f"of {refused.told()}" if refused is not None else "it is of no series that is here"
+
+
+def _of_nothing(found: Found) -> list[Segmentation]:
+    """Segmentations of studies that are not here."""
+    here = {held.series.study for held in (*found.volumes, *found.refusals)}
+    return [one for one in found.segmentations if one.study not in here and not one.candidates(found.volumes)]
 
 
 def _picked(
