@@ -157,7 +157,8 @@ def _elements(
 
     lines = _sweep.lines_of(words, **vars(sweep))
     place = beside(first.results or Path())
-    return _sweep.elements_of(_sweep.planned(lines, read, place, dry_run=dry_run), read)
+    lines, plan = _sweep.planned(lines, read, place, dry_run=dry_run)
+    return _sweep.elements_of(lines, read, plan)
 
 
 def _lacking(submission: Submission, read: Read, *, refused: bool) -> list[list[int]]:
