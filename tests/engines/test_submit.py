@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,20 @@ def test_a_dry_run_writes_nothing(
     assert "#SBATCH --array=1-100" in said
     assert "100 of 100 would be handed out" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_label_maps_that_are_not_there_are_told_and_not_looked_for_again(
+    plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = shutil.copytree(plain, tmp_path / "made")
+    (made / "scan_004.nii.gz").unlink()  # of part 1
+    command = f"evaluate {plain} {made} --labels 1=a,2=b,3=c --out {tmp_path / 'table.csv'}"
+    assert main(["submit", command, "--parts", "2"]) == 1
+    assert "refused: part 1 of 2: NO PREDICTION FOR: scan_004" in capsys.readouterr().out
+    logs = tmp_path.rglob("elements/*.log")
+    assert {path.read_text().count("$ distilseg") for path in logs} == {1}
+    shutil.copy(plain / "scan_004.nii.gz", made)
+    assert main(["submit", command, "--parts", "2"]) == 0
 
 
 def test_relative_paths_begin_where_it_was_submitted(

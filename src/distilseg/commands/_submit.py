@@ -120,7 +120,7 @@ def lacking_of(submission: Submission, read: Read, *, refused: bool) -> set[int]
     if submission.kind == "train":
         return _trainings.lacking(submission, refused=refused)
     if submission.kind in _parts_then_whole.COMMANDS:
-        return _parts_then_whole.lacking(submission)
+        return _parts_then_whole.lacking(submission, refused=refused)
     return _cases.lacking(submission, read, refused=refused)
 
 
