@@ -14,6 +14,7 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from distilseg.cli import main
+from distilseg.cli.predicting import _counted
 from distilseg.data.formats.dicom import DicomOptions
 from distilseg.data.scans.dicom.series import found_in
 from distilseg.data.scans.reading import read_scan
@@ -309,3 +310,8 @@ def test_a_table_may_name_dicom_folders(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "dataset.csv").write_text("\n".join(["case,image:MR,label", *rows]) + "\n")
     assert main(["check", str(tmp_path)]) == 0, capsys.readouterr().out
     assert main(["plan", str(tmp_path), "--patch", "8,8,8", "--out", str(tmp_path / "plan.json")]) == 0
+
+
+def test_files_of_one_name_are_told_once() -> None:
+    assert _counted(["letter.pdf", *["seg.dcm"] * 1200]) == "letter.pdf, seg.dcm (1,200)"
+    assert _counted([f"{n}.dcm" for n in range(25)]).endswith("9.dcm and 15 more")

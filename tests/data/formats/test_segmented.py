@@ -311,6 +311,12 @@ def test_settings_that_make_no_sense(settings: str, told: str, tmp_path: Path) -
     assert told in refused(tmp_path).replace('"', "'")
 
 
+def test_a_list_of_classes_that_no_segment_is_of_names_the_segments(tmp_path: Path) -> None:
+    study(tmp_path)
+    (tmp_path / "dicom.json").write_text('{"classes": {"kidney": null}}')
+    assert "they are called 'Liver', 'Spleen'; name them there" in refused(tmp_path)
+
+
 def test_several_modalities_by_rules(tmp_path: Path) -> None:
     images, truth = study(tmp_path / "a", 0)
     uid = images[0].StudyInstanceUID

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import UserError, unknown
 from ...json_files import read_object
+from ...names import quoted
 from ..case import Case, Dataset, Painted, Source
 from .dicom import Study, is_dicom, studies_of
 from .segment_classes import Classes, Listed, classes_of, listed_classes
@@ -88,6 +89,12 @@ def read(folder: Path) -> Dataset:
         )
     labelling = [one for each in picked for one in each.segmentations]
     classes = classes_of(labelling, settings.classes, settings.path)
+    if labelling and not classes.values:
+        named = ", ".join(map(quoted, sorted(classes.left)[:_TOLD]))
+        raise UserError(
+            f"no segment in {folder} is of a class of {settings.path}; they are called {named}",
+            'name them there, each in the "segments" of its class',
+        )
     patients = _patients(picked, settings)
     if len(picked) > 1 and len(set(patients.values())) == 1:
         notes.append(
