@@ -82,6 +82,10 @@ def submit(
     `dry_run`: nothing is written, and nothing handed out.
     """
     given = resources or Resources()
+    if "--" in words:
+        raise UserError(
+            "-- is in the command, to which options are added", "leave it out; a path with - ahead is ./-path"
+        )
     _check(engine, workers=workers, address=address, given=given, sbatch=sbatch)
     at_once = workers or min(parts or usable_cores(), usable_cores())
     cut = at_once if parts is None and engine != "slurm" else parts

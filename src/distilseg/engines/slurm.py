@@ -57,7 +57,7 @@ def script(
         "partition": resources.partition,
         "signal": f"B:USR1@{WARNED_S}",
         "open-mode": "append",
-        "output": _word(logs / "%a.slurm"),
+        "output": _word(Path(str(logs).replace("%", "%%")) / "%a.slurm"),
         "chdir": _word(submission.began_in),
     }
     options = [f"--{name}={value}" for name, value in given.items() if value is not None]
