@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 from pydicom import Dataset
+from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 from distilseg.cli import main
@@ -315,3 +316,13 @@ def test_a_table_may_name_dicom_folders(tmp_path: Path, capsys: pytest.CaptureFi
 def test_files_of_one_name_are_told_once() -> None:
     assert _counted(["letter.pdf", *["seg.dcm"] * 1200]) == "letter.pdf, seg.dcm (1,200)"
     assert _counted([f"{n}.dcm" for n in range(25)]).endswith("9.dcm and 15 more")
+
+
+def test_a_dicomdir_is_refused_and_its_folder_named(
+    artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "study" / "DICOMDIR"
+    table.parent.mkdir()
+    shutil.copy(get_testdata_file("DICOMDIR"), table)
+    assert main(["predict", str(artefact), str(table), str(tmp_path / "out")]) == 2
+    assert f"give the folder {table.parent}" in capsys.readouterr().err

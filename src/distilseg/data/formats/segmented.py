@@ -174,7 +174,8 @@ def _lost(one: Segmentation, found: Found) -> str:
 
 def _of_nothing(found: Found) -> list[Segmentation]:
     """Segmentations of studies that are not here."""
-    here = {held.series.study for held in (*found.volumes, *found.refusals)}
+    series = [*(one.series for one in found.volumes), *(one.series for one in found.refusals)]
+    here = {one.study for one in series}
     return [one for one in found.segmentations if one.study not in here and not one.candidates(found.volumes)]
 
 

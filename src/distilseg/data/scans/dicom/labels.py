@@ -61,5 +61,7 @@ def _check_one_reading(path: Path, other: Path, name: str, own: np.ndarray, thei
 
 def _refused(path: Path, why: str) -> UnreadableImage:
     return UnreadableImage(
-        "label", f"{path} is no label map of its series: {why}", "correct it, or name its case in 'without'"
+        "label",
+        f"{path} is no label map of its series: {why}",
+        "correct it, or leave its case out: 'without' in dicom.json",
     )
