@@ -110,6 +110,11 @@ def quoted(name: str) -> str:
     return repr(name if len(name) <= _SHOWN else name[: _SHOWN - 3] + "...")
 
 
+def plain(name: str) -> str:
+    """A name without case and punctuation: what people who write one thing share."""
+    return " ".join(re.split(r"[\W_]+", name.casefold())).strip()
+
+
 def pasted(*words: object) -> str:
     """A command line to be pasted into a shell: words quoted, and no path an option that begins with -."""
     led = [f"./{word}" if isinstance(word, Path) and str(word)[0] == "-" else str(word) for word in words]

@@ -75,14 +75,10 @@ def test_what_cannot_be_joined_is_refused_in_a_line(
     assert "lie parts of 2 and of 3; delete those of one" in refused(capsys)
 
 
-def test_parts_of_other_cases_or_options_are_refused(
+def test_parts_of_other_cases_are_refused(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     of(words, tmp_path, "--part", "1/2")
-    of(words, tmp_path, "--part", "2/2", "--also", "slice_similarity")
-    capsys.readouterr()
-    assert of(words, tmp_path, "--join") == 2
-    assert "has other structures or metrics than" in refused(capsys)
     of(words, tmp_path, "--part", "2/2")
     write(tmp_path / "made" / "c3.nii.gz", label(1, 2))
     capsys.readouterr()
@@ -102,6 +98,39 @@ def test_parts_of_other_cases_or_options_are_refused(
     assert "no part has rows of c1" in refused(capsys)
 
 
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        (["--tolerance-mm", "2"], "tolerance mm"),
+        (["--unit", "voxel"], "unit"),
+        (["--labels", "1=b,2=a"], "labels"),
+        (["--empty", "one"], "empty"),
+        (["--also", "slice_similarity"], "metrics"),
+    ],
+)
+def test_numbers_of_two_kinds_are_never_joined(
+    words: list[str], tmp_path: Path, more: list[str], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of(words, tmp_path, "--part", "1/2")
+    of(words, tmp_path, "--part", "2/2", *more)
+    capsys.readouterr()
+    assert of(words, tmp_path, "--join") == 2
+    assert f"m.part-2-of-2.csv was judged with other {what}; give --join the options" in refused(capsys)
+    of(words, tmp_path, "--part", "2/2")
+    assert of(words, tmp_path, "--join", *more) == 2
+    (tmp_path / "m.part-2-of-2.json").unlink()
+    capsys.readouterr()
+    assert of(words, tmp_path, "--join") == 2
+    assert "evaluate that part again" in refused(capsys)
+
+
+def test_a_part_and_all_of_them_are_two_commands(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert of(words, tmp_path, "--part", "1/2", "--join") == 2
+    assert "--part and --join are both given" in refused(capsys)
+
+
 def test_values_without_a_name_are_refused_in_a_part(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,9 +140,7 @@ def test_values_without_a_name_are_refused_in_a_part(
     assert "the label maps of part 2 of 3 hold values without a name: label 7; name all" in refused(capsys)
 
 
-@pytest.mark.parametrize(
-    "more", [["--part", "1/2"], ["--join"], ["--out", "m.csv", "--part", "1/2", "--join"]], ids=" ".join
-)
+@pytest.mark.parametrize("more", [["--part", "1/2"], ["--join"]], ids=" ".join)
 def test_options_that_do_not_fit(
     words: list[str], more: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

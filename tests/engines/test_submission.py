@@ -62,8 +62,9 @@ def test_the_same_is_the_same_submission_and_keeps_its_jobs(submission: Submissi
 def test_a_damaged_one_is_named(submission: Submission, change: object, told: str) -> None:
     place = submission.folder / "submission.json"
     place.write_text(change(place.read_text()))  # type: ignore[operator]
-    with pytest.raises(UserError, match=rf"submission\.json {told}"):
+    with pytest.raises(UserError, match=rf"submission\.json {told}") as caught:
         open_submission(submission.folder)
+    assert caught.value.fix.startswith(f"delete {submission.folder} and submit")  # else it stays in the way
 
 
 def test_a_line_break_in_a_word_is_refused(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_ranges(numbers: list[int], told: str) -> None:
 
 def test_the_file_for_sbatch(submission: Submission) -> None:
     asked = Resources(cpus=2, gpus=1, memory="8G", time="1:00:00", partition="p")
-    text = slurm.script(submission, [1, 3], asked, ["account=me"])
+    text = slurm.script(submission, [1, 3], asked, ["account=me", "comment=my study", "exclusive"])
     assert text.startswith("#!/bin/bash\n")
     options = [line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH ")]
     assert {
@@ -93,6 +94,8 @@ def test_the_file_for_sbatch(submission: Submission) -> None:
         "--requeue",
         "--signal=B:USR1@60",
         "--account=me",
+        '--comment="my study"',
+        "--exclusive",
         f"--chdir={Path.cwd()}",
     } <= {*options}
     # By its number in the array: SLURM_JOB_ID of one of the elements is that of all of them.

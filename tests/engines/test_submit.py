@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,21 @@ def test_status_tells_refused_running_and_missing(
     mine.release()
 
 
+def test_a_part_that_was_refused_as_a_whole_says_why_and_is_not_repeated(
+    model: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged, out = shutil.copytree(model, tmp_path / "model"), tmp_path / "out"
+    network = damaged / "network.onnx"
+    whole = network.read_bytes()
+    network.write_bytes(whole[:-9] + bytes(9))
+    assert submit(damaged, scans, out, "--parts", "2") == 1
+    told = state(out, capsys)
+    assert "network.onnx is not what was exported" in told["refused"]["scan_003"]  # type: ignore[index]
+    assert (told["done"], told["missing"], handed_out(out)) == (0, [], {"1": 1, "2": 1})
+    network.write_bytes(whole)
+    assert submit(damaged, scans, out, "--parts", "2") == 0
+
+
 def test_a_dry_run_writes_nothing(
     model: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +119,20 @@ def test_a_dry_run_writes_nothing(
     assert "#SBATCH --array=1-100" in said
     assert "100 of 100 would be handed out" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_label_maps_that_are_not_there_are_told_and_not_looked_for_again(
+    plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = shutil.copytree(plain, tmp_path / "made")
+    (made / "scan_004.nii.gz").unlink()  # of part 1
+    command = f"evaluate {plain} {made} --labels 1=a,2=b,3=c --out {tmp_path / 'table.csv'}"
+    assert main(["submit", command, "--parts", "2"]) == 1
+    assert "refused: part 1 of 2: NO PREDICTION FOR: scan_004" in capsys.readouterr().out
+    logs = tmp_path.rglob("elements/*.log")
+    assert {path.read_text().count("$ distilseg") for path in logs} == {1}
+    shutil.copy(plain / "scan_004.nii.gz", made)
+    assert main(["submit", command, "--parts", "2"]) == 0
 
 
 def test_relative_paths_begin_where_it_was_submitted(
@@ -128,6 +158,7 @@ def test_relative_paths_begin_where_it_was_submitted(
         ("predict m s s3://bucket/out", "", "s3://bucket/out is in an object store"),
         ("evaluate a b", "", "evaluate is not told where to write"),
         ("compare runs", "", "compare is not handed out"),
+        ("predict m -- s o", "", "-- is in the command, to which options are added"),
         ("predct m s o", "", "no such command 'predct'"),
         ("", "", "runs nothing"),
         ("predict m s o", "--parts 0", "--parts 0 are none"),

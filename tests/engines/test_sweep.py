@@ -40,7 +40,8 @@ if "distilseg.engines.tied" in sys.orig_argv:
 
 def elements(command: str, tmp_path: Path, **swept: object) -> list[Element]:
     lines = lines_of(shlex.split(command), **swept)  # type: ignore[arg-type]
-    return elements_of(planned(lines, read, tmp_path / "plans", dry_run=False), read)
+    with_plan, _ = planned(lines, read, tmp_path / "plans", dry_run=False)
+    return elements_of(with_plan, read)
 
 
 def test_what_lines_share_is_made_before_them_and_once(data: Path, tmp_path: Path) -> None:
@@ -79,6 +80,17 @@ def test_a_plan_that_is_not_given_is_made_once_and_that_of_train(data: Path, tmp
     assert swept.words[-2:] == ("--plan", str(plan))
     of_folds = elements(command, tmp_path, folds=2)
     assert {one.words[-1] for one in of_folds[1:]} == {of_folds[1].words[-1]}  # that of fold 0, for all
+
+
+def test_a_dry_run_without_a_plan_shows_what_would_be_handed_out_and_writes_nothing(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = f" --plan {data.with_name('plan.json')}"
+    command = f"train supervised {options(data, tmp_path / 'made' / 'runs')}".replace(given, "")
+    command = command.replace("[4,8,8]", "[4,8,8,8]")  # as many levels as it has
+    assert main(["submit", command, "--seeds", "0,1", "--dry-run"]) == 0
+    assert "1, then 2 of 3 would be handed out" in capsys.readouterr().out
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_control_that_is_asked_for_itself_comes_first(data: Path, tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ import nibabel
 import numpy as np
 import pytest
 from pydicom import Dataset
+from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 from distilseg.cli import main
+from distilseg.cli.predicting import _counted
 from distilseg.data.formats.dicom import DicomOptions
 from distilseg.data.scans.dicom.series import found_in
 from distilseg.data.scans.reading import read_scan
@@ -93,9 +95,25 @@ def test_several_series_are_refused_with_their_list_and_chosen_by_rules(tmp_path
     told = predicted()
     assert "case study: 2 series fit MR (modality=MR): number=3" in told
     assert "number=4 modality=MR description='T1 venous' (14 x 11 x 9 voxels, 1 x 2 x 3.001 mm)" in told
-    assert told.endswith("choose one by --series, such as --series number=3 or --series description=venous")
+    assert told.endswith("choose one by --series, such as --series number=3")
     assert predicted("description=VENOUS") == predicted("number=3") == predicted("modality=CT") == "predicted"
     assert "no series fits MR (modality=MR, description=liver); here are" in predicted("description=liver")
+
+
+def test_echoes_of_one_series_are_told_apart_by_the_rule_that_is_named(tmp_path: Path) -> None:
+    given = rounded(scan())
+    images = as_series(given, EchoTime="4.6")
+    others = copy.deepcopy(images)
+    for image in others:
+        image.EchoTime, image.SOPInstanceUID = "9.2", generate_uid()
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        image.PixelData = image.PixelData[::-1]
+    save([*images, *others], tmp_path / "study")
+    told = predict_files(predictor(), tmp_path / "study", tmp_path / "out").refused["study"]
+    rule = told.rpartition("--series ")[2].strip("'")
+    assert rule == "part=echo=4.6"
+    summary = predict_files(predictor(), tmp_path / "study", tmp_path / "out", dicom=DicomOptions((rule,)))
+    assert not summary.refused
 
 
 @pytest.mark.parametrize(
@@ -293,3 +311,18 @@ def test_a_table_may_name_dicom_folders(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "dataset.csv").write_text("\n".join(["case,image:MR,label", *rows]) + "\n")
     assert main(["check", str(tmp_path)]) == 0, capsys.readouterr().out
     assert main(["plan", str(tmp_path), "--patch", "8,8,8", "--out", str(tmp_path / "plan.json")]) == 0
+
+
+def test_files_of_one_name_are_told_once() -> None:
+    assert _counted(["letter.pdf", *["seg.dcm"] * 1200]) == "letter.pdf, seg.dcm (1,200)"
+    assert _counted([f"{n}.dcm" for n in range(25)]).endswith("9.dcm and 15 more")
+
+
+def test_a_dicomdir_is_refused_and_its_folder_named(
+    artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "study" / "DICOMDIR"
+    table.parent.mkdir()
+    shutil.copy(get_testdata_file("DICOMDIR"), table)
+    assert main(["predict", str(artefact), str(table), str(tmp_path / "out")]) == 2
+    assert f"give the folder {table.parent}" in capsys.readouterr().err

@@ -184,6 +184,7 @@ def test_what_makes_no_sense_is_one_line_before_anything_listens(
     assert "is no address" in told("--dicomweb", "ftp://pacs")
     assert "holds a password" in told("--dicomweb", "http://me:secret@pacs/dicom-web")
     assert "--study is fetched by DICOMweb" in told(*ours, *back, "--study", "1.2")
+    assert "--study '../series' is no UID" in told("--dicomweb", "http://pacs", "--study", "../series")
     assert "answers go to --send-to or to --dicomweb" in told(*ours, *back, "--dicomweb", "http://pacs")
     assert "--most-gb 0 makes no sense" in told(*ours, *back, "--most-gb", 0)
     assert "unknown value of --seg 'both'" in told(*ours, *back, "--seg", "both")

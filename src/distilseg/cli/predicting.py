@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, MutableSequence, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..teachers.teacher import TeacherOptions
 
 SOME_MISSING = 3  # the exit code of --missing where there are some
+_SHOWN = 10  # names of files in a message
 
 
 def predict(
@@ -117,7 +119,7 @@ def predict(
     for case, note in summary.notes.items():
         show.say(f"{case}: {printable(note)}")
     if summary.ignored:
-        show.say(f"no scans, left alone: {', '.join(path.name for path in summary.ignored)}")
+        show.say(f"no scans, left alone: {_counted([path.name for path in summary.ignored])}")
     if summary.held:
         show.say(f"another process is predicting: {', '.join(summary.held)}")
     kept = f", {len(summary.skipped)} there already (--overwrite)" if summary.skipped else ""
@@ -126,6 +128,15 @@ def predict(
     if times:
         show.say(summary.times.told())
     return 1 if summary.refused else 0
+
+
+def _counted(names: Sequence[str]) -> str:
+    """Such as "letter.pdf, seg.dcm (5)": each name once, and of many the first."""
+    counts = Counter(names)
+    shown = {name: counts[name] for name in [*counts][:_SHOWN]}
+    told = [f"{name} ({n:,})" if n > 1 else name for name, n in shown.items()]
+    more = len(names) - sum(shown.values())
+    return ", ".join(map(printable, told)) + (f" and {more:,} more" if more else "")
 
 
 def _say_missing(lacking: Missing, out: Path | str) -> int:

@@ -31,7 +31,7 @@ def whole_numbers(text: str | Iterable[str] | None, option: str) -> tuple[int, .
     if numbers is None:
         return None
     if any(number != int(number) for number in numbers):
-        raise UserError(f"{option} {_shown(text)} holds no whole numbers", f"write it as {option} 32,48,32")
+        raise UserError(f"{option} {_shown(text)} holds no whole numbers", _such_as(option))
     return tuple(int(number) for number in numbers)
 
 
@@ -49,8 +49,12 @@ def _numbers(text: str | Iterable[str] | None, option: str) -> tuple[float, ...]
     except ValueError:
         numbers = (math.nan,)
     if not all(map(math.isfinite, numbers)):
-        raise UserError(f"{option} {_shown(text)} is no list of numbers", f"write it as {option} 32,48,32")
+        raise UserError(f"{option} {_shown(text)} is no list of numbers", _such_as(option))
     return numbers
+
+
+def _such_as(option: str) -> str:
+    return f"write it as {option} {'0,1,2' if option == '--seeds' else '32,48,32'}"
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from contextlib import chdir
 
 from ..claims import held_in
 from ..data.formats.chosen import Part
+from ..engines.element import REFUSED, how_ended
 from ..engines.submission import Element, Submission
 from ..errors import UserError
 from ._handed_out import Read, State, refusals
@@ -35,7 +36,7 @@ def lacking(submission: Submission, read: Read, *, refused: bool) -> set[int]:
     whole = _missing(submission, read)
     if len(whole.names) == whole.cases and refused:
         return {*parts} if whole.names or whole.refused else set()
-    without = {*whole.names} - ({*()} if refused else {*_refused(submission, whole)})
+    without = {*whole.names} - ({*()} if refused else {*_refused(submission, read, whole)})
     # A part is every n-th name, and names that cannot be files count too: so a guess, which is looked at.
     names = sorted(_missing(submission, read, out=submission.folder / "nothing").names)
     guessed = [k for k in parts if without & {*Part(k, len(parts)).taken(names)}]
@@ -53,7 +54,7 @@ def lacking(submission: Submission, read: Read, *, refused: bool) -> set[int]:
 def state(submission: Submission, read: Read) -> State:
     """How far they are."""
     whole = _missing(submission, read)
-    refused = _refused(submission, whole)
+    refused = _refused(submission, read, whole)
     held = [name for name in held_in(submission.results) if name.partition(".")[0]]
     left = [name for name in whole.names if name not in refused]
     running = [name for name in left if any(file.startswith(f"{name}.") for file in held)]
@@ -61,13 +62,20 @@ def state(submission: Submission, read: Read) -> State:
     return State("cases", whole.cases + len(whole.refused), refused, running, lacking)
 
 
-def _refused(submission: Submission, whole: Missing) -> dict[str, str]:
-    """What cannot be a case; of what is missing what was refused, and why."""
-    told = [line for k in range(1, len(submission.elements) + 1) for line in refusals(submission, k)]
+def _refused(submission: Submission, read: Read, whole: Missing) -> dict[str, str]:
+    """What cannot be a case; of what is missing what was refused, and why: alone, or with all of its part."""
+    parts = range(1, len(submission.elements) + 1)
+    told = [line for k in parts for line in refusals(submission, k)]
     reasons = dict(line.removeprefix("case ").split(": ", 1) for line in told if line.startswith("case "))
     found = {name: reasons[name] for name in whole.names if name in reasons}
+    for k in parts if len(found) < len(whole.names) else ():
+        ended = how_ended(submission.commands, k)
+        if ended is not None and ended.code == REFUSED:
+            (*_, why) = refusals(submission, k) or ["it was refused"]
+            names = _missing(submission, read, part=f"{k}/{len(parts)}").names
+            found = dict.fromkeys(names, why) | found
     found |= {name: found.get(name, GIVEN_UP) for name in whole.given_up}
-    return {**found, **whole.refused}
+    return found | {name: why.removeprefix(f"case {name}: ") for name, why in whole.refused.items()}
 
 
 def _missing(submission: Submission, read: Read, **instead: object) -> Missing:

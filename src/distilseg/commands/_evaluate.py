@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from ..names import check_distinct
 from ..runs import check_not_of_a_run, open_run, write_rows
 from ..subsets import given
 from ..views import fused
-from ._joined import joined
+from ._joined import joined, write_part
 from ._predict import named_runs
 
 Row = dict[str, Any]
@@ -50,6 +50,7 @@ class Evaluation:
     sheared: tuple[str, ...] = ()  # whose axes lean: distances in mm are undefined (NaN)
     written: Path | None = None  # the table that was asked for
     told: str = ""  # of a part: "part 3 of 100: 40 of 4,000 cases"
+    asked: Mapping[str, Any] = field(default_factory=dict)  # of two folders: how they were judged
     labelled_by: str = ""  # the teacher whose answers stood for labels; its rows are agreement with it
 
 
@@ -105,7 +106,9 @@ def evaluate(
     if out is not None:
         check_not_of_a_run(Path(out))
     ours = chosen(part, None)
-    if (part is not None or join) and (predictions is None or out is None or (part is not None and join)):
+    if part is not None and join:
+        raise UserError("--part and --join are both given", "first each --part, then --join alone")
+    if (part is not None or join) and (predictions is None or out is None):
         raise UserError(
             f"--{'part' if part is not None else 'join'} is for two folders, and writes a table",
             "give REFERENCES, PREDICTIONS and --out metrics.csv: first each --part, then --join",
@@ -159,7 +162,11 @@ def evaluate(
         )
     if out is not None:
         table = Path(out).with_name(ours.named(Path(out).name))
-        write_rows(table, [{**row, "metric": _called(row["metric"], found)} for row in found.rows])
+        rows = [{**row, "metric": _called(row["metric"], found)} for row in found.rows]
+        if part is None:
+            write_rows(table, rows)
+        else:
+            write_part(table, rows, found.asked)
         found = replace(found, written=table)
     return found
 
@@ -190,11 +197,12 @@ def _folders(
     strangers = tuple(case for case in made if case not in truth)
     told = chosen.told(len(wanted), of)
     shared = [case for case in wanted if case in made]
+    asked = {"labels": {str(value): name for value, name in named.items()}, "unknown": unknown, **options}
     if join is not None:
-        rows: list[Row] = [*joined(join, shared, by=options["by"])]
+        rows: list[Row] = [*joined(join, shared, asked)]
         return Evaluation(rows, None, lacking, strangers)
     if chosen.part is not None and not shared:
-        return Evaluation([], None, lacking, (), told=told)
+        return Evaluation([], None, lacking, (), told=told, asked=asked)
     if not shared:
         raise UserError(
             f"no file in {predictions} has the name of one in {references}"
@@ -227,7 +235,7 @@ def _folders(
 
     rows = evaluate_cases(shared, load, labels=judged, unknown_value=unknown, progress=count, **options)
     others_alone = strangers if chosen.part is None else ()
-    return Evaluation(rows, None, lacking, others_alone, tuple(sorted(sheared)), told=told)
+    return Evaluation(rows, None, lacking, others_alone, tuple(sorted(sheared)), told=told, asked=asked)
 
 
 def _with_unnamed(

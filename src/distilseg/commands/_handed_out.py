@@ -45,4 +45,4 @@ def refusals(submission: Submission, number: int) -> list[str]:
     ended = how_ended(submission.commands, number)
     if ended is None:
         return []
-    return [line.partition(": ")[2] for line in ended.told]
+    return [line.removeprefix("refused: ").removeprefix("error: ") for line in ended.told]

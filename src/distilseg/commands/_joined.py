@@ -1,19 +1,24 @@
 """Rows that parts of an evaluation wrote, as one table: all there, each case once, judged alike.
 
 metrics.part-3-of-100.csv    what `evaluate ... --part 3/100 --out metrics.csv` wrote
+metrics.part-3-of-100.json   by which names and options, so that numbers of two kinds are never in one table
 metrics.csv                  what `evaluate ... --join --out metrics.csv` makes of all of them
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..data.formats.chosen import Chosen, Part
 from ..errors import UserError
 from ..evaluation.by_slice import case_of
-from ..runs import read_scores
+from ..files import write_json
+from ..json_files import read_object
+from ..runs import read_scores, write_rows
 
 _SHOWN = 5  # parts or cases in a message
 _AGAIN = "evaluate that part again"
@@ -21,15 +26,24 @@ _AGAIN = "evaluate that part again"
 Row = dict[str, str]
 
 
-def joined(table: Path, cases: Sequence[str], *, by: str = "case") -> list[Row]:
+def write_part(table: Path, rows: Sequence[dict[str, Any]], asked: Mapping[str, Any]) -> None:
+    """Writes the table of a part, and beside it how its cases were judged, before."""
+    table.unlink(missing_ok=True)
+    write_json(_beside(table), asked)
+    write_rows(table, rows)
+
+
+def joined(table: Path, cases: Sequence[str], asked: Mapping[str, Any]) -> list[Row]:
     """The rows of the parts of `table`, in the order of `cases`; the value of a row is a number as text.
 
-    Raises `UserError` where parts are missing or of several partitions, or a case has no rows, rows in two
-    parts, or other structures or metrics than the others.
+    Raises `UserError` where parts are missing or of several partitions, were not judged as `asked`, or a
+    case has no rows, rows in two parts, or other structures or metrics than the others.
     """
+    by = asked["by"]
     of_case: dict[str, list[Row]] = {}
     at: dict[str, Path] = {}
     for path in _parts(table):
+        _check_asked(path, asked)
         for row in read_scores(path, fix=_AGAIN):
             case = case_of(row["case"]) if by == "slice" else row["case"]
             if at.setdefault(case, path) != path:
@@ -58,6 +72,22 @@ def joined(table: Path, cases: Sequence[str], *, by: str = "case") -> list[Row]:
                 "evaluate all parts with the same options",
             )
     return [row for case in cases for row in of_case[case]]
+
+
+def _check_asked(part: Path, asked: Mapping[str, Any]) -> None:
+    """Raises `UserError` for a part that was judged in another way."""
+    absent = UserError(f"{_beside(part)} is not there, which says how {part.name} was judged", _AGAIN)
+    theirs = read_object(_beside(part), missing=absent, fix=_AGAIN)
+    ours = json.loads(json.dumps(asked))
+    if other := sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key)):
+        raise UserError(
+            f"{part.name} was judged with other {' and '.join(other).replace('_', ' ')}",
+            "give --join the options of the parts, or evaluate all parts with these",
+        )
+
+
+def _beside(part: Path) -> Path:
+    return part.with_suffix(".json")
 
 
 def _parts(table: Path) -> list[Path]:

@@ -25,10 +25,10 @@ def elements_of(words: Sequence[str], parts: int | None) -> list[Element]:
     return [*_cases.elements_of(words, parts), whole]
 
 
-def lacking(submission: Submission) -> set[int]:
-    """The numbers of the elements that did not end as done."""
+def lacking(submission: Submission, *, refused: bool) -> set[int]:
+    """The numbers of the elements that did not end as done; `refused`: nor did all that can be done."""
     numbers = range(1, len(submission.elements) + 1)
-    return {number for number in numbers if not _is_done(submission, number)}
+    return {number for number in numbers if not _is_done(submission, number, refused=refused)}
 
 
 def state(submission: Submission) -> State:
@@ -47,6 +47,6 @@ def state(submission: Submission) -> State:
     return State("elements", len(submission.elements), refused, running, missing)
 
 
-def _is_done(submission: Submission, number: int) -> bool:
+def _is_done(submission: Submission, number: int, *, refused: bool = True) -> bool:
     ended = how_ended(submission.commands, number)
-    return ended is not None and ended.code == 0
+    return ended is not None and (ended.code == 0 if refused else ended.went_through)

@@ -7,6 +7,7 @@ import hashlib
 import ipaddress
 import json
 import logging
+import re
 import signal
 import tempfile
 import threading
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from ..data.formats.dicom import DicomOptions, cases_of
 from ..errors import UserError
 from ..installing import from_wheel
+from ..names import quoted
 from ..runtime.artefact import open_artefact
 from ..runtime.seg import seg_writer
 
@@ -104,6 +106,8 @@ def serve(
         }
     )
     allowed = _let_in(ae, port, host, allow, study)
+    if study is not None and not re.fullmatch(r"[0-9.]{1,64}", study):
+        raise UserError(f"--study {quoted(study)} is no UID", "write it as 1.2.840.4711")
     archive = None if dicomweb is None else Archive(dicomweb)
     sender = _sender(ae, send_to, peers, archive)
     predictions = Predictions(

@@ -82,6 +82,10 @@ def submit(
     `dry_run`: nothing is written, and nothing handed out.
     """
     given = resources or Resources()
+    if "--" in words:
+        raise UserError(
+            "-- is in the command, to which options are added", "leave it out; a path with - ahead is ./-path"
+        )
     _check(engine, workers=workers, address=address, given=given, sbatch=sbatch)
     at_once = workers or min(parts or usable_cores(), usable_cores())
     cut = at_once if parts is None and engine != "slurm" else parts
@@ -120,7 +124,7 @@ def lacking_of(submission: Submission, read: Read, *, refused: bool) -> set[int]
     if submission.kind == "train":
         return _trainings.lacking(submission, refused=refused)
     if submission.kind in _parts_then_whole.COMMANDS:
-        return _parts_then_whole.lacking(submission)
+        return _parts_then_whole.lacking(submission, refused=refused)
     return _cases.lacking(submission, read, refused=refused)
 
 
@@ -157,7 +161,8 @@ def _elements(
 
     lines = _sweep.lines_of(words, **vars(sweep))
     place = beside(first.results or Path())
-    return _sweep.elements_of(_sweep.planned(lines, read, place, dry_run=dry_run), read)
+    lines, plan = _sweep.planned(lines, read, place, dry_run=dry_run)
+    return _sweep.elements_of(lines, read, plan)
 
 
 def _lacking(submission: Submission, read: Read, *, refused: bool) -> list[list[int]]:

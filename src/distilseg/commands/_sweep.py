@@ -15,7 +15,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from ..data.planning.plan import save_plan
+from ..data.planning.plan import Plan, save_plan
 from ..engines.submission import Element
 from ..errors import UserError
 from ..training.budget import Budget
@@ -74,11 +74,14 @@ def lines_of(
 
 def planned(
     lines: Sequence[tuple[str, list[str]]], read: Read, place: Path, *, dry_run: bool
-) -> list[tuple[str, list[str]]]:
-    """The lines, with a plan in `place` that all share, that of fold 0, where they name none."""
+) -> tuple[list[tuple[str, list[str]]], Plan | None]:
+    """The lines, with a plan in `place` that all share, that of fold 0, where they name none; and that plan.
+
+    With `dry_run` it is not written.
+    """
     told = read(lines[0][1]).given
     if told["plan"] is not None:
-        return list(lines)
+        return list(lines), None
     if told["folds"] is not None:
         told = {**told, "fold": 0}
     plan = _asked(told).by_size[0][1][0][0].plan
@@ -86,13 +89,19 @@ def planned(
     path = place / f"plan-{digest}.json"
     if not dry_run:
         save_plan(path, plan)
-    return [(name, [*words, "--plan", str(path)]) for name, words in lines]
+    return [(name, [*words, "--plan", str(path)]) for name, words in lines], plan
 
 
-def elements_of(lines: Sequence[tuple[str, Sequence[str]]], read: Read) -> list[Element]:
-    """The elements, stage by stage. Raises `UserError` for what any of the trainings would refuse."""
+def elements_of(
+    lines: Sequence[tuple[str, Sequence[str]]], read: Read, plan: Plan | None = None
+) -> list[Element]:
+    """The elements, stage by stage; `plan`: that of all lines, whose file may not be there yet.
+
+    Raises `UserError` for what any of the trainings would refuse.
+    """
     evaluate = bool(read(lines[0][1]).given["evaluate"])
-    told = [(name, list(words), _asked(read(words).given)) for name, words in lines]
+    of_all = {} if plan is None else {"plan": plan}
+    told = [(name, list(words), _asked({**read(words).given, **of_all})) for name, words in lines]
     data: dict[frozenset[str], Element] = {}
     steps = [_line(*one, judged=evaluate) for one in told]
     makers = {key: step for step in steps for key in step.element.runs}

@@ -27,6 +27,7 @@ from ..locks import Taken, locked
 
 MOST_STARTS = 4  # three attempts at a case that ends the process, and one that refuses it and does the others
 POLL_S = 0.2
+REFUSED = 2  # the exit code of a command that did nothing, and says why
 _TOLD = ("refused: ", "error: ")
 _BUG = "distilseg did not foresee this"  # the last line of a command that met one
 MOST_TOLD = 1000  # lines that are kept of one

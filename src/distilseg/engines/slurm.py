@@ -57,11 +57,11 @@ def script(
         "partition": resources.partition,
         "signal": f"B:USR1@{WARNED_S}",
         "open-mode": "append",
-        "output": _word(logs / "%a.slurm"),
+        "output": _word(Path(str(logs).replace("%", "%%")) / "%a.slurm"),
         "chdir": _word(submission.began_in),
     }
     options = [f"--{name}={value}" for name, value in given.items() if value is not None]
-    options += ["--requeue", *(f"--{option}" for option in more)]
+    options += ["--requeue", *(_quoted(option) for option in more)]
     return _SCRIPT.format(
         command=submission.command,
         options="\n".join(f"#SBATCH {option}" for option in options),
@@ -123,6 +123,12 @@ def ranges(numbers: Sequence[int]) -> str:
 def _word(path: Path) -> str:
     """A path on a line of #SBATCH, where a space parts words."""
     return f'"{path}"' if " " in str(path) else str(path)
+
+
+def _quoted(option: str) -> str:
+    """An option as name=value with its value as one word."""
+    name, equals, value = option.partition("=")
+    return f'--{name}="{value}"' if " " in value and '"' not in value else f"--{name}{equals}{value}"
 
 
 def _asked(*words: str) -> str:

@@ -122,7 +122,8 @@ def submissions_of(results: Path) -> list[Submission]:
 def open_submission(folder: Path) -> Submission:
     """The submission in `folder`; raises `UserError`, naming the file, where it is damaged."""
     place = folder / "submission.json"
-    about = read_object(place, fix="submit the command again")
+    fix = f"delete {folder} and submit the command again; results stay"
+    about = read_object(place, fix=fix)
     try:
         lines = (folder / "commands.txt").read_text(encoding="utf-8").split("\n")[:-1]
         elements = [_element(one, line) for one, line in zip(about["elements"], lines, strict=True)]
@@ -130,7 +131,7 @@ def open_submission(folder: Path) -> Submission:
         command, engine = str(about["command"]), str(about["engine"])
         return Submission(folder, command, tuple(elements), engine, began_in, jobs)
     except (KeyError, TypeError, ValueError, OSError) as error:
-        raise UserError(f"{place} is damaged ({error})", "submit the command again") from None
+        raise UserError(f"{place} is damaged ({error})", fix) from None
 
 
 def _element(about: dict[str, Any], line: str) -> Element:

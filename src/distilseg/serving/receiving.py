@@ -105,7 +105,9 @@ class Receiver:
 
     def _rejected(self, event: Any) -> None:
         asked = event.assoc.requestor
-        self._say(f"refused an association from {quoted(str(asked.ae_title))} at {asked.address}")
+        many = len(self._entity.active_associations) >= _MOST_ASSOCIATIONS
+        why = f": there are {_MOST_ASSOCIATIONS} already, and it may come again" if many else ""
+        self._say(f"refused an association from {quoted(str(asked.ae_title))} at {asked.address}{why}")
 
     def _received(self, event: Any) -> None:
         """An object without end is not waited for."""

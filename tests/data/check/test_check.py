@@ -307,6 +307,7 @@ def test_one_image_under_two_ids_of_one_patient_is_only_a_warning(tmp_path: Path
     table = tmp_path / "t.csv"
     table.write_text("case,image:CT,label,patient\na,a.nii.gz,l_a.nii.gz,P\nb,b.nii.gz,l_b.nii.gz,P\n")
     assert kinds(tmp_path) == [("b", "duplicate", "warning")]
+    assert [problem.fix for problem in problems(tmp_path)] == ["remove one of the two"]
     table.write_text("case,image:CT,label,patient\na,a.nii.gz,l_a.nii.gz,P\nb,b.nii.gz,l_b.nii.gz,Q\n")
     assert kinds(tmp_path) == [("b", "duplicate", "error")]
 

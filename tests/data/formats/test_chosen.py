@@ -65,6 +65,14 @@ def test_a_list_names_cases_by_name_path_or_file(tmp_path: Path, monkeypatch: py
     assert ([case.id for case in ours], refused) == (["b", "d"], {})
 
 
+def test_a_list_that_windows_wrote(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes("\ufeffb\r\na\r\n".encode())
+    assert [case.id for case in chosen(None, tmp_path / "list.txt").of_cases(cases(["a", "b"]), {})[0]] == [
+        "a",
+        "b",
+    ]
+
+
 def test_a_line_that_is_no_case_is_named(tmp_path: Path) -> None:
     written = tmp_path / "list.txt"
     written.write_text("a\nz\n")

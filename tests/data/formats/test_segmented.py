@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -185,6 +186,34 @@ def test_classes_that_share_voxels_are_refused(tmp_path: Path) -> None:
     assert "two of its frames are of one segment and place" in refused(tmp_path)
 
 
+def test_one_thing_that_two_drew_differently_is_refused(tmp_path: Path) -> None:
+    images, truth = study(tmp_path)
+    liver = np.where(truth == 1, 1, 0)
+    save([seg(images, liver, {1: "liver"}, {1: LIVER})], tmp_path, "other.dcm")
+    truth_of(tmp_path, images, truth)  # the same once more
+    less = liver.copy()
+    less[tuple(np.argwhere(liver)[0])] = 0
+    save([seg(images, less, {1: "liver"}, {1: LIVER})], tmp_path, "other.dcm")
+    assert "segments 'liver' too, and differs in 1 voxels" in refused(tmp_path)
+
+
+def test_several_of_a_kind_may_lie_in_several_files(tmp_path: Path) -> None:
+    images, truth = study(tmp_path)
+    first, second = truth.copy(), truth.copy()
+    first[:4], second[4:] = 0, 0
+    save([seg(images, first, NAMES, CODES)], tmp_path, "seg.dcm")
+    save([seg(images, second, NAMES, CODES)], tmp_path, "other.dcm")
+    truth_of(tmp_path, images, truth)
+
+
+def test_pixels_of_a_segment_that_is_not_described_are_refused(tmp_path: Path) -> None:
+    images, truth = study(tmp_path)
+    made = seg(images, truth, NAMES, CODES, kind="LABELMAP")
+    made.PixelData = made.PixelData.replace(b"\2", b"\3")
+    save([made], tmp_path, "seg.dcm")
+    assert "it has pixels of 3, and describes no such segment" in refused(tmp_path)
+
+
 def test_shares_of_voxels_are_no_labels(tmp_path: Path) -> None:
     images, truth = study(tmp_path)
     shares = seg(
@@ -214,6 +243,16 @@ def test_a_segmentation_of_no_series_that_is_here(tmp_path: Path) -> None:
         image.SOPInstanceUID = generate_uid()
     save([seg(images, truth, NAMES, CODES)], tmp_path / "a", "seg.dcm")
     assert "it is of no series that is here" in refused(tmp_path)
+
+
+def test_a_segmentation_of_a_study_that_is_not_here_is_told(tmp_path: Path) -> None:
+    study(tmp_path / "a", 0)
+    images, truth = study(tmp_path / "b", 1)
+    save([seg(images, truth, NAMES, CODES)], tmp_path / "a", "more.dcm")
+    shutil.rmtree(tmp_path / "b")
+    dataset = read_dataset(tmp_path)
+    assert len(dataset.cases) == 1
+    assert dataset.notes == (f"{tmp_path}/a/more.dcm: it is of no series that is here",)
 
 
 def test_without_references_the_frame_of_reference_and_the_grid_tell(tmp_path: Path) -> None:
@@ -270,6 +309,12 @@ def test_settings_that_make_no_sense(settings: str, told: str, tmp_path: Path) -
     study(tmp_path)
     (tmp_path / "dicom.json").write_text(settings)
     assert told in refused(tmp_path).replace('"', "'")
+
+
+def test_a_list_of_classes_that_no_segment_is_of_names_the_segments(tmp_path: Path) -> None:
+    study(tmp_path)
+    (tmp_path / "dicom.json").write_text('{"classes": {"kidney": null}}')
+    assert "they are called 'Liver', 'Spleen'; name them there" in refused(tmp_path)
 
 
 def test_several_modalities_by_rules(tmp_path: Path) -> None:

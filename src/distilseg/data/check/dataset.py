@@ -85,8 +85,9 @@ def _same_images(findings: Sequence[Findings]) -> list[Problem]:
             message = (
                 f"the image {path} holds the same voxels as the {modality} image of case {first.case.id}"
             )
-            fix = "remove one of the two, or give both the same patient so that no split separates them"
             same_patient = first.case.group == other.case.group
+            fix = "remove one of the two"
+            fix += "" if same_patient else ", or give both the same patient so that no split separates them"
             severity: Severity = "warning" if same_patient else "error"
             problems.append(Problem(other.case.id, "duplicate", message, fix, severity, path=path))
     return problems

@@ -139,7 +139,7 @@ def chosen(part: str | None, listed: Path | str | Sequence[str] | None) -> Chose
     if not isinstance(listed, str | Path):
         return Chosen(of, tuple(dict.fromkeys(listed)))
     try:
-        text = Path(listed).read_text(encoding="utf-8")
+        text = Path(listed).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"there is no list {listed}", "correct the path") from None
     except UnicodeDecodeError:

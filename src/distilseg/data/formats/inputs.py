@@ -171,9 +171,12 @@ def no_scans(inputs: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
 
 
 def _nothing(named: Sequence[Path]) -> UserError:
+    tables = [path for path in named if path.name.upper() == "DICOMDIR" and path.is_file()]
     return UserError(
         f"no scan in {', '.join(map(str, named)) or 'the inputs'}",
-        f"looked for files ending in {', '.join(ENDINGS)}, and for DICOM",
+        f"a DICOMDIR lists images that lie beside it: give the folder {tables[0].parent}"
+        if tables
+        else f"looked for files ending in {', '.join(ENDINGS)}, and for DICOM",
     )
 
 

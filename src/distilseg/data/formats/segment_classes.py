@@ -14,7 +14,6 @@ A list says which segments a class is, by their names, and by its code:
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from ...names import quoted
+from ...names import plain, quoted
 from ..scans.dicom.codes import PRIVATE, Coded, coded
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Listed:
 
     def is_named(self, segment: Segment) -> bool:
         """Whether a segment is called as this class."""
-        return _plain(segment.name) in {_plain(name) for name in (self.name, *self.segments)}
+        return plain(segment.name) in {plain(name) for name in (self.name, *self.segments)}
 
     def is_coded(self, segment: Segment) -> bool:
         """Whether a segment has the code of this class."""
@@ -124,11 +123,11 @@ def _by_themselves(segmentations: Sequence[Segmentation], file: Path) -> list[Li
     named: dict[str, _Named] = defaultdict(_Named)
     for one in segmentations:
         for segment in one.segments:
-            if not _plain(segment.name):
+            if not plain(segment.name):
                 raise UserError(
                     f"{one.path}: segment {segment.number} has no name", f"list the classes in {file}"
                 )
-            same = named[_plain(segment.name)]
+            same = named[plain(segment.name)]
             same.spelled[segment.name] += 1
             same.files.add(one.path)
             if segment.code is not None and segment.code.type[1] != PRIVATE:
@@ -170,7 +169,3 @@ def _told(code: Coded) -> str:
 
 def _means(code: Coded | None) -> tuple[object, ...]:
     return code.means if code is not None else ()
-
-
-def _plain(name: str) -> str:
-    return " ".join(re.split(r"[\W_]+", name.casefold())).strip()

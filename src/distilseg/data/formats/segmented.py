@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import UserError, unknown
 from ...json_files import read_object
+from ...names import quoted
 from ..case import Case, Dataset, Painted, Source
 from .dicom import Study, is_dicom, studies_of
 from .segment_classes import Classes, Listed, classes_of, listed_classes
@@ -88,12 +89,19 @@ def read(folder: Path) -> Dataset:
         )
     labelling = [one for each in picked for one in each.segmentations]
     classes = classes_of(labelling, settings.classes, settings.path)
+    if labelling and not classes.values:
+        named = ", ".join(map(quoted, sorted(classes.left)[:_TOLD]))
+        raise UserError(
+            f"no segment in {folder} is of a class of {settings.path}; they are called {named}",
+            'name them there, each in the "segments" of its class',
+        )
     patients = _patients(picked, settings)
     if len(picked) > 1 and len(set(patients.values())) == 1:
         notes.append(
             f"all {len(picked)} studies are of one PatientID; if that is no patient, say"
             f' "patients": "study" in {settings.path}'
         )
+    notes += [f"{one.path}: {_lost(one, found)}" for one in _of_nothing(found)]
     if classes.left:
         notes.append(f"segments of no class are background: {', '.join(sorted(classes.left))}")
     cases = [_case(folder, one, classes, patients[one.study.name]) for one in picked]
@@ -162,6 +170,13 @@ def _lost(one: Segmentation, found: Found) -> str:
     """Why a segmentation is of no volume."""
     refused = next((each for each in found.refusals if each.series.uid in one.of_series), None)
     return f"of {refused.told()}" if refused is not None else "it is of no series that is here"
+
+
+def _of_nothing(found: Found) -> list[Segmentation]:
+    """Segmentations of studies that are not here."""
+    series = [*(one.series for one in found.volumes), *(one.series for one in found.refusals)]
+    here = {one.study for one in series}
+    return [one for one in found.segmentations if one.study not in here and not one.candidates(found.volumes)]
 
 
 def _picked(

@@ -61,7 +61,7 @@ def planes_of(path: Path, has_magic: bool, key: str) -> dict[str, Any]:
             return {"kind": ""}
         raise Unusable("it does not say what it is (cut short?)")
     if sop_class in SEGMENTATIONS:
-        return {"kind": UID(sop_class).name, "segmentation": segmentation_of(dataset, key)}
+        return {"kind": SEGMENTATIONS[sop_class], "segmentation": segmentation_of(dataset, key)}
     if sop_class not in SINGLE and sop_class not in MULTIFRAME:
         return {"kind": UID(sop_class).name if not UID(sop_class).is_private else "a private kind"}
     modality = SINGLE.get(sop_class) or MULTIFRAME[sop_class]

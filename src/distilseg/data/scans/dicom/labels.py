@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
+from ....names import plain, quoted
 from ...case import Painted
 from ..apart import ReaderFailed
 from ..scan import Scan, UnreadableImage
 from .finding import read_labels
-from .segments import grid_lps
+from .segments import Segmentation, grid_lps
 from .series import found_again
 
 
@@ -20,6 +24,7 @@ def read_painted(painted: Painted) -> Scan:
     here = {one.path: one for one in found.segmentations}
     most = max((value for _, values in painted.values for _, value in values), default=0)
     labels = np.zeros(shape, np.min_scalar_type(most))
+    read: dict[Path, tuple[dict[str, int], np.ndarray]] = {}
     for path, values in painted.values:
         if path not in here:
             raise UnreadableImage(
@@ -32,11 +37,31 @@ def read_painted(painted: Painted) -> Scan:
             raise _refused(path, str(error)) from None
         if shared := int(np.count_nonzero((labels != 0) & (own != 0) & (labels != own))):
             raise _refused(path, f"its classes share {shared} voxels with those of another segmentation")
+        mine = _names(here[path], values)
+        for other, (their_names, theirs) in read.items():
+            for name in mine.keys() & their_names.keys():
+                _check_one_reading(path, other, name, own == mine[name], theirs == their_names[name])
+        read[path] = mine, own
         labels = np.maximum(labels, own.astype(labels.dtype))
     return Scan(labels, volume.geometry, painted.files[0])
 
 
-def _refused(path: object, why: str) -> UnreadableImage:
+def _names(one: Segmentation, values: Sequence[tuple[int, int]]) -> dict[str, int]:
+    """The label value of each segment, by its name."""
+    of_number = dict(values)
+    return {plain(each.name): of_number[each.number] for each in one.segments if each.number in of_number}
+
+
+def _check_one_reading(path: Path, other: Path, name: str, own: np.ndarray, theirs: np.ndarray) -> None:
+    """Raises `UnreadableImage` for one thing that two drew differently; apart they are two of a kind."""
+    differing = int(np.count_nonzero(own != theirs))
+    if differing and np.any(own & theirs):
+        raise _refused(path, f"{other} segments {quoted(name)} too, and differs in {differing} voxels")
+
+
+def _refused(path: Path, why: str) -> UnreadableImage:
     return UnreadableImage(
-        "label", f"{path} is no label map of its series: {why}", "correct it, or name its case in 'without'"
+        "label",
+        f"{path} is no label map of its series: {why}",
+        "correct it, or leave its case out: 'without' in dicom.json",
     )

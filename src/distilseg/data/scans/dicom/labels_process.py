@@ -35,6 +35,7 @@ def labels_on(
     by_number = {int(number): value for number, value in values.items()}
     labels = np.zeros(shape, np.min_scalar_type(max(by_number.values(), default=0)))
     grid = np.array(grid_lps)
+    described = {0, dataset.get("PixelPaddingValue", 0), *(one["number"] for one in said["segments"])}
     chosen = [n for n, one in enumerate(frames) if one["segment"] in ({0} | by_number.keys())]
     seen: set[tuple[int, ...]] = set()
     overlapping = outside = 0
@@ -48,6 +49,8 @@ def labels_on(
             raise ValueError("two of its frames are of one segment and place")
         seen.add(mark)
         if said["kind"] == "LABELMAP":
+            if strange := set(np.unique(pixels).tolist()) - described:
+                raise ValueError(f"it has pixels of {min(strange)}, and describes no such segment")
             pixels = _values(pixels, by_number)
         elif not own:
             raise ValueError("a frame does not say of which segment it is")

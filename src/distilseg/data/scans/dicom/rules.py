@@ -81,8 +81,18 @@ def chosen(held: Sequence[Held], modality: str, rule: Rule, fix: str = "") -> Vo
         )
     raise UserError(
         f"{len(left)} series fit {told}: {listed(left)}",
-        fix or "choose one by --series, such as --series number=3 or --series description=venous",
+        fix or f"choose one by --series, such as {_that_tells_apart(left)}",
     )
+
+
+def _that_tells_apart(held: Sequence[Held]) -> str:
+    """A rule that leaves the first one alone, where there is one."""
+    first, others = held[0], held[1:]
+    if first.series.number is not None and all(one.series.number != first.series.number for one in others):
+        return f"--series number={first.series.number}"
+    if first.part and all(one.part != first.part for one in others):
+        return f"--series 'part={first.part}'"
+    return "--series number=3 or --series description=venous"
 
 
 def _check_units(volume: Volume, modality: str) -> None:

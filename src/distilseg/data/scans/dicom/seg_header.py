@@ -16,7 +16,10 @@ from pydicom import Dataset
 
 from .values import Unusable
 
-SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+SEGMENTATIONS = {
+    "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation Storage",
+    "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",
+}
 KINDS = ("BINARY", "FRACTIONAL", "LABELMAP")
 _SIDES = {"7771000": "left", "24028007": "right"}
 _MOST_TEXT = 64  # characters of what is kept of a segment
