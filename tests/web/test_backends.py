@@ -81,6 +81,15 @@ def test_served_with_the_headers_it_runs_in_threads(site: Path, tmp_path: Path) 
         assert re.search(r"WebAssembly, [2-8] threads", runs_on(site, url, tmp_path))
 
 
+def test_a_port_that_is_taken_is_said_in_one_line(site: Path) -> None:
+    with with_its_server(site) as url:
+        port = url.rpartition(":")[2]
+        command = [sys.executable, str(site / "serve.py"), port]
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    assert re.fullmatch(rf"port {port} cannot be had .*name another: python serve.py \d+\n", told.stderr)
+
+
 def test_served_without_them_in_one(site: Path, tmp_path: Path) -> None:
     with with_any_server(site) as url:
         assert "WebAssembly, 1 thread" in runs_on(site, url, tmp_path)

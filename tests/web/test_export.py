@@ -130,6 +130,8 @@ def test_a_run_with_a_cubic_plan_is_refused_before_it_is_exported(tmp_path: Path
         (["--to", "web", "--zip"], "a page is one file"),
         (["--to", "onnx", "--folder"], "--folder is for web"),
         (["--to", "web", "--cases", "a"], "was exported and compared already"),
+        (["--to", "web", "--weights", "last"], "was exported and compared already"),
+        (["--to", "web", "--mirror"], "was exported and compared already"),
         (["--to", "web", "--out", "page.txt"], "does not end as a page does"),
     ],
 )

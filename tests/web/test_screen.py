@@ -334,6 +334,60 @@ def test_scans_of_a_case_come_one_by_one_and_which_is_asked_where_no_name_says_i
         page.locator(".pictures:not([aria-busy])").wait_for()
 
 
+def test_scans_that_the_viewer_would_misread_are_drawn_as_they_are_read(
+    shown: Any, scan: Any, tmp_path: Path
+) -> None:
+    content = bytearray(gzip.decompress(scan("a.nii.gz").read_bytes()))
+    content[108:112] = np.float32(-5).tobytes()  # where the voxels begin
+    content[344:348] = bytes(4)  # the magic number
+    (tmp_path / "odd.nii.gz").write_bytes(gzip.compress(content[:999]) + gzip.compress(content[999:]))
+    places = []
+    with shown() as page:
+        for name in ("a", "odd"):
+            choose(page, tmp_path / f"{name}.nii.gz")
+            wait_for(page, name, "done").locator(".case").click()
+            page.locator(".pictures:not([aria-busy])").wait_for()
+            assert not page.locator(".note").is_visible()
+            places.append(page.locator(".place").inner_text())
+            page.locator(".place").evaluate("element => element.textContent = ''")
+    assert places[0] == places[1]
+    assert places[0]
+
+
+def test_no_picture_of_another_case_stands_below_one_that_cannot_be_drawn(
+    shown: Any, scan: Any, tmp_path: Path
+) -> None:
+    with shown() as page:
+        choose(page, scan("a.nii.gz"), scan("b.nii.gz"))
+        done = [wait_for(page, name, "done") for name in ("a", "b")]
+        canvas = page.locator(".planes canvas")
+        assert canvas.is_visible()
+        (tmp_path / "b.nii.gz").unlink()
+        done[1].locator(".case").click()
+        page.locator(".note").get_by_text("cannot be drawn here").wait_for()
+        assert not canvas.is_visible()
+        done[0].locator(".case").click()
+        canvas.wait_for()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_others_wrote_neither_stops_the_page_nor_widens_it(
+    drawing: Any, scan: Any, tmp_path: Path, width: int
+) -> None:
+    plan = made.plan_of(labels={0: "background", 1: "x" * 200, 2: "core"})
+    artefact = made.artefact(tmp_path / "artefact", plan)
+    # No digest covers the card: anybody may have written in it.
+    card = f"# A card\n\n|---|\n\n{'y' * 3000}\n\n| | |\n| {'z' * 300} | - |\n"
+    (artefact.path / "README.md").write_text(card, encoding="utf-8")
+    page_file = export_page(artefact, tmp_path / "page.html").path
+    with opened(drawing, page_file, viewport={"width": width, "height": 844}) as page:
+        choose(page, scan("a.nii"))
+        wait_for(page, "a", "done")
+        page.get_by_text("Model card").click()
+        assert page.locator(".card").last.is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_stand_out_from_what_is_behind_them(shown: Any, scan: Any, scheme: str) -> None:
     with shown(color_scheme=scheme) as page:

@@ -1,5 +1,5 @@
 /** What a page knows of the model that it is: made by `distilseg export --to web`, embedded as JSON, believed
- * because the page's own script carries its SHA-256. All of it is text and numbers; text that others wrote (names,
+ * because its element carries its SHA-256 (`worker/embedded.ts`). All of it is text and numbers; text that others wrote (names,
  * card, licences) goes into the page by `textContent` alone. */
 
 /** A value of the label map. The background is among them, with value 0, first. */
@@ -81,6 +81,4 @@ export interface Model {
   fusion: Fusion | null;
   /** What intensities of the first modality to show at first, those that the plan keeps; null: the viewer's choice. */
   window: [number, number] | null;
-  /** Whether a golden case is on board. */
-  golden: boolean;
 }

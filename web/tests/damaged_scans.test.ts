@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import test from "node:test";
 import { gzipSync } from "node:zlib";
 
-import { readNifti } from "../src/formats/nifti.ts";
+import { plainScan, readNifti } from "../src/formats/nifti.ts";
 import { inflated } from "../src/formats/inflate.ts";
 import { Refusal } from "../src/refusal.ts";
 import { digestOf, hexadecimal } from "../src/worker/sha256.ts";
@@ -117,4 +117,24 @@ test("our own SHA-256 is the standard's", () => {
     const bytes = Uint8Array.from({ length: n }, (_, i) => (i * 37) & 255);
     assert.equal(hexadecimal(digestOf(bytes)), createHash("sha256").update(bytes).digest("hex"));
   }
+});
+
+test("much may follow voxels that are not packed, as in Python", async () => {
+  const file = nifti();
+  const longer = new Uint8Array(file.length + 2 ** 21);
+  longer.set(file);
+  assert.equal(await refused(longer), "");
+  assert.match(await refused(gzipSync(longer), "scan.nii.gz"), /far more than the 24 voxels/);
+});
+
+test("a viewer gets numbers as this page reads them, whatever the header says", async () => {
+  const unusual = nifti({ slope: 0.5, inter: 2, offset: -5 });
+  const members = Buffer.concat([gzipSync(unusual.subarray(0, 360)), gzipSync(unusual.subarray(360))]);
+  const [shown, plain] = [await plainScan(new File([members], "a.nii.gz")), await readNifti(new File([unusual as BlobPart], "a.nii"))];
+  const again = await readNifti(shown);
+  assert.deepEqual(again.values, plain.values);
+  assert.deepEqual(again.header.affine, plain.header.affine);
+  assert.deepEqual([again.header.type, again.header.offset, shown.name], ["float32", 352, "scan.nii"]);
+  const long = await readNifti(await plainScan(new File([nifti({ code: 1024, bytes: 8 * 24 }) as BlobPart], "a.nii")));
+  assert.equal(long.header.type, "float32");
 });

@@ -74,7 +74,8 @@ def export(
     if to == WEB and zip:
         raise UserError("a page is one file, or with --folder a folder", "leave out --zip")
     if to == WEB and not isinstance(run, Run) and is_artefact(run):
-        if data is not None or cases is not None or tolerance is not None or windows != "training":
+        said = [data, cases, tolerance, window_memory, trust, teacher]
+        if any(one is not None for one in said) or (windows, weights) != ("training", "best"):
             raise UserError(
                 f"{run} was exported and compared already", "leave out all options but --out and --folder"
             )

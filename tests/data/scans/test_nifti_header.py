@@ -124,6 +124,15 @@ def test_a_label_map_is_written_as_nibabel_would(kind: Any, n: int) -> None:
     assert made == nifti._explained(array, places[0], carried=True)
 
 
+@pytest.mark.parametrize("ending", [".nii.gz", ".NII.GZ"])
+def test_a_packed_scans_label_map_is_packed_however_its_ending_is_written(
+    ending: str, tmp_path: Path
+) -> None:
+    scan = Scan(np.zeros((4, 5, 6)), Geometry((4, 5, 6), np.eye(4)), tmp_path / f"a{ending}")
+    nifti.write(scan.path, np.zeros((4, 5, 6), np.uint8), scan)
+    assert scan.path.read_bytes()[:2] == b"\x1f\x8b"
+
+
 def test_more_voxels_than_nifti_1_counts_are_left() -> None:
     ours = plain_header(bytes(header(Nifti1Header, 0).binaryblock))
     assert ours is not None

@@ -8,10 +8,10 @@ import { fround, product } from "../runtime/numbers.ts";
 import { checkPlausible } from "../runtime/plausible.ts";
 import { gzip, isGzip, Reading } from "./gzip.ts";
 import { inflated } from "./inflate.ts";
-import { headerOf, labelHeader, SIZE_2, type NiftiHeader } from "./nifti_header.ts";
+import { headerLike, headerOf, SIZE_2, type NiftiHeader, type Stored } from "./nifti_header.ts";
 import type { Scan, Values } from "./scan.ts";
 
-const BEHIND = 2 ** 20; // bytes that may follow the voxels
+const BEHIND = 2 ** 20; // bytes that may follow packed voxels
 const AGAIN = "copy or export the file again";
 
 export interface NiftiScan extends Scan {
@@ -41,7 +41,7 @@ async function readFrom(name: string, reading: Reading, size: number, packed: bo
     checkSize(name, header, size, packed);
     const shape = spaceOf(name, header);
     checkPlausible(name, header);
-    return { name, values: await voxels(name, reading, begun, header), shape, header };
+    return { name, values: await voxels(name, reading, begun, header, packed), shape, header };
   } finally {
     await reading.end();
   }
@@ -71,7 +71,13 @@ function spaceOf(name: string, header: NiftiHeader): [number, number, number] {
   throw new Refusal(`${name} is ${shape.length}D [${shape.join(", ")}], a 3D array was expected`, fix);
 }
 
-async function voxels(name: string, reading: Reading, begun: Uint8Array, header: NiftiHeader): Promise<Values> {
+async function voxels(
+  name: string,
+  reading: Reading,
+  begun: Uint8Array,
+  header: NiftiHeader,
+  packed: boolean,
+): Promise<Values> {
   const count = product(header.shape);
   const content = new Uint8Array(count * header.valueBytes);
   const known = begun.subarray(Math.min(header.offset, begun.length)).subarray(0, content.length);
@@ -80,7 +86,7 @@ async function voxels(name: string, reading: Reading, begun: Uint8Array, header:
   const held = known.length + (await reading.fill(content.subarray(known.length)));
   if (held === 0) throw new Refusal(`${name} holds a header and no voxels`, AGAIN);
   if (held < content.length) throw new Refusal(`${name} holds ${held} of ${content.length} bytes of voxels`, AGAIN);
-  if ((await reading.skip(BEHIND + 1)) > BEHIND)
+  if (packed && (await reading.skip(BEHIND + 1)) > BEHIND)
     throw new Refusal(
       `${name} holds far more than the ${count} voxels of its header`,
       "correct the header, or export the file again",
@@ -135,13 +141,29 @@ function scaled(values: Values, header: NiftiHeader): Values {
 
 /** A label map as `distilseg predict` writes it in the space of a scan: the gzip'd file. */
 export function labelFile(labels: Classes, like: NiftiScan): Promise<Uint8Array> {
-  const shape = like.header.axes === 2 ? like.shape.slice(0, 2) : like.shape;
-  const kept = narrowed(labels);
-  const header = labelHeader(like.header, shape, kept);
-  const file = new Uint8Array(header.length + kept.byteLength);
-  file.set(header);
-  file.set(new Uint8Array(kept.buffer, kept.byteOffset, kept.byteLength), header.length);
-  return gzip(file);
+  return gzip(written(narrowed(labels), like));
+}
+
+/** The scan in a file, in a file that any viewer reads as this page does: what is drawn is what was segmented. */
+export async function plainScan(file: File): Promise<File> {
+  const scan = await readNifti(file);
+  return new File([written(plain(scan.values), scan) as BlobPart], "scan.nii");
+}
+
+/** An array as an unpacked file in the space of a scan. */
+function written(array: Stored, { header, shape }: NiftiScan): Uint8Array {
+  const first = headerLike(header, header.axes === 2 ? shape.slice(0, 2) : shape, array);
+  const file = new Uint8Array(first.length + array.byteLength);
+  file.set(first);
+  file.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), first.length);
+  return file;
+}
+
+/** Of types that every viewer knows; others as 32-bit floats. */
+function plain(values: Values): Stored {
+  if (values instanceof BigInt64Array || values instanceof BigUint64Array) return Float32Array.from(values, Number);
+  const known = [Uint8Array, Int16Array, Uint16Array, Float32Array].some((type) => values instanceof type);
+  return known ? (values as Stored) : new Float32Array(values);
 }
 
 /** In the smallest unsigned type that holds the values. */

@@ -1,4 +1,4 @@
-/** Headers of NIfTI-1 and NIfTI-2 of either byte order, and that of a label map that carries one over bit by bit.
+/** Headers of NIfTI-1 and NIfTI-2 of either byte order, and that of an array that carries one over bit by bit.
  * Mirrors `data/scans/nifti_header.py`, and what `nifti.py` leaves to nibabel. */
 
 import { Refusal } from "../refusal.ts";
@@ -82,6 +82,16 @@ export const TYPES: Record<number, { bytes: number; name: string }> = {
   1024: { bytes: 8, name: "int64" },
   1280: { bytes: 8, name: "uint64" },
 };
+
+/** What is written: label maps, and scans as a viewer gets them. */
+export type Stored = Classes | Int16Array | Float32Array;
+
+function codeOf(array: Stored): number {
+  if (array instanceof Uint8Array) return 2;
+  if (array instanceof Int16Array) return 4;
+  if (array instanceof Float32Array) return 16;
+  return array instanceof Uint16Array ? 512 : 768;
+}
 
 /** What a NIfTI header says beside what every header does. */
 export interface NiftiHeader extends Header {
@@ -196,14 +206,13 @@ function rotation(name: string, bcd: number[], layout: Layout): number[][] {
   ];
 }
 
-/** A header, and the four bytes behind it, of a label map with the geometry of another, bit by bit. */
-export function labelHeader(like: NiftiHeader, shape: readonly number[], labels: Classes): Uint8Array {
+/** A header, and the four bytes behind it, of an array with the geometry of another, bit by bit. */
+export function headerLike(like: NiftiHeader, shape: readonly number[], array: Stored): Uint8Array {
   const layout = like.raw.byteLength === SIZE_1 ? LAYOUT_1 : LAYOUT_2;
   if (layout === LAYOUT_1 && Math.max(...shape) > 32767)
     throw new Refusal("a label map of more than 32767 voxels along an axis is NIfTI-2", "predict it with distilseg");
   const bytes = new Uint8Array(layout.size + 4);
   const view = new DataView(bytes.buffer);
-  const [code, bits] = labels instanceof Uint8Array ? [2, 8] : labels instanceof Uint16Array ? [512, 16] : [768, 32];
   view.setInt32(0, layout.size, true);
   const dims = [shape.length, ...shape, ...Array<number>(7 - shape.length).fill(1)];
   if (layout === LAYOUT_1) {
@@ -219,8 +228,8 @@ export function labelHeader(like: NiftiHeader, shape: readonly number[], labels:
     view.setFloat64(layout.slope, 1, true);
     view.setInt32(layout.units, unitsOf(like.raw, layout, like.littleEndian), true);
   }
-  view.setInt16(layout.datatype, code, true);
-  view.setInt16(layout.datatype + 2, bits, true);
+  view.setInt16(layout.datatype, codeOf(array), true);
+  view.setInt16(layout.datatype + 2, 8 * array.BYTES_PER_ELEMENT, true);
   const carry = (at: number, count: number, size: number): void => {
     for (let n = 0; n < count; n++)
       for (let i = 0; i < size; i++) {

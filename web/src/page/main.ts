@@ -39,7 +39,7 @@ async function start(): Promise<void> {
   };
   const table = new Table(rows, model.labels, {
     view,
-    save: (row) => void saveLabelMap(row).then(() => saved([row])),
+    save: (row) => void saveLabelMap(row, model.modalities[0]).then(() => saved([row])),
     cancel: (row) => queue.cancel(row),
     again: (row) => queue.again(row),
     tell: (row, modality) => rows.tell(row, modality),

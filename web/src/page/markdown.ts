@@ -49,13 +49,18 @@ export function section(text: string, title: string): string {
   return found ? found.slice(found.indexOf("\n") + 1).trim() : "";
 }
 
+/** Cells of the lines of a table, of which there is one at least; the rule below the head is left out. */
+export function rows(lines: readonly string[]): string[][] {
+  return lines
+    .filter((line, n) => n !== 1 || !/^\|[\s:|-]+$/.test(line))
+    .map((line) => line.replace(/^\||\|\s*$/g, "").split("|"))
+    .map((cells) => cells.map((cell) => cell.trim().replaceAll("± ", "±\u00a0")));
+}
+
 function table(lines: readonly string[]): HTMLElement {
-  const rows = lines
-    .filter((line) => !/^\|[\s:|-]+$/.test(line))
-    .map((line) => line.replace(/^\||\|\s*$/g, "").split("|"));
-  const [head, ...body] = rows;
+  const [head, ...body] = rows(lines);
   const cells = (tag: "th" | "td", row: readonly string[]): HTMLElement[] =>
-    row.map((cell) => el(tag, tag === "th" ? { scope: "col" } : {}, ...inline(cell.trim())));
+    row.map((cell) => el(tag, tag === "th" ? { scope: "col" } : {}, ...inline(cell)));
   const made = el(
     "table",
     {},

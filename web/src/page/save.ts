@@ -10,9 +10,9 @@ import { zip, type Member } from "./zip.ts";
 const VOLUMES = "volumes.csv"; // no label map is called so: these end in .nii
 const KEPT_MS = 60_000; // how long a download may take to begin
 
-/** One label map, as `distilseg predict` would name it. */
-export async function saveLabelMap(row: Row): Promise<void> {
-  const { name, bytes } = await member(row);
+/** One label map, as `distilseg predict` would name it: after the scan of the first modality. */
+export async function saveLabelMap(row: Row, modality: string): Promise<void> {
+  const { name, bytes } = await member(row, modality);
   save(name, new Blob([bytes as Uint8Array<ArrayBuffer>], { type: "application/octet-stream" }));
 }
 
@@ -23,7 +23,7 @@ export async function saveAll(
   digest: string,
   name: string,
 ): Promise<void> {
-  const maps = await Promise.all(rows.of("done").map(member));
+  const maps = await Promise.all(rows.of("done").map((row) => member(row, rows.modalities[0])));
   const table = new TextEncoder().encode(tableOf(rows, labels, digest));
   save(`${name}.zip`, zip([...maps, { name: VOLUMES, bytes: table }], new Date()));
 }
@@ -43,10 +43,10 @@ function tableOf(rows: Rows, labels: readonly Label[], digest: string): string {
   return csv(lines, labels, digest);
 }
 
-/** The file of a row that is done: packed if its scan was. */
-async function member({ name, files, status }: Row): Promise<Member> {
+/** The file of a row that is done: packed if its scan of the first modality was. */
+async function member({ name, files, status }: Row, modality: string): Promise<Member> {
   if (status.kind !== "done") throw new Error(`${name} has no label map`);
-  const like = Object.values(files)[0].name;
+  const like = files[modality].name;
   const packed = status.done.file;
   const bytes = ending(like).toLowerCase() === ".nii" ? await unpacked(packed) : packed;
   return { name: labelMapName(name, like), bytes };

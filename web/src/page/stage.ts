@@ -103,10 +103,12 @@ export class Stage {
       const viewer = await this.#made();
       if (!viewer || !(await viewer.show(row.files[modality], row.status.done, this.#window(modality))))
         return;
+      set(this.#pictures, "data-none", null);
       this.#say("");
       this.#controls.tellWindow(viewer);
       this.#describe(row.name, row.status.done);
     } catch (error) {
+      set(this.#pictures, "data-none", true); // or the case before would stand below this one's name
       this.#say(`This scan cannot be drawn here (${reason(error)}). Its label map is made and can be saved.`);
     } finally {
       set(this.#pictures, "aria-busy", null);

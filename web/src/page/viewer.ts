@@ -5,10 +5,10 @@
 
 import { Niivue, NVImage, SHOW_RENDER, SLICE_TYPE, type NiiVueLocation } from "@niivue/niivue";
 
+import { plainScan } from "../formats/nifti.ts";
 import type { Label } from "../model.ts";
 import type { Done } from "../worker/messages.ts";
 import { colourTable, type Colours } from "./colours.ts";
-import { ending } from "./names.ts";
 import { middles, millimetres } from "./middle.ts";
 
 export type View = "all" | "axial" | "coronal" | "sagittal" | "3d";
@@ -94,7 +94,7 @@ export class Viewer {
     const mine = this.#shown;
     const labels = (): Promise<NVImage> =>
       loaded(new File([done.file as Uint8Array<ArrayBuffer>], "labels.nii.gz"));
-    const [base, over, solid] = [await loaded(scan), await labels(), await labels()];
+    const [base, over, solid] = [await loaded(await plainScan(scan)), await labels(), await labels()];
     if (mine !== this.#shown) return false;
     if (window) [base.cal_min, base.cal_max] = window;
     over.opacity = this.#opacity;
@@ -203,12 +203,8 @@ function smoothScan(niivue: Niivue): void {
   niivue.updateInterpolation = (layer, smooth) => usual(layer, smooth || layer === 0);
 }
 
-/** By a name of ours: NiiVue takes the type from the ending. */
 async function loaded(file: File): Promise<NVImage> {
-  return NVImage.loadFromFile({
-    file: new File([file], `scan${ending(file.name).toLowerCase()}`),
-    colormap: "gray",
-  });
+  return NVImage.loadFromFile({ file, colormap: "gray" });
 }
 
 /** All at once: each volume that NiiVue is given by itself has it draw all others anew. */

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { colourTable } from "../../src/page/colours.ts";
-import { pieces, section } from "../../src/page/markdown.ts";
+import { pieces, rows, section } from "../../src/page/markdown.ts";
 import { middles, millimetres } from "../../src/page/middle.ts";
 import { bytes, count, grouped, list, millilitres, seconds, stage } from "../../src/page/words.ts";
 
@@ -42,6 +42,11 @@ test("numbers in words", () => {
   );
   assert.deepEqual([bytes(1500), bytes(1_234_567), bytes(26_000_000)], ["2 kB", "1.2 MB", "26 MB"]);
   assert.equal(stage({ kind: "progress", id: 1, stage: "network", window: 3, of: 8 }), "Window 3 of 8");
+});
+
+test("a table of one line, or of nothing, is one; a row of dashes stays", () => {
+  assert.deepEqual(rows(["|---|"]), [["---"]]);
+  assert.deepEqual(rows(["| a | b |", "|---|--:|", "| - | 1 ± 2 |"]), [["a", "b"], ["-", "1 ±\u00a02"]]);
 });
 
 test("nothing is minus nothing", () => assert.equal(grouped(-0.01, 1), "0.0"));

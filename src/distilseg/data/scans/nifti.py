@@ -79,7 +79,7 @@ def write(path: Path, array_IJK: np.ndarray, like: Scan) -> None:
     if content is None:
         content = _explained(array_IJK, like, carried)
     path.write_bytes(
-        gzip.compress(content, compresslevel=1, mtime=0) if path.name.endswith(".gz") else content
+        gzip.compress(content, compresslevel=1, mtime=0) if path.name.lower().endswith(".gz") else content
     )
 
 

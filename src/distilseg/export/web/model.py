@@ -19,10 +19,10 @@ from .colours import colours
 FORMAT = 1
 
 
-def model_of(artefact: Artefact, programs: str, *, golden: bool) -> dict[str, Any]:
+def model_of(artefact: Artefact, programs: str) -> dict[str, Any]:
     """The description, complete but for what is in the page beside it.
 
-    `programs`: licences of what the page runs. `golden`: whether a golden case is on board.
+    `programs`: licences of what the page runs.
     """
     about, plan = artefact.about, artefact.plan
     return {
@@ -40,7 +40,6 @@ def model_of(artefact: Artefact, programs: str, *, golden: bool) -> dict[str, An
         "views": [_view(artefact, view) for view in artefact.views],
         "fusion": {"how": "vote", "threshold": 0.5, **about.fusion} if about.fusion else None,
         "window": _window(plan),
-        "golden": golden,
     }
 
 

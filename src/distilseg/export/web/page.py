@@ -40,7 +40,7 @@ def write_page(artefact: Artefact, out: Path, *, folder: bool = False) -> int:
     """
     golden = golden_case(artefact)
     programs = f"{built.text('licences.txt')}\n{_NOTICES}\n"
-    model = _in_html(json.dumps(model_of(artefact, programs, golden=True), ensure_ascii=False))
+    model = _in_html(json.dumps(model_of(artefact, programs), ensure_ascii=False))
     networks = [artefact.read(view.network) for view in artefact.views]
     if not folder and sum(map(len, networks)) > _MOST_BYTES:
         raise UserError(

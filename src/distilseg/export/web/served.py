@@ -15,6 +15,7 @@ Scans stay in the browser that opens them. Only the files of this folder are ask
 SERVE = '''"""Serves this folder to this machine, with the headers that threads need."""
 
 import sys
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -34,7 +35,11 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
-server = ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, directory=Path(__file__).parent))
+try:
+    server = ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, directory=Path(__file__).parent))
+except OSError as error:
+    sys.exit(f"port {port} cannot be had ({error}); name another: python serve.py {port + 1}")
 print(f"http://localhost:{server.server_address[1]}", flush=True)
-server.serve_forever()
+with suppress(KeyboardInterrupt):
+    server.serve_forever()
 '''
