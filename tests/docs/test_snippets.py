@@ -26,7 +26,7 @@ COST = {
     "threads": 1,
     "processor": "none",
 }
-SHOWN_ONLY = {"several-devices.md"}  # torchrun and SLURM
+SHOWN_ONLY = {"several-devices.md", "on-a-gpu.md", "which-method.md"}  # torchrun and SLURM; a GPU; a table
 
 
 def name(page: Path) -> str:

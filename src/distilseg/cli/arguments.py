@@ -13,7 +13,7 @@ from ..training.setting import one_of
 
 # A dataset.
 Layout = Annotated[
-    str | None, typer.Option(help="msd, nnunet, brats, hecktor, picai, table, answered or folders.")
+    str | None, typer.Option(help="msd, nnunet, brats, hecktor, picai, table, answered, folders or dicom.")
 ]
 Modalities = Annotated[str | None, typer.Option(metavar="A,B", help="Only these of the dataset.")]
 SliceView = Annotated[str | None, typer.Option(help=f"Of these slices: {one_of(VIEWS)}")]

@@ -151,7 +151,6 @@ def predict(
         from ..teachers.opening import open_teacher, recognised
 
         if recognised(named[0]):
-            from ..inference.threads import use_threads
             from ..teachers.predicting import predict_with_teacher
             from ..teachers.teacher import TeacherOptions
 
@@ -164,14 +163,17 @@ def predict(
                     "--skip-empty": skip_empty,
                 },
             )
-            use_threads(threads)
             asked = teacher or TeacherOptions()
             if device != "auto":
                 asked = replace(asked, device=device)
             if threads:
                 asked = replace(asked, threads=threads)
+            opened_teacher = open_teacher(named[0], asked)  # what is none is refused where torch is not, too
+            from ..inference.threads import use_threads
+
+            use_threads(threads)
             return predict_with_teacher(
-                open_teacher(named[0], asked),
+                opened_teacher,
                 inputs,
                 out,
                 probabilities=probabilities,
