@@ -1,6 +1,6 @@
 # Two commands on a fresh machine, nothing needed but Python and make:
 #   make demo    the whole line on real hippocampus MR, in about ten minutes of two CPU cores
-#   make test    every check: style, types, architecture, documents, tests
+#   make test    every check: style, types, architecture, documents, tests; make test-slow: those of half a minute and more
 # And: make docs, the site in site/, read from its files; make wheel, the package in dist/; make try-wheel, that package
 # installed afresh with each extra (minutes); make bench, the claims of speed and memory (see benchmarks/).
 PYTHON ?= python3
@@ -9,7 +9,7 @@ BIN = $(VENV)/bin
 MINUTES ?= 10
 JOBS ?= 2
 
-.PHONY: demo test bench docs wheel try-wheel lint types layers pytest clean
+.PHONY: demo test test-slow bench docs wheel try-wheel lint types layers pytest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/distilseg demo --minutes $(MINUTES)
@@ -31,6 +31,9 @@ docs: $(VENV)/.installed-dev
 
 pytest: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m slow
 
 wheel:
 	rm -rf build dist

@@ -147,6 +147,7 @@ def test_what_is_made_of_all_parts_waits_for_them(plain: Path, tmp_path: Path) -
     assert len({row.partition(",")[0] for row in rows[1:]}) == SCANS
 
 
+@pytest.mark.slow
 def test_the_stages_of_a_sweep_wait_for_one_another(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

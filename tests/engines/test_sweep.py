@@ -118,6 +118,7 @@ def test_the_same_training_twice_is_refused(data: Path, tmp_path: Path) -> None:
         elements_of(lines, read)
 
 
+@pytest.mark.slow
 def test_a_sweep_makes_the_runs_of_plain_train_whoever_is_killed(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -33,6 +33,7 @@ def alone() -> list[str]:
     pytest.skip("this machine gives nobody a network namespace of his own")
 
 
+@pytest.mark.slow
 def test_every_way_in_and_back(artefact: Path, tmp_path: Path) -> None:
     words, out = alone(), tmp_path / "out"
     out.mkdir()

@@ -75,6 +75,7 @@ def test_two_gloo_processes_give_the_result_of_one(tmp_path: Path) -> None:
     alike(shared, alone)
 
 
+@pytest.mark.slow
 def test_a_rank_that_is_killed_costs_time_alone(tmp_path: Path) -> None:
     """torchrun starts all again; they resume, and end bit for bit as if nobody had been killed."""
     steps, mark = 6, tmp_path / "killed"
@@ -92,6 +93,7 @@ def test_a_rank_that_is_killed_costs_time_alone(tmp_path: Path) -> None:
         assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_two_nodes_give_the_result_of_two_processes(tmp_path: Path) -> None:
     """Two launchers that find each other by rendezvous, as on two nodes; both of them are on this machine."""
     with socket.socket() as free:
