@@ -168,15 +168,15 @@ def sliding_window(
     shape = image_MS.shape[1:]
     padded_MS, before = _padded(image_MS, patch)
     mirrored = _mirrored(mirror, len(patch))
-    blending = Blending(_windows(padded_MS.shape[1:], patch, overlap, blend, stride), threads=threads)
-    places = list(blending.places())
-    if len(places) == 1:
+    axes = _windows(padded_MS.shape[1:], patch, overlap, blend, stride)
+    if max(map(len, axes)) == 1:
         answer_KP = _asked(padded_MS[None], network, mirrored)[0]
         everything = tuple(slice(0, size) for size in padded_MS.shape[1:])
         yield _unpadded(Block(everything, answer_KP, True, lent=True), before, shape)
         return
-    for first in range(0, len(places), batch):
-        here = places[first : first + batch]
+    blending = Blending(axes, threads=threads)
+    places = blending.places()
+    while here := list(itertools.islice(places, batch)):
         windows = np.stack([padded_MS[(slice(None), *blending.box(place))] for place in here])
         answers = to_average(_asked(windows, network, mirrored), average, activation)
         for place, answer_KP in zip(here, answers, strict=True):
