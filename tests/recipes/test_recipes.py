@@ -60,6 +60,21 @@ def test_an_ablation_changes_what_its_name_says(name: str, study: Study) -> None
     assert heads == {"nearest" if name == "dsd_own_resolution" else "shared_x2"}
 
 
+def test_terms_that_change_over_time(study: Study) -> None:
+    """Constant ones leave the run's name as it was before there was a choice."""
+    recipe = find("dual_self_distillation")
+    fading = recipe(study, network_options=DEEPER, over_time="fading", beta=0.5)
+    weights = method_of(fading).weights
+    assert [str(weights[name]) for name in ("deep_supervision", "encoder", "decoder")] == [
+        "1.0",
+        "1 fading",
+        "0.5 fading",
+    ]
+    constant = recipe(study, network_options=DEEPER, over_time="constant")
+    assert constant.run_name() == recipe(study, network_options=DEEPER).run_name()
+    assert fading.run_name() != recipe(study, network_options=DEEPER, beta=0.5).run_name()
+
+
 def test_basic_is_the_control_itself(study: Study) -> None:
     control = find("dual_self_distillation")(study, network_options=NETWORK).control
     assert control is not None

@@ -33,7 +33,9 @@ def dual_self_distillation(
     temperature: float = 3.0,
     alpha: float = 1.0,
     beta: float = 1.0,
+    over_time: Literal["constant", "growing", "fading"] = "constant",
     deep_supervision: float = 1.0,
+    deep_supervision_over_time: Literal["constant", "growing", "fading"] = "constant",
     feature_l2: float = 0.0,
     teacher: Literal["deepest", "mean", "reversed"] = "deepest",
     detach_teacher: bool = False,
@@ -49,7 +51,9 @@ def dual_self_distillation(
     temperature: softens teachers and students.
     alpha: weight of the encoder's term.
     beta: weight of the decoder's term.
+    over_time: whether alpha and beta hold from the first step, grow to it, or fade to 0; ours.
     deep_supervision: weight of the side outputs' own loss on the labels.
+    deep_supervision_over_time: the same of that weight; ours.
     feature_l2: weight of the distance between pooled features (the authors' code: 1e-4).
     teacher: which output of each side teaches.
     detach_teacher: no gradient flows into the teachers.
@@ -61,11 +65,15 @@ def dual_self_distillation(
     """
     options = {name: value for name, value in locals().items() if name != "study"}
     options["network_options"] = dict(network_options or {})
+    for name in ("over_time", "deep_supervision_over_time"):
+        if options[name] == "constant":  # as before there was a choice: such runs keep their names
+            del options[name]
     control = supervised(study, network=network, network_options=network_options)
     shared = network in SHARED_IN_THE_CODE if shared_heads is None else shared_heads
 
     def method(shapes: Mapping[str, FeatureShapes]) -> Method:
         from ..distillation.dual_self_distillation import DualSelfDistillation, default_sides
+        from ..distillation.over_time import over_time as changing
 
         encoder, decoder = default_sides(shapes["student"])
         return DualSelfDistillation(
@@ -83,9 +91,9 @@ def dual_self_distillation(
             shared_heads=shared,
             teacher=teacher,
             weights={
-                "deep_supervision": deep_supervision,
-                "encoder": alpha,
-                "decoder": beta,
+                "deep_supervision": changing(deep_supervision, deep_supervision_over_time),
+                "encoder": changing(alpha, over_time),
+                "decoder": changing(beta, over_time),
                 "feature_l2": feature_l2,
             },
         )

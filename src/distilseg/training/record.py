@@ -14,6 +14,7 @@ from .. import __version__
 from ..data.planning.plan import save_plan
 from ..data.planning.splits import save_split
 from ..distillation.method import Method
+from ..distillation.over_time import OverTime
 from ..files import write_json
 from ..hardware import processor_name
 from ..runs import Run
@@ -68,7 +69,8 @@ def write_description(
         "continues": needed.start and needed.start.name,
         "prototypes": needed.prototypes and needed.prototypes.model_dump(mode="json"),
         "weights": {
-            name: w if isinstance(w, int | float) else "scheduled" for name, w in method.weights.items()
+            name: w if isinstance(w, int | float) else str(w) if isinstance(w, OverTime) else "scheduled"
+            for name, w in method.weights.items()
         },
         "sampling": asdict(experiment.sampling),
         "optimisation": asdict(experiment.optimisation),
