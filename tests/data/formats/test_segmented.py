@@ -394,9 +394,11 @@ def test_a_side_is_part_of_what_a_segment_is(tmp_path: Path) -> None:
 def test_check_tells_series_and_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for n in range(3):
         study(tmp_path / f"s{n}", n)
+    (tmp_path / "dicom.json").write_text('{"series": {"MR": "modality=MR"}}')
     assert main(["check", str(tmp_path)]) == 0
     told = capsys.readouterr().out
     assert told.count("volume: ") == 3
+    assert "no DICOM" not in told  # its own settings are none, and no fault
     assert "3 cases (6 files) checked, 0 errors" in told
     assert main(["check", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["series"]["volumes"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ..formats.segmented import SETTINGS
 from ..scans.dicom.series import found_in
 from ..scans.dicom.voxels import voxels_of
 
@@ -51,6 +52,6 @@ def check_dicom(folder: Path, progress: Callable[[int, int], object] | None = No
         if progress is not None:
             progress(done, len(found.volumes))
     single = sum(one.images for one in found.refusals if one.is_few)
-    others = Counter(kind or "no DICOM" for kind in found.others.values())
+    others = Counter(kind or "no DICOM" for file, kind in found.others.items() if file != folder / SETTINGS)
     segmented = bool(found.segmentations)
     return SeriesReport(folder, tuple(volumes), tuple(refused), single, dict(others), segmented)
