@@ -8,6 +8,7 @@ volume, I J K.
 
 from __future__ import annotations
 
+import itertools
 import math
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ NormalisationKind = Literal[
     "range",
     "range_zscore_nonzero",
     "percentile",
+    "piecewise",
     "none",
 ]
 KINDS: tuple[str, ...] = get_args(NormalisationKind)
@@ -51,6 +53,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "window_zscore": ("low", "high", "mean", "std"),
     "range": ("low", "high"),
     "range_zscore_nonzero": ("low", "high"),
+    "piecewise": ("points",),
 }
 
 PositiveMm = Annotated[float, Limits(gt=0, allow_inf_nan=False)]
@@ -67,6 +70,12 @@ class Normalisation(Record):
     high: Finite | None = None
     mean: Finite | None = None
     std: Annotated[float, Limits(gt=0, allow_inf_nan=False)] | None = None
+    points: tuple[tuple[Finite, Finite], ...] | None = None  # intensity -> what becomes of it, both ascending
+
+    def model_dump(self, *, mode: Literal["python", "json"] = "python", exclude_none: bool = False) -> Any:
+        """As of `Record`; without points where there are none: runs of before them keep their names."""
+        values = super().model_dump(mode=mode, exclude_none=exclude_none)
+        return values if self.points is not None else {k: v for k, v in values.items() if k != "points"}
 
     def check(self) -> None:
         """Raises ValueError where a kind lacks what it needs, or its range is none."""
@@ -75,6 +84,16 @@ class Normalisation(Record):
             raise ValueError(f"kind {self.kind} needs {', '.join(missing)}")
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+        if self.points is not None:
+            _check_points(self.points)
+
+
+def _check_points(points: Sequence[tuple[float, float]]) -> None:
+    if len(points) < 2:
+        raise ValueError("points need at least two, each [intensity, value]")
+    for (x, y), (next_x, next_y) in itertools.pairwise(points):
+        if not (x < next_x and y < next_y):
+            raise ValueError(f"points must ascend: [{next_x:g}, {next_y:g}] follows [{x:g}, {y:g}]")
 
 
 @dataclass(frozen=True, kw_only=True)

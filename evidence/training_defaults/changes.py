@@ -1,0 +1,96 @@
+"""What is changed in turn: settings of training, and options of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from distilseg.data.planning.plan import Normalisation
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference from the defaults."""
+
+    training: Mapping[str, Any] = field(default_factory=dict)  # fields of Sampling and Optimisation
+    plan: Mapping[str, Any] = field(default_factory=dict)  # options of `make_plan`
+    patch: float = 1.0  # voxels of the patch, as a share of the planned ones
+    windows: Mapping[str, str] = field(default_factory=dict)  # name of a second CT channel -> its range
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A dataset, and what is tried on it."""
+
+    folder: str
+    voxels: float  # that a run is shown
+    changes: Mapping[str, Change]
+
+
+DEFAULT = "as it was"
+RATES = {
+    "rate 1e-3": Change({"learning_rate": 1e-3}),
+    "rate 2e-3": Change({"learning_rate": 2e-3}),
+    "rate 1e-2": Change({"learning_rate": 1e-2}),
+    "rate 2e-2": Change({"learning_rate": 2e-2}),
+}
+SHARED = {
+    **RATES,
+    "warm-up": Change({"warmup": 0.05}),
+    "averaged weights": Change({"ema": 0.99}),
+    "no augmentation": Change({"augmentation": "none"}),
+    "batches of one": Change(plan={"batch_size": 1}),
+    "batches of four": Change(plan={"batch_size": 4}),
+    "a third around structures": Change({"foreground_fraction": 0.33}),
+    "all around structures": Change({"foreground_fraction": 1.0}),
+}
+PATCHES = {"half of the patch": Change(patch=1 / 2), "quarter of the patch": Change(patch=1 / 4)}
+NO_FLIPS, ALL_FLIPS = Change({"flip_axes": ()}), Change({"flip_axes": (0, 1, 2)})
+SOFT = "range:-160:240"  # HU: muscle, fat and organs; bone is white
+SPREAD = Normalisation(kind="piecewise", points=((-1024, -1.5), (-160, -1), (240, 1), (1600, 2)))
+WINDOWS = {
+    "window of soft tissue": Change(plan={"normalisation": {"CT": SOFT}}),
+    "two windows": Change(windows={"CT of soft tissue": SOFT}),
+    "soft tissue spread": Change(plan={"normalisation": {"CT": SPREAD}}),
+}
+BENCHES = {
+    # Its plan's patch is so large that few steps are left: what else may matter is tried with a smaller one.
+    "headneck": Bench(
+        "Dataset070_HeadNeckCT",
+        98e6,
+        {
+            DEFAULT: Change(),
+            **PATCHES,
+            **{
+                f"quarter, {name}": replace(change, patch=1 / 4)
+                for name, change in {**SHARED, **WINDOWS}.items()
+            },
+        },
+    ),
+    "hippocampus": Bench(
+        "Task04_Hippocampus",
+        49e6,
+        {
+            DEFAULT: Change(),
+            **SHARED,
+            "half of the patch": PATCHES["half of the patch"],
+            "no flips": NO_FLIPS,
+            "flips along all axes": ALL_FLIPS,
+            "percentiles": Change(plan={"normalisation": "percentile"}),
+        },
+    ),
+    "sarcoma": Bench(
+        "Dataset090_SoftTissueSarcoma",
+        79e6,
+        {
+            DEFAULT: Change(),
+            **SHARED,
+            **PATCHES,
+            "no flips": NO_FLIPS,
+            "percentiles of PET": Change(plan={"normalisation": {"PET": "percentile"}}),
+        },
+    ),
+}
+LIGHT = {"filters": [8, 16, 32, 64, 128]}
+OF_DYNUNET = (DEFAULT, *RATES, "no flips", "flips along all axes")  # of hippocampus

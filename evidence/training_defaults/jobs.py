@@ -1,0 +1,92 @@
+"""Settings of plain training, one changed at a time, on three datasets: an hour of two cores.
+
+Nothing is judged on test cases here; `protocol.md` says what is chosen, and how it is confirmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..by_validation import collect, train_only
+from ..jobs import Job
+from .changes import BENCHES, LIGHT, OF_DYNUNET, Change
+
+if TYPE_CHECKING:
+    from distilseg.data.case import Dataset
+    from distilseg.training.experiment import Experiment
+
+__all__ = ["DATA", "collect", "jobs", "train_one"]
+
+DATA = ""  # three datasets
+STUDENT = "student_small"
+SEEDS = (0, 1)
+
+
+def jobs(seeds: Sequence[int] = SEEDS, only: Sequence[str] = ()) -> list[list[Job]]:
+    """Every change on every dataset, or `only` some ("headneck: two windows").
+
+    only: rows, as `row_of` names them.
+    """
+
+    def job(bench: str, change: str, seed: int, **options: Any) -> Job:
+        return Job("supervised", options, {"bench": bench, "change": change, "seed": seed})
+
+    light = {"network": "dynunet", "network_options": LIGHT}
+    tried = [(bench, change, {"network": STUDENT}) for bench in BENCHES for change in BENCHES[bench].changes]
+    tried += [("hippocampus", change, light) for change in OF_DYNUNET]
+    return [
+        [
+            job(bench, change, seed, **options)
+            for seed in seeds
+            for bench, change, options in tried
+            if not only or row(bench, change, options["network"]) in only
+        ]
+    ]
+
+
+def row(bench: str, change: str, network: str) -> str:
+    """A row's name."""
+    return f"{bench}{'' if network == STUDENT else f' {network}'}: {change}"
+
+
+def train_one(job: Job, data: str, runs: str) -> None:
+    """Trains and validates; what the run was asked is recorded with it."""
+    train_only(experiment_of(job, data), runs)
+
+
+def experiment_of(job: Job, data: str) -> Experiment:
+    """The recipe's defaults, with the one change, for as many steps as the voxels last."""
+    from math import prod
+
+    from distilseg.data.formats import read_dataset
+    from distilseg.recipes import find
+    from distilseg.training.budget import Budget
+    from distilseg.training.studies import make_study
+
+    bench = BENCHES[job.settings["bench"]]
+    change = bench.changes[job.settings["change"]]
+    dataset = _with_windows(read_dataset(Path(data) / bench.folder), change)
+    options = {**change.plan, **({"normalisation": dict(change.windows)} if change.windows else {})}
+    study = make_study(dataset, seed=job.settings["seed"], **options)
+    if change.patch != 1:
+        voxels = round(change.patch * prod(study.plan.patch))
+        study = make_study(dataset, seed=job.settings["seed"], **options, patch_voxels=voxels)
+    steps = round(bench.voxels / (prod(study.plan.patch) * study.plan.batch_size))
+    made = find("supervised")(study, **job.options)
+    made = made.with_settings(Budget(steps=steps), **change.training)
+    named = {name: job.settings[name] for name in ("bench", "change")}
+    return replace(made, asked={**made.asked, **named})
+
+
+def _with_windows(dataset: Dataset, change: Change) -> Dataset:
+    """The dataset with its CT under a second name, for each window that is added."""
+    if not change.windows:
+        return dataset
+    cases = tuple(
+        replace(case, images={**case.images, **dict.fromkeys(change.windows, case.images["CT"])})
+        for case in dataset.cases
+    )
+    return replace(dataset, modalities=(*dataset.modalities, *change.windows), cases=cases, unlabelled=())
