@@ -49,6 +49,17 @@ def test_the_lesion_shows_in_pet_only() -> None:
         assert images["MR"][lesion].mean() == pytest.approx(images["MR"][liver].mean(), rel=0.3)
 
 
+def test_ct_shows_as_much_of_the_lesion_as_it_is_told() -> None:
+    """Nothing else changes, and PET not at all."""
+    plain, label = phantom_case(2)
+    shown, same = phantom_case(2, lesion_hu=20)
+    np.testing.assert_array_equal(label, same)
+    np.testing.assert_array_equal(shown["CT"].astype(int) - plain["CT"], 20 * (label == 5))
+    np.testing.assert_array_equal(plain["PET"], shown["PET"])
+    with pytest.raises(UserError, match="2000 HU"):
+        phantom_case(2, lesion_hu=2000)
+
+
 def test_vessels_are_thin() -> None:
     for case in range(3):
         label = phantom_case(case, shape=(64, 64, 64))[1]

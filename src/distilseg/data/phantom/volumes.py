@@ -2,8 +2,9 @@
 
 A body holds a liver, a spleen and a kidney (superquadrics, smoothly deformed from case to case), a tree of
 vessels of 1 to 2 voxels' radius, and in the liver a lesion that only the PET shows: in CT and MR it has the
-liver's own intensity. A small network that sees all three modalities learns it in a minute;
-one that sees no PET cannot know the lesion.
+liver's own intensity, unless CT is told to show it by so many HU (its noise has a deviation of 15). A small
+network that sees all three modalities learns it in a minute; one that sees no PET cannot know the lesion, or
+as much of it as CT shows.
 
     CT    Hounsfield units, int16         air -1000, fat -90, organs 110 to 190, vessels 280; noise
     PET   uptake, blurred, float32 >= 0   the lesion is hot; noise grows with uptake
@@ -55,11 +56,15 @@ def phantom_case(
     shape: Sequence[int] = (48, 48, 48),
     modalities: Sequence[str] = MODALITIES,
     structures: Sequence[str] = STRUCTURES,
+    lesion_hu: float = 0.0,
 ) -> tuple[dict[str, Array], NDArray[np.uint8]]:
     """One case: images [I J K] by modality, and the label map [I J K] that made them. Axes run R A S.
 
     `structures`: which of them there are; a lesion needs a liver. The others' voxels are what lies around.
+    `lesion_hu`: by how much the lesion is denser than the liver in CT.
     """
+    if not -1000 < lesion_hu < 1000:
+        raise UserError(f"a lesion of {lesion_hu:g} HU beside the liver is none", "give less than 1000")
     if len(shape) != 3 or min(shape) < 16:
         raise UserError(
             f"a phantom of shape {tuple(shape)} holds no anatomy", "give three axes of at least 16 voxels"
@@ -79,6 +84,8 @@ def phantom_case(
     streams = dict(zip(MODALITIES, rng.spawn(len(MODALITIES)), strict=True))
     painters = {"CT": _ct, "PET": _pet, "MR": _mr}
     images = {name: painters[name](streams[name], tissue) for name in modalities}
+    if lesion_hu and "CT" in images:
+        images["CT"] += np.int16(round(lesion_hu)) * (tissue == 1 + _LESION)
     return images, np.maximum(tissue, 1) - np.uint8(1)
 
 
@@ -91,6 +98,7 @@ def write_phantom(
     seed: int = 0,
     modalities: Sequence[str] = MODALITIES,
     structures: Sequence[str] = STRUCTURES,
+    lesion_hu: float = 0.0,
     layout: Literal["msd", "nnunet"] = "msd",
     any_orientation: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -112,7 +120,7 @@ def write_phantom(
     description = (
         f"Synthetic anatomy, no patient: seed {seed}, shape {'x'.join(map(str, shape))},"
         f" spacing {'x'.join(f'{mm:g}' for mm in spacing_mm)} mm{', any orientation' * any_orientation}"
-    )
+    ) + (f", lesions {lesion_hu:+g} HU in CT" if lesion_hu else "")
     labels = {value: name for value, name in LABELS.items() if value == 0 or name in structures}
     about = _description(names, description, modalities, labels, layout)
     if (folder / "dataset.json").is_file():
@@ -122,7 +130,12 @@ def write_phantom(
 
     def write(case: int, to: Path) -> None:
         images, label = phantom_case(
-            case, seed=seed, shape=shape, modalities=modalities, structures=structures
+            case,
+            seed=seed,
+            shape=shape,
+            modalities=modalities,
+            structures=structures,
+            lesion_hu=lesion_hu,
         )
         affine = np.diag([*spacing_mm, 1.0])
         affine[:3, 3] = -0.5 * (np.array(shape) - 1) * spacing_mm  # the world's origin is the centre
