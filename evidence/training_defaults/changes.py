@@ -37,18 +37,17 @@ RATES = {
 }
 SHARED = {
     **RATES,
-    "warm-up": Change({"warmup": 0.05}),
     "averaged weights": Change({"ema": 0.99}),
     "no augmentation": Change({"augmentation": "none"}),
-    "batches of one": Change(plan={"batch_size": 1}),
-    "batches of four": Change(plan={"batch_size": 4}),
-    "a third around structures": Change({"foreground_fraction": 0.33}),
-    "all around structures": Change({"foreground_fraction": 1.0}),
 }
 PATCHES = {"half of the patch": Change(patch=1 / 2), "quarter of the patch": Change(patch=1 / 4)}
 NO_FLIPS, ALL_FLIPS = Change({"flip_axes": ()}), Change({"flip_axes": (0, 1, 2)})
 SOFT = "range:-160:240"  # HU: muscle, fat and organs; bone is white
 SPREAD = Normalisation(kind="piecewise", points=((-1024, -1.5), (-160, -1), (240, 1), (1600, 2)))
+OF_ORGANS = {
+    "warm-up": Change({"warmup": 0.05}),
+    "all around structures": Change({"foreground_fraction": 1.0}),
+}
 WINDOWS = {
     "window of soft tissue": Change(plan={"normalisation": {"CT": SOFT}}),
     "two windows": Change(windows={"CT of soft tissue": SOFT}),
@@ -64,7 +63,7 @@ BENCHES = {
             **PATCHES,
             **{
                 f"quarter, {name}": replace(change, patch=1 / 4)
-                for name, change in {**SHARED, **WINDOWS}.items()
+                for name, change in {**SHARED, **OF_ORGANS, **WINDOWS}.items()
             },
         },
     ),
@@ -85,7 +84,9 @@ BENCHES = {
         79e6,
         {
             DEFAULT: Change(),
-            **SHARED,
+            "rate 1e-2": RATES["rate 1e-2"],
+            "rate 2e-2": RATES["rate 2e-2"],
+            "averaged weights": SHARED["averaged weights"],
             **PATCHES,
             "no flips": NO_FLIPS,
             "percentiles of PET": Change(plan={"normalisation": {"PET": "percentile"}}),
@@ -93,4 +94,11 @@ BENCHES = {
     ),
 }
 LIGHT = {"filters": [8, 16, 32, 64, 128]}
-OF_DYNUNET = (DEFAULT, *RATES, "no flips", "flips along all axes")  # of hippocampus
+OF_DYNUNET = (
+    DEFAULT,
+    "rate 1e-3",
+    "rate 1e-2",
+    "rate 2e-2",
+    "no flips",
+    "flips along all axes",
+)  # of hippocampus
