@@ -35,8 +35,7 @@ RATES = {
     "rate 1e-2": Change({"learning_rate": 1e-2}),
     "rate 2e-2": Change({"learning_rate": 2e-2}),
 }
-SHARED = {
-    **RATES,
+OTHERS = {
     "averaged weights": Change({"ema": 0.99}),
     "no augmentation": Change({"augmentation": "none"}),
 }
@@ -44,26 +43,31 @@ PATCHES = {"half of the patch": Change(patch=1 / 2), "quarter of the patch": Cha
 NO_FLIPS, ALL_FLIPS = Change({"flip_axes": ()}), Change({"flip_axes": (0, 1, 2)})
 SOFT = "range:-160:240"  # HU: muscle, fat and organs; bone is white
 SPREAD = Normalisation(kind="piecewise", points=((-1024, -1.5), (-160, -1), (240, 1), (1600, 2)))
-OF_ORGANS = {
-    "warm-up": Change({"warmup": 0.05}),
-    "all around structures": Change({"foreground_fraction": 1.0}),
-}
 WINDOWS = {
     "window of soft tissue": Change(plan={"normalisation": {"CT": SOFT}}),
     "two windows": Change(windows={"CT of soft tissue": SOFT}),
     "soft tissue spread": Change(plan={"normalisation": {"CT": SPREAD}}),
 }
+OF_ORGANS = {
+    **OTHERS,
+    "warm-up": Change({"warmup": 0.05}),
+    "all around structures": Change({"foreground_fraction": 1.0}),
+    **WINDOWS,
+}
 BENCHES = {
-    # Its plan's patch is so large that few steps are left: what else may matter is tried with a smaller one.
+    # Its plan's patch leaves few steps: the rest is tried from the best patch, and then from the best rate.
     "headneck": Bench(
         "Dataset070_HeadNeckCT",
         98e6,
         {
             DEFAULT: Change(),
             **PATCHES,
+            **{f"quarter, {name}": replace(change, patch=1 / 4) for name, change in RATES.items()},
             **{
-                f"quarter, {name}": replace(change, patch=1 / 4)
-                for name, change in {**SHARED, **OF_ORGANS, **WINDOWS}.items()
+                f"quarter, rate 1e-2, {name}": replace(
+                    change, patch=1 / 4, training={"learning_rate": 1e-2, **change.training}
+                )
+                for name, change in OF_ORGANS.items()
             },
         },
     ),
@@ -72,7 +76,8 @@ BENCHES = {
         49e6,
         {
             DEFAULT: Change(),
-            **SHARED,
+            **RATES,
+            **OTHERS,
             "half of the patch": PATCHES["half of the patch"],
             "no flips": NO_FLIPS,
             "flips along all axes": ALL_FLIPS,
@@ -86,7 +91,7 @@ BENCHES = {
             DEFAULT: Change(),
             "rate 1e-2": RATES["rate 1e-2"],
             "rate 2e-2": RATES["rate 2e-2"],
-            "averaged weights": SHARED["averaged weights"],
+            "averaged weights": OTHERS["averaged weights"],
             **PATCHES,
             "no flips": NO_FLIPS,
             "percentiles of PET": Change(plan={"normalisation": {"PET": "percentile"}}),
