@@ -16,6 +16,7 @@ class Change:
     training: Mapping[str, Any] = field(default_factory=dict)  # fields of Sampling and Optimisation
     plan: Mapping[str, Any] = field(default_factory=dict)  # options of `make_plan`
     patch: float = 1.0  # voxels of the patch, as a share of the planned ones
+    times: int = 1  # as long
     windows: Mapping[str, str] = field(default_factory=dict)  # name of a second CT channel -> its range
 
 
@@ -62,6 +63,9 @@ BENCHES = {
         {
             DEFAULT: Change(),
             **PATCHES,
+            "rate 1e-2": RATES["rate 1e-2"],
+            "rate 1e-2, three times as long": replace(RATES["rate 1e-2"], times=3),
+            "quarter, rate 1e-2, three times as long": replace(RATES["rate 1e-2"], patch=1 / 4, times=3),
             **{f"quarter, {name}": replace(change, patch=1 / 4) for name, change in RATES.items()},
             **{
                 f"quarter, rate 1e-2, {name}": replace(

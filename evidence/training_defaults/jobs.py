@@ -74,7 +74,7 @@ def experiment_of(job: Job, data: str) -> Experiment:
     if change.patch != 1:
         voxels = round(change.patch * prod(study.plan.patch))
         study = make_study(dataset, seed=job.settings["seed"], **options, patch_voxels=voxels)
-    steps = round(bench.voxels / (prod(study.plan.patch) * study.plan.batch_size))
+    steps = round(change.times * bench.voxels / (prod(study.plan.patch) * study.plan.batch_size))
     made = find("supervised")(study, **job.options)
     made = made.with_settings(Budget(steps=steps), **change.training)
     named = {name: job.settings[name] for name in ("bench", "change")}
