@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from distilseg.data.planning.plan import Normalisation
-
 
 @dataclass(frozen=True)
 class Change:
@@ -17,7 +15,6 @@ class Change:
     plan: Mapping[str, Any] = field(default_factory=dict)  # options of `make_plan`
     patch: float = 1.0  # voxels of the patch, as a share of the planned ones
     times: int = 1  # as long
-    windows: Mapping[str, str] = field(default_factory=dict)  # name of a second CT channel -> its range
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,10 @@ class Bench:
 
 
 DEFAULT = "as it was"
+# What the defaults were, whatever they are now.
+TRAINING = {"learning_rate": 5e-3, "augmentation": "light"}
+PLAN = {"patch_voxels": 64**3, "windows": {}}
+LONGER = ", three times as long"
 RATES = {
     "rate 1e-3": Change({"learning_rate": 1e-3}),
     "rate 2e-3": Change({"learning_rate": 2e-3}),
@@ -43,11 +44,9 @@ OTHERS = {
 PATCHES = {"half of the patch": Change(patch=1 / 2), "quarter of the patch": Change(patch=1 / 4)}
 NO_FLIPS, ALL_FLIPS = Change({"flip_axes": ()}), Change({"flip_axes": (0, 1, 2)})
 SOFT = "range:-160:240"  # HU: muscle, fat and organs; bone is white
-SPREAD = Normalisation(kind="piecewise", points=((-1024, -1.5), (-160, -1), (240, 1), (1600, 2)))
 WINDOWS = {
     "window of soft tissue": Change(plan={"normalisation": {"CT": SOFT}}),
-    "two windows": Change(windows={"CT of soft tissue": SOFT}),
-    "soft tissue spread": Change(plan={"normalisation": {"CT": SPREAD}}),
+    "window of soft tissue beside it": Change(plan={"windows": {"CT": [(-160, 240)]}}),
 }
 OF_ORGANS = {
     **OTHERS,
@@ -64,8 +63,8 @@ BENCHES = {
             DEFAULT: Change(),
             **PATCHES,
             "rate 1e-2": RATES["rate 1e-2"],
-            "rate 1e-2, three times as long": replace(RATES["rate 1e-2"], times=3),
-            "quarter, rate 1e-2, three times as long": replace(RATES["rate 1e-2"], patch=1 / 4, times=3),
+            f"rate 1e-2{LONGER}": replace(RATES["rate 1e-2"], times=3),
+            f"quarter, rate 1e-2{LONGER}": replace(RATES["rate 1e-2"], patch=1 / 4, times=3),
             **{f"quarter, {name}": replace(change, patch=1 / 4) for name, change in RATES.items()},
             **{
                 f"quarter, rate 1e-2, {name}": replace(

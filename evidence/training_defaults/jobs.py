@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..by_validation import collect, train_only
 from ..jobs import Job
-from .changes import BENCHES, LIGHT, OF_DYNUNET, Change
+from .changes import BENCHES, LIGHT, OF_DYNUNET, PLAN, TRAINING
 
 if TYPE_CHECKING:
-    from distilseg.data.case import Dataset
     from distilseg.training.experiment import Experiment
 
 __all__ = ["DATA", "collect", "jobs", "train_one"]
@@ -61,32 +60,19 @@ def experiment_of(job: Job, data: str) -> Experiment:
     """The recipe's defaults, with the one change, for as many steps as the voxels last."""
     from math import prod
 
-    from distilseg.data.formats import read_dataset
     from distilseg.recipes import find
     from distilseg.training.budget import Budget
     from distilseg.training.studies import make_study
 
     bench = BENCHES[job.settings["bench"]]
     change = bench.changes[job.settings["change"]]
-    dataset = _with_windows(read_dataset(Path(data) / bench.folder), change)
-    options = {**change.plan, **({"normalisation": dict(change.windows)} if change.windows else {})}
+    dataset, options = Path(data) / bench.folder, {**PLAN, **change.plan}
     study = make_study(dataset, seed=job.settings["seed"], **options)
     if change.patch != 1:
-        voxels = round(change.patch * prod(study.plan.patch))
-        study = make_study(dataset, seed=job.settings["seed"], **options, patch_voxels=voxels)
+        options["patch_voxels"] = round(change.patch * prod(study.plan.patch))
+        study = make_study(dataset, seed=job.settings["seed"], **options)
     steps = round(change.times * bench.voxels / (prod(study.plan.patch) * study.plan.batch_size))
     made = find("supervised")(study, **job.options)
-    made = made.with_settings(Budget(steps=steps), **change.training)
+    made = made.with_settings(Budget(steps=steps), **{**TRAINING, **change.training})
     named = {name: job.settings[name] for name in ("bench", "change")}
     return replace(made, asked={**made.asked, **named})
-
-
-def _with_windows(dataset: Dataset, change: Change) -> Dataset:
-    """The dataset with its CT under a second name, for each window that is added."""
-    if not change.windows:
-        return dataset
-    cases = tuple(
-        replace(case, images={**case.images, **dict.fromkeys(change.windows, case.images["CT"])})
-        for case in dataset.cases
-    )
-    return replace(dataset, modalities=(*dataset.modalities, *change.windows), cases=cases, unlabelled=())

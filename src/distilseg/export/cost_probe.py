@@ -206,7 +206,12 @@ def student_spec(plan: Plan) -> NetworkSpec:
     assert plan.network is not None
     strides = [list(stride) for stride in plan.network_strides]
     return NetworkSpec(
-        plan.network, len(plan.modalities), len(plan.classes), plan.network_patch, {"strides": strides}
+        plan.network,
+        len(plan.modalities),
+        len(plan.classes),
+        plan.network_patch,
+        {"strides": strides},
+        plan.network_windows(),
     )
 
 

@@ -39,6 +39,8 @@ class NetworkSpec:
     classes: int
     patch: tuple[int, ...]  # voxels per axis; its length is 2 or 3
     options: Mapping[str, Any] = field(default_factory=dict)
+    # (channel, low, high), as the network is shown them: channels that it makes itself, after the others
+    windows: tuple[tuple[int, float, float], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and values; options that do not fit into JSON raise TypeError."""
@@ -48,6 +50,7 @@ class NetworkSpec:
             "classes": self.classes,
             "patch": list(self.patch),
             "options": json.loads(json.dumps(dict(self.options))),
+            **({"windows": [list(window) for window in self.windows]} if self.windows else {}),
             **({"revision": REVISIONS[self.name]} if self.name in REVISIONS else {}),
         }
 
@@ -62,6 +65,10 @@ class NetworkSpec:
                 classes=int(values["classes"]),
                 patch=tuple(int(size) for size in values["patch"]),
                 options=dict(values.get("options", {})),
+                windows=tuple(
+                    (int(channel), float(low), float(high))
+                    for channel, low, high in values.get("windows", ())
+                ),
             )
             revision = int(values.get("revision", 1))
         except (KeyError, TypeError, ValueError) as error:
@@ -116,13 +123,19 @@ def build(spec: NetworkSpec) -> nn.Module:
     """The network that `spec` describes, with fresh weights. Raises UserError where it cannot be built."""
     _check_arguments(spec)
     builder = _function(spec.name)
+    channels = spec.in_channels + len(spec.windows)
     try:
-        return builder(spec.in_channels, spec.classes, tuple(spec.patch), **spec.options)
+        network = builder(channels, spec.classes, tuple(spec.patch), **spec.options)
     except UserError:
         raise
     except (ValueError, AssertionError, RuntimeError) as error:  # a library's own refusal of a value
         cause = f"{spec.name} cannot be built with {dict(spec.options)}: {' '.join(str(error).split())}"
         raise UserError(cause, "change that option") from error
+    if spec.windows:
+        from .tissue_windows import TissueWindow, show_windows
+
+        show_windows(network, [TissueWindow(*window) for window in spec.windows])
+    return network
 
 
 def divisor(spec: NetworkSpec) -> tuple[int, ...]:

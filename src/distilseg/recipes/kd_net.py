@@ -135,7 +135,7 @@ def kd_net_control(
     options = _with_skips(network, network_options, skips)
     plain = supervised(study, network=network, network_options=options)
     answers: Answers = "classes" if activation == "softmax" else "regions"
-    shown = replace(study.network(network, options, answers), in_channels=len(sees))
+    shown = study.network(network, options, answers, sees)
     answer: dict[str, Any] = {"include_background": include_background, "activation": activation}
     weights = {"seg": 1.0, "soft_labels": 0.0, "latent": 0.0}
     return replace(

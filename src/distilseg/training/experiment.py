@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -53,9 +53,16 @@ class Study:
     unlabelled_from: tuple[str, ...] = ()  # where they were named to be, for the record
 
     def network(
-        self, name: str, options: Mapping[str, Any] | None = None, answers: Answers = "classes"
+        self,
+        name: str,
+        options: Mapping[str, Any] | None = None,
+        answers: Answers = "classes",
+        sees: Sequence[str] = (),
     ) -> NetworkSpec:
-        """The network `name` for these modalities, classes and patch, strided as planned if it lets one."""
+        """The network `name` for the modalities that it `sees`, (): all, for these classes and this patch.
+
+        It is strided as planned if it lets one, and shown the windows that the plan names.
+        """
         plan, given = self.plan, dict(options or {})
         if "strides" in describe(name).options:
             given.setdefault("strides", [list(stride) for stride in plan.network_strides])
@@ -64,7 +71,8 @@ class Study:
             raise UserError(
                 "the plan names no regions", 'add them, such as "regions": {"WT": [1, 2, 4], "TC": [1, 4]}'
             )
-        return NetworkSpec(name, len(plan.modalities), logits, plan.network_patch, given)
+        channels, windows = len(sees or plan.modalities), plan.network_windows(sees)
+        return NetworkSpec(name, channels, logits, plan.network_patch, given, windows)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,11 @@ from .views import coarsest_axis
 DEFAULT_LEVELS, MOST_LEVELS = 5, 6
 ANISOTROPIC = 3.0  # ratio of spacings from which the coarsest axis is treated apart (Isensee et al., 2021)
 SLICE_VOXELS = 256**2  # in a patch of one slice
+SLICES = 4  # in place of one patch of 3D
 WORTH_CROPPING = 0.75  # of the volume: where more is non-zero, cropping saves little
+PATCH_VOXELS = 3 * 2**14  # 32x32x48: with 64³ as many voxels shown found one organ of five, with these all
+SOFT_TISSUE_HU = (-160.0, 240.0)
+WIDE_HU = 1000.0  # a window as wide as this shows bone: soft tissue is then given one of its own
 
 
 def make_plan(
@@ -37,8 +41,9 @@ def make_plan(
     interpolation: Literal["linear", "cubic"] = "linear",
     crop: Literal["none", "nonzero"] | None = None,
     normalisation: str | Mapping[str, str | Normalisation] | None = None,
+    windows: Mapping[str, Sequence[tuple[float, float]]] | None = None,
     patch: Sequence[int] | None = None,
-    patch_voxels: int = 64**3,
+    patch_voxels: int = PATCH_VOXELS,
     batch_size: int = 2,
     levels: int | None = None,
     slices: bool = False,
@@ -48,7 +53,8 @@ def make_plan(
     `slices` makes patches of one slice, for 2D networks: across the coarsest axis, the last of equal ones.
     Where every case is a single slice, across the same axis, patches are slices by themselves.
     `normalisation` is one kind for all modalities or a kind for some of them; a range is written
-    "range:-175:250". `patch_voxels` bounds the patch where none is given: memory grows with it. `levels` is
+    "range:-175:250". `windows`, by modality, are ranges of its intensities that networks see as channels of
+    their own. `patch_voxels` bounds the patch where none is given: memory grows with it. `levels` is
     the depth of the network, the finest level included (else 5, or as many as the patch allows).
     """
     for name, given in {"spacing_mm": spacing_mm, "patch": patch}.items():
@@ -66,12 +72,19 @@ def make_plan(
     if crop is None:
         crop, reasons["crop"] = _crop(fingerprint)
     scaling, reasons["normalisation"] = _normalisations(dataset, fingerprint, normalisation)
+    across = across_single_slices(fingerprint, orientation)
+    flat = slices or across is not None
+    if windows is not None:
+        reasons |= {"windows": "given"} if windows else {}
+    else:
+        windows = {} if flat else _windows(scaling, given=normalisation)
+    if windows and "windows" not in reasons:
+        reasons["windows"] = f"{', '.join(windows)}: it shows bone, soft tissue has a channel of its own"
     median = np.median(working_shapes(fingerprint, orientation, spacing_mm, crop=crop), axis=0)
     depth = levels or DEFAULT_LEVELS
-    across = across_single_slices(fingerprint, orientation)
-    if (slices or across is not None) and patch is None:
+    if flat and patch is None:
         median[coarsest_axis(spacing_mm) if across is None else across] = 1
-        patch_voxels, batch_size = SLICE_VOXELS, batch_size * patch_voxels // SLICE_VOXELS
+        patch_voxels, batch_size = SLICE_VOXELS, SLICES * batch_size
     if patch is None:
         size = patch_size(median, spacing_mm, patch_voxels)
         strides = level_strides(size, spacing_mm, depth, whole=False)
@@ -114,6 +127,7 @@ def make_plan(
             interpolation=interpolation,
             crop=crop,
             normalisation=scaling,
+            windows={name: tuple(ranges) for name, ranges in windows.items()},
             patch=tuple(int(n) for n in patch),
             batch_size=batch_size,
             strides=strides,
@@ -171,6 +185,22 @@ def _normalisations(
         scaling[name] = kind if isinstance(kind, Normalisation) else _normalisation(name, kind, measured)
         reasons.append(f"{name}: {reason}")
     return scaling, "; ".join(reasons)
+
+
+def _windows(
+    scaling: Mapping[str, Normalisation], given: str | Mapping[str, str | Normalisation] | None
+) -> dict[str, Sequence[tuple[float, float]]]:
+    """Of CT whose own window, which was not `given`, is so wide that it shows bone: one of soft tissue."""
+    decided = () if isinstance(given, str) else [name for name in scaling if name not in (given or ())]
+    return {
+        name: [SOFT_TISSUE_HU]
+        for name in decided
+        if scaling[name].kind == "window_zscore" and _width(scaling[name]) >= WIDE_HU
+    }
+
+
+def _width(how: Normalisation) -> float:
+    return 0.0 if how.low is None or how.high is None else how.high - how.low
 
 
 def _normalisation(modality: str, text: str, measured: Intensities) -> Normalisation:

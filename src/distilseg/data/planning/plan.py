@@ -8,7 +8,6 @@ volume, I J K.
 
 from __future__ import annotations
 
-import itertools
 import math
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -44,7 +43,6 @@ NormalisationKind = Literal[
     "range",
     "range_zscore_nonzero",
     "percentile",
-    "piecewise",
     "none",
 ]
 KINDS: tuple[str, ...] = get_args(NormalisationKind)
@@ -53,8 +51,10 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "window_zscore": ("low", "high", "mean", "std"),
     "range": ("low", "high"),
     "range_zscore_nonzero": ("low", "high"),
-    "piecewise": ("points",),
 }
+
+# Kinds by which an intensity becomes the same number in every image.
+SCALES = ("window_zscore", "range", "none")
 
 PositiveMm = Annotated[float, Limits(gt=0, allow_inf_nan=False)]
 Positive = Annotated[int, Limits(gt=0)]
@@ -70,12 +70,19 @@ class Normalisation(Record):
     high: Finite | None = None
     mean: Finite | None = None
     std: Annotated[float, Limits(gt=0, allow_inf_nan=False)] | None = None
-    points: tuple[tuple[Finite, Finite], ...] | None = None  # intensity -> what becomes of it, both ascending
 
-    def model_dump(self, *, mode: Literal["python", "json"] = "python", exclude_none: bool = False) -> Any:
-        """As of `Record`; without points where there are none: runs of before them keep their names."""
-        values = super().model_dump(mode=mode, exclude_none=exclude_none)
-        return values if self.points is not None else {k: v for k, v in values.items() if k != "points"}
+    def scaled(self, value: float) -> float:
+        """What becomes of an intensity, where that is the same in every image: of a kind in `SCALES`."""
+        match self.kind:
+            case "window_zscore":
+                assert self.mean is not None  # by the schema, as below
+                assert self.std is not None
+                return (value - self.mean) / self.std
+            case "range":
+                assert self.low is not None
+                assert self.high is not None
+                return (value - self.low) / (self.high - self.low)
+        return value
 
     def check(self) -> None:
         """Raises ValueError where a kind lacks what it needs, or its range is none."""
@@ -84,16 +91,6 @@ class Normalisation(Record):
             raise ValueError(f"kind {self.kind} needs {', '.join(missing)}")
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
-        if self.points is not None:
-            _check_points(self.points)
-
-
-def _check_points(points: Sequence[tuple[float, float]]) -> None:
-    if len(points) < 2:
-        raise ValueError("points need at least two, each [intensity, value]")
-    for (x, y), (next_x, next_y) in itertools.pairwise(points):
-        if not (x < next_x and y < next_y):
-            raise ValueError(f"points must ascend: [{next_x:g}, {next_y:g}] follows [{x:g}, {y:g}]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +109,8 @@ class Plan(Record):
     crop: Literal["none", "nonzero", "center"] = "none"
     crop_voxels: tuple[Positive, Positive, Positive] | None = None  # of "center", at the scan's own spacing
     normalisation: dict[str, Normalisation]  # by modality
+    # modality -> ranges of its own intensities, each of which networks are shown as one channel more
+    windows: dict[str, tuple[tuple[Finite, Finite], ...]] = field(default_factory=dict)
     patch: tuple[Positive, ...]  # voxels
     batch_size: Positive = 2
     strides: Annotated[tuple[tuple[Positive, ...], ...], Limits(min_length=1)]  # per level, the first all 1
@@ -127,7 +126,7 @@ class Plan(Record):
         """As of `Record`, without what is not decided: runs whose plan did not know it keep their names."""
         optional = ("network", "overlap", "window_bytes", "mirror_axes", "unknown")
         undecided = {name for name in optional if getattr(self, name) is None}
-        undecided |= {name for name in ("series", "codes") if not getattr(self, name)}
+        undecided |= {name for name in ("windows", "series", "codes") if not getattr(self, name)}
         values = super().model_dump(mode=mode, exclude_none=exclude_none)
         return {name: value for name, value in values.items() if name not in undecided}
 
@@ -159,7 +158,13 @@ class Plan(Record):
         """The plan of a network that is shown these modalities only, in this order."""
         kept = {name: self.normalisation[name] for name in modalities}
         series = {name: rule for name, rule in self.series.items() if name in kept}
-        update = {"modalities": tuple(modalities), "normalisation": kept, "series": series}
+        windows = {name: ranges for name, ranges in self.windows.items() if name in kept}
+        update = {
+            "modalities": tuple(modalities),
+            "normalisation": kept,
+            "windows": windows,
+            "series": series,
+        }
         return self.model_copy(update=update)
 
     @property
@@ -181,6 +186,14 @@ class Plan(Record):
     def network_strides(self) -> tuple[tuple[int, ...], ...]:
         """The strides per level as networks see them: without the slice axis."""
         return tuple(in_plane(stride, self.slice_axis) for stride in self.strides)
+
+    def network_windows(self, sees: Sequence[str] = ()) -> tuple[tuple[int, float, float], ...]:
+        """(channel, low, high) as networks see them that are shown these modalities; (): all."""
+        return tuple(
+            (channel, self.normalisation[name].scaled(low), self.normalisation[name].scaled(high))
+            for channel, name in enumerate(sees or self.modalities)
+            for low, high in self.windows.get(name, ())
+        )
 
     def preprocessing(self) -> dict[str, Any]:
         """What changes preprocessed voxels, and only that: the key of the cache."""
@@ -281,6 +294,7 @@ def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
             f"a patch of {times(plan.patch)} voxels with a single level leaves nothing to pool",
             "give strides for a second level, or a patch with an even axis of at least 4 voxels",
         )
+    _check_windows(plan)
     _check_regions(plan)
     _check_dicom(plan)
     if strange := set(plan.mirror_axes or ()) - {0, 1, 2}:
@@ -302,6 +316,24 @@ def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
     _check_bottleneck(plan)
     if fingerprint is not None:
         _check_fits(plan, fingerprint)
+
+
+def _check_windows(plan: Plan) -> None:
+    for name, ranges in plan.windows.items():
+        if name not in plan.modalities:
+            raise unknown("modality in windows", name, plan.modalities)
+        kind = plan.normalisation[name].kind
+        if kind not in SCALES:
+            raise UserError(
+                f"windows: {name} is scaled by {kind}, differently in each image",
+                f"leave its windows out, or scale it by one of {', '.join(SCALES)}",
+            )
+        for low, high in ranges:
+            if not low < high:
+                raise UserError(
+                    f"windows: {name} from {low:g} to {high:g}",
+                    "give the lower end first, such as [-160, 240]",
+                )
 
 
 def _check_regions(plan: Plan) -> None:

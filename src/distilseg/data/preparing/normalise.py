@@ -9,8 +9,6 @@
     percentile             0.5th..99.5th percentile of the image to 0..1, clipped: for outliers (PET, MR)
     range                  fixed low..high to 0..1, clipped (dual self-distillation's MMWHS: -175..250)
     range_zscore_nonzero   range, then zscore_nonzero
-    piecewise              linear between given points, constant beyond the first and the last: soft tissue is
-                           spread and bone is not lost (CT that shows both)
     none                   as it is
 
 An image, or a window, without contrast becomes 0 everywhere. Moments are accumulated in float64: hippocampus
@@ -19,7 +17,6 @@ MR reaches 1.7e6, where float32 sums lose digits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,9 +48,6 @@ def normalise(image: NDArray[Any], normalisation: Normalisation) -> NDArray[np.f
         case "percentile":
             low, high = np.percentile(x, PERCENTILES)
             return _unit_range(x, low, high)
-        case "piecewise":
-            assert how.points is not None  # by the schema
-            return _piecewise(x, how.points)
     assert how.low is not None  # the schema asks low and high of the three kinds that remain
     assert how.high is not None
     if how.kind == "window_zscore":
@@ -63,14 +57,6 @@ def normalise(image: NDArray[Any], normalisation: Normalisation) -> NDArray[np.f
         return _standardised(x, how.mean, how.std)
     x = _unit_range(x, how.low, how.high)
     return _zscore_nonzero(x) if how.kind == "range_zscore_nonzero" else x
-
-
-def _piecewise(x: NDArray[np.float32], points: Sequence[tuple[float, float]]) -> NDArray[np.float32]:
-    """In float64 between the points, plane by plane, as a whole scan would take twice its memory."""
-    xs, ys = np.array(points, np.float64).T
-    for plane in np.atleast_2d(x):
-        plane[...] = np.interp(plane, xs, ys)
-    return x
 
 
 def _zscore(x: NDArray[np.float32]) -> NDArray[np.float32]:
