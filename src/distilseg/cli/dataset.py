@@ -13,7 +13,7 @@ from ..names import pasted
 from ..progress import counting
 from . import show
 from .arguments import Layout, Modalities, SliceView
-from .text import drawn_view, examples, lengths, pairs, whole_numbers, words
+from .text import drawn_view, examples, lengths, pairs, ranges, whole_numbers, words
 
 _BUDGET = "A budget, on this machine"
 
@@ -28,6 +28,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     )
     of_plan = examples(
         "distilseg plan DATASET --out plan.json",
+        "distilseg plan DATASET --window CT=-160:240 --window CT=-1000:-400",
         "distilseg plan DATASET --patch 32,48,32 --spacing 1,1,1 --normalisation MRI=minmax",
         "distilseg plan DATASET --codes codes.json --out plan.json",
         "distilseg plan DATASET --max-seconds 1 --max-memory 1GB --out plan.json",
@@ -104,6 +105,12 @@ def plan(
         list[str] | None,
         typer.Option(help="One kind for all modalities, or MODALITY=KIND, such as CT=range:-175:250."),
     ] = None,
+    window: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="MODALITY=LOW:HIGH, a range that networks see as one channel more; none: no such channel."
+        ),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Patches in a step.")] = None,
     levels: Annotated[int | None, typer.Option(help="Resolutions of the network.")] = None,
     slices: Annotated[
@@ -173,6 +180,7 @@ def plan(
         "batch_size": batch_size,
         "levels": levels,
         "slices": slices or None,
+        "windows": ranges(window, "--window"),
     }
     if normalisation:
         one_for_all = len(normalisation) == 1 and "=" not in normalisation[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,21 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
         if not equals or not name or not value:
             raise UserError(f"{option} {text!r} is no pair", f"write it as {option} NAME=VALUE")
         found[name] = value
+    return found
+
+
+def ranges(texts: Sequence[str] | None, option: str) -> dict[str, list[tuple[float, float]]] | None:
+    """["CT=-160:240", "CT=-1000:-400"] -> {"CT": [(-160.0, 240.0), (-1000.0, -400.0)]}; "none": {}."""
+    if texts is None or list(texts) == ["none"]:
+        return None if texts is None else {}
+    found: dict[str, list[tuple[float, float]]] = {}
+    for text in texts:
+        name, _, ends = text.partition("=")
+        try:
+            low, high = map(float, ends.split(":"))
+        except ValueError:
+            raise UserError(f"{option} {text!r} is no range", f"write it as {option} CT=-160:240") from None
+        found.setdefault(name, []).append((low, high))
     return found
 
 

@@ -84,6 +84,11 @@ def scans_of(plan: Plan) -> str:
 def _inside(plan: Plan) -> list[str]:
     spacing = " x ".join(f"{mm:g}" for mm in plan.spacing_mm)
     scaled = ", ".join(f"{plain(name)} by {how.kind}" for name, how in plan.normalisation.items())
+    scaled += "".join(
+        f", and from {low:g} to {high:g} once more"
+        for ranges in plan.windows.values()
+        for low, high in ranges
+    )
     labels = ", ".join(f"{value} {plain(name)}" for value, name in sorted(plan.labels.items()))
     order = ", ".join(f"{plain(name)} (_{n:04d})" for n, name in enumerate(plan.modalities))
     return listed(

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from ..data.planning.plan import Plan
+from ..errors import UserError
 from ..functional.window_options import OPTIONS, SlabsOptions, SlicesOptions, SlidingWindowOptions, described
 from ..networks.build import NetworkSpec
 from ..predict import Predictor
@@ -29,9 +30,17 @@ class Student:
 
     @classmethod
     def of(cls, run: Run, predictor: Predictor, weights: Path) -> Student:
-        """The student of `run` with the weights that `predictor` has from the file `weights`."""
+        """The student of `run` with the weights that `predictor` has from the file `weights`.
+
+        Raises UserError for a network that makes channels of its own, which no other program would.
+        """
         about = run.read(run.experiment)
         spec = NetworkSpec.from_dict(about["networks"]["student"])
+        if spec.windows:
+            raise UserError(
+                f"{run.name} makes channels of the windows of its plan, which other programs do not",
+                "export it --to onnx or openvino, or train with a plan without: distilseg plan --window none",
+            )
         windows: Any = described(about["inferer"], OPTIONS)
         return cls(run, predictor, spec, windows, provenance(run, weights))
 

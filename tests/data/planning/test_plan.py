@@ -72,6 +72,29 @@ def test_ct_takes_window_and_scale_from_the_set() -> None:
     assert flat.normalisation["CT"].kind == "zscore"
 
 
+BONE = CT.model_copy(update={"percentile_00_5": -132.0, "percentile_99_5": 1604.45})
+
+
+def test_ct_whose_window_shows_bone_has_one_of_soft_tissue_too() -> None:
+    shapes = [(64, 64, 64)]
+    plan = make_plan(*measured(shapes, CT=BONE, PET=MR))
+    assert plan.windows == {"CT": ((-160.0, 240.0),)}
+    assert "soft tissue" in plan.reasons["windows"]
+    mean, std = plan.normalisation["CT"].mean, plan.normalisation["CT"].std
+    assert plan.network_windows() == ((0, (-160 - mean) / std, (240 - mean) / std),)
+    assert plan.network_windows(("PET", "CT")) == ((1, *plan.network_windows()[0][1:]),)
+    assert plan.seeing(["PET"]).windows == {}
+    narrow = make_plan(*measured(shapes, CT=CT))
+    assert narrow.windows == {}
+    assert "windows" not in narrow.model_dump()  # runs of before there were any keep their names
+    # What is given is kept; networks of slices may be told to take as many channels as ImageNet's.
+    assert make_plan(*measured(shapes, CT=BONE), normalisation="window_zscore").windows == {}
+    assert make_plan(*measured(shapes, CT=BONE), windows={}).windows == {}
+    assert make_plan(*measured(shapes, CT=BONE), slices=True).windows == {}
+    own = make_plan(*measured(shapes, CT=BONE), normalisation="range:0:100", windows={"CT": [(25, 50)]})
+    assert own.network_windows() == ((0, 0.25, 0.5),)
+
+
 @pytest.mark.parametrize("name", ["CT", "ct", "CT_portal", "low-dose CT", "CTA"])
 def test_names_of_ct(name: str) -> None:
     assert is_ct(name)
@@ -94,7 +117,7 @@ def test_spacing_of_an_anisotropic_set() -> None:
 def test_a_coarse_axis_is_pooled_later() -> None:
     plan = make_plan(*measured([(128, 128, 32)], [(1, 1, 4)]))
     assert plan.strides == ((1, 1, 1), (2, 2, 1), (2, 2, 1), (2, 2, 2), (2, 2, 2))
-    assert plan.patch == (96, 96, 24)
+    assert plan.patch == (48, 48, 12)
 
 
 def test_a_single_slice_is_never_pooled() -> None:
@@ -113,8 +136,9 @@ def test_orientation_permutes_everything() -> None:
 def test_mostly_empty_sets_are_cropped() -> None:
     dataset, fingerprint = measured([(100, 100, 100)], nonzero=0.5)
     assert make_plan(dataset, fingerprint).crop == "nonzero"
-    assert make_plan(dataset, fingerprint).patch == (48, 48, 48)  # 50 voxels remain of 100
-    assert make_plan(dataset, fingerprint, crop="none").patch == (64, 64, 64)
+    assert make_plan(dataset, fingerprint, patch_voxels=64**3).patch == (48, 48, 48)  # 50 voxels are left
+    assert make_plan(dataset, fingerprint, patch_voxels=64**3, crop="none").patch == (64, 64, 64)
+    assert make_plan(dataset, fingerprint).patch == (32, 32, 32)
     assert make_plan(*measured([(100, 100, 100)], nonzero=0.95)).crop == "none"
 
 
@@ -203,6 +227,12 @@ def test_what_is_given_is_kept() -> None:
         ({"orientation": "RSX"}, r"names no three axes"),
         ({"interpolation": "nearest"}, r"interpolation must be 'linear' or 'cubic', not 'nearest'"),
         ({"crop": "body"}, r"crop must be 'none', 'nonzero' or 'center'"),
+        ({"windows": {"CT": [(0, 1)]}}, r"unknown modality in windows 'CT'"),
+        ({"windows": {"MRI": [(0, 1)]}}, r"MRI is scaled by zscore, differently in each image"),
+        (
+            {"windows": {"MRI": [(1, 0)]}, "normalisation": "none"},
+            r"MRI from 1 to 0; give the lower end first",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(options: dict[str, Any], message: str) -> None:
@@ -216,7 +246,7 @@ def test_saved_read_and_pleasant(tmp_path: Path) -> None:
     save_plan(tmp_path / "plan.json", plan)
     assert load_plan(tmp_path / "plan.json") == plan
     lines = (tmp_path / "plan.json").read_text().splitlines()
-    assert '  "patch": [64, 64, 64],' in lines
+    assert '  "patch": [32, 32, 32],' in lines
     assert '    "MRI": {"kind": "zscore"}' in lines
     assert '  "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2], [2, 2, 2], [2, 2, 2]],' in lines
 
