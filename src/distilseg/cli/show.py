@@ -163,9 +163,10 @@ def _plainly(value: Any) -> str:
     if isinstance(value, Mapping):
         return "\n".join(f"{key}: {_plainly(inner)}" for key, inner in value.items())
     if isinstance(value, list) and value and isinstance(value[0], list):
-        return " ".join("x".join(map(str, inner)) for inner in value)
+        sizes = all(isinstance(n, int) for inner in value for n in inner)
+        return " ".join(("x" if sizes else " to ").join(map(_plainly, inner)) for inner in value)
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ", ".join(map(_plainly, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
