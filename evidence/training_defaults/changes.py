@@ -85,6 +85,17 @@ BENCHES = {
             "no flips": NO_FLIPS,
             "flips along all axes": ALL_FLIPS,
             "percentiles": Change(plan={"normalisation": "percentile"}),
+            # Does what helps in so short a training help in a longer one?
+            **{
+                f"{name}{LONGER}": replace(change, times=3)
+                for name, change in {
+                    DEFAULT: Change(),
+                    "rate 1e-2": RATES["rate 1e-2"],
+                    "no augmentation": OTHERS["no augmentation"],
+                    "half of the patch": PATCHES["half of the patch"],
+                    "no flips": NO_FLIPS,
+                }.items()
+            },
         },
     ),
     "sarcoma": Bench(

@@ -79,7 +79,9 @@ def make_plan(
     else:
         windows = {} if flat else _windows(scaling, given=normalisation)
     if windows and "windows" not in reasons:
-        reasons["windows"] = f"{', '.join(windows)}: its own window shows bone, soft tissue has a channel beside it"
+        reasons["windows"] = (
+            f"{', '.join(windows)}: its own window shows bone, soft tissue has a channel beside it"
+        )
     median = np.median(working_shapes(fingerprint, orientation, spacing_mm, crop=crop), axis=0)
     depth = levels or DEFAULT_LEVELS
     if flat and patch is None:
