@@ -65,6 +65,7 @@ BENCHES = {
             "rate 1e-2": RATES["rate 1e-2"],
             f"rate 1e-2{LONGER}": replace(RATES["rate 1e-2"], times=3),
             f"quarter, rate 1e-2{LONGER}": replace(RATES["rate 1e-2"], patch=1 / 4, times=3),
+            "half, rate 1e-2": replace(RATES["rate 1e-2"], patch=1 / 2),
             **{f"quarter, {name}": replace(change, patch=1 / 4) for name, change in RATES.items()},
             **{
                 f"quarter, rate 1e-2, {name}": replace(
@@ -107,6 +108,8 @@ BENCHES = {
             "rate 2e-2": RATES["rate 2e-2"],
             "averaged weights": OTHERS["averaged weights"],
             **PATCHES,
+            "half, rate 1e-2": replace(RATES["rate 1e-2"], patch=1 / 2),
+            "quarter, rate 1e-2": replace(RATES["rate 1e-2"], patch=1 / 4),
             "no flips": NO_FLIPS,
             "percentiles of PET": Change(plan={"normalisation": {"PET": "percentile"}}),
         },
