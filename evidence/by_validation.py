@@ -1,4 +1,4 @@
-"""Studies that choose: runs that are validated, and judged on no test case."""
+"""Studies that choose: runs that are validated, and judged on no test case until the choice is made."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from distilseg.training.experiment import Experiment
 
 KEPT = ("plan.json", "split.json", "status.json", "validation.csv")
+JUDGED = ("metrics.csv", "evaluation.json")  # of runs that confirm a choice
 
 
-def train_only(experiment: Experiment, runs: str) -> None:
+def train_only(experiment: Experiment, runs: str) -> Run:
     """The finished run, found or made."""
     from distilseg.training.trained import trained
 
-    trained(experiment, runs=Path(runs), machine=processor())
+    return trained(experiment, runs=Path(runs), machine=processor())
 
 
 def collect(runs: str, results: Path) -> None:
@@ -36,7 +37,8 @@ def collect(runs: str, results: Path) -> None:
             continue
         kept = Run(results / run.name)
         kept.folder.mkdir(parents=True, exist_ok=True)
-        for name in KEPT:
+        judged = [name for name in JUDGED if (run.folder / name).is_file()]
+        for name in (*KEPT, *judged):
             shutil.copyfile(run.folder / name, kept.folder / name)
         about = without_folders(run.read(run.experiment))
         about["dataset"]["folder"] = Path(about["dataset"]["folder"]).name
@@ -81,7 +83,8 @@ def read(results: Path, key_of: Callable[[Mapping[str, Any]], str], keys: Sequen
     found: dict[str, dict[int, Validated]] = {key: {} for key in keys}
     for run in find_runs(results):
         about = run.read(run.experiment)
-        found[key_of(about)][about["seed"]] = _validated(run)
+        if (key := key_of(about)) in found:
+            found[key][about["seed"]] = _validated(run)
     if lacking := [key for key, runs in found.items() if not runs]:
         raise SystemExit(f"{results} has no run of: {'; '.join(lacking)}; run and collect them first")
     return {key: Row(dict(sorted(runs.items()))) for key, runs in found.items()}

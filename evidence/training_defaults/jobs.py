@@ -1,6 +1,6 @@
-"""Settings of plain training, one changed at a time, on three datasets: an hour of two cores.
+"""Settings of plain training, one changed at a time, on three datasets; two hours of two cores.
 
-Nothing is judged on test cases here; `protocol.md` says what is chosen, and how it is confirmed.
+They are chosen on validation cases; `--confirm true` judges what was chosen on test cases: see `protocol.md`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..by_validation import collect, train_only
 from ..jobs import Job
-from .changes import BENCHES, LIGHT, OF_DYNUNET, PLAN, TRAINING
+from .changes import BENCHES, CHOSEN, CONFIRMED, DEFAULT, LIGHT, OF_DYNUNET, PLAN, TRAINING
 
 if TYPE_CHECKING:
     from distilseg.training.experiment import Experiment
@@ -22,17 +22,22 @@ __all__ = ["DATA", "collect", "jobs", "train_one"]
 DATA = ""  # three datasets
 STUDENT = "student_small"
 SEEDS = (0, 1)
+CONFIRMING = (0, 1, 2)
 
 
-def jobs(seeds: Sequence[int] = SEEDS, only: Sequence[str] = ()) -> list[list[Job]]:
-    """Every change on every dataset, or `only` some ("headneck: two windows").
+def jobs(seeds: Sequence[int] = SEEDS, only: Sequence[str] = (), confirm: bool = False) -> list[list[Job]]:
+    """Every change on every dataset, or `only` some ("headneck: quarter of the patch").
 
-    only: rows, as `row_of` names them.
+    only: rows, as `row` names them. confirm: the defaults as they were and as they are, judged, three seeds.
     """
 
     def job(bench: str, change: str, seed: int, **options: Any) -> Job:
-        return Job("supervised", options, {"bench": bench, "change": change, "seed": seed})
+        told = {"bench": bench, "change": change, "seed": seed, **({"confirm": True} if confirm else {})}
+        return Job("supervised", options, told)
 
+    if confirm:
+        both = [(bench, change) for bench in BENCHES for change in (DEFAULT, CHOSEN)]
+        return [[job(*one, seed, network=STUDENT) for seed in CONFIRMING for one in both]]
     light = {"network": "dynunet", "network_options": LIGHT}
     tried = [(bench, change, {"network": STUDENT}) for bench in BENCHES for change in BENCHES[bench].changes]
     tried += [("hippocampus", change, light) for change in OF_DYNUNET]
@@ -52,8 +57,13 @@ def row(bench: str, change: str, network: str) -> str:
 
 
 def train_one(job: Job, data: str, runs: str) -> None:
-    """Trains and validates; what the run was asked is recorded with it."""
-    train_only(experiment_of(job, data), runs)
+    """Trains and validates, and judges what is to be confirmed; the run records its row."""
+    experiment = experiment_of(job, data)
+    run = train_only(experiment, runs)
+    if job.settings.get("confirm"):
+        from distilseg.judge import judge
+
+        judge(run, experiment.study.dataset, device="cpu", timed=False)
 
 
 def experiment_of(job: Job, data: str) -> Experiment:
@@ -64,8 +74,8 @@ def experiment_of(job: Job, data: str) -> Experiment:
     from distilseg.training.budget import Budget
     from distilseg.training.studies import make_study
 
-    bench = BENCHES[job.settings["bench"]]
-    change = bench.changes[job.settings["change"]]
+    bench, named = BENCHES[job.settings["bench"]], job.settings["change"]
+    change = CONFIRMED[job.settings["bench"]] if named == CHOSEN else bench.changes[named]
     dataset, options = Path(data) / bench.folder, {**PLAN, **change.plan}
     study = make_study(dataset, seed=job.settings["seed"], **options)
     if change.patch != 1:
@@ -74,5 +84,5 @@ def experiment_of(job: Job, data: str) -> Experiment:
     steps = round(change.times * bench.voxels / (prod(study.plan.patch) * study.plan.batch_size))
     made = find("supervised")(study, **job.options)
     made = made.with_settings(Budget(steps=steps), **{**TRAINING, **change.training})
-    named = {name: job.settings[name] for name in ("bench", "change")}
-    return replace(made, asked={**made.asked, **named})
+    told = {name: job.settings[name] for name in ("bench", "change")}
+    return replace(made, asked={**made.asked, **told})

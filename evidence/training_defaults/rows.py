@@ -1,22 +1,46 @@
-"""Each change less the defaults of its dataset and network, by validation."""
+"""Each change less the defaults of its dataset and network, by validation; what was chosen, by test cases."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distilseg.report import Difference, differences
+from distilseg.report.contenders import METRICS
+from distilseg.runs import find_runs
+
 from ..by_validation import Row
 from ..by_validation import read as read_rows
-from .changes import BENCHES, DEFAULT
+from ..rows import VERDICTS, Evidence
+from ..rows import read as read_evidence
+from .changes import BENCHES, CHOSEN, CONFIRMED, DEFAULT, LONGER
 from .jobs import jobs, row
 
 CALLED = {
     "headneck": "Head and neck CT, `student_small`",
     "hippocampus": "Hippocampus MR, `student_small`",
-    "hippocampus dynunet": "Hippocampus MR, a light DynUNet",
-    "sarcoma": "Sarcoma CT, PET and MR, `student_small`",
+    "hippocampus dynunet": "Hippocampus MR, DynUNet 8…128",
+    "sarcoma": "Sarcoma in CT, PET and MR, `student_small`",
 }
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows of every change, and by dataset the two that were judged."""
+
+    changes: Mapping[str, Row]
+    confirmed: Mapping[str, Evidence]
+
+    @property
+    def tests(self) -> Mapping[str, Difference]:
+        """The defaults as they are less as they were, by dataset; corrected over the three."""
+        pairs = {
+            bench: (one.score(CHOSEN).values, one.score(DEFAULT).values)
+            for bench, one in self.confirmed.items()
+        }
+        return differences(pairs, METRICS["dice"])
 
 
 def row_of(about: Mapping[str, Any]) -> str:
@@ -24,16 +48,52 @@ def row_of(about: Mapping[str, Any]) -> str:
     return row(asked["bench"], asked["change"], about["options"]["network"])
 
 
-def read(results: Path) -> dict[str, Row]:
+def read(results: Path) -> Found:
     every = [job for stage in jobs() for job in stage]
     keys = [row(one.settings["bench"], one.settings["change"], one.options["network"]) for one in every]
-    return read_rows(results, row_of, list(dict.fromkeys(keys)))
+    changes = read_rows(results, row_of, list(dict.fromkeys(keys)))
+    return Found(changes, {bench: _confirmed(results, bench) for bench in CONFIRMED})
 
 
-def names(found: Mapping[str, Row]) -> dict[str, Any]:
-    """Rows by table, and how many cases of each dataset validated."""
+def _confirmed(results: Path, bench: str) -> Evidence:
+    rows = {row(bench, change, "student_small"): change for change in (DEFAULT, CHOSEN)}
+    judged = {run.name for run in find_runs(results) if run.metrics.is_file()}
+    if not judged:
+        raise SystemExit(f"{results} has no judged run: `run --confirm true`, and collect, first")
+    called = {change: f"defaults {change}" for change in rows.values()}
+    return read_evidence(
+        results,
+        lambda about: rows.get(row_of(about)),
+        called,
+        {"then": [(CHOSEN, DEFAULT)]},
+        metrics=("dice", "hd95"),
+    )
+
+
+def names(found: Found) -> dict[str, Any]:
+    """Rows by table, in short and in longer trainings; their gains; what was confirmed."""
     tables: dict[str, dict[str, Row]] = {table: {} for table in CALLED}
-    for key, one in found.items():
+    for key, one in found.changes.items():
         table, _, change = key.partition(": ")
         tables[table][change] = one
-    return {"tables": tables, "called": CALLED, "default": DEFAULT, "benches": BENCHES}
+    gains = {
+        table: {change: one.less(_beside(change, rows)) for change, one in rows.items()}
+        for table, rows in tables.items()
+    }
+    return {
+        "tables": tables,
+        "gains": gains,
+        "called": CALLED,
+        "benches": BENCHES,
+        "confirmed": found.confirmed,
+        "tests": found.tests,
+        "verdicts": VERDICTS,
+        "now": CHOSEN,
+        "then": DEFAULT,
+    }
+
+
+def _beside(change: str, rows: Mapping[str, Row]) -> Row:
+    """What a change is compared with: the defaults as they were, of a longer training a longer one."""
+    longer = DEFAULT + LONGER
+    return rows[longer if change.endswith(LONGER) and longer in rows else DEFAULT]
