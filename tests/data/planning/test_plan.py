@@ -117,7 +117,7 @@ def test_spacing_of_an_anisotropic_set() -> None:
 def test_a_coarse_axis_is_pooled_later() -> None:
     plan = make_plan(*measured([(128, 128, 32)], [(1, 1, 4)]))
     assert plan.strides == ((1, 1, 1), (2, 2, 1), (2, 2, 1), (2, 2, 2), (2, 2, 2))
-    assert plan.patch == (48, 48, 12)
+    assert plan.patch == (64, 64, 16)
 
 
 def test_a_single_slice_is_never_pooled() -> None:
@@ -136,9 +136,8 @@ def test_orientation_permutes_everything() -> None:
 def test_mostly_empty_sets_are_cropped() -> None:
     dataset, fingerprint = measured([(100, 100, 100)], nonzero=0.5)
     assert make_plan(dataset, fingerprint).crop == "nonzero"
-    assert make_plan(dataset, fingerprint, patch_voxels=64**3).patch == (48, 48, 48)  # 50 voxels are left
+    assert make_plan(dataset, fingerprint).patch == (48, 48, 48)  # 50 voxels are left of 100
     assert make_plan(dataset, fingerprint, patch_voxels=64**3, crop="none").patch == (64, 64, 64)
-    assert make_plan(dataset, fingerprint).patch == (32, 32, 32)
     assert make_plan(*measured([(100, 100, 100)], nonzero=0.95)).crop == "none"
 
 
@@ -246,7 +245,7 @@ def test_saved_read_and_pleasant(tmp_path: Path) -> None:
     save_plan(tmp_path / "plan.json", plan)
     assert load_plan(tmp_path / "plan.json") == plan
     lines = (tmp_path / "plan.json").read_text().splitlines()
-    assert '  "patch": [32, 32, 32],' in lines
+    assert '  "patch": [48, 48, 48],' in lines
     assert '    "MRI": {"kind": "zscore"}' in lines
     assert '  "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2], [2, 2, 2], [2, 2, 2]],' in lines
 

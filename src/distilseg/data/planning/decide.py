@@ -27,7 +27,7 @@ ANISOTROPIC = 3.0  # ratio of spacings from which the coarsest axis is treated a
 SLICE_VOXELS = 256**2  # in a patch of one slice
 SLICES = 4  # in place of one patch of 3D
 WORTH_CROPPING = 0.75  # of the volume: where more is non-zero, cropping saves little
-PATCH_VOXELS = 40**3  # 64³ left so few steps that one organ of five was found, where this found all
+PATCH_VOXELS = 48**3  # with 64³ so few steps are left on a laptop that organs are not found
 SOFT_TISSUE_HU = (-160.0, 240.0)
 WIDE_HU = 1000.0  # a window as wide as this shows bone: soft tissue is then given one of its own
 
