@@ -29,7 +29,7 @@ class Bench:
 DEFAULT = "as it was"
 # What the defaults were, whatever they are now.
 TRAINING = {"learning_rate": 5e-3, "augmentation": "light"}
-PLAN = {"patch_voxels": 64**3, "windows": {}}
+PLAN = {"patch_voxels": 64**3, "tissue_windows": {}}
 LONGER = ", three times as long"
 # What was chosen: the defaults as they are now.
 CHOSEN = "as it is now"
@@ -50,7 +50,7 @@ NO_FLIPS, ALL_FLIPS = Change({"flip_axes": ()}), Change({"flip_axes": (0, 1, 2)}
 SOFT = "range:-160:240"  # HU: muscle, fat and organs; bone is white
 WINDOWS = {
     "window of soft tissue": Change(plan={"normalisation": {"CT": SOFT}}),
-    "window of soft tissue beside it": Change(plan={"windows": {"CT": [(-160, 240)]}}),
+    "window of soft tissue beside it": Change(plan={"tissue_windows": {"CT": [(-160, 240)]}}),
 }
 OF_ORGANS = {
     **OTHERS,
@@ -120,9 +120,9 @@ BENCHES = {
     ),
 }
 CONFIRMED = {
-    "headneck": Change(NOW, {**PLAN_NOW, "windows": {"CT": [(-160, 240)]}}),
-    "hippocampus": Change(NOW, {**PLAN_NOW, "windows": {}}),
-    "sarcoma": Change(NOW, {**PLAN_NOW, "windows": {}}),
+    "headneck": Change(NOW, {**PLAN_NOW, "tissue_windows": {"CT": [(-160, 240)]}}),
+    "hippocampus": Change(NOW, {**PLAN_NOW, "tissue_windows": {}}),
+    "sarcoma": Change(NOW, {**PLAN_NOW, "tissue_windows": {}}),
 }
 LIGHT = {"filters": [8, 16, 32, 64, 128]}
 OF_DYNUNET = (

@@ -22,7 +22,7 @@ CHANGES = {
     "rate": Change({"learning_rate": 0.25}),
     "half": Change(patch=1 / 2),
     "one": Change(plan={"batch_size": 1}),
-    "windows": Change(plan={"windows": {"CT": [(-160, 240)]}}),
+    "windows": Change(plan={"tissue_windows": {"CT": [(-160, 240)]}}),
 }
 
 
@@ -52,9 +52,9 @@ def test_one_thing_is_changed_and_as_many_voxels_are_shown(
     assert made["rate"].optimisation.learning_rate == 0.25
     assert 2 * prod(made["half"].study.plan.patch) <= prod(plain.study.plan.patch)
     assert made["one"].study.plan.batch_size == 1
-    assert made["windows"].study.plan.windows == {"CT": ((-160, 240),)}
-    assert len(made["windows"].networks["student"].windows) == 1
-    assert plain.networks["student"].windows == ()
+    assert made["windows"].study.plan.tissue_windows == {"CT": ((-160, 240),)}
+    assert len(made["windows"].networks["student"].tissue_windows) == 1
+    assert plain.networks["student"].tissue_windows == ()
     assert len({experiment.key for experiment in made.values()}) == len(CHANGES)
 
 

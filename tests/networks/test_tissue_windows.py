@@ -15,7 +15,7 @@ from distilseg.networks.features import Tapped, feature_modules
 from distilseg.networks.tissue_windows import TissueWindow, show_windows
 
 PATCH = (16, 16, 16)
-SPEC = NetworkSpec("student_tiny", 1, 3, PATCH, windows=((0, -1.0, 1.0), (0, 0.0, 0.5)))
+SPEC = NetworkSpec("student_tiny", 1, 3, PATCH, tissue_windows=((0, -1.0, 1.0), (0, 0.0, 0.5)))
 
 
 def test_a_window_is_a_clipped_ramp_after_the_other_channels() -> None:
@@ -29,7 +29,7 @@ def test_a_window_is_a_clipped_ramp_after_the_other_channels() -> None:
 def test_a_network_takes_the_image_and_its_first_layer_the_windows_too() -> None:
     torch.manual_seed(0)
     network = build(SPEC).eval()
-    plain = build(replace(SPEC, in_channels=3, windows=())).eval()
+    plain = build(replace(SPEC, in_channels=3, tissue_windows=())).eval()
     plain.load_state_dict(network.state_dict())  # the same modules by the same names
     image = torch.randn(2, 1, *PATCH)
     three = torch.cat([image, ((image + 1) / 2).clamp(0, 1), (2 * image).clamp(0, 1)], 1)
@@ -38,7 +38,7 @@ def test_a_network_takes_the_image_and_its_first_layer_the_windows_too() -> None
 
 def test_a_description_says_which_and_without_any_what_it_did() -> None:
     assert NetworkSpec.from_dict(SPEC.to_dict()) == SPEC
-    assert "windows" not in replace(SPEC, windows=()).to_dict()
+    assert "tissue_windows" not in replace(SPEC, tissue_windows=()).to_dict()
 
 
 def test_features_are_tapped_as_without() -> None:

@@ -27,13 +27,14 @@ AS_SHOWN = (0.6, 1.0)  # of -160 to 400 in that range
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     made = small_study(tmp_path_factory.mktemp("windows") / "scans", modalities=("PET", "CT"))
     scaled = {"PET": Normalisation(kind="zscore"), "CT": Normalisation(kind="range", **HU)}
-    update = {"normalisation": scaled, "windows": {"CT": ((-160.0, 400.0),)}}
+    update = {"normalisation": scaled, "tissue_windows": {"CT": ((-160.0, 400.0),)}}
     return replace(made, plan=made.plan.model_copy(update=update))
 
 
 def windows(experiment: Experiment) -> list[tuple[int, tuple[float, ...]]]:
     return [
-        (one[0], tuple(round(end, 6) for end in one[1:])) for one in experiment.networks["student"].windows
+        (one[0], tuple(round(end, 6) for end in one[1:]))
+        for one in experiment.networks["student"].tissue_windows
     ]
 
 
@@ -67,5 +68,5 @@ def test_from_training_to_label_maps_without_torch(study: Study, tmp_path: Path)
         maps[name] = np.asarray(nibabel.load(tmp_path / name / "one.nii.gz").dataobj)
     assert (maps["run"] == maps["artefact"]).mean() > 0.999
     for to in ("nnunet", "monai-bundle"):
-        with pytest.raises(UserError, match="channels of the windows of its plan"):
+        with pytest.raises(UserError, match="channels of the tissue windows of its plan"):
             export(run, to, out=tmp_path / to)

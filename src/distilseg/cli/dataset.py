@@ -28,7 +28,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     )
     of_plan = examples(
         "distilseg plan DATASET --out plan.json",
-        "distilseg plan DATASET --window CT=-160:240 --window CT=-1000:-400",
+        "distilseg plan DATASET --tissue-window CT=-160:240 --tissue-window CT=-1000:-400",
         "distilseg plan DATASET --patch 32,48,32 --spacing 1,1,1 --normalisation MRI=minmax",
         "distilseg plan DATASET --codes codes.json --out plan.json",
         "distilseg plan DATASET --max-seconds 1 --max-memory 1GB --out plan.json",
@@ -105,7 +105,7 @@ def plan(
         list[str] | None,
         typer.Option(help="One kind for all modalities, or MODALITY=KIND, such as CT=range:-175:250."),
     ] = None,
-    window: Annotated[
+    tissue_window: Annotated[
         list[str] | None,
         typer.Option(
             help="MODALITY=LOW:HIGH, a range that networks see as one channel more; none: no such channel."
@@ -180,7 +180,7 @@ def plan(
         "batch_size": batch_size,
         "levels": levels,
         "slices": slices or None,
-        "windows": ranges(window, "--window"),
+        "tissue_windows": ranges(tissue_window, "--tissue-window"),
     }
     if normalisation:
         one_for_all = len(normalisation) == 1 and "=" not in normalisation[0]

@@ -86,7 +86,7 @@ def _inside(plan: Plan) -> list[str]:
     scaled = ", ".join(f"{plain(name)} by {how.kind}" for name, how in plan.normalisation.items())
     scaled += "".join(
         f", and from {low:g} to {high:g} once more"
-        for ranges in plan.windows.values()
+        for ranges in plan.tissue_windows.values()
         for low, high in ranges
     )
     labels = ", ".join(f"{value} {plain(name)}" for value, name in sorted(plan.labels.items()))

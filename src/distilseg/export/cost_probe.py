@@ -211,7 +211,7 @@ def student_spec(plan: Plan) -> NetworkSpec:
         len(plan.classes),
         plan.network_patch,
         {"strides": strides},
-        plan.network_windows(),
+        plan.network_tissue_windows(),
     )
 
 

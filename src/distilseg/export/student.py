@@ -36,10 +36,10 @@ class Student:
         """
         about = run.read(run.experiment)
         spec = NetworkSpec.from_dict(about["networks"]["student"])
-        if spec.windows:
+        if spec.tissue_windows:
             raise UserError(
-                f"{run.name} makes channels of the windows of its plan, which other programs do not",
-                "export it --to onnx or openvino, or train with a plan without: distilseg plan --window none",
+                f"{run.name} makes channels of the tissue windows of its plan, which other programs do not",
+                "export it --to onnx, or train by a plan of distilseg plan --tissue-window none",
             )
         windows: Any = described(about["inferer"], OPTIONS)
         return cls(run, predictor, spec, windows, provenance(run, weights))

@@ -40,7 +40,7 @@ class NetworkSpec:
     patch: tuple[int, ...]  # voxels per axis; its length is 2 or 3
     options: Mapping[str, Any] = field(default_factory=dict)
     # (channel, low, high), as the network is shown them: channels that it makes itself, after the others
-    windows: tuple[tuple[int, float, float], ...] = ()
+    tissue_windows: tuple[tuple[int, float, float], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and values; options that do not fit into JSON raise TypeError."""
@@ -50,7 +50,7 @@ class NetworkSpec:
             "classes": self.classes,
             "patch": list(self.patch),
             "options": json.loads(json.dumps(dict(self.options))),
-            **({"windows": [list(window) for window in self.windows]} if self.windows else {}),
+            **({"tissue_windows": list(map(list, self.tissue_windows))} if self.tissue_windows else {}),
             **({"revision": REVISIONS[self.name]} if self.name in REVISIONS else {}),
         }
 
@@ -65,9 +65,9 @@ class NetworkSpec:
                 classes=int(values["classes"]),
                 patch=tuple(int(size) for size in values["patch"]),
                 options=dict(values.get("options", {})),
-                windows=tuple(
+                tissue_windows=tuple(
                     (int(channel), float(low), float(high))
-                    for channel, low, high in values.get("windows", ())
+                    for channel, low, high in values.get("tissue_windows", ())
                 ),
             )
             revision = int(values.get("revision", 1))
@@ -123,7 +123,7 @@ def build(spec: NetworkSpec) -> nn.Module:
     """The network that `spec` describes, with fresh weights. Raises UserError where it cannot be built."""
     _check_arguments(spec)
     builder = _function(spec.name)
-    channels = spec.in_channels + len(spec.windows)
+    channels = spec.in_channels + len(spec.tissue_windows)
     try:
         network = builder(channels, spec.classes, tuple(spec.patch), **spec.options)
     except UserError:
@@ -131,10 +131,10 @@ def build(spec: NetworkSpec) -> nn.Module:
     except (ValueError, AssertionError, RuntimeError) as error:  # a library's own refusal of a value
         cause = f"{spec.name} cannot be built with {dict(spec.options)}: {' '.join(str(error).split())}"
         raise UserError(cause, "change that option") from error
-    if spec.windows:
+    if spec.tissue_windows:
         from .tissue_windows import TissueWindow, show_windows
 
-        show_windows(network, [TissueWindow(*window) for window in spec.windows])
+        show_windows(network, [TissueWindow(*window) for window in spec.tissue_windows])
     return network
 
 

@@ -31,7 +31,11 @@ def modality_indices(sees: Sequence[str], study: Study) -> tuple[int, ...]:
 def seeing(experiment: Experiment, sees: Sequence[str]) -> Experiment:
     """The experiment with a student that is shown these modalities."""
     plan = experiment.study.plan
-    shown = replace(experiment.networks["student"], in_channels=len(sees), windows=plan.network_windows(sees))
+    shown = replace(
+        experiment.networks["student"],
+        in_channels=len(sees),
+        tissue_windows=plan.network_tissue_windows(sees),
+    )
     plain = experiment.method
     indices = modality_indices(sees, experiment.study)
 

@@ -159,7 +159,7 @@ def teach_former_control(
     shown = replace(
         plain.networks["student"],
         in_channels=len(sees or study.plan.modalities),
-        windows=study.plan.network_windows(sees),
+        tissue_windows=study.plan.network_tissue_windows(sees),
     )
     return replace(
         plain,

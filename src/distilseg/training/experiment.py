@@ -61,7 +61,7 @@ class Study:
     ) -> NetworkSpec:
         """The network `name` for the modalities that it `sees`, (): all, for these classes and this patch.
 
-        It is strided as planned if it lets one, and shown the windows that the plan names.
+        It is strided as planned if it lets one, and shown the tissue windows that the plan names.
         """
         plan, given = self.plan, dict(options or {})
         if "strides" in describe(name).options:
@@ -71,7 +71,7 @@ class Study:
             raise UserError(
                 "the plan names no regions", 'add them, such as "regions": {"WT": [1, 2, 4], "TC": [1, 4]}'
             )
-        channels, windows = len(sees or plan.modalities), plan.network_windows(sees)
+        channels, windows = len(sees or plan.modalities), plan.network_tissue_windows(sees)
         return NetworkSpec(name, channels, logits, plan.network_patch, given, windows)
 
 

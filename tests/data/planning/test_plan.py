@@ -78,21 +78,23 @@ BONE = CT.model_copy(update={"percentile_00_5": -132.0, "percentile_99_5": 1604.
 def test_ct_whose_window_shows_bone_has_one_of_soft_tissue_too() -> None:
     shapes = [(64, 64, 64)]
     plan = make_plan(*measured(shapes, CT=BONE, PET=MR))
-    assert plan.windows == {"CT": ((-160.0, 240.0),)}
-    assert "soft tissue" in plan.reasons["windows"]
+    assert plan.tissue_windows == {"CT": ((-160.0, 240.0),)}
+    assert "soft tissue" in plan.reasons["tissue_windows"]
     mean, std = plan.normalisation["CT"].mean, plan.normalisation["CT"].std
-    assert plan.network_windows() == ((0, (-160 - mean) / std, (240 - mean) / std),)
-    assert plan.network_windows(("PET", "CT")) == ((1, *plan.network_windows()[0][1:]),)
-    assert plan.seeing(["PET"]).windows == {}
+    assert plan.network_tissue_windows() == ((0, (-160 - mean) / std, (240 - mean) / std),)
+    assert plan.network_tissue_windows(("PET", "CT")) == ((1, *plan.network_tissue_windows()[0][1:]),)
+    assert plan.seeing(["PET"]).tissue_windows == {}
     narrow = make_plan(*measured(shapes, CT=CT))
-    assert narrow.windows == {}
-    assert "windows" not in narrow.model_dump()  # runs of before there were any keep their names
+    assert narrow.tissue_windows == {}
+    assert "tissue_windows" not in narrow.model_dump()  # runs of before there were any keep their names
     # What is given is kept; networks of slices may be told to take as many channels as ImageNet's.
-    assert make_plan(*measured(shapes, CT=BONE), normalisation="window_zscore").windows == {}
-    assert make_plan(*measured(shapes, CT=BONE), windows={}).windows == {}
-    assert make_plan(*measured(shapes, CT=BONE), slices=True).windows == {}
-    own = make_plan(*measured(shapes, CT=BONE), normalisation="range:0:100", windows={"CT": [(25, 50)]})
-    assert own.network_windows() == ((0, 0.25, 0.5),)
+    assert make_plan(*measured(shapes, CT=BONE), normalisation="window_zscore").tissue_windows == {}
+    assert make_plan(*measured(shapes, CT=BONE), tissue_windows={}).tissue_windows == {}
+    assert make_plan(*measured(shapes, CT=BONE), slices=True).tissue_windows == {}
+    own = make_plan(
+        *measured(shapes, CT=BONE), normalisation="range:0:100", tissue_windows={"CT": [(25, 50)]}
+    )
+    assert own.network_tissue_windows() == ((0, 0.25, 0.5),)
 
 
 @pytest.mark.parametrize("name", ["CT", "ct", "CT_portal", "low-dose CT", "CTA"])
@@ -226,10 +228,10 @@ def test_what_is_given_is_kept() -> None:
         ({"orientation": "RSX"}, r"names no three axes"),
         ({"interpolation": "nearest"}, r"interpolation must be 'linear' or 'cubic', not 'nearest'"),
         ({"crop": "body"}, r"crop must be 'none', 'nonzero' or 'center'"),
-        ({"windows": {"CT": [(0, 1)]}}, r"unknown modality in windows 'CT'"),
-        ({"windows": {"MRI": [(0, 1)]}}, r"MRI is scaled by zscore, differently in each image"),
+        ({"tissue_windows": {"CT": [(0, 1)]}}, r"unknown modality in tissue_windows 'CT'"),
+        ({"tissue_windows": {"MRI": [(0, 1)]}}, r"MRI is scaled by zscore, differently in each image"),
         (
-            {"windows": {"MRI": [(1, 0)]}, "normalisation": "none"},
+            {"tissue_windows": {"MRI": [(1, 0)]}, "normalisation": "none"},
             r"MRI from 1 to 0; give the lower end first",
         ),
     ],

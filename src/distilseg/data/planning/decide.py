@@ -41,7 +41,7 @@ def make_plan(
     interpolation: Literal["linear", "cubic"] = "linear",
     crop: Literal["none", "nonzero"] | None = None,
     normalisation: str | Mapping[str, str | Normalisation] | None = None,
-    windows: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+    tissue_windows: Mapping[str, Sequence[tuple[float, float]]] | None = None,
     patch: Sequence[int] | None = None,
     patch_voxels: int = PATCH_VOXELS,
     batch_size: int = 2,
@@ -53,9 +53,9 @@ def make_plan(
     `slices` makes patches of one slice, for 2D networks: across the coarsest axis, the last of equal ones.
     Where every case is a single slice, across the same axis, patches are slices by themselves.
     `normalisation` is one kind for all modalities or a kind for some of them; a range is written
-    "range:-175:250". `windows`, by modality, are ranges of its intensities that networks see as channels of
-    their own. `patch_voxels` bounds the patch where none is given: memory grows with it. `levels` is
-    the depth of the network, the finest level included (else 5, or as many as the patch allows).
+    "range:-175:250". `tissue_windows`, by modality, are ranges of its intensities that networks see as
+    channels of their own. `patch_voxels` bounds the patch where none is given: memory grows with it. `levels`
+    is the depth of the network, the finest level included (else 5, or as many as the patch allows).
     """
     for name, given in {"spacing_mm": spacing_mm, "patch": patch}.items():
         if given is not None and (len(given) != 3 or min(given) <= 0):
@@ -74,14 +74,12 @@ def make_plan(
     scaling, reasons["normalisation"] = _normalisations(dataset, fingerprint, normalisation)
     across = across_single_slices(fingerprint, orientation)
     flat = slices or across is not None
-    if windows is not None:
-        reasons |= {"windows": "given"} if windows else {}
-    else:
-        windows = {} if flat else _windows(scaling, given=normalisation)
-    if windows and "windows" not in reasons:
-        reasons["windows"] = (
-            f"{', '.join(windows)}: its own window shows bone, soft tissue has a channel beside it"
-        )
+    tissues = tissue_windows
+    if tissues is None:
+        tissues = {} if flat else _tissue_windows(scaling, given=normalisation)
+    if tissues:
+        why = "its own window shows bone, soft tissue has a channel beside it"
+        reasons["tissue_windows"] = f"{', '.join(tissues)}: {why}" if tissue_windows is None else "given"
     median = np.median(working_shapes(fingerprint, orientation, spacing_mm, crop=crop), axis=0)
     depth = levels or DEFAULT_LEVELS
     if flat and patch is None:
@@ -129,7 +127,7 @@ def make_plan(
             interpolation=interpolation,
             crop=crop,
             normalisation=scaling,
-            windows={name: tuple(ranges) for name, ranges in windows.items()},
+            tissue_windows={name: tuple(ranges) for name, ranges in tissues.items()},
             patch=tuple(int(n) for n in patch),
             batch_size=batch_size,
             strides=strides,
@@ -189,7 +187,7 @@ def _normalisations(
     return scaling, "; ".join(reasons)
 
 
-def _windows(
+def _tissue_windows(
     scaling: Mapping[str, Normalisation], given: str | Mapping[str, str | Normalisation] | None
 ) -> dict[str, Sequence[tuple[float, float]]]:
     """Of CT whose own window, which was not `given`, is so wide that it shows bone: one of soft tissue."""

@@ -110,7 +110,7 @@ class Plan(Record):
     crop_voxels: tuple[Positive, Positive, Positive] | None = None  # of "center", at the scan's own spacing
     normalisation: dict[str, Normalisation]  # by modality
     # modality -> ranges of its own intensities, each of which networks are shown as one channel more
-    windows: dict[str, tuple[tuple[Finite, Finite], ...]] = field(default_factory=dict)
+    tissue_windows: dict[str, tuple[tuple[Finite, Finite], ...]] = field(default_factory=dict)
     patch: tuple[Positive, ...]  # voxels
     batch_size: Positive = 2
     strides: Annotated[tuple[tuple[Positive, ...], ...], Limits(min_length=1)]  # per level, the first all 1
@@ -126,7 +126,7 @@ class Plan(Record):
         """As of `Record`, without what is not decided: runs whose plan did not know it keep their names."""
         optional = ("network", "overlap", "window_bytes", "mirror_axes", "unknown")
         undecided = {name for name in optional if getattr(self, name) is None}
-        undecided |= {name for name in ("windows", "series", "codes") if not getattr(self, name)}
+        undecided |= {name for name in ("tissue_windows", "series", "codes") if not getattr(self, name)}
         values = super().model_dump(mode=mode, exclude_none=exclude_none)
         return {name: value for name, value in values.items() if name not in undecided}
 
@@ -158,11 +158,11 @@ class Plan(Record):
         """The plan of a network that is shown these modalities only, in this order."""
         kept = {name: self.normalisation[name] for name in modalities}
         series = {name: rule for name, rule in self.series.items() if name in kept}
-        windows = {name: ranges for name, ranges in self.windows.items() if name in kept}
+        windows = {name: ranges for name, ranges in self.tissue_windows.items() if name in kept}
         update = {
             "modalities": tuple(modalities),
             "normalisation": kept,
-            "windows": windows,
+            "tissue_windows": windows,
             "series": series,
         }
         return self.model_copy(update=update)
@@ -187,12 +187,12 @@ class Plan(Record):
         """The strides per level as networks see them: without the slice axis."""
         return tuple(in_plane(stride, self.slice_axis) for stride in self.strides)
 
-    def network_windows(self, sees: Sequence[str] = ()) -> tuple[tuple[int, float, float], ...]:
+    def network_tissue_windows(self, sees: Sequence[str] = ()) -> tuple[tuple[int, float, float], ...]:
         """(channel, low, high) as networks see them that are shown these modalities; (): all."""
         return tuple(
             (channel, self.normalisation[name].scaled(low), self.normalisation[name].scaled(high))
             for channel, name in enumerate(sees or self.modalities)
-            for low, high in self.windows.get(name, ())
+            for low, high in self.tissue_windows.get(name, ())
         )
 
     def preprocessing(self) -> dict[str, Any]:
@@ -294,7 +294,7 @@ def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
             f"a patch of {times(plan.patch)} voxels with a single level leaves nothing to pool",
             "give strides for a second level, or a patch with an even axis of at least 4 voxels",
         )
-    _check_windows(plan)
+    _check_tissue_windows(plan)
     _check_regions(plan)
     _check_dicom(plan)
     if strange := set(plan.mirror_axes or ()) - {0, 1, 2}:
@@ -318,20 +318,20 @@ def check_plan(plan: Plan, fingerprint: Fingerprint | None = None) -> None:
         _check_fits(plan, fingerprint)
 
 
-def _check_windows(plan: Plan) -> None:
-    for name, ranges in plan.windows.items():
+def _check_tissue_windows(plan: Plan) -> None:
+    for name, ranges in plan.tissue_windows.items():
         if name not in plan.modalities:
-            raise unknown("modality in windows", name, plan.modalities)
+            raise unknown("modality in tissue_windows", name, plan.modalities)
         kind = plan.normalisation[name].kind
         if kind not in SCALES:
             raise UserError(
-                f"windows: {name} is scaled by {kind}, differently in each image",
-                f"leave its windows out, or scale it by one of {', '.join(SCALES)}",
+                f"tissue_windows: {name} is scaled by {kind}, differently in each image",
+                f"leave them out, or scale it by one of {', '.join(SCALES)}",
             )
         for low, high in ranges:
             if not low < high:
                 raise UserError(
-                    f"windows: {name} from {low:g} to {high:g}",
+                    f"tissue_windows: {name} from {low:g} to {high:g}",
                     "give the lower end first, such as [-160, 240]",
                 )
 
