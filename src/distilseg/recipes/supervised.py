@@ -17,8 +17,8 @@ TITLE = "Labels alone: the control of the others"
 WHEN = "Pays when labels are many: with 40 labelled volumes or more nothing here was shown to beat it."
 
 LAPTOP = Budget(epochs=30)
-# Of AdamW with a cosine to 0, chosen on validation cases of three datasets (docs/evidence/training-defaults.md).
-# Networks with attention or batch norm are less robust.
+# Of AdamW with a cosine to 0, chosen on validation cases: docs/evidence/training-defaults.md. Networks with
+# attention or batch norm are less robust.
 LEARNING_RATE = 1e-2
 GENTLER = {"unetr": 5e-4, "swin_unetr": 1e-3, "vnet": 1e-3, "missu": 1e-3, "transbts": 1e-3, "cotr": 1e-3}
 
