@@ -1,0 +1,40 @@
+"""Dice of the lesion by how much of it CT shows: one line a way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from distilseg.report.drawing import FAINT, INK, PALETTE, WIDTH, svg
+
+from ..rows import Evidence
+from .jobs import CONTRASTS_HU
+from .rows import OF, WAYS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LINES = {
+    "teacher": (FAINT, ":"),
+    "ceiling": (INK, "--"),
+    "control": (INK, "-"),
+    "full": (PALETTE[0], "-"),
+    "gt_kd": (PALETTE[1], "-"),
+    "answers": (PALETTE[2], "-"),
+}
+
+
+def draw(found: Evidence) -> dict[str, str]:
+    dice = {way: [found.score(f"{hu} {way}", structure=OF).mean for hu in CONTRASTS_HU] for way in LINES}
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        places = range(len(CONTRASTS_HU))
+        for way, (colour, style) in LINES.items():
+            axes.plot(places, dice[way], style, marker="o", color=colour, label=WAYS[way], markersize=5)
+        axes.set_xticks(places, [f"{hu} HU" for hu in CONTRASTS_HU])
+        axes.set_xlabel("how much denser than the liver the lesion is in CT")
+        axes.set_ylabel("Dice of the lesion")
+        figure.legend(loc="outside upper left", ncols=3, fontsize=8.5)
+
+    told = "; ".join(f"{WAYS[way]}: {', '.join(f'{one:.3f}' for one in own)}" for way, own in dice.items())
+    return {"": svg(WIDTH, 4.2, paint, salt="contrast", title="Dice of the lesion by contrast", told=told)}
