@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from math import prod
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from evidence.training_defaults import jobs as defaults
 from evidence.training_defaults.changes import DEFAULT, Bench, Change
 
 from distilseg.data.phantom.volumes import write_phantom
+from distilseg.recipes import find
 from distilseg.runs import Run, write_rows
+from distilseg.training.studies import make_study
 
 from ..training.small import small_study
 
@@ -56,6 +59,23 @@ def test_one_thing_is_changed_and_as_many_voxels_are_shown(
     assert len(made["windows"].networks["student"].tissue_windows) == 1
     assert plain.networks["student"].tissue_windows == ()
     assert len({experiment.key for experiment in made.values()}) == len(CHANGES)
+
+
+@pytest.mark.parametrize("bench", defaults.CONFIRMED)
+def test_what_was_chosen_are_the_defaults(bench: str) -> None:
+    folder = Path(os.environ.get("DISTILSEG_DATA", "../shared/data"))
+    if not (folder / defaults.BENCHES[bench].folder).is_dir():
+        pytest.skip("the public scans are neither at $DISTILSEG_DATA nor at ../shared/data")
+    job = defaults.Job(
+        "supervised", {"network": "student_small"}, {"bench": bench, "change": defaults.CHOSEN, "seed": 0}
+    )
+    chosen = defaults.experiment_of(job, str(folder))
+    plain = find("supervised")(
+        make_study(folder / defaults.BENCHES[bench].folder), network="student_small"
+    ).with_settings(chosen.budget)
+    for identity in (mine := chosen.identity, as_planned := plain.identity):
+        del identity["plan"]["reasons"]  # "given", or why
+    assert mine == as_planned
 
 
 def test_every_way_of_a_regime_is_an_experiment_of_its_own(
