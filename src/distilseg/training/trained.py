@@ -21,6 +21,7 @@ from ..data.preparing.cache import CachedCase
 from ..data.sampling.batches import batches
 from ..distillation.method import Method
 from ..errors import UserError
+from ..functional.tissue_windows import TissueWindow
 from ..inference.build import make_inferer
 from ..inference.denormals import denormals_flushed
 from ..inference.region_export import painted_classes
@@ -133,7 +134,9 @@ def _make(
     structures = {id: {**seen_by_others.get(id, {}), **seen.get(id, {})} for id in study.unlabelled}
     traps = traps_met(experiment, needed.foreign, prepared, cache)
     sampler, augmentation = make_sampler(experiment, prepared, structures), make_augmentation(experiment)
-    objective = Objective(method, networks, recorded=[*(teachers if recorded else ()), *needed.foreign])
+    windows = [TissueWindow(*one) for one in study.plan.network_tissue_windows()]
+    given = [*(teachers if recorded else ()), *needed.foreign]
+    objective = Objective(method, networks, recorded=given, windows=windows)
     maps = {id: {**maps.get(id, {}), **answered.get(id, {})} for id in {*maps, *answered}}
     precision, probed = choose_precision(experiment, machine, run, objective, sampler, maps)
     fabric = make_fabric(machine, precision)
@@ -165,6 +168,7 @@ def _make(
         world=fabric.world_size,
         workers=sampling.workers,
         maps=maps,
+        windows=windows,
     )
     validation_cases = [prepared[id] for id in study.split.validation]
     validation_cases = validation_cases[: experiment.validation.validation_cases]
