@@ -30,12 +30,9 @@ def modality_indices(sees: Sequence[str], study: Study) -> tuple[int, ...]:
 
 def seeing(experiment: Experiment, sees: Sequence[str]) -> Experiment:
     """The experiment with a student that is shown these modalities."""
-    plan = experiment.study.plan
-    shown = replace(
-        experiment.networks["student"],
-        in_channels=len(sees),
-        tissue_windows=plan.network_tissue_windows(sees),
-    )
+    whole, plan = experiment.networks["student"], experiment.study.plan
+    windows = plan.network_tissue_windows(sees) if whole.tissue_windows else ()
+    shown = replace(whole, in_channels=len(sees), tissue_windows=windows)
     plain = experiment.method
     indices = modality_indices(sees, experiment.study)
 

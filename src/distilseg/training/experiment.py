@@ -63,15 +63,17 @@ class Study:
 
         It is strided as planned if it lets one, and shown the tissue windows that the plan names.
         """
-        plan, given = self.plan, dict(options or {})
-        if "strides" in describe(name).options:
+        plan, given, known = self.plan, dict(options or {}), describe(name).options
+        if "strides" in known:
             given.setdefault("strides", [list(stride) for stride in plan.network_strides])
         logits = len(plan.classes) if answers == "classes" else len(plan.regions)
         if not logits:
             raise UserError(
                 "the plan names no regions", 'add them, such as "regions": {"WT": [1, 2, 4], "TC": [1, 4]}'
             )
-        channels, windows = len(sees or plan.modalities), plan.network_tissue_windows(sees)
+        # Of a network for any scans each channel is one that may be missing.
+        windows = () if "drop_modalities" in known else plan.network_tissue_windows(sees)
+        channels = len(sees or plan.modalities)
         return NetworkSpec(name, channels, logits, plan.network_patch, given, windows)
 
 
