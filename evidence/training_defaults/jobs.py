@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..by_validation import collect, train_only
 from ..jobs import Job
-from .changes import BENCHES, CHOSEN, CONFIRMED, DEFAULT, LIGHT, OF_DYNUNET, PLAN, TRAINING
+from .changes import BENCHES, CHOSEN, DEFAULT, LIGHT, NOW, OF_DYNUNET, PLAN, TRAINING
 
 if TYPE_CHECKING:
     from distilseg.training.experiment import Experiment
@@ -75,7 +75,7 @@ def experiment_of(job: Job, data: str) -> Experiment:
     from distilseg.training.studies import make_study
 
     bench, named = BENCHES[job.settings["bench"]], job.settings["change"]
-    change = CONFIRMED[job.settings["bench"]] if named == CHOSEN else bench.changes[named]
+    change = NOW if named == CHOSEN else bench.changes[named]
     dataset, options = Path(data) / bench.folder, {**PLAN, **change.plan}
     study = make_study(dataset, seed=job.settings["seed"], **options)
     if change.patch != 1:

@@ -15,7 +15,7 @@ from ..by_validation import Row
 from ..by_validation import read as read_rows
 from ..rows import VERDICTS, Evidence
 from ..rows import read as read_evidence
-from .changes import BENCHES, CHOSEN, CONFIRMED, DEFAULT, LONGER
+from .changes import BENCHES, CHOSEN, DEFAULT, LONGER
 from .jobs import jobs, row
 
 CALLED = {
@@ -52,7 +52,7 @@ def read(results: Path) -> Found:
     every = [job for stage in jobs() for job in stage]
     keys = [row(one.settings["bench"], one.settings["change"], one.options["network"]) for one in every]
     changes = read_rows(results, row_of, list(dict.fromkeys(keys)))
-    return Found(changes, {bench: _confirmed(results, bench) for bench in CONFIRMED})
+    return Found(changes, {bench: _confirmed(results, bench) for bench in BENCHES})
 
 
 def _confirmed(results: Path, bench: str) -> Evidence:

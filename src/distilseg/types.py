@@ -27,7 +27,6 @@ class Batch:
     case_ids: tuple[str, ...] = ()
     others: Mapping[str, Batch] = field(default_factory=dict)  # further, unpaired batches by name
     maps: Mapping[str, Tensor] = field(default_factory=dict)  # [B C *s] that moved with the image, by name
-    windows: Tensor | None = None  # [B W *S] tissue windows of the image, whose intensities changed apart
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on `device`."""
@@ -37,7 +36,6 @@ class Batch:
             label=self.label.to(device, non_blocking=True),
             others={name: batch.to(device) for name, batch in self.others.items()},
             maps={name: value.to(device, non_blocking=True) for name, value in self.maps.items()},
-            windows=None if self.windows is None else self.windows.to(device, non_blocking=True),
         )
 
 

@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from distilseg.functional.tissue_windows import TissueWindow
 from distilseg.networks.build import NetworkSpec, build
 from distilseg.networks.features import Tapped, feature_modules
-from distilseg.networks.tissue_windows import show_windows
+from distilseg.networks.tissue_windows import TissueWindow, show_windows
 
 PATCH = (16, 16, 16)
 SPEC = NetworkSpec("student_tiny", 1, 3, PATCH, tissue_windows=((0, -1.0, 1.0), (0, 0.0, 0.5)))
@@ -21,7 +20,7 @@ SPEC = NetworkSpec("student_tiny", 1, 3, PATCH, tissue_windows=((0, -1.0, 1.0), 
 
 def test_a_window_is_a_clipped_ramp_after_the_other_channels() -> None:
     network = nn.Identity()
-    show_windows(network, 2, [TissueWindow(1, -1.0, 3.0)])
+    show_windows(network, [TissueWindow(1, -1.0, 3.0)])
     image = torch.tensor([7.0, 7, 7, 7]).reshape(1, 1, 4), torch.tensor([-2.0, -1, 1, 9]).reshape(1, 1, 4)
     shown = network(torch.cat(image, 1))
     assert shown[0].tolist() == [[7, 7, 7, 7], [-2, -1, 1, 9], [0, 0, 0.5, 1]]

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
-import torch
 
 from distilseg.commands import export, predict
 from distilseg.data.planning.plan import Normalisation
-from distilseg.distillation.supervised import Supervised
 from distilseg.errors import UserError
-from distilseg.functional.tissue_windows import TissueWindow, with_windows
-from distilseg.networks.build import NetworkSpec, build
 from distilseg.recipes import find
 from distilseg.training.budget import Budget
 from distilseg.training.experiment import Experiment, Study
-from distilseg.training.objective import Objective, arguments
 from distilseg.training.trained import trained
-from distilseg.types import Batch
 
 from .small import CPU, NETWORK, small_study
 
@@ -59,26 +52,6 @@ def test_each_network_is_shown_those_of_what_it_sees(study: Study) -> None:
     assert windows(kd_net(study, network="dynunet", network_options=NETWORK, student_sees=("PET",))) == []
     slim = find("teach_former_control")(study, student_sees=("CT",))
     assert windows(slim) == [(0, AS_SHOWN)]
-
-
-def test_a_step_gives_each_network_the_windows_that_it_would_make() -> None:
-    """Those of the batch, and to a network of other windows none."""
-    torch.manual_seed(0)
-    spec = NetworkSpec("student_tiny", 1, 2, (16, 16, 16), tissue_windows=((0, -1.0, 1.0),))
-    image, label = torch.randn(2, 1, 16, 16, 16), torch.randint(2, (2, 1, 16, 16, 16))
-    own = TissueWindow(0, -1.0, 1.0)
-    made = with_windows(image, [own])[:, 1:]
-
-    def loss(windows: Sequence[TissueWindow], given: torch.Tensor | None) -> float:
-        torch.manual_seed(0)
-        objective = Objective(Supervised(), {"student": build(spec)}, windows=windows)
-        batch = Batch(image, label, (1.0,) * 3, ("a", "b"), windows=given)
-        return objective(**arguments(batch), progress=0.0)[0].item()
-
-    as_made = loss([], None)
-    assert loss([own], made) == pytest.approx(as_made)
-    assert abs(loss([own], 1 - made) - as_made) > 1e-3
-    assert loss([TissueWindow(0, 0.0, 1.0)], 1 - made) == pytest.approx(as_made)
 
 
 def test_a_network_for_any_scans_has_no_windows(study: Study) -> None:

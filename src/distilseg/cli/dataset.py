@@ -107,9 +107,7 @@ def plan(
     ] = None,
     tissue_window: Annotated[
         list[str] | None,
-        typer.Option(
-            help="MODALITY=LOW:HIGH, a range that networks see as one channel more; none: no such channel."
-        ),
+        typer.Option(help="MODALITY=LOW:HIGH, a range of intensities that networks see as one channel more."),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Patches in a step.")] = None,
     levels: Annotated[int | None, typer.Option(help="Resolutions of the network.")] = None,
@@ -180,7 +178,7 @@ def plan(
         "batch_size": batch_size,
         "levels": levels,
         "slices": slices or None,
-        "tissue_windows": ranges(tissue_window, "--tissue-window"),
+        "tissue_windows": ranges(tissue_window, "--tissue-window") or None,
     }
     if normalisation:
         one_for_all = len(normalisation) == 1 and "=" not in normalisation[0]

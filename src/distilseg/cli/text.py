@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,10 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
     return found
 
 
-def ranges(texts: Sequence[str] | None, option: str) -> dict[str, list[tuple[float, float]]] | None:
-    """["CT=-160:240", "CT=-1000:-400"] -> {"CT": [(-160.0, 240.0), (-1000.0, -400.0)]}; "none": {}."""
-    if texts is None or list(texts) == ["none"]:
-        return None if texts is None else {}
+def ranges(texts: Iterable[str] | None, option: str) -> dict[str, list[tuple[float, float]]]:
+    """["CT=-160:240", "CT=-1000:-400"] -> {"CT": [(-160.0, 240.0), (-1000.0, -400.0)]}."""
     found: dict[str, list[tuple[float, float]]] = {}
-    for text in texts:
+    for text in texts or ():
         name, _, ends = text.partition("=")
         try:
             low, high = map(float, ends.split(":"))

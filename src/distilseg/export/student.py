@@ -39,7 +39,7 @@ class Student:
         if spec.tissue_windows:
             raise UserError(
                 f"{run.name} makes channels of the tissue windows of its plan, which other programs do not",
-                "export it --to onnx, or train by a plan of distilseg plan --tissue-window none",
+                "export it --to onnx, or train by a plan that has none",
             )
         windows: Any = described(about["inferer"], OPTIONS)
         return cls(run, predictor, spec, windows, provenance(run, weights))

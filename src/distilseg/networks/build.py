@@ -132,10 +132,9 @@ def build(spec: NetworkSpec) -> nn.Module:
         cause = f"{spec.name} cannot be built with {dict(spec.options)}: {' '.join(str(error).split())}"
         raise UserError(cause, "change that option") from error
     if spec.tissue_windows:
-        from ..functional.tissue_windows import TissueWindow
-        from .tissue_windows import show_windows
+        from .tissue_windows import TissueWindow, show_windows
 
-        show_windows(network, spec.in_channels, [TissueWindow(*one) for one in spec.tissue_windows])
+        show_windows(network, [TissueWindow(*window) for window in spec.tissue_windows])
     return network
 
 

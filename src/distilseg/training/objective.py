@@ -6,32 +6,25 @@ parameters and of nothing else are synchronised.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..distillation.method import Method
-from ..functional.tissue_windows import TissueWindow
 from ..networks.features import Tapped
-from ..networks.tissue_windows import windows_of
 from ..types import Batch, Outputs
 
 
 class Objective(nn.Module):
     """Networks by role and the method over them; `forward` returns the total and the unweighted terms.
 
-    A role in `recorded` has no network here: its outputs travel with the batch (`batch.maps`). `windows` are
-    those that batches bring: networks that would make the same are given them.
+    A role in `recorded` has no network here: its outputs travel with the batch (`batch.maps`).
     """
 
     def __init__(
-        self,
-        method: Method,
-        networks: Mapping[str, nn.Module],
-        recorded: Collection[str] = (),
-        windows: Sequence[TissueWindow] = (),
+        self, method: Method, networks: Mapping[str, nn.Module], recorded: Collection[str] = ()
     ) -> None:
         super().__init__()
         if missing := sorted(method.roles.keys() - networks.keys() - set(recorded)):
@@ -45,9 +38,6 @@ class Objective(nn.Module):
             name: Tapped(networks[name], role.taps)
             for name, role in method.roles.items()
             if name not in self.recorded
-        }
-        self.given_windows = {
-            name for name in self.tapped if windows and windows_of(networks[name]) == tuple(windows)
         }
         self.networks = nn.ModuleDict(self.tapped)
         for name in self.tapped:
@@ -69,10 +59,9 @@ class Objective(nn.Module):
         about: Mapping[str, Any],
         others: Mapping[str, Any],
         maps: Mapping[str, Tensor],
-        windows: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """`about`: a batch's spacing and case ids; `others`: its unpaired batches, as the same arguments."""
-        batch = _batch(image, label, about, others, maps, windows)
+        batch = _batch(image, label, about, others, maps)
         outputs = {}
         # Frozen networks first, one by one: what each needs is free again when the student keeps its own.
         for name in sorted(self.method.roles, key=self.trained_roles.__contains__):
@@ -81,8 +70,6 @@ class Objective(nn.Module):
                 outputs[name] = _recorded(name, batch.maps)
                 continue
             shown, learns = role.input(batch), name in self.trained_roles
-            if batch.windows is not None and name in self.given_windows and shown is batch.image:
-                shown = torch.cat([shown, batch.windows], dim=1)
             outputs[name] = self.tapped[name](shown) if learns else self._asked(name, shown)
         losses = self.method(outputs, batch, progress)
         return losses.total, dict(losses.terms)
@@ -117,7 +104,6 @@ def arguments(batch: Batch) -> dict[str, Any]:
         "about": {"spacing_mm": batch.spacing_mm, "case_ids": batch.case_ids},
         "others": {name: arguments(other) for name, other in batch.others.items()},
         "maps": dict(batch.maps),
-        "windows": batch.windows,
     }
 
 
@@ -137,7 +123,6 @@ def _batch(
     about: Mapping[str, Any],
     others: Mapping[str, Any],
     maps: Mapping[str, Tensor],
-    windows: Tensor | None = None,
 ) -> Batch:
     unpaired = {name: _batch(**other) for name, other in others.items()}
-    return Batch(image, label, **about, others=unpaired, maps=maps, windows=windows)
+    return Batch(image, label, **about, others=unpaired, maps=maps)

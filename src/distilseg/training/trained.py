@@ -21,7 +21,6 @@ from ..data.preparing.cache import CachedCase
 from ..data.sampling.batches import batches
 from ..distillation.method import Method
 from ..errors import UserError
-from ..functional.tissue_windows import TissueWindow
 from ..inference.build import make_inferer
 from ..inference.denormals import denormals_flushed
 from ..inference.region_export import painted_classes
@@ -134,9 +133,7 @@ def _make(
     structures = {id: {**seen_by_others.get(id, {}), **seen.get(id, {})} for id in study.unlabelled}
     traps = traps_met(experiment, needed.foreign, prepared, cache)
     sampler, augmentation = make_sampler(experiment, prepared, structures), make_augmentation(experiment)
-    windows = [TissueWindow(*one) for one in study.plan.network_tissue_windows()]
-    given = [*(teachers if recorded else ()), *needed.foreign]
-    objective = Objective(method, networks, recorded=given, windows=windows)
+    objective = Objective(method, networks, recorded=[*(teachers if recorded else ()), *needed.foreign])
     maps = {id: {**maps.get(id, {}), **answered.get(id, {})} for id in {*maps, *answered}}
     precision, probed = choose_precision(experiment, machine, run, objective, sampler, maps)
     fabric = make_fabric(machine, precision)
@@ -168,7 +165,6 @@ def _make(
         world=fabric.world_size,
         workers=sampling.workers,
         maps=maps,
-        windows=windows,
     )
     validation_cases = [prepared[id] for id in study.split.validation]
     validation_cases = validation_cases[: experiment.validation.validation_cases]

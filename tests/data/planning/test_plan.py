@@ -72,29 +72,23 @@ def test_ct_takes_window_and_scale_from_the_set() -> None:
     assert flat.normalisation["CT"].kind == "zscore"
 
 
-BONE = CT.model_copy(update={"percentile_00_5": -132.0, "percentile_99_5": 1604.45})
-
-
-def test_ct_whose_window_shows_bone_has_one_of_soft_tissue_too() -> None:
+def test_tissue_windows_are_told_as_networks_see_them() -> None:
     shapes = [(64, 64, 64)]
-    plan = make_plan(*measured(shapes, CT=BONE, PET=MR))
-    assert plan.tissue_windows == {"CT": ((-160.0, 240.0),)}
-    assert "soft tissue" in plan.reasons["tissue_windows"]
+    plan = make_plan(*measured(shapes, CT=CT, PET=MR), tissue_windows={"CT": [(-20, 80), (0, 40)]})
+    assert plan.tissue_windows == {"CT": ((-20, 80), (0, 40))}
+    assert plan.reasons["tissue_windows"] == "given"
     mean, std = plan.normalisation["CT"].mean, plan.normalisation["CT"].std
-    assert plan.network_tissue_windows() == ((0, (-160 - mean) / std, (240 - mean) / std),)
-    assert plan.network_tissue_windows(("PET", "CT")) == ((1, *plan.network_tissue_windows()[0][1:]),)
+    first, second = plan.network_tissue_windows()
+    assert first == (0, (-20 - mean) / std, (80 - mean) / std)
+    assert plan.network_tissue_windows(("PET", "CT"))[1] == (1, *second[1:])
     assert plan.seeing(["PET"]).tissue_windows == {}
-    narrow = make_plan(*measured(shapes, CT=CT))
-    assert narrow.tissue_windows == {}
-    assert "tissue_windows" not in narrow.model_dump()  # runs of before there were any keep their names
-    # What is given is kept; networks of slices may be told to take as many channels as ImageNet's.
-    assert make_plan(*measured(shapes, CT=BONE), normalisation="window_zscore").tissue_windows == {}
-    assert make_plan(*measured(shapes, CT=BONE), tissue_windows={}).tissue_windows == {}
-    assert make_plan(*measured(shapes, CT=BONE), slices=True).tissue_windows == {}
-    own = make_plan(
-        *measured(shapes, CT=BONE), normalisation="range:0:100", tissue_windows={"CT": [(25, 50)]}
+    without = make_plan(*measured(shapes, CT=CT))
+    assert without.tissue_windows == {}
+    assert "tissue_windows" not in without.model_dump()  # runs of before there were any keep their names
+    scaled = make_plan(
+        *measured(shapes, CT=CT), normalisation="range:0:100", tissue_windows={"CT": [(25, 50)]}
     )
-    assert own.network_tissue_windows() == ((0, 0.25, 0.5),)
+    assert scaled.network_tissue_windows() == ((0, 0.25, 0.5),)
 
 
 @pytest.mark.parametrize("name", ["CT", "ct", "CT_portal", "low-dose CT", "CTA"])
@@ -354,7 +348,7 @@ def test_real_sets(real_data: Path) -> None:
         "zscore",
     ]
     assert plan.spacing_mm == pytest.approx((1.953, 1.953, 3.27), abs=1e-3)
-    assert plan.patch == (64, 64, 48)
+    assert plan.patch == (48, 48, 32)
 
 
 def test_two_classes_or_regions_of_one_name_are_refused() -> None:

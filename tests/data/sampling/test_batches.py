@@ -17,11 +17,10 @@ import torch
 
 from distilseg.data.preparing.cache import CachedCase, sample_foreground
 from distilseg.data.preparing.grid import Grid
-from distilseg.data.sampling.augmentation import PRESETS, Augmentation, Chance
+from distilseg.data.sampling.augmentation import PRESETS, Augmentation
 from distilseg.data.sampling.batches import batches
 from distilseg.data.sampling.patches import Patch, PatchSampler
 from distilseg.errors import UserError
-from distilseg.functional.tissue_windows import TissueWindow, with_windows
 from distilseg.types import Batch
 
 pytestmark = pytest.mark.filterwarnings(
@@ -73,33 +72,6 @@ def test_a_batch_says_what_it_holds():
         np.testing.assert_array_equal(batch.label[row, 0], patch.label)
     (changed,) = made(sampler, first_step=3, steps=1)
     assert not torch.equal(changed.image, batch.image)
-
-
-WINDOW = TissueWindow(1, -0.5, 0.5)
-
-
-def test_windows_are_made_before_intensities_change():
-    """With the image they move; a change of its intensities is none of theirs, and theirs none of its."""
-    moved = Augmentation(flip=0.5, rotate_degrees=Chance(0.5, -15, 15))
-    for batch in made(augmentation=moved, windows=[WINDOW]):
-        assert batch.windows.shape == (4, 1, 8, 8, 12)
-    for plain, batch in zip(
-        made(augmentation=Augmentation(flip=0.5)),
-        made(augmentation=Augmentation(flip=0.5), windows=[WINDOW]),
-        strict=True,
-    ):
-        torch.testing.assert_close(batch.image, plain.image)
-        torch.testing.assert_close(batch.windows, with_windows(plain.image, [WINDOW])[:, 2:])
-    brighter = Augmentation(shift=Chance(1.0, 5.0, 5.0))
-    for batch in made(augmentation=brighter, windows=[WINDOW]):
-        assert 4.9 < batch.windows.min() < batch.windows.max() < 6.1  # 0 to 1, and its own shift
-        assert with_windows(batch.image, [WINDOW])[:, 2:].min() == 1  # of the image it would be white
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_windows_are_the_same_whoever_makes_them(workers):
-    for one, other in zip(made(windows=[WINDOW]), made(windows=[WINDOW], workers=workers), strict=True):
-        assert torch.equal(one.windows, other.windows)
 
 
 def test_any_number_of_workers_makes_the_same_batches():

@@ -28,8 +28,6 @@ SLICE_VOXELS = 256**2  # in a patch of one slice
 SLICES = 4  # in place of one patch of 3D
 WORTH_CROPPING = 0.75  # of the volume: where more is non-zero, cropping saves little
 PATCH_VOXELS = 48**3  # with 64³ so few steps are left on a laptop that organs are not found
-SOFT_TISSUE_HU = (-160.0, 240.0)
-WIDE_HU = 1000.0  # a window as wide as this shows bone: soft tissue is then given one of its own
 
 
 def make_plan(
@@ -74,12 +72,8 @@ def make_plan(
     scaling, reasons["normalisation"] = _normalisations(dataset, fingerprint, normalisation)
     across = across_single_slices(fingerprint, orientation)
     flat = slices or across is not None
-    tissues = tissue_windows
-    if tissues is None:
-        tissues = {} if flat else _tissue_windows(scaling, given=normalisation)
-    if tissues:
-        why = "its own window shows bone, soft tissue has a channel beside it"
-        reasons["tissue_windows"] = f"{', '.join(tissues)}: {why}" if tissue_windows is None else "given"
+    if tissue_windows:
+        reasons["tissue_windows"] = "given"
     median = np.median(working_shapes(fingerprint, orientation, spacing_mm, crop=crop), axis=0)
     depth = levels or DEFAULT_LEVELS
     if flat and patch is None:
@@ -127,7 +121,7 @@ def make_plan(
             interpolation=interpolation,
             crop=crop,
             normalisation=scaling,
-            tissue_windows={name: tuple(ranges) for name, ranges in tissues.items()},
+            tissue_windows={name: tuple(ranges) for name, ranges in (tissue_windows or {}).items()},
             patch=tuple(int(n) for n in patch),
             batch_size=batch_size,
             strides=strides,
@@ -185,22 +179,6 @@ def _normalisations(
         scaling[name] = kind if isinstance(kind, Normalisation) else _normalisation(name, kind, measured)
         reasons.append(f"{name}: {reason}")
     return scaling, "; ".join(reasons)
-
-
-def _tissue_windows(
-    scaling: Mapping[str, Normalisation], given: str | Mapping[str, str | Normalisation] | None
-) -> dict[str, Sequence[tuple[float, float]]]:
-    """Of CT whose own window, which was not `given`, is so wide that it shows bone: one of soft tissue."""
-    decided = () if isinstance(given, str) else [name for name in scaling if name not in (given or ())]
-    return {
-        name: [SOFT_TISSUE_HU]
-        for name in decided
-        if scaling[name].kind == "window_zscore" and _width(scaling[name]) >= WIDE_HU
-    }
-
-
-def _width(how: Normalisation) -> float:
-    return 0.0 if how.low is None or how.high is None else how.high - how.low
 
 
 def _normalisation(modality: str, text: str, measured: Intensities) -> Normalisation:

@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from ...errors import UserError
-from ...functional.tissue_windows import TissueWindow, with_windows
 from ...types import Batch
 from ..planning.views import in_plane, slice_axis
 from .answers import AnswerMap
@@ -44,13 +43,12 @@ def batches(
     world: int = 1,
     workers: int = 0,
     maps: Maps | None = None,
-    windows: Sequence[TissueWindow] = (),
 ) -> Iterator[Batch]:
     """The batches of steps `first_step` ... `first_step + steps - 1`, on the CPU.
 
     `batch_size` counts the samples of all `world` ranks together. `workers` are processes; with 0 a thread
-    prepares one batch ahead. `maps` of each case are cut and moved with its image. `windows` of the images
-    are made before their intensities change. An error names the case whose patch it struck.
+    prepares one batch ahead. `maps` of each case are cut and moved with its image. An error names the case
+    whose patch it struck.
     """
     if batch_size % world:
         raise UserError(
@@ -63,7 +61,7 @@ def batches(
     at = torch.full((max(workers, 1),), -1)
     if workers:
         _share(at)
-    maker = _Maker(sampler, augmentation, share, at, maps or {}, tuple(windows))
+    maker = _Maker(sampler, augmentation, share, at, maps or {})
     return _by_processes(maker, starts, workers) if workers else _by_thread(maker, starts)
 
 
@@ -76,14 +74,12 @@ class _Maker(TorchDataset["Batch | Exception"]):
     size: int
     at: Tensor  # [workers], shared between processes: the sample each is busy with, or -1
     maps: Maps
-    windows: tuple[TissueWindow, ...]
 
     def __getitem__(self, start: int) -> Batch | Exception:
         try:
             batch = self.make(start)
             # Here, where an error can be told: a worker that finds no room later keeps everybody waiting.
-            more = () if batch.windows is None else (batch.windows,)
-            _share(batch.image, batch.label, *batch.maps.values(), *more)
+            _share(batch.image, batch.label, *batch.maps.values())
             return batch
         except Exception as error:
             return error
@@ -99,9 +95,6 @@ class _Maker(TorchDataset["Batch | Exception"]):
         image = _flat(torch.from_numpy(np.stack([patch.image for patch in patches])), axis)
         label = torch.from_numpy(np.stack([patch.label for patch in patches])[:, None].astype(np.int64))
         label = _flat(label, axis)
-        modalities = image.shape[1]
-        if self.windows:
-            image = with_windows(image, self.windows)
         parameters = draw(
             self.augmentation,
             sampler.seed,
@@ -113,11 +106,7 @@ class _Maker(TorchDataset["Batch | Exception"]):
         image, label = apply(image, label, parameters)
         maps = self._moved(patches, parameters)
         self.at[worker.id if worker else 0] = -1
-        ids = tuple(patch.case_id for patch in patches)
-        if not self.windows:
-            return Batch(image, label, spacing_mm, ids, maps=maps)
-        image, windows = image[:, :modalities].contiguous(), image[:, modalities:].contiguous()
-        return Batch(image, label, spacing_mm, ids, maps=maps, windows=windows)
+        return Batch(image, label, spacing_mm, tuple(patch.case_id for patch in patches), maps=maps)
 
     def _moved(self, patches: Sequence[Patch], parameters: Parameters) -> dict[str, Tensor]:
         """The maps of these patches, moved as their images were; in half precision, as they are kept."""
