@@ -33,7 +33,12 @@ PLAN = {"patch_voxels": 64**3}
 LONGER = ", three times as long"
 # What was chosen: the defaults as they are now.
 CHOSEN = "as it is now"
-NOW = Change({"learning_rate": 1e-2, "augmentation": "light"}, {"patch_voxels": 48**3})
+RATE = {"learning_rate": 1e-2, "augmentation": "light"}
+NOW = {
+    "headneck": Change(RATE, {"patch_voxels": 48**3}),
+    "hippocampus": Change(RATE),
+    "sarcoma": Change(RATE),
+}
 RATES = {
     "rate 1e-3": Change({"learning_rate": 1e-3}),
     "rate 2e-3": Change({"learning_rate": 2e-3}),

@@ -75,7 +75,7 @@ def experiment_of(job: Job, data: str) -> Experiment:
     from distilseg.training.studies import make_study
 
     bench, named = BENCHES[job.settings["bench"]], job.settings["change"]
-    change = NOW if named == CHOSEN else bench.changes[named]
+    change = NOW[job.settings["bench"]] if named == CHOSEN else bench.changes[named]
     dataset, options = Path(data) / bench.folder, {**PLAN, **change.plan}
     study = make_study(dataset, seed=job.settings["seed"], **options)
     if change.patch != 1:

@@ -134,6 +134,13 @@ def test_mostly_empty_sets_are_cropped() -> None:
     assert make_plan(dataset, fingerprint).crop == "nonzero"
     assert make_plan(dataset, fingerprint).patch == (48, 48, 48)  # 50 voxels are left of 100
     assert make_plan(dataset, fingerprint, patch_voxels=64**3, crop="none").patch == (64, 64, 64)
+
+
+@pytest.mark.parametrize(("edge", "patch"), [(64, 64), (72, 64), (76, 48), (300, 48)])
+def test_a_patch_that_is_a_small_part_of_a_case_is_smaller_still(edge: int, patch: int) -> None:
+    plan = make_plan(*measured([(edge, edge, edge)]))
+    assert plan.patch == (patch,) * 3
+    assert make_plan(*measured([(edge, edge, edge)]), patch_voxels=64**3).patch == (64, 64, 64)
     assert make_plan(*measured([(100, 100, 100)], nonzero=0.95)).crop == "none"
 
 
@@ -241,7 +248,7 @@ def test_saved_read_and_pleasant(tmp_path: Path) -> None:
     save_plan(tmp_path / "plan.json", plan)
     assert load_plan(tmp_path / "plan.json") == plan
     lines = (tmp_path / "plan.json").read_text().splitlines()
-    assert '  "patch": [48, 48, 48],' in lines
+    assert '  "patch": [64, 64, 64],' in lines
     assert '    "MRI": {"kind": "zscore"}' in lines
     assert '  "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2], [2, 2, 2], [2, 2, 2]],' in lines
 
@@ -348,7 +355,7 @@ def test_real_sets(real_data: Path) -> None:
         "zscore",
     ]
     assert plan.spacing_mm == pytest.approx((1.953, 1.953, 3.27), abs=1e-3)
-    assert plan.patch == (48, 48, 32)
+    assert plan.patch == (64, 64, 48)
 
 
 def test_two_classes_or_regions_of_one_name_are_refused() -> None:

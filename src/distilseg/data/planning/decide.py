@@ -27,7 +27,9 @@ ANISOTROPIC = 3.0  # ratio of spacings from which the coarsest axis is treated a
 SLICE_VOXELS = 256**2  # in a patch of one slice
 SLICES = 4  # in place of one patch of 3D
 WORTH_CROPPING = 0.75  # of the volume: where more is non-zero, cropping saves little
-PATCH_VOXELS = 48**3  # with 64³ so few steps are left on a laptop that organs are not found
+PATCH_VOXELS = 64**3  # of cases most of which such a patch holds, and
+OF_LARGER_CASES = 48**3  # of others: in the time of a laptop many patches teach more there than large ones
+MOST = 1.5  # times 64³ voxels has a case most of which it holds
 
 
 def make_plan(
@@ -41,7 +43,7 @@ def make_plan(
     normalisation: str | Mapping[str, str | Normalisation] | None = None,
     tissue_windows: Mapping[str, Sequence[tuple[float, float]]] | None = None,
     patch: Sequence[int] | None = None,
-    patch_voxels: int = PATCH_VOXELS,
+    patch_voxels: int | None = None,
     batch_size: int = 2,
     levels: int | None = None,
     slices: bool = False,
@@ -52,8 +54,9 @@ def make_plan(
     Where every case is a single slice, across the same axis, patches are slices by themselves.
     `normalisation` is one kind for all modalities or a kind for some of them; a range is written
     "range:-175:250". `tissue_windows`, by modality, are ranges of its intensities that networks see as
-    channels of their own. `patch_voxels` bounds the patch where none is given: memory grows with it. `levels`
-    is the depth of the network, the finest level included (else 5, or as many as the patch allows).
+    channels of their own. `patch_voxels` bounds the patch where none is given: memory grows with it; by
+    default 64³, and 48³ where cases are so large that this is a small part of them. `levels` is the depth of
+    the network, the finest level included (else 5, or as many as the patch allows).
     """
     for name, given in {"spacing_mm": spacing_mm, "patch": patch}.items():
         if given is not None and (len(given) != 3 or min(given) <= 0):
@@ -76,6 +79,8 @@ def make_plan(
         reasons["tissue_windows"] = "given"
     median = np.median(working_shapes(fingerprint, orientation, spacing_mm, crop=crop), axis=0)
     depth = levels or DEFAULT_LEVELS
+    if patch_voxels is None:
+        patch_voxels = PATCH_VOXELS if median.prod() <= MOST * PATCH_VOXELS else OF_LARGER_CASES
     if flat and patch is None:
         median[coarsest_axis(spacing_mm) if across is None else across] = 1
         patch_voxels, batch_size = SLICE_VOXELS, SLICES * batch_size
