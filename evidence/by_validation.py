@@ -68,6 +68,11 @@ class Row:
         """Mean over seeds."""
         return statistics.fmean(run.dice for run in self.runs.values())
 
+    @property
+    def minutes(self) -> float:
+        """Mean over seeds."""
+        return statistics.fmean(run.minutes for run in self.runs.values())
+
     def by_structure(self) -> dict[str, float]:
         """Mean over seeds of each structure at the best validation."""
         names = next(iter(self.runs.values())).by_structure
