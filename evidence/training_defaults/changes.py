@@ -30,7 +30,7 @@ DEFAULT = "as it was"
 # What the defaults were, whatever they are now.
 TRAINING = {"learning_rate": 5e-3, "augmentation": "light"}
 PLAN = {"patch_voxels": 64**3}
-LONGER = ", three times as long"
+LONGER, LONGEST = ", three times as long", ", eight times as long"  # eight: about 30 epochs of hippocampi
 # What was chosen: the defaults as they are now.
 CHOSEN = "as it is now"
 RATE = {"learning_rate": 1e-2, "augmentation": "light"}
@@ -105,6 +105,10 @@ BENCHES = {
                     "no flips": NO_FLIPS,
                 }.items()
             },
+            f"rate 1e-2{LONGEST}": replace(RATES["rate 1e-2"], times=8),
+            f"rate 1e-2, no flips{LONGEST}": Change(
+                {**RATES["rate 1e-2"].training, "flip_axes": ()}, times=8
+            ),
         },
     ),
     "sarcoma": Bench(

@@ -15,7 +15,7 @@ from ..by_validation import Row
 from ..by_validation import read as read_rows
 from ..rows import VERDICTS, Evidence
 from ..rows import read as read_evidence
-from .changes import BENCHES, CHOSEN, DEFAULT, LONGER
+from .changes import BENCHES, CHOSEN, DEFAULT, LONGER, LONGEST
 from .jobs import jobs, row
 
 CALLED = {
@@ -94,6 +94,8 @@ def names(found: Found) -> dict[str, Any]:
 
 
 def _beside(change: str, rows: Mapping[str, Row]) -> Row:
-    """What a change is compared with: the defaults as they were, of a longer training a longer one."""
+    """What a change is compared with: the defaults as they were, of longer trainings equally long ones."""
+    if change.endswith(LONGEST):
+        return rows[f"rate 1e-2{LONGEST}"]
     longer = DEFAULT + LONGER
     return rows[longer if change.endswith(LONGER) and longer in rows else DEFAULT]
