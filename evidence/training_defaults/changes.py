@@ -34,6 +34,7 @@ LONGER, LONGEST = ", three times as long", ", eight times as long"  # eight: abo
 # What was chosen: the defaults as they are now.
 CHOSEN = "as it is now"
 RATE = {"learning_rate": 1e-2, "augmentation": "light"}
+# What was changed alone is the same run as a row of that change.
 NOW = {
     "headneck": Change(RATE, {"patch_voxels": 48**3}),
     "hippocampus": Change(RATE),
@@ -126,6 +127,18 @@ BENCHES = {
             "percentiles of PET": Change(plan={"normalisation": {"PET": "percentile"}}),
         },
     ),
+}
+# Of the first seed's gains, those that a second one was to show again.
+AGAIN = {
+    "headneck": (
+        DEFAULT,
+        "quarter of the patch",
+        "half, rate 1e-2",
+        "quarter, rate 1e-2",
+        "quarter, rate 1e-2, window of soft tissue beside it",
+    ),
+    "hippocampus": (DEFAULT, "rate 1e-2", "rate 2e-2", "no augmentation", "no flips", "half of the patch"),
+    "sarcoma": (DEFAULT, "rate 1e-2", "half of the patch", "half, rate 1e-2"),
 }
 LIGHT = {"filters": [8, 16, 32, 64, 128]}
 OF_DYNUNET = (

@@ -1,6 +1,6 @@
 """Settings of plain training, one changed at a time, on three datasets; two hours of two cores.
 
-They are chosen on validation cases; `--confirm true` judges what was chosen on test cases: see `protocol.md`.
+They are chosen on validation cases, and what was chosen is judged on test cases: see `protocol.md`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..by_validation import collect, train_only
 from ..jobs import Job
-from .changes import BENCHES, CHOSEN, DEFAULT, LIGHT, NOW, OF_DYNUNET, PLAN, TRAINING
+from .changes import AGAIN, BENCHES, CHOSEN, DEFAULT, LIGHT, NOW, OF_DYNUNET, PLAN, TRAINING
 
 if TYPE_CHECKING:
     from distilseg.training.experiment import Experiment
@@ -21,34 +21,35 @@ __all__ = ["DATA", "collect", "jobs", "train_one"]
 
 DATA = ""  # three datasets
 STUDENT = "student_small"
-SEEDS = (0, 1)
-CONFIRMING = (0, 1, 2)
+CONFIRMING = (0, 1, 2)  # seeds
 
 
-def jobs(seeds: Sequence[int] = SEEDS, only: Sequence[str] = (), confirm: bool = False) -> list[list[Job]]:
-    """Every change on every dataset, or `only` some ("headneck: quarter of the patch").
+def jobs(only: Sequence[str] = ()) -> list[list[Job]]:
+    """Every change on every dataset, the second seed of some, and what is confirmed; or `only` some rows.
 
-    only: rows, as `row` names them. confirm: the defaults as they were and as they are, judged, three seeds.
+    only: as `row` names them, such as "headneck: quarter of the patch".
     """
 
-    def job(bench: str, change: str, seed: int, **options: Any) -> Job:
-        told = {"bench": bench, "change": change, "seed": seed, **({"confirm": True} if confirm else {})}
-        return Job("supervised", options, told)
+    def job(bench: str, change: str, seed: int, **more: Any) -> Job:
+        dynunet = bench.endswith(" dynunet")
+        network = {"network": "dynunet", "network_options": LIGHT} if dynunet else {"network": STUDENT}
+        return Job("supervised", network, {"bench": bench.split()[0], "change": change, "seed": seed, **more})
 
-    if confirm:
-        both = [(bench, change) for bench in BENCHES for change in (DEFAULT, CHOSEN)]
-        return [[job(*one, seed, network=STUDENT) for seed in CONFIRMING for one in both]]
-    light = {"network": "dynunet", "network_options": LIGHT}
-    tried = [(bench, change, {"network": STUDENT}) for bench in BENCHES for change in BENCHES[bench].changes]
-    tried += [("hippocampus", change, light) for change in OF_DYNUNET]
-    return [
-        [
-            job(bench, change, seed, **options)
-            for seed in seeds
-            for bench, change, options in tried
-            if not only or row(bench, change, options["network"]) in only
-        ]
+    tried = [(bench, change) for bench in BENCHES for change in BENCHES[bench].changes]
+    tried += [("hippocampus dynunet", change) for change in OF_DYNUNET]
+    again = [(bench, change) for bench, change in tried if change in AGAIN.get(bench, ())]
+    both = [(bench, change) for bench in BENCHES for change in (DEFAULT, CHOSEN)]
+    stages = [
+        [job(*one, 0) for one in tried],
+        [job(*one, 1) for one in again],
+        [job(*one, seed, confirm=True) for seed in CONFIRMING for one in both],
     ]
+    return [[one for one in stage if not only or row_of_job(one) in only] for stage in stages]
+
+
+def row_of_job(job: Job) -> str:
+    """A job's row."""
+    return row(job.settings["bench"], job.settings["change"], job.options["network"])
 
 
 def row(bench: str, change: str, network: str) -> str:

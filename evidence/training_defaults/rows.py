@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from ..by_validation import Row
 from ..by_validation import read as read_rows
 from ..rows import VERDICTS, Evidence
 from ..rows import read as read_evidence
-from .changes import BENCHES, CHOSEN, DEFAULT, LONGER, LONGEST
-from .jobs import jobs, row
+from .changes import BENCHES, CHOSEN, DEFAULT, LONGER, LONGEST, NOW, TRAINING, Change
+from .jobs import jobs, row, row_of_job
 
 CALLED = {
     "headneck": "Head and neck CT, `student_small`",
@@ -49,18 +49,20 @@ def row_of(about: Mapping[str, Any]) -> str:
 
 
 def read(results: Path) -> Found:
-    every = [job for stage in jobs() for job in stage]
-    keys = [row(one.settings["bench"], one.settings["change"], one.options["network"]) for one in every]
-    changes = read_rows(results, row_of, list(dict.fromkeys(keys)))
+    keys = dict.fromkeys(row_of_job(job) for stage in jobs()[:2] for job in stage)
+    changes = read_rows(results, row_of, list(keys))
     return Found(changes, {bench: _confirmed(results, bench) for bench in BENCHES})
 
 
 def _confirmed(results: Path, bench: str) -> Evidence:
-    rows = {row(bench, change, "student_small"): change for change in (DEFAULT, CHOSEN)}
+    named = {DEFAULT: DEFAULT, CHOSEN: CHOSEN}
+    same = [name for name, change in BENCHES[bench].changes.items() if _alike(change, NOW[bench])]
+    named |= dict.fromkeys(same, CHOSEN)
+    rows = {row(bench, change, "student_small"): called for change, called in named.items()}
     judged = {run.name for run in find_runs(results) if run.metrics.is_file()}
     if not judged:
-        raise SystemExit(f"{results} has no judged run: `run --confirm true`, and collect, first")
-    called = {change: f"defaults {change}" for change in rows.values()}
+        raise SystemExit(f"{results} has no judged run: `run` all, and collect, first")
+    called = {change: f"defaults {change}" for change in (DEFAULT, CHOSEN)}
     return read_evidence(
         results,
         lambda about: rows.get(row_of(about)),
@@ -68,6 +70,10 @@ def _confirmed(results: Path, bench: str) -> Evidence:
         {"then": [(CHOSEN, DEFAULT)]},
         metrics=("dice", "hd95"),
     )
+
+
+def _alike(one: Change, other: Change) -> bool:
+    return replace(one, training={**TRAINING, **one.training}) == other
 
 
 def names(found: Found) -> dict[str, Any]:
