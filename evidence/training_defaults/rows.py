@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from ..by_validation import Row
 from ..by_validation import read as read_rows
 from ..rows import VERDICTS, Evidence
 from ..rows import read as read_evidence
-from .changes import BENCHES, CHOSEN, DEFAULT, LONGER, LONGEST, NOW, TRAINING, Change
-from .jobs import jobs, row, row_of_job
+from .changes import BENCHES, CHOSEN, DEFAULT, LONGER, LONGEST, SAME
+from .jobs import STUDENT, jobs, row, row_of_job
 
 CALLED = {
     "headneck": "Head and neck CT, `student_small`",
@@ -55,10 +55,8 @@ def read(results: Path) -> Found:
 
 
 def _confirmed(results: Path, bench: str) -> Evidence:
-    named = {DEFAULT: DEFAULT, CHOSEN: CHOSEN}
-    same = [name for name, change in BENCHES[bench].changes.items() if _alike(change, NOW[bench])]
-    named |= dict.fromkeys(same, CHOSEN)
-    rows = {row(bench, change, "student_small"): called for change, called in named.items()}
+    rows = {row(bench, DEFAULT, STUDENT): DEFAULT}
+    rows |= {row(bench, change, STUDENT): CHOSEN for change in (CHOSEN, SAME[bench])}
     judged = {run.name for run in find_runs(results) if run.metrics.is_file()}
     if not judged:
         raise SystemExit(f"{results} has no judged run: `run` all, and collect, first")
@@ -70,10 +68,6 @@ def _confirmed(results: Path, bench: str) -> Evidence:
         {"then": [(CHOSEN, DEFAULT)]},
         metrics=("dice", "hd95"),
     )
-
-
-def _alike(one: Change, other: Change) -> bool:
-    return replace(one, training={**TRAINING, **one.training}) == other
 
 
 def names(found: Found) -> dict[str, Any]:
