@@ -24,6 +24,7 @@ CALLED = {
     "hippocampus dynunet": "Hippocampus MR, DynUNet 8…128",
     "sarcoma": "Sarcoma in CT, PET and MR, `student_small`",
 }
+SHORT = {"headneck": "Head and neck CT", "hippocampus": "Hippocampus MR", "sarcoma": "Sarcoma"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def names(found: Found) -> dict[str, Any]:
         "tables": tables,
         "gains": gains,
         "called": CALLED,
-        "benches": BENCHES,
+        "short": SHORT,
+        "beside": _beside,
         "confirmed": found.confirmed,
         "tests": found.tests,
         "verdicts": VERDICTS,
