@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING
 
 from distilseg.report.drawing import FAINT, INK, PALETTE, WIDTH, svg
 
-from .rows import CALLED, DEFAULT, Found, names
+from .rows import CALLED, Found, names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def draw(found: Found) -> dict[str, str]:
+    told_of = names(found)
     gains = {
-        table: {change: own for change, own in rows.items() if change != DEFAULT}
-        for table, rows in names(found)["gains"].items()
+        table: {
+            change: told_of["gains"][table][change]
+            for change, row in rows.items()
+            if row is not told_of["beside"](change, rows)
+        }
+        for table, rows in told_of["tables"].items()
     }
 
     def paint(figure: Figure) -> None:
