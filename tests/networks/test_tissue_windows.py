@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from distilseg.errors import UserError
 from distilseg.networks.build import NetworkSpec, build
 from distilseg.networks.features import Tapped, feature_modules
 from distilseg.networks.tissue_windows import TissueWindow, show_windows
@@ -39,6 +40,12 @@ def test_a_network_takes_the_image_and_its_first_layer_the_windows_too() -> None
 def test_a_description_says_which_and_without_any_what_it_did() -> None:
     assert NetworkSpec.from_dict(SPEC.to_dict()) == SPEC
     assert "tissue_windows" not in replace(SPEC, tissue_windows=()).to_dict()
+
+
+@pytest.mark.parametrize("window", [(1, 0.0, 1.0), (-1, 0.0, 1.0), (0, 1.0, 1.0), (0, float("nan"), 1.0)])
+def test_a_window_that_is_none_is_refused(window: tuple[int, float, float]) -> None:
+    with pytest.raises(UserError, match="no window of channel"):
+        build(replace(SPEC, tissue_windows=(window,)))
 
 
 def test_features_are_tapped_as_without() -> None:

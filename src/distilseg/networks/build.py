@@ -164,6 +164,12 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
 
 def _check_arguments(spec: NetworkSpec) -> None:
     check_options(spec.name, spec.options)
+    for channel, low, high in spec.tissue_windows:
+        if not (0 <= channel < spec.in_channels and low < high):
+            raise UserError(
+                f"{spec.name}: no window of channel {channel} from {low:g} to {high:g}",
+                f"name one of {spec.in_channels} channels, from 0 on, and the lower end first",
+            )
     if spec.in_channels < 1 or spec.classes < 1:
         raise UserError(
             f"{spec.name}: {spec.in_channels} modalities and {spec.classes} classes",
