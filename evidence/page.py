@@ -77,6 +77,7 @@ def readme() -> str:
 def which() -> str:
     """The page that says which method to take; its figures come from results as the README's do."""
     names = {"evidence": of_study, "number": words.number, "since": since, "old_plan": _old_plan}
+    names["of_phantom"] = lambda: part("phantom-kd-net", "rows").names(of_study("phantom-kd-net"))
     told = _rendered([HERE], "which.md", names)
     return f"<!-- its words: evidence/which.md -->\n\n{_refilled(told)}"
 

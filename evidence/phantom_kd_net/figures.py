@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from distilseg.report.drawing import FAINT, INK, PALETTE, WIDTH, svg
 
 from ..rows import Evidence
-from .jobs import CONTRASTS_HU
 from .rows import OF, WAYS
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ LINES = {
 }
 
 
-def draw(found: Evidence) -> dict[str, str]:
-    dice = {way: [found.score(f"{hu} {way}", structure=OF).mean for hu in CONTRASTS_HU] for way in LINES}
+def draw(found: Mapping[int, Evidence]) -> dict[str, str]:
+    dice = {way: [one.score(way, structure=OF).mean for one in found.values()] for way in LINES}
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        places = range(len(CONTRASTS_HU))
+        places = range(len(found))
         for way, (colour, style) in LINES.items():
             axes.plot(places, dice[way], style, marker="o", color=colour, label=WAYS[way], markersize=5)
-        axes.set_xticks(places, [f"{hu} HU" for hu in CONTRASTS_HU])
+        axes.set_xticks(places, [f"{hu} HU" for hu in found])
         axes.set_xlabel("how much denser than the liver the lesion is in CT")
         axes.set_ylabel("Dice of the lesion")
         figure.legend(loc="outside upper left", ncols=3, fontsize=8.5)

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..rows import Evidence
+from distilseg.report import differences
+from distilseg.report.contenders import METRICS
+
+from ..rows import VERDICTS, Evidence
 from ..rows import read as read_rows
-from .jobs import CONTRASTS_HU, LABELS
+from .jobs import CONTRASTS_HU
 
 NOISE_HU = 15
 WAYS = {
@@ -20,8 +23,6 @@ WAYS = {
     "ceiling": "ceiling, all labels",
 }
 TAUGHT = ("full", "gt_kd", "answers")
-LABELLED = {f"{hu} {way}": f"{hu} HU, {said}" for hu in CONTRASTS_HU for way, said in WAYS.items()}
-QUESTIONS = {"control": [(f"{hu} {way}", f"{hu} control") for hu in CONTRASTS_HU for way in TAUGHT]}
 OF = "lesion"
 
 
@@ -33,18 +34,29 @@ def row_of(about: Mapping[str, Any]) -> str:
         way = "ceiling"
     if way == "gt_kd" and about.get("unlabelled"):
         way = "answers"
-    return f"{about['asked']['hu']} {way}"
+    return way
 
 
-def read(results: Path) -> Evidence:
-    return read_rows(results, row_of, LABELLED, QUESTIONS)
+def read(results: Path) -> dict[int, Evidence]:
+    """By contrast: runs that differ in nothing else are compared apart."""
+    question = {"control": [(way, "control") for way in TAUGHT]}
+    return {hu: read_rows(results / f"{hu}-hu", row_of, WAYS, question) for hu in CONTRASTS_HU}
 
 
-def names(found: Evidence) -> dict[str, Any]:
-    """Dice of the lesion by contrast and way, and what share of the way to the ceiling is covered."""
-    dice = {hu: {way: found.score(f"{hu} {way}", structure=OF).mean for way in WAYS} for hu in CONTRASTS_HU}
-    covered = {
-        hu: {way: (own[way] - own["control"]) / (own["ceiling"] - own["control"]) for way in TAUGHT}
-        for hu, own in dice.items()
+def names(found: Mapping[int, Evidence]) -> dict[str, Any]:
+    """Dice of the lesion by contrast and way, what could cross, and what each taught student gained."""
+    dice = {hu: {way: one.score(way, structure=OF).mean for way in WAYS} for hu, one in found.items()}
+    pairs = {
+        (hu, way): tuple(one.score(each, structure=OF).values for each in (way, "control"))
+        for hu, one in found.items()
+        for way in TAUGHT
     }
-    return {"dice": dice, "covered": covered, "labels_given": LABELS}
+    tests = differences(pairs, METRICS["dice"])  # type: ignore[arg-type]
+    return {
+        "found": found,
+        "dice": dice,
+        "gap": [own["ceiling"] - own["control"] for own in dice.values()],
+        "tests": tests,
+        "verdict_set": sorted({test.outcome for test in tests.values()}),
+        "verdicts": VERDICTS,
+    }
