@@ -10,17 +10,7 @@ from ..by_validation import Row
 from ..by_validation import read as read_rows
 from .jobs import PLAIN, REGIMES, named
 
-CALLED = {
-    named(*regime): label
-    for regime, label in {
-        ("hippocampus", 8, 1): "Hippocampus, 8…128",
-        ("headneck", 8, 1): "Head and neck, 8…128",
-        ("hippocampus", 8, 1 / 4): "Hippocampus, 8…128, a quarter of the steps",
-        ("hippocampus", 8, 3): "Hippocampus, 8…128, three times the steps",
-        ("hippocampus", 4, 1): "Hippocampus, 4…64",
-        ("hippocampus", 16, 1): "Hippocampus, 16…256",
-    }.items()
-}
+CALLED = {named("hippocampus", 8, 1): "Hippocampus MR, DynUNet 8…128"}
 
 
 def row_of(about: Mapping[str, Any]) -> str:
