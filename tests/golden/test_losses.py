@@ -23,12 +23,14 @@ SCRIPT = ROOT / "scripts" / "compare_losses.py"
 AGAIN = "if that is wanted: python -m tests.golden.record_losses"
 
 
-TOLERANCE = 1e-5
+TOLERANCE = 5e-6
 """Relative, for every step; bit for bit is the business of `scripts/compare_losses.py`, on one machine.
 
 1e-7 was seen between AVX2 and AVX-512 after five steps, teachers included. A temperature of 3.2 in place of 3
-changes step 1 by 6e-4.
+changes step 1 by 6e-4; of KD-Net, whose teacher knows little after five steps, one of 5.05 in place of 5 by
+8.5e-6.
 """
+APART = 1e-4  # that recipes are at least, at step 1
 
 
 def _tolerance(name: str) -> float:
@@ -110,7 +112,7 @@ def test_recipes_differ_at_the_first_step_by_more_than_the_tolerance(script: Mod
     for a in tables:
         for b in tables:
             if a < b and {a, b} not in same:
-                differ = script.first_difference([tables[a]], [tables[b]], 10 * TOLERANCE)
+                differ = script.first_difference([tables[a]], [tables[b]], APART)
                 assert differ is not None, (a, b)
 
 
