@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from distilseg.data.planning.plan import Normalisation
+from distilseg.data.planning.normalisation import Normalisation
 from distilseg.runtime.compiled import VARIABLE
 
 from .common import Row, in_turns, ratio_row

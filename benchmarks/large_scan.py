@@ -14,7 +14,8 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from distilseg.data.planning.plan import Normalisation, Plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan
 
 from .common import Row, ratio_row, row
 from .shipping import _artefact, _child, _plan, _predicted

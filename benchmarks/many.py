@@ -26,7 +26,7 @@ from unittest import mock
 from distilseg.claims import Claim, claim
 from distilseg.data.formats.chosen import chosen
 from distilseg.data.formats.inputs import find_chosen
-from distilseg.data.planning.plan import Normalisation
+from distilseg.data.planning.normalisation import Normalisation
 from distilseg.runtime import pipeline
 from distilseg.runtime.jobs import place, stamp
 from distilseg.runtime.pipeline import predict_files

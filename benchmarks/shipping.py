@@ -36,7 +36,8 @@ from numpy.typing import NDArray
 
 from distilseg.data.fetch import find_data
 from distilseg.data.phantom.volumes import phantom_case
-from distilseg.data.planning.plan import Normalisation, Plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan
 from distilseg.export.cost_probe import untrained_artefact
 from distilseg.export.openvino import write_openvino
 from distilseg.export.quantise import engine_of, write_int8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from distilseg.runs import find_runs
 
@@ -21,17 +22,19 @@ def taught_by(network: str) -> Callable[[Job, str, str], None]:
     def train_one(job: Job, data: str, runs: str) -> None:
         options = dict(job.options)
         if job.recipe.startswith("distil"):
-            options["teacher"] = [str(_finished(runs, network))]
+            own = finished(runs, lambda about: about["networks"]["student"]["name"] == network, network)
+            options["teacher"] = [str(own)]
         train_and_judge(Job(job.recipe, options, job.settings), data, runs)
 
     return train_one
 
 
-def _finished(runs: str, network: str) -> Path:
+def finished(runs: str | Path, wanted: Callable[[Mapping[str, Any]], bool], called: str) -> Path:
+    """The first finished run whose experiment.json is `wanted`; `SystemExit` where there is none."""
     for run in find_runs(runs):
-        if run.finished and run.read(run.experiment)["networks"]["student"]["name"] == network:
+        if run.finished and wanted(run.read(run.experiment)):
             return run.folder
-    raise SystemExit(f"no finished {network} in {runs}; repeat the command, it resumes")
+    raise SystemExit(f"no finished {called} in {runs}; repeat the command, it resumes")
 
 
 def collect(runs: str, results: Path) -> None:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distilseg.files import write_json
 from distilseg.runs import Run, find_runs, read_rows
 
-from .collecting import without_folders
+from . import collecting
 from .jobs import processor
 
 if TYPE_CHECKING:
     from distilseg.training.experiment import Experiment
-
-KEPT = ("plan.json", "split.json", "status.json", "validation.csv")
-JUDGED = ("metrics.csv", "evaluation.json")  # of runs that confirm a choice
 
 
 def train_only(experiment: Experiment, runs: str) -> Run:
@@ -30,20 +25,8 @@ def train_only(experiment: Experiment, runs: str) -> Run:
 
 
 def collect(runs: str, results: Path) -> None:
-    """Each finished run's settings and validations, without this machine's paths."""
-    for run in find_runs(runs):
-        if not run.finished:
-            print(f"left out, not finished: {run.name}")
-            continue
-        kept = Run(results / run.name)
-        kept.folder.mkdir(parents=True, exist_ok=True)
-        judged = [name for name in JUDGED if (run.folder / name).is_file()]
-        for name in (*KEPT, *judged):
-            shutil.copyfile(run.folder / name, kept.folder / name)
-        about = without_folders(run.read(run.experiment))
-        about["dataset"]["folder"] = Path(about["dataset"]["folder"]).name
-        about.pop("command", None)
-        write_json(kept.experiment, about)
+    """Each finished run's settings and validations, and the metrics of those that confirm a choice."""
+    collecting.collect(runs, results, judged=False)
 
 
 @dataclass(frozen=True)

@@ -18,18 +18,19 @@ def collect(
     runs: str,
     results: Path,
     *,
+    judged: bool = True,
     metrics: Sequence[str] | None = None,
     tidy: Callable[[Experiment], None] = lambda about: None,
     measure: Callable[[Run], Mapping[str, Any] | None] = lambda run: None,
 ) -> None:
     """Copies each finished run's data to a folder of the same name in `results`.
 
-    metrics: the only ones that are kept, where there are too many. tidy: changes experiment.json in place.
-    measure: a run's cost measured anew on an idle machine, one run after another; None keeps what judging
-    wrote.
+    judged: keeps runs that were judged alone. metrics: the only ones that are kept, where there are too many.
+    tidy: changes experiment.json in place. measure: a run's cost measured anew on an idle machine, one run
+    after another; None keeps what judging wrote.
     """
     for run in find_runs(runs):
-        if not (run.finished and run.metrics.is_file()):
+        if not run.finished or (judged and not run.metrics.is_file()):
             print(f"left out, not finished: {run.name}")
             continue
         kept = Run(results / run.name)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from distilseg.data.case import Source
 from distilseg.data.phantom.volumes import write_phantom
-from distilseg.data.planning.plan import Normalisation, Plan, save_plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan, save_plan
 from distilseg.data.scans.reading import read_geometry, read_scan, write_array
 from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.errors import UserError

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from distilseg.data.planning.plan import Normalisation, Plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan
 from distilseg.records import Checked, Limits, Record, _Doubt, _made, _model, first_misfit
 from distilseg.runtime.artefact import Description
 

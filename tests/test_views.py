@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from distilseg import commands
 from distilseg.cli import main
-from distilseg.data.planning.plan import Normalisation, Plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan
 from distilseg.data.scans.reading import read_scan
 from distilseg.data.scans.scan import Geometry, Scan
 from distilseg.errors import UserError

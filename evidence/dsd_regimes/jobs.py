@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["DATA", "collect", "jobs", "train_one"]
 
 DATA = ""  # of several datasets
-FOLDERS = {"hippocampus": "Task04_Hippocampus", "headneck": "Dataset070_HeadNeckCT"}
+FOLDERS = {"hippocampus": "Task04_Hippocampus"}
 VOXELS = 49e6  # that a run is shown
 SEEDS = (0, 1)
-WIDTHS = {4: [4, 8, 16, 32, 64], 8: [8, 16, 32, 64, 128], 16: [16, 32, 64, 128, 256]}
+WIDTHS = {8: [8, 16, 32, 64, 128]}
 DSD = "dual_self_distillation"
 PLAIN = "plain"
 WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..answers import REST, finished
 from ..collecting import Experiment
 from ..collecting import collect as collect_runs
 from ..jobs import Job, train_and_judge
@@ -34,7 +35,7 @@ def jobs(steps: int = 400, seeds: Sequence[int] = SEEDS) -> list[list[Job]]:
     first += [job("kd_net_control", hu, seed, **few) for hu, seed in each]
     first += [job("kd_net_control", hu, seed) for hu, seed in each]
     taught = [job(recipe, hu, seed, **few) for hu, seed in each for recipe in TAUGHT]
-    taught += [job("kd_net_gt_kd", hu, seed, **few, unlabelled=("rest",)) for hu, seed in each]
+    taught += [job("kd_net_gt_kd", hu, seed, **few, **REST) for hu, seed in each]
     return [first, taught]
 
 
@@ -59,7 +60,9 @@ def train_one(job: Job, data: str, runs: str) -> None:
     hu, options = settings.pop("hu"), dict(job.options)
     of_contrast = Path(runs) / f"{hu}-hu"
     if "unlabelled" in settings:
-        options["teacher"] = str(_finished_teacher(of_contrast, settings["seed"]))
+        mine = ("kd_net_teacher", settings["seed"])
+        own = finished(of_contrast, lambda about: (about["recipe"], about["seed"]) == mine, "teacher")
+        options["teacher"] = str(own)
     train_and_judge(Job(job.recipe, options, settings), str(_folder(runs, hu)), str(of_contrast))
 
 
@@ -77,13 +80,3 @@ def collect(runs: str, results: Path) -> None:
 
 def _folder(runs: str, hu: int) -> Path:
     return Path(runs) / "phantoms" / f"{hu}-hu"
-
-
-def _finished_teacher(runs: Path, seed: int) -> Path:
-    from distilseg.runs import find_runs
-
-    for run in find_runs(runs):
-        about = run.read(run.experiment)
-        if run.finished and about["recipe"] == "kd_net_teacher" and about["seed"] == seed:
-            return run.folder
-    raise SystemExit(f"no finished teacher in {runs}; repeat the command, it resumes")

@@ -83,7 +83,7 @@ def test_every_way_of_a_regime_is_an_experiment_of_its_own(
     monkeypatch.setitem(regimes.FOLDERS, "phantom", study.dataset.folder.name)
     keys = set()
     for way, (recipe, options) in regimes.WAYS.items():
-        job = regimes.Job(recipe, dict(options), {"regime": ["phantom", 4, 0.1], "way": way, "seed": 0})
+        job = regimes.Job(recipe, dict(options), {"regime": ["phantom", 8, 0.1], "way": way, "seed": 0})
         keys.add(regimes.experiment_of(job, str(study.dataset.folder.parent)).key)
     assert len(keys) == len(regimes.WAYS)
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from distilseg.data.case import Source
-from distilseg.data.planning.plan import Normalisation, Plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan
 from distilseg.data.preparing.grid import Grid
 from distilseg.data.scans.reading import read_scans
 from distilseg.data.scans.scan import Scan

@@ -12,7 +12,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from distilseg.data.planning.plan import Normalisation
+from distilseg.data.planning.normalisation import Normalisation
 from distilseg.data.scans.reading import read_scan
 from distilseg.data.scans.scan import Scan
 from distilseg.errors import UserError

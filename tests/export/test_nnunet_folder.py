@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from distilseg.data.planning.plan import Normalisation
+from distilseg.data.planning.normalisation import Normalisation
 from distilseg.errors import UserError
 from distilseg.export.nnunet_folder import write_nnunet
 from distilseg.export.nnunet_plans import dataset_name

@@ -24,7 +24,8 @@ from distilseg.data.formats import read_dataset
 from distilseg.data.phantom.volumes import write_phantom
 from distilseg.data.planning.decide import make_plan
 from distilseg.data.planning.fingerprint import Fingerprint, measure
-from distilseg.data.planning.plan import Normalisation, Plan, load_plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan, load_plan
 from distilseg.errors import UserError
 from distilseg.export.candidates import NETWORKS, OVERLAPS, drafts, worth
 from distilseg.export.cost_model import CaseCost, Line, NetworkCost, cut, fitted, peak_bytes, seconds

@@ -13,7 +13,8 @@ from distilseg import commands
 from distilseg.data.formats import read_dataset
 from distilseg.data.planning.decide import make_plan
 from distilseg.data.planning.fingerprint import measure
-from distilseg.data.planning.plan import Normalisation, load_plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import load_plan
 from distilseg.data.preparing import cache
 from distilseg.data.preparing.preprocess import preprocess
 from distilseg.data.scans.reading import read_label, read_scan, read_scans

@@ -9,7 +9,8 @@ import torch
 
 from distilseg.data.formats import read_dataset
 from distilseg.data.phantom.volumes import write_phantom
-from distilseg.data.planning.plan import Normalisation, Plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan
 from distilseg.data.planning.splits import Split
 from distilseg.networks import load_network
 from distilseg.networks.modality_encoders import any_subset

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distilseg.data.planning.plan import Normalisation, Plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan
 from distilseg.data.scans.nifti import write
 from distilseg.data.scans.reading import read_scan
 from distilseg.data.scans.scan import Geometry, Scan

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distilseg.data.planning.plan import Normalisation, Plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan
 from distilseg.data.preparing.preprocess import preprocess
 from distilseg.data.scans.reading import write_array
 from distilseg.data.scans.scan import Geometry, Scan

@@ -9,7 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from distilseg.data.planning.plan import Normalisation, Plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan
 from distilseg.data.preparing.grid import make_grid
 from distilseg.data.scans.reading import read_scan
 from distilseg.data.scans.scan import Geometry, Scan

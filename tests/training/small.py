@@ -9,7 +9,8 @@ from typing import Any
 from distilseg import commands
 from distilseg.data.formats import read_dataset
 from distilseg.data.phantom.volumes import write_phantom
-from distilseg.data.planning.plan import Normalisation, Plan, save_plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan, save_plan
 from distilseg.data.planning.splits import Split, save_split
 from distilseg.data.prototypes import PrototypeFile
 from distilseg.distillation.method import Method

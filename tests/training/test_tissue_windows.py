@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from distilseg.commands import export, predict
-from distilseg.data.planning.plan import Normalisation
+from distilseg.data.planning.normalisation import Normalisation
 from distilseg.errors import UserError
 from distilseg.recipes import find
 from distilseg.training.budget import Budget

@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from distilseg.data.planning.plan import Normalisation, Plan, save_plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan, save_plan
 from distilseg.export.folder import describe
 from distilseg.export.provenance import file_digest
 from distilseg.runtime.artefact import CARD, Artefact, Description, View, open_artefact

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from distilseg.commands import predict
-from distilseg.data.planning.plan import Normalisation
+from distilseg.data.planning.normalisation import Normalisation
 from distilseg.export.web.making import export_page
 
 from . import made

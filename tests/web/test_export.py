@@ -15,7 +15,7 @@ import pytest
 
 from distilseg.cli import main
 from distilseg.commands import export
-from distilseg.data.planning.plan import Normalisation
+from distilseg.data.planning.normalisation import Normalisation
 from distilseg.errors import UserError
 from distilseg.export.web import built
 from distilseg.export.web.colours import colours

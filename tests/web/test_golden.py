@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distilseg.data.planning.plan import KINDS
+from distilseg.data.planning.normalisation import KINDS
 from distilseg.export.web import built
 from distilseg.export.web.golden import golden_case
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from distilseg.data.case import Source
 from distilseg.data.planning.fused_plan import fused_plan, organ
-from distilseg.data.planning.plan import KINDS, Normalisation, Plan
+from distilseg.data.planning.normalisation import KINDS, Normalisation
+from distilseg.data.planning.plan import Plan
 from distilseg.data.scans.axes import axes_along
 from distilseg.data.scans.reading import read_scans, write_array, write_label_map
 from distilseg.data.scans.scan import Geometry, Scan

@@ -21,7 +21,8 @@ from typing import Any
 
 from torch import nn
 
-from ..data.planning.plan import Normalisation, Plan
+from ..data.planning.normalisation import Normalisation
+from ..data.planning.plan import Plan
 from ..errors import UserError
 from ..functional.window_options import SlabsOptions, SlicesOptions, SlidingWindowOptions
 from ..teachers.monai_bundle.painting import painting

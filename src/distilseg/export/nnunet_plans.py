@@ -20,7 +20,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..data.planning.plan import Normalisation, Plan
+from ..data.planning.normalisation import Normalisation
+from ..data.planning.plan import Plan
 from ..errors import UserError
 from ..functional.window_options import SlabsOptions, SlicesOptions, SlidingWindowOptions
 from .nnunet_architecture import architecture_of

@@ -26,8 +26,7 @@ class TissueWindow(NamedTuple):
 
 def show_windows(network: nn.Module, windows: Sequence[TissueWindow]) -> None:
     """Makes `network`, which takes the windows as its last channels, take images without them."""
-    if windows:
-        network.register_forward_pre_hook(_Appending(tuple(windows)))
+    network.register_forward_pre_hook(_Appending(tuple(windows)))
 
 
 class _Appending:

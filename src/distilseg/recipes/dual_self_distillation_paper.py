@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..data.planning.plan import Normalisation
+from ..data.planning.normalisation import Normalisation
 from ..errors import UserError
 from ..training.budget import Budget
 from ..training.experiment import Experiment, Optimisation, Sampling, Study

@@ -30,9 +30,8 @@ def modality_indices(sees: Sequence[str], study: Study) -> tuple[int, ...]:
 
 def seeing(experiment: Experiment, sees: Sequence[str]) -> Experiment:
     """The experiment with a student that is shown these modalities."""
-    whole, plan = experiment.networks["student"], experiment.study.plan
-    windows = plan.network_tissue_windows(sees) if whole.tissue_windows else ()
-    shown = replace(whole, in_channels=len(sees), tissue_windows=windows)
+    whole = experiment.networks["student"]
+    shown = experiment.study.network(whole.name, whole.options, experiment.answers, sees)
     plain = experiment.method
     indices = modality_indices(sees, experiment.study)
 

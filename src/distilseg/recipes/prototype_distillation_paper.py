@@ -20,7 +20,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal
 
-from ..data.planning.plan import Normalisation
+from ..data.planning.normalisation import Normalisation
 from ..data.planning.views import view_axis
 from ..data.prototypes import by_scores
 from ..errors import UserError, unknown

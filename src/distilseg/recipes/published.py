@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.planning.decide import DEFAULT_LEVELS
 from ..data.planning.levels import level_strides
-from ..data.planning.plan import Normalisation
+from ..data.planning.normalisation import Normalisation
 from ..training.experiment import Experiment, Study
 
 

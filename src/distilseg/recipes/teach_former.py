@@ -156,11 +156,7 @@ def teach_former_control(
     if student == "ux_net" and study.plan.slice_axis is not None:
         student_options = {"features": list(UX_NET_2D), **(student_options or {})}
     plain = supervised(study, network=NETWORKS.get(student, student), network_options=student_options)
-    shown = replace(
-        plain.networks["student"],
-        in_channels=len(sees or study.plan.modalities),
-        tissue_windows=study.plan.network_tissue_windows(sees),
-    )
+    shown = study.network(NETWORKS.get(student, student), student_options, sees=sees)
     return replace(
         plain,
         recipe="teach_former_control",

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..data.planning.plan import Normalisation
+from ..data.planning.normalisation import Normalisation
 from ..data.planning.views import view_axis
 from ..data.sampling.slices import slabbed
 from ..errors import UserError

@@ -26,7 +26,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..data.planning.plan import Normalisation, Plan, Positive, PositiveMm
+from ..data.planning.normalisation import Normalisation
+from ..data.planning.plan import Plan, Positive, PositiveMm
 from ..data.scans.scan import axis_order
 from ..errors import UserError
 from ..json_files import read_object

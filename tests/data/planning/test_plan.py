@@ -16,7 +16,8 @@ from distilseg.data.formats import read_dataset
 from distilseg.data.planning.decide import is_ct, make_plan
 from distilseg.data.planning.fingerprint import CaseMeasures, Fingerprint, Intensities, measure
 from distilseg.data.planning.levels import level_strides, patch_size, to_multiples
-from distilseg.data.planning.plan import Normalisation, Plan, check_plan, load_plan, save_plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan, check_plan, load_plan, save_plan
 from distilseg.errors import UserError
 
 CT = Intensities(percentile_00_5=-99, median=32, percentile_99_5=127, mean=29.35217, std=48.8244)

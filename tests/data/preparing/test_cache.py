@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from distilseg.data.case import Case, Dataset, Source
-from distilseg.data.planning.plan import Normalisation, Plan
+from distilseg.data.planning.normalisation import Normalisation
+from distilseg.data.planning.plan import Plan
 from distilseg.data.preparing.cache import (
     FOREGROUND_VOXELS,
     CachedCase,

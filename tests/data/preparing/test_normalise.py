@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from distilseg.data.planning.plan import KINDS, Normalisation, NormalisationKind
+from distilseg.data.planning.normalisation import KINDS, Normalisation, NormalisationKind
 from distilseg.data.preparing.normalise import normalise
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distilseg.data.planning.plan import Normalisation
+from distilseg.data.planning.normalisation import Normalisation
 from distilseg.data.preparing.preprocess import class_indices, preprocess
 from distilseg.data.preparing.resample import resample
 from distilseg.errors import UserError

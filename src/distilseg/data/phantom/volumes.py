@@ -56,7 +56,7 @@ def phantom_case(
     shape: Sequence[int] = (48, 48, 48),
     modalities: Sequence[str] = MODALITIES,
     structures: Sequence[str] = STRUCTURES,
-    lesion_hu: float = 0.0,
+    lesion_hu: int = 0,
 ) -> tuple[dict[str, Array], NDArray[np.uint8]]:
     """One case: images [I J K] by modality, and the label map [I J K] that made them. Axes run R A S.
 
@@ -85,7 +85,7 @@ def phantom_case(
     painters = {"CT": _ct, "PET": _pet, "MR": _mr}
     images = {name: painters[name](streams[name], tissue) for name in modalities}
     if lesion_hu and "CT" in images:
-        images["CT"] += np.int16(round(lesion_hu)) * (tissue == 1 + _LESION)
+        images["CT"] += np.int16(lesion_hu) * (tissue == 1 + _LESION)
     return images, np.maximum(tissue, 1) - np.uint8(1)
 
 
@@ -98,7 +98,7 @@ def write_phantom(
     seed: int = 0,
     modalities: Sequence[str] = MODALITIES,
     structures: Sequence[str] = STRUCTURES,
-    lesion_hu: float = 0.0,
+    lesion_hu: int = 0,
     layout: Literal["msd", "nnunet"] = "msd",
     any_orientation: bool = False,
     progress: Callable[[int, int], None] | None = None,

@@ -19,7 +19,8 @@ from ..scans.scan import axis_order
 from .fingerprint import Fingerprint, Intensities, across_single_slices, working_shapes
 from .levels import level_strides, patch_size, times, to_multiples
 from .mirroring import mirror_axes
-from .plan import KINDS, Normalisation, Plan, check_plan, one_line
+from .normalisation import KINDS, Normalisation
+from .plan import Plan, check_plan, one_line
 from .views import coarsest_axis
 
 DEFAULT_LEVELS, MOST_LEVELS = 5, 6

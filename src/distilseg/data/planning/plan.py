@@ -13,7 +13,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
@@ -28,69 +28,14 @@ from ..scans.learnable import check_classes
 from ..scans.limits import check_grid
 from ..scans.scan import axis_order
 from .levels import times
+from .normalisation import KINDS, SCALES, Finite, Normalisation
 from .views import in_plane, slice_axis
 
 if TYPE_CHECKING:
     from .fingerprint import Fingerprint
 
-NormalisationKind = Literal[
-    "window_zscore",
-    "zscore",
-    "zscore_damped",
-    "zscore_nonzero",
-    "minmax",
-    "maximum",
-    "range",
-    "range_zscore_nonzero",
-    "percentile",
-    "none",
-]
-KINDS: tuple[str, ...] = get_args(NormalisationKind)
-
-_NEEDS: Mapping[str, tuple[str, ...]] = {
-    "window_zscore": ("low", "high", "mean", "std"),
-    "range": ("low", "high"),
-    "range_zscore_nonzero": ("low", "high"),
-}
-
-# Kinds by which an intensity becomes the same number in every image.
-SCALES = ("window_zscore", "range", "none")
-
 PositiveMm = Annotated[float, Limits(gt=0, allow_inf_nan=False)]
 Positive = Annotated[int, Limits(gt=0)]
-Finite = Annotated[float, Limits(allow_inf_nan=False)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Normalisation(Record):
-    """How the intensities of one modality are scaled; `data/preparing/normalise.py` applies each kind."""
-
-    kind: NormalisationKind
-    low: Finite | None = None
-    high: Finite | None = None
-    mean: Finite | None = None
-    std: Annotated[float, Limits(gt=0, allow_inf_nan=False)] | None = None
-
-    def scaled(self, value: float) -> float:
-        """What becomes of an intensity, where that is the same in every image: of a kind in `SCALES`."""
-        match self.kind:
-            case "window_zscore":
-                assert self.mean is not None  # by the schema, as below
-                assert self.std is not None
-                return (value - self.mean) / self.std
-            case "range":
-                assert self.low is not None
-                assert self.high is not None
-                return (value - self.low) / (self.high - self.low)
-        return value
-
-    def check(self) -> None:
-        """Raises ValueError where a kind lacks what it needs, or its range is none."""
-        missing = [name for name in _NEEDS.get(self.kind, ()) if getattr(self, name) is None]
-        if missing:
-            raise ValueError(f"kind {self.kind} needs {', '.join(missing)}")
-        if self.low is not None and self.high is not None and self.low >= self.high:
-            raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planning.plan import Normalisation
+from ..planning.normalisation import Normalisation
 
 PERCENTILES = (0.5, 99.5)
 DAMPING = 1e-3

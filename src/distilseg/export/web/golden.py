@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.case import Source
-from ...data.planning.plan import Normalisation, Plan
+from ...data.planning.normalisation import Normalisation
+from ...data.planning.plan import Plan
 from ...data.planning.views import in_plane
 from ...data.scans.reading import read_scans, write_array, write_label_map
 from ...data.scans.scan import Geometry, Scan, axis_order

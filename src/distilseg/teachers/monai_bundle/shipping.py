@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from ...data.planning.plan import Normalisation, Plan
+from ...data.planning.normalisation import Normalisation
+from ...data.planning.plan import Plan
 from ...errors import UserError
 from ...runtime.bundle.spatial import Spacing
 from ...runtime.bundle.way import Way

@@ -14,7 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ...data.planning.plan import Normalisation, Plan
+from ...data.planning.normalisation import Normalisation
+from ...data.planning.plan import Plan
 from ...errors import UserError
 from ...runtime.nnunet.preparation import LEAST_STEP, Channel, Stage, Way
 from ..shipment import Shipment, Shipped
