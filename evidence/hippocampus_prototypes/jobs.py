@@ -9,20 +9,15 @@ on from its best weights with each teacher's prototypes, and without (the contro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .. import collecting
-from ..jobs import Job, processor
-
-if TYPE_CHECKING:
-    from distilseg.data.case import Case, Dataset
-    from distilseg.data.planning.splits import Split
+from ..jobs import Job
+from ..slices_of_others import Deal, fit_prototypes, train_students
 
 DATA = "Task04_Hippocampus"
-VIEW = "sagittal"
-DRAWS = {"train": 1, "validation": 3, "test": 5}  # slices of a subject, at most
+DEAL = Deal("sagittal", 0.5, (0.64, 0.06, 0.3), {"train": 1, "validation": 3, "test": 5})
 TEACHER_STEPS = 1500
 TEACHERS = {"A": (0.0, 1.0), "B": (0.0, 0.5), "C": (0.5, 1.0)}  # which part of the volumes' half
 SUBJECTS = (8, 16, 32, None)  # None: all 64
@@ -70,65 +65,17 @@ def jobs(share: float = 1.0) -> list[list[Job]]:
     return [teachers, [of(*order) for order in (*whole, *fewer)]]
 
 
-def volumes(dataset: Dataset, part: str) -> Split:
-    """Subjects of the first half, or of a part of them: 80 % train the teacher, 10 % validate and judge."""
-    from distilseg.data.planning.splits import split_cases
-
-    cases = _half(dataset, first=True)
-    low, high = (round(share * len(cases)) for share in TEACHERS[part])
-    return split_cases(cases[low:high], seed=0, fractions=(0.8, 0.1, 0.1))
-
-
-def slices(dataset: Dataset) -> tuple[Dataset, Split]:
-    """Slices of the other half's subjects as cases of their own, and which of them train, validate, judge."""
-    from distilseg.data.planning.splits import Split, split_cases
-    from distilseg.data.preparing.single_slices import one_slice_each
-
-    half = _half(dataset, first=False)
-    subjects = split_cases(half, seed=0, fractions=(0.64, 0.06, 0.3))
-    draws = [one_slice_each(replace(dataset, cases=tuple(half)), view=VIEW, seed=n) for n in range(5)]
-    cases: dict[str, Case] = {}
-    parts: dict[str, tuple[str, ...]] = {}
-    for part, times in DRAWS.items():
-        ids: list[str] = []
-        for subject in getattr(subjects, part):
-            seen = set()
-            for n, draw in enumerate(draws[:times]):
-                case = draw.case(subject)
-                if case.slice not in seen:
-                    seen.add(case.slice)
-                    ids.append(f"{subject}-{n}")
-                    cases[ids[-1]] = replace(case, id=ids[-1], patient=subject)
-        parts[part] = tuple(ids)
-    return replace(draws[0], cases=tuple(cases.values())), Split(**parts)
-
-
-def _half(dataset: Dataset, *, first: bool) -> list[Case]:
-    from distilseg.data.planning.splits import split_cases
-
-    dealt = split_cases(dataset.cases, seed=0, fractions=(0.5, 0.0, 0.5))
-    return [dataset.case(id) for id in (dealt.train if first else dealt.test)]
-
-
 def train_one(job: Job, data: str, runs: str) -> None:
     """A teacher and its prototypes; or a student alone, its control, and what prototypes make of it."""
-    from distilseg.commands import prototypes, train
     from distilseg.data.formats import read_dataset
-    from distilseg.judge import judge
 
-    dataset, settings = read_dataset(data), {**job.settings, "machine": processor()}
+    dataset, settings = read_dataset(data), dict(job.settings)
     if job.recipe == "supervised":
         part = settings.pop("part")
-        settings |= {"split": volumes(dataset, part), "runs": f"{runs}/volumes"}
-        (run,) = train(job.recipe, dataset, **settings)
-        prototypes(run.folder, out=Path(runs) / f"prototypes-{part}.json", view=VIEW, device="cpu")
-        return
-    drawn, split = slices(dataset)
-    settings |= {"split": split, "runs": f"{runs}/slices", "evaluate": False}
-    for n, teacher in enumerate(settings.pop("teachers")):
-        options = {**job.options, "prototypes": f"{runs}/prototypes-{teacher}.json", "view": VIEW}
-        for run in train(job.recipe, drawn, options=options, control=n == 0, **settings):
-            judge(run, drawn, empty="monai", device="cpu")
+        fit_prototypes(dataset, DEAL, part, TEACHERS[part], runs, **settings)
+    else:
+        teachers = settings.pop("teachers")
+        train_students(dataset, DEAL, job.options, teachers, runs, **settings)
 
 
 def collect(runs: str, results: Path) -> None:

@@ -1,0 +1,68 @@
+"""Dual self-distillation with today's defaults, on test cases: two datasets, two networks, four ways.
+
+What was found on validation cases (`dsd-regimes`) is asked of cases that chose nothing; see `protocol.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import collecting
+from ..jobs import Job, train_and_judge
+
+DATA = ""  # two datasets
+
+
+@dataclass(frozen=True)
+class Regime:
+    """A network on a dataset, how long it trains, and how often."""
+
+    folder: str
+    network: str
+    network_options: Mapping[str, Any]
+    steps: int
+    seeds: Sequence[int]
+
+
+DYNUNET = {"filters": [8, 16, 32, 64, 128]}
+UNETR = {"feature_size": 8, "hidden": 192, "mlp": 768, "heads": 6}
+REGIMES = {
+    "hippocampus-dynunet": Regime("Task04_Hippocampus", "dynunet", DYNUNET, 1000, (0, 1, 2)),
+    "headneck-dynunet": Regime("Dataset070_HeadNeckCT", "dynunet", DYNUNET, 750, (0, 1)),
+    "hippocampus-unetr": Regime("Task04_Hippocampus", "unetr", UNETR, 1000, (0, 1)),
+}
+DSD = "dual_self_distillation"
+WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "plain": ("supervised", {}),
+    "ds": ("dsd_ds", {}),
+    "dsd": (DSD, {}),
+    "tenth": (DSD, {"alpha": 0.1, "beta": 0.1}),
+}
+
+
+def jobs(only: Sequence[str] = tuple(REGIMES)) -> list[list[Job]]:
+    """Seed by seed, every way of every regime."""
+    each = [(name, seed) for seed in (0, 1, 2) for name in only if seed in REGIMES[name].seeds]
+    return [[_job(name, seed, *way) for name, seed in each for way in WAYS.values()]]
+
+
+def _job(name: str, seed: int, recipe: str, options: Mapping[str, Any]) -> Job:
+    regime = REGIMES[name]
+    network = {"network": regime.network, "network_options": dict(regime.network_options)}
+    return Job(recipe, {**network, **options}, {"regime": name, "steps": regime.steps, "seed": seed})
+
+
+def train_one(job: Job, data: str, runs: str) -> None:
+    """Trains and judges, in a folder of the regime's."""
+    settings = dict(job.settings)
+    name = settings.pop("regime")
+    train_and_judge(Job(job.recipe, job.options, settings), f"{data}/{REGIMES[name].folder}", f"{runs}/{name}")
+
+
+def collect(runs: str, results: Path) -> None:
+    """A folder for each regime."""
+    for name in REGIMES:
+        collecting.collect(f"{runs}/{name}", results / name)

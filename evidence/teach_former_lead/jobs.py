@@ -1,0 +1,123 @@
+"""Teach-Former with teachers that are better than their student: finished ones, trained long; two datasets.
+
+Teachers learned from every labelled training scan. The student is the slim one that is shipped to processors,
+and learns from as many labels, or from ten: see `protocol.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..answers import finished
+from ..collecting import Experiment
+from ..collecting import collect as collect_runs
+from ..jobs import Job, train_and_judge
+
+DATA = ""  # two datasets
+SEEDS = (0, 1, 2)
+LABELS = 10
+STUDENT = {"student": "student_tiny"}
+LEARNING_RATE = 1e-2  # of the students for processors; by validation of one seed 0.719, at 3e-3 0.707
+FULL, SOFT_LABELS, CONTROL = "teach_former", "teach_former_pwd", "teach_former_control"
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A network, its options, and how it trains."""
+
+    network: str
+    steps: int
+    options: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A dataset, the students' steps, the teachers, and scans of it that nobody labelled."""
+
+    folder: str
+    steps: int
+    teachers: Sequence[Teacher]
+    unlabelled: Sequence[str]
+
+
+FAST = {"learning_rate": LEARNING_RATE}
+UNETR = {"feature_size": 8, "hidden": 192, "mlp": 768, "heads": 6}
+BENCHES = {
+    "headneck": Bench(
+        "Dataset070_HeadNeckCT",
+        1500,
+        (
+            Teacher("h_denseformer", 1000, {"filters": 16}, {}),
+            Teacher("student_base", 3000, {}, FAST),
+            Teacher("unetr", 2000, UNETR, {}),
+        ),
+        ("own", "rest"),
+    ),
+    "sarcoma": Bench(
+        "Dataset090_SoftTissueSarcoma",
+        400,
+        (Teacher("student_base", 800, {}, FAST), Teacher("unetr", 500, UNETR, {})),
+        ("rest",),
+    ),
+}
+
+
+def jobs(only: Sequence[str] = tuple(BENCHES)) -> list[list[Job]]:
+    """The teachers beside the controls; the students that they teach."""
+
+    def job(bench: str, recipe: str, seed: int, **more: Any) -> Job:
+        told = {"bench": bench, "steps": BENCHES[bench].steps, "seed": seed, **FAST, **more}
+        return Job(recipe, dict(STUDENT), told)
+
+    teachers = [
+        Job(
+            CONTROL,
+            {"student": one.network, "student_options": dict(one.options)},
+            {"bench": bench, "steps": one.steps, "seed": 0, **one.training},
+        )
+        for bench in only
+        for one in BENCHES[bench].teachers
+    ]
+    each, few = [(bench, seed) for seed in SEEDS for bench in only], {"subjects": LABELS}
+    controls = [job(*one, **more) for bench, seed in each for one in [(bench, CONTROL, seed)] for more in (few, {})]
+    taught = [
+        one
+        for bench, seed in each
+        for one in (
+            job(bench, FULL, seed, **few),
+            job(bench, SOFT_LABELS, seed, **few),
+            job(bench, FULL, seed, **few, unlabelled=BENCHES[bench].unlabelled),
+            job(bench, FULL, seed),
+            job(bench, SOFT_LABELS, seed),
+        )
+    ]
+    return [[*teachers, *controls], taught]
+
+
+def train_one(job: Job, data: str, runs: str) -> None:
+    """Trains and judges, in a folder of the dataset's; teachers are the finished runs."""
+    settings, options = dict(job.settings), dict(job.options)
+    bench = settings.pop("bench")
+    folder = f"{runs}/{bench}"
+    if job.recipe != CONTROL:
+        options["teachers"] = [str(_run_of(folder, teacher.network)) for teacher in BENCHES[bench].teachers]
+    train_and_judge(Job(job.recipe, options, settings), f"{data}/{BENCHES[bench].folder}", folder)
+
+
+def _run_of(folder: str, network: str) -> Path:
+    return finished(folder, lambda about: about["options"].get("student") == network, network)
+
+
+def collect(runs: str, results: Path) -> None:
+    """Data without paths; seeds are one row, whichever folders taught them."""
+    for name, bench in BENCHES.items():
+
+        def tidy(about: Experiment, bench: Bench = bench) -> None:
+            if "teachers" in about["options"]:
+                about["options"]["teachers"] = [teacher.network for teacher in bench.teachers]
+
+        collect_runs(f"{runs}/{name}", results / name, tidy=tidy)
