@@ -45,7 +45,7 @@ class Bench:
 
 
 FAST = {"learning_rate": LEARNING_RATE}
-UNETR = {"feature_size": 8, "hidden": 192, "mlp": 768, "heads": 6}
+DYNUNET = {"filters": [8, 16, 32, 64, 128]}
 BENCHES = {
     "headneck": Bench(
         "Dataset070_HeadNeckCT",
@@ -53,14 +53,14 @@ BENCHES = {
         (
             Teacher("h_denseformer", 1000, {"filters": 16}, {}),
             Teacher("student_base", 3000, {}, FAST),
-            Teacher("unetr", 2000, UNETR, {}),
+            Teacher("dynunet", 2000, DYNUNET, FAST),
         ),
         ("own", "rest"),
     ),
     "sarcoma": Bench(
         "Dataset090_SoftTissueSarcoma",
         400,
-        (Teacher("student_base", 800, {}, FAST), Teacher("unetr", 500, UNETR, {})),
+        (Teacher("student_base", 800, {}, FAST), Teacher("dynunet", 500, DYNUNET, FAST)),
         ("rest",),
     ),
 }
