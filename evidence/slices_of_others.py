@@ -79,7 +79,12 @@ def fit_prototypes(
 
 
 def train_students(
-    dataset: Dataset, deal: Deal, options: Mapping[str, Any], teachers: Sequence[str], runs: str, **settings: Any
+    dataset: Dataset,
+    deal: Deal,
+    options: Mapping[str, Any],
+    teachers: Sequence[str],
+    runs: str,
+    **settings: Any,
 ) -> None:
     """A student alone, its control, and what the prototypes of each of the `teachers` make of it; judged."""
     from distilseg.commands import train

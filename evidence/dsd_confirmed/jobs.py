@@ -59,7 +59,8 @@ def train_one(job: Job, data: str, runs: str) -> None:
     """Trains and judges, in a folder of the regime's."""
     settings = dict(job.settings)
     name = settings.pop("regime")
-    train_and_judge(Job(job.recipe, job.options, settings), f"{data}/{REGIMES[name].folder}", f"{runs}/{name}")
+    told = Job(job.recipe, job.options, settings)
+    train_and_judge(told, f"{data}/{REGIMES[name].folder}", f"{runs}/{name}")
 
 
 def collect(runs: str, results: Path) -> None:

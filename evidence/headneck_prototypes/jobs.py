@@ -1,7 +1,7 @@
-"""Unpaired prototypes on CT with five organs: volumes of some patients, one axial slice of each of the others.
+"""Unpaired prototypes on CT with five organs: volumes of some patients, an axial slice of each of the others.
 
-A 3D teacher learns from the volumes of two fifths of the patients. Students learn from one slice of each of 8,
-16 or all training patients of the others; several slices of further ones judge them. Each student learns
+A 3D teacher learns from the volumes of two fifths of the patients. Students learn from one slice of each of
+8, 16 or all training patients of the others; several slices of further ones judge them. Each student learns
 alone first; then it goes on from its best weights with the teacher's prototypes, and without (the control).
 """
 

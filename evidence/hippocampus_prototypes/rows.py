@@ -1,31 +1,25 @@
-"""A network, its training subjects, and how it was taught: alone, control (trained on), or by A, B or C.
-
-Slices of one subject resemble each other. So a difference is tested twice, over slices and over subjects, and
-is shown only where both say so and it exceeds what seeds alone do; everything else lies inside the noise.
-"""
+"""A network, its training subjects, and how it was taught: alone, control (trained on), or by A, B or C."""
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
 from distilseg.evaluation.significance import summarise
-from distilseg.report import Difference, Score, words
+from distilseg.report import words
 from distilseg.report.comparison import ALPHA
-from distilseg.report.contenders import METRICS, Contender, Metric, Values, contenders
+from distilseg.report.contenders import Contender, contenders
 from distilseg.runs import Run, find_runs
 
-from ..rows import Evidence, Told, budget_of, interval_of
+from ..of_slices import DICE, OfSlices, by_subject
+from ..rows import budget_of, interval_of
 from ..rows import read as read_rows
 from .jobs import STUDENTS, TEACHERS
 
-DICE = METRICS["dice"]
 EVERYONE = 64  # training subjects
 LIGHT = "dynunet"  # the network of the low-data curve and of the swap of teachers
 SIZES = (8, 16, 32, EVERYONE)
@@ -65,82 +59,8 @@ LONGER = {f"{network} {EVERYONE} control": label for network, label in NETWORKS.
 FEW = {f"{LIGHT} {n} A": f"{n}" for n in SIZES}
 
 
-@dataclass(frozen=True)
-class Twice(Told):
-    """A difference over slices, which is shown only where that over subjects and the seeds agree."""
-
-    subjects: Difference
-    by_seed: list[float]
-    spread: float  # of mean Dice over seeds, standard deviation, pooled over both rows; NaN of one seed
-
-    @property
-    def doubts(self) -> list[str]:
-        """Why it may be noise; nothing where it is shown, of these seeds."""
-        tests = {"slices": self.difference, "subjects": self.subjects}
-        wide = [name for name, one in tests.items() if not one.interval[0] * one.interval[1] > 0]
-        large = [name for name, one in tests.items() if not one.p_holm < ALPHA]
-        doubts = {
-            f"the interval over {' and over '.join(wide)} includes 0": wide,
-            f"corrected p over {' and over '.join(large)} is not below {ALPHA:g}": large,
-            f"it is no more than the spread over seeds ({self.spread:.3f})": abs(self.difference.mean)
-            <= self.spread,
-        }
-        return [doubt for doubt, holds in doubts.items() if holds]
-
-    @property
-    def outcome(self) -> str:
-        early = self.difference.outcome == "early"
-        return "none" if self.doubts and not early else self.difference.outcome
-
-    @property
-    def brief(self) -> str:
-        shown = {"helped": "shown to be higher", "hurt": "shown to be lower", "none": "inside the noise"}
-        return shown.get(self.outcome, self.verdict)
-
-    @property
-    def whole(self) -> str:
-        """With its doubts, and whether there is a seed to compare with."""
-        one = "; of one seed, so that how seeds vary is not known" if len(self.by_seed) == 1 else ""
-        return f"{self.brief}{': ' if self.doubts else ''}{'; '.join(self.doubts)}{one}"
-
-    @property
-    def cells(self) -> list[str]:
-        """Of a table: slices, subjects, how many gain, Cohen's d with his word for it, seed by seed."""
-        values, over = list(self.subjects.values.values()), Told(self.subjects, DICE)
-        effect = self.subjects.mean / statistics.stdev(values)
-        size = ("negligible", "small", "medium", "large")[sum(abs(effect) >= d for d in (0.2, 0.5, 0.8))]
-        gain = f"{sum(value > 0 for value in values)} of {len(values)}"
-        told = f"{words.number(effect, 2, sign=True)}, {size}"
-        slices = f"{self.gain} ({self.interval})"
-        seeds = ", ".join(words.number(value, 3, sign=True) for value in self.by_seed)
-        return [slices, self.p, over.interval, over.p, gain, told, seeds]
-
-
-class Prototypes(Evidence):
+class Prototypes(OfSlices):
     """Rows of slices, and beside them the teachers of volumes."""
-
-    @cache
-    def score(self, row: str, metric: str = "dice", structure: str | None = None) -> Score:
-        """Over the slices that hold the structure; for the mean those of the first structure come first.
-
-        The order matters to the bootstrap, which draws by place.
-        """
-        *single, overall = self.comparison.structures
-        parts = single if structure in (None, overall) else [structure]
-        scores = [Evidence.score(self, row, metric, one).values for one in parts]
-        held = dict.fromkeys(case for of in scores for case, value in of.items() if math.isfinite(value))
-        whole = Evidence.score(self, row, metric, structure)
-        values = {case: whole.values[case] for case in held}
-        summary = summarise(list(values.values()))
-        return replace(whole, values=values, mean=summary.mean, interval=summary.interval)
-
-    def _told(self, difference: Difference, metric: Metric, *where: Any) -> Twice:
-        question, pair, structure = where
-        subjects = self.tests(question, metric.name, structure, over=by_subject)[pair]
-        one, other = ([*self.by_seed(row, structure).values()] for row in pair)
-        several = len(one) > 1
-        spread = statistics.fmean(map(statistics.variance, (one, other))) ** 0.5 if several else math.nan
-        return Twice(difference, metric, subjects, [a - b for a, b in zip(one, other, strict=True)], spread)
 
     @cached_property
     def teachers(self) -> dict[str, Contender]:
@@ -153,14 +73,6 @@ class Prototypes(Evidence):
         return {
             n: contenders([run])[0] for n, (a, b) in of.items() for run in runs if cases[run] == half[a:b]
         }
-
-
-def by_subject(values: Values) -> Values:
-    """Each subject's mean over its slices, which are called SUBJECT-NUMBER."""
-    found: dict[str, list[float]] = {}
-    for slice in sorted(values):
-        found.setdefault(slice.rpartition("-")[0], []).append(values[slice])
-    return {subject: statistics.fmean(own) for subject, own in found.items()}
 
 
 def row_of(about: Mapping[str, Any]) -> str | None:

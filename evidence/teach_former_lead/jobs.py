@@ -83,7 +83,7 @@ def jobs(only: Sequence[str] = tuple(BENCHES)) -> list[list[Job]]:
         for one in BENCHES[bench].teachers
     ]
     each, few = [(bench, seed) for seed in SEEDS for bench in only], {"subjects": LABELS}
-    controls = [job(*one, **more) for bench, seed in each for one in [(bench, CONTROL, seed)] for more in (few, {})]
+    controls = [job(bench, CONTROL, seed, **labels) for bench, seed in each for labels in (few, {})]
     taught = [
         one
         for bench, seed in each
