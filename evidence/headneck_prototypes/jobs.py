@@ -24,7 +24,7 @@ SUBJECTS = (8, 16, None)  # None: all
 SEEDS = (0, 1, 2)
 
 
-def jobs(steps: int = 1000, seeds: Sequence[int] = SEEDS) -> list[list[Job]]:
+def jobs(steps: int = 600, seeds: Sequence[int] = SEEDS) -> list[list[Job]]:
     """The teacher; then the students, seed by seed. steps: of a student alone."""
 
     def student(subjects: int | None, seed: int) -> Job:
