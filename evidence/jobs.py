@@ -41,12 +41,18 @@ def processor() -> Machine:
     return Machine(device="cpu", precision="32-true")
 
 
-def train_and_judge(job: Job, data: str, runs: str) -> list[Run]:
-    """A job's run, without the control, which is a job of its own."""
+def train_and_judge(job: Job, data: str, runs: str, *, timed: bool = True) -> list[Run]:
+    """A job's run, without the control, which is a job of its own. timed: a case's cost is measured too."""
     from distilseg.commands import train
+    from distilseg.judge import judge
 
     given = {"options": job.options, "runs": runs, "control": False, "machine": processor(), **job.settings}
-    return train(job.recipe, data, **given)
+    if timed:
+        return train(job.recipe, data, **given)
+    trained = train(job.recipe, data, **given, evaluate=False)
+    for run in trained:
+        judge(run, device="cpu", timed=False)
+    return trained
 
 
 def run_all(stages: Sequence[Sequence[Job]], command: Sequence[str], processes: int) -> None:

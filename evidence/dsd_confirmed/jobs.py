@@ -60,7 +60,7 @@ def train_one(job: Job, data: str, runs: str) -> None:
     settings = dict(job.settings)
     name = settings.pop("regime")
     told = Job(job.recipe, job.options, settings)
-    train_and_judge(told, f"{data}/{REGIMES[name].folder}", f"{runs}/{name}")
+    train_and_judge(told, f"{data}/{REGIMES[name].folder}", f"{runs}/{name}", timed=False)
 
 
 def collect(runs: str, results: Path) -> None:

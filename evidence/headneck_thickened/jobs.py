@@ -52,7 +52,7 @@ def jobs(steps: int = 700, seeds: Sequence[int] = SEEDS) -> list[list[Job]]:
 
 
 def train_one(job: Job, data: str, runs: str) -> None:
-    train_and_judge(job, data, runs)
+    train_and_judge(job, data, runs, timed=False)
 
 
 def collect(runs: str, results: Path) -> None:
@@ -66,5 +66,5 @@ def collect(runs: str, results: Path) -> None:
         of_row = {row_of(told): run for run, told in about.items() if told["seed"] == seed}
         views = [of_row[row].folder for row in VIEW_ROWS if row in of_row]
         if len(views) == len(VIEW_ROWS):
-            judge(fused(views, FUSED_BY), device="cpu")
+            judge(fused(views, FUSED_BY), device="cpu", timed=False)
     collecting.collect(runs, results)

@@ -105,7 +105,9 @@ def train_one(job: Job, data: str, runs: str) -> None:
     folder = f"{runs}/{bench}"
     if job.recipe != CONTROL:
         options["teachers"] = [str(_run_of(folder, teacher.network)) for teacher in BENCHES[bench].teachers]
-    train_and_judge(Job(job.recipe, options, settings), f"{data}/{BENCHES[bench].folder}", folder)
+    train_and_judge(
+        Job(job.recipe, options, settings), f"{data}/{BENCHES[bench].folder}", folder, timed=False
+    )
 
 
 def _run_of(folder: str, network: str) -> Path:
