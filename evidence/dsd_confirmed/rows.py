@@ -13,7 +13,6 @@ from .jobs import REGIMES, WAYS
 CALLED = {
     "hippocampus-dynunet": "Hippocampus MR, DynUNet 8…128",
     "headneck-dynunet": "Head and neck CT, DynUNet 8…128",
-    "hippocampus-unetr": "Hippocampus MR, a small UNETR",
 }
 LABELS = {
     "plain": "plain",

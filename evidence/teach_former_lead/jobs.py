@@ -1,4 +1,4 @@
-"""Teach-Former with teachers that are better than their student: finished ones, trained long; two datasets.
+"""Teach-Former with teachers that are better than their student: finished ones, trained long.
 
 Teachers learned from every labelled training scan. The student is the slim one that is shipped to processors,
 and learns from as many labels, or from ten: see `protocol.md`.
@@ -16,22 +16,24 @@ from ..collecting import Experiment
 from ..collecting import collect as collect_runs
 from ..jobs import Job, train_and_judge
 
-DATA = ""  # two datasets
+DATA = ""  # of a dataset each has a folder
 SEEDS = (0, 1, 2)
 LABELS = 10
 STUDENT = {"student": "student_tiny"}
 LEARNING_RATE = 1e-2  # of the students for processors; by validation of one seed 0.719, at 3e-3 0.707
+FEW, MANY = "few", "many"  # labels of the student
 FULL, SOFT_LABELS, CONTROL = "teach_former", "teach_former_pwd", "teach_former_control"
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A network, its options, and how it trains."""
+    """A network, its options, how it trains, and whom it leads enough to teach: see `protocol.md`."""
 
     network: str
     steps: int
     options: Mapping[str, Any]
     training: Mapping[str, Any]
+    teaches: Sequence[str]  # FEW, MANY
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,11 @@ BENCHES = {
         "Dataset070_HeadNeckCT",
         1500,
         (
-            Teacher("h_denseformer", 1000, {"filters": 16}, {}),
-            Teacher("student_base", 3000, {}, FAST),
-            Teacher("dynunet", 2000, DYNUNET, FAST),
+            Teacher("h_denseformer", 1000, {"filters": 16}, {}, ()),
+            Teacher("student_base", 3000, {}, FAST, (FEW, MANY)),
+            Teacher("dynunet", 2000, DYNUNET, FAST, (FEW,)),
         ),
         ("own", "rest"),
-    ),
-    "sarcoma": Bench(
-        "Dataset090_SoftTissueSarcoma",
-        400,
-        (Teacher("student_base", 800, {}, FAST), Teacher("dynunet", 500, DYNUNET, FAST)),
-        ("rest",),
     ),
 }
 
@@ -92,7 +88,6 @@ def jobs(only: Sequence[str] = tuple(BENCHES)) -> list[list[Job]]:
             job(bench, SOFT_LABELS, seed, **few),
             job(bench, FULL, seed, **few, unlabelled=BENCHES[bench].unlabelled),
             job(bench, FULL, seed),
-            job(bench, SOFT_LABELS, seed),
         )
     ]
     return [[*teachers, *controls], taught]
@@ -104,7 +99,9 @@ def train_one(job: Job, data: str, runs: str) -> None:
     bench = settings.pop("bench")
     folder = f"{runs}/{bench}"
     if job.recipe != CONTROL:
-        options["teachers"] = [str(_run_of(folder, teacher.network)) for teacher in BENCHES[bench].teachers]
+        labels = FEW if "subjects" in settings else MANY
+        teachers = [one.network for one in BENCHES[bench].teachers if labels in one.teaches]
+        options["teachers"] = [str(_run_of(folder, network)) for network in teachers]
     train_and_judge(
         Job(job.recipe, options, settings), f"{data}/{BENCHES[bench].folder}", folder, timed=False
     )
@@ -120,6 +117,7 @@ def collect(runs: str, results: Path) -> None:
 
         def tidy(about: Experiment, bench: Bench = bench) -> None:
             if "teachers" in about["options"]:
-                about["options"]["teachers"] = [teacher.network for teacher in bench.teachers]
+                labels = FEW if about["subjects"]["drawn"] else MANY
+                about["options"]["teachers"] = [t.network for t in bench.teachers if labels in t.teaches]
 
         collect_runs(f"{runs}/{name}", results / name, tidy=tidy)

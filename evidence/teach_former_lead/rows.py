@@ -1,4 +1,4 @@
-"""Teachers that lead, students of ten labels and of all, taught and not; a table for each dataset."""
+"""Teachers that lead, students of ten labels and of all, taught and not; by dataset."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ TAUGHT = {
     "few soft": "few control",
     "few full unlabelled": "few control",
     "many full": "many control",
-    "many soft": "many control",
 }
 STUDENTS = {
     "few control": "ten labels alone",
@@ -24,10 +23,9 @@ STUDENTS = {
     "few full unlabelled": "ten labels, both, and scans without labels",
     "many control": "all labels alone",
     "many full": "all labels, attention maps and soft labels",
-    "many soft": "all labels, soft labels",
 }
 NETWORKS = {"h_denseformer": "H-DenseFormer", "student_base": "`student_base`", "dynunet": "DynUNet 8…128"}
-DATASETS = {"headneck": "Head and neck CT", "sarcoma": "Sarcoma in CT, PET and MR"}
+DATASETS = {"headneck": "Head and neck CT"}
 QUESTIONS = {"control": list(TAUGHT.items())}
 
 
