@@ -29,7 +29,7 @@ class Regime:
 
 DYNUNET = {"filters": [8, 16, 32, 64, 128]}
 REGIMES = {
-    "hippocampus-dynunet": Regime("Task04_Hippocampus", "dynunet", DYNUNET, 1000, (0, 1)),
+    "hippocampus-dynunet": Regime("Task04_Hippocampus", "dynunet", DYNUNET, 750, (0, 1)),
     "headneck-dynunet": Regime("Dataset070_HeadNeckCT", "dynunet", DYNUNET, 750, (0, 1)),
 }
 DSD = "dual_self_distillation"

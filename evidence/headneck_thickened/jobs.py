@@ -25,7 +25,7 @@ DYNUNET = {"network": "dynunet", "network_options": {"filters": [8, 16, 32, 64, 
 TIME_OF_A_VIEW, TIME_OF_THREE = 1.07, 3.2
 
 
-def jobs(steps: int = 700, seeds: Sequence[int] = SEEDS) -> list[list[Job]]:
+def jobs(steps: int = 500, seeds: Sequence[int] = SEEDS) -> list[list[Job]]:
     """Seed by seed; within one the longest first."""
 
     def slab(recipe: str, view: str, thickness: int, seed: int) -> Job:

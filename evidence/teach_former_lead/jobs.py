@@ -23,6 +23,7 @@ STUDENT = {"student": "student_tiny"}
 LEARNING_RATE = 1e-2  # of the students for processors; by validation of one seed 0.719, at 3e-3 0.707
 FEW, MANY = "few", "many"  # labels of the student
 FULL, SOFT_LABELS, CONTROL = "teach_former", "teach_former_pwd", "teach_former_control"
+FROM_TEACHER = {"order": "hinton"}  # KL(teacher, student) in place of the paper's KL(student, teacher)
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ BENCHES = {
 def jobs(only: Sequence[str] = tuple(BENCHES)) -> list[list[Job]]:
     """The teachers beside the controls; the students that they teach."""
 
-    def job(bench: str, recipe: str, seed: int, **more: Any) -> Job:
+    def job(bench: str, recipe: str, seed: int, options: Mapping[str, Any] = STUDENT, **more: Any) -> Job:
         told = {"bench": bench, "steps": BENCHES[bench].steps, "seed": seed, **FAST, **more}
-        return Job(recipe, dict(STUDENT), told)
+        return Job(recipe, dict(options), told)
 
     teachers = [
         Job(
@@ -80,14 +81,17 @@ def jobs(only: Sequence[str] = tuple(BENCHES)) -> list[list[Job]]:
     ]
     each, few = [(bench, seed) for seed in SEEDS for bench in only], {"subjects": LABELS}
     controls = [job(bench, CONTROL, seed, **labels) for bench, seed in each for labels in (few, {})]
+    other_way = {**STUDENT, **FROM_TEACHER}
+    recorded = {**other_way, "teacher_outputs": "recorded"}  # once, for all seeds
     taught = [
         one
         for bench, seed in each
         for one in (
+            job(bench, SOFT_LABELS, seed, other_way, **few),
+            job(bench, FULL, seed, other_way, **few),
             job(bench, FULL, seed, **few),
-            job(bench, SOFT_LABELS, seed, **few),
-            job(bench, FULL, seed, **few, unlabelled=BENCHES[bench].unlabelled),
-            job(bench, FULL, seed),
+            job(bench, SOFT_LABELS, seed, recorded, **few, unlabelled=BENCHES[bench].unlabelled),
+            job(bench, FULL, seed, other_way),
         )
     ]
     return [[*teachers, *controls], taught]

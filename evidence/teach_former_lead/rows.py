@@ -11,18 +11,20 @@ from ..rows import read as read_rows
 from .jobs import BENCHES, CONTROL, STUDENT
 
 TAUGHT = {
-    "few full": "few control",
     "few soft": "few control",
-    "few full unlabelled": "few control",
+    "few full": "few control",
+    "few full published": "few control",
+    "few soft unlabelled": "few control",
     "many full": "many control",
 }
 STUDENTS = {
     "few control": "ten labels alone",
-    "few full": "ten labels, attention maps and soft labels",
     "few soft": "ten labels, soft labels",
-    "few full unlabelled": "ten labels, both, and scans without labels",
+    "few full": "ten labels, soft labels and attention maps",
+    "few full published": "the same, KL(student, teacher) as published",
+    "few soft unlabelled": "ten labels, soft labels, also on scans without labels",
     "many control": "all labels alone",
-    "many full": "all labels, attention maps and soft labels",
+    "many full": "all labels, soft labels and attention maps",
 }
 NETWORKS = {"h_denseformer": "H-DenseFormer", "student_base": "`student_base`", "dynunet": "DynUNet 8…128"}
 DATASETS = {"headneck": "Head and neck CT"}
@@ -34,7 +36,8 @@ def row_of(about: Mapping[str, Any]) -> str:
         return f"teacher {about['options']['student']}"
     way = {CONTROL: "control", "teach_former": "full"}.get(about["recipe"], "soft")
     labels = "few" if about["subjects"]["drawn"] else "many"
-    return f"{labels} {way}{' unlabelled' if about.get('unlabelled') else ''}"
+    published = " published" if about["options"].get("order") == "paper" else ""
+    return f"{labels} {way}{published}{' unlabelled' if about.get('unlabelled') else ''}"
 
 
 def read(results: Path) -> dict[str, Evidence]:
