@@ -173,6 +173,12 @@ def _check_fits(
             f" {plan_path} names {len(plan.modalities)} and {logits}",
             "restore the plan that the run was trained with",
         )
+    planned = plan.network_tissue_windows()
+    if len(planned) != len(spec.tissue_windows) or not np.allclose(planned, spec.tissue_windows):
+        raise UserError(
+            f"{path} was trained with other tissue windows than {plan_path} names",
+            "restore the plan that the run was trained with",
+        )
 
 
 def load_torch_artefact(

@@ -117,6 +117,51 @@ def test_a_run_given_twice_under_two_names(make_run):
     assert "a and b are alike, seed included" in warnings_of(*runs)
 
 
+PLAN = {"spacing_mm": [1.0, 1.0, 1.0], "patch": [32, 32, 32], "modalities": ["CT"]}
+
+
+def planned(kind="window_zscore", low=-100.0, **more):
+    measured = {"kind": kind, "low": low, "high": 200.0}
+    return {**PLAN, "normalisation": {"CT": measured}, "reasons": {"spacing_mm": "given"}, **more}
+
+
+@pytest.mark.parametrize(
+    ("other", "called"),
+    [
+        (planned("range"), "normalisation of CT=range:-100.0:200.0"),
+        (planned(tissue_windows={"CT": [[0, 80]]}), "tissue windows of CT=0:80"),
+        (planned(spacing_mm=[2.0, 2.0, 2.0]), "spacing_mm=[2.0, 2.0, 2.0]"),
+    ],
+)
+def test_runs_of_scans_prepared_otherwise_are_no_seeds_of_each_other(make_run, other, called):
+    runs = [
+        make_run(name, {LIVER: [0.8] * N}, recipe="dsd", plan=plan)
+        for name, plan in (("a", planned()), ("b", other))
+    ]
+    comparison = compare_runs(runs)
+    assert len(comparison.contenders) == 2
+    assert called in comparison.contenders[1].name
+    assert "averaged" not in warnings_of(*runs)
+
+
+def test_tissue_windows_of_one_are_a_caution(control, make_run):
+    plain = make_run("plain", {LIVER: [0.8] * N}, plan=planned())
+    shown = make_run(
+        "shown", {LIVER: [0.9] * N}, plan=planned(tissue_windows={"CT": [[0, 80]]}), control="plain"
+    )
+    told = compare_runs([plain, shown], control=plain).warnings
+    assert any("planned differently: tissue_windows ({} and {'CT': [[0, 80]]})" in line for line in told)
+
+
+def test_what_is_measured_of_each_fold_is_no_difference(make_run):
+    """The window of a CT is of the training cases, which folds and draws do not share."""
+    runs = [
+        make_run(f"dsd-{n}", {LIVER: [0.8] * N}, recipe="dsd", seed=n, plan=planned(low=low))
+        for n, low in enumerate((-100.0, -99.0))
+    ]
+    assert len(compare_runs(runs).contenders) == 1
+
+
 def test_runs_judged_differently(make_run):
     way = {"tolerance_mm": 1.0, "empty": "nan", "unit": "mm", "weights": "best"}
     a = make_run("a", {LIVER: [0.8] * N}, evaluation=way)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,9 +55,10 @@ def test_each_network_is_shown_those_of_what_it_sees(study: Study) -> None:
     assert windows(slim) == [(0, AS_SHOWN)]
 
 
-def test_a_network_for_any_scans_has_no_windows(study: Study) -> None:
+def test_a_network_for_any_scans_refuses_windows(study: Study) -> None:
     """Each of its channels is a scan that may be missing."""
-    assert study.network("u_hved").tissue_windows == ()
+    with pytest.raises(UserError, match="u_hved is shown any of the scans, and a tissue window is of one"):
+        study.network("u_hved")
 
 
 def test_from_training_to_label_maps_without_torch(study: Study, tmp_path: Path) -> None:
@@ -72,6 +74,15 @@ def test_from_training_to_label_maps_without_torch(study: Study, tmp_path: Path)
         predict(of, tmp_path / "one.nii.gz", tmp_path / name / "one.nii.gz", device="cpu")
         maps[name] = np.asarray(nibabel.load(tmp_path / name / "one.nii.gz").dataobj)
     assert (maps["run"] == maps["artefact"]).mean() > 0.999
+    told = (tmp_path / "student" / "README.md").read_text()
+    assert "CT by range, CT from -160 to 400 once more" in " ".join(told.split())
+    plan = run.plan.read_text()
+    for windows in ("[[0, 50]]", "[]"):
+        changed = json.loads(plan) | {"tissue_windows": {"CT": json.loads(windows)}}
+        run.plan.write_text(json.dumps(changed))
+        with pytest.raises(UserError, match=r"trained with other tissue windows .* restore the plan"):
+            predict(run.folder, tmp_path / "one.nii.gz", tmp_path / "two.nii.gz", device="cpu")
+    run.plan.write_text(plan)
     for to in ("nnunet", "monai-bundle"):
         with pytest.raises(UserError, match="channels of the tissue windows of its plan"):
             export(run, to, out=tmp_path / to)

@@ -28,7 +28,7 @@ def add_to(app: typer.Typer, panel: str, words: Sequence[str]) -> None:
     )
     of_plan = examples(
         "distilseg plan DATASET --out plan.json",
-        "distilseg plan DATASET --tissue-window CT=-160:240 --tissue-window CT=-1000:-400",
+        "distilseg plan DATASET --tissue-window CT=-160:240 --tissue-window CT=0:80",
         "distilseg plan DATASET --patch 32,48,32 --spacing 1,1,1 --normalisation MRI=minmax",
         "distilseg plan DATASET --codes codes.json --out plan.json",
         "distilseg plan DATASET --max-seconds 1 --max-memory 1GB --out plan.json",

@@ -85,8 +85,8 @@ def _inside(plan: Plan) -> list[str]:
     spacing = " x ".join(f"{mm:g}" for mm in plan.spacing_mm)
     scaled = ", ".join(f"{plain(name)} by {how.kind}" for name, how in plan.normalisation.items())
     scaled += "".join(
-        f", and from {low:g} to {high:g} once more"
-        for ranges in plan.tissue_windows.values()
+        f", {plain(name)} from {low:g} to {high:g} once more"
+        for name, ranges in plan.tissue_windows.items()
         for low, high in ranges
     )
     labels = ", ".join(f"{value} {plain(name)}" for value, name in sorted(plan.labels.items()))

@@ -130,10 +130,13 @@ def _different_conditions(
     for one, other in combinations(competing, 2):
         a, b = plans[one.name], plans[other.name]
         keys = ["spacing_mm", "patch", "modalities", "normalisation", "labels"]
+        if a and b:
+            a, b = ({"tissue_windows": {}, **plan} for plan in (a, b))  # a plan without any does not say so
+            keys.append("tissue_windows")
         unrelated = controls[other.name] != one.name and controls[one.name] != other.name
         if unrelated:
             # What a network is shown is a question of its own where none of the two is the other's control.
-            keys = [key for key in keys if key not in ("modalities", "normalisation")]
+            keys = [key for key in keys if key not in ("modalities", "normalisation", "tissue_windows")]
         for key in (key for key in keys if a.get(key) != b.get(key) and key in a and key in b):
             told = f" ({a[key]} and {b[key]})" if key not in ("normalisation", "labels") else ""
             yield f"{one.name} and {other.name} were planned differently: {key}{told}."

@@ -119,7 +119,7 @@ def contenders(runs: Sequence[Run], *, by: str = "case") -> list[Contender]:
         )
     groups: dict[str, Group] = {}
     for run, experiment in described:
-        key = _family(experiment) + _size(run, experiment)
+        key = _family(run, experiment) + _size(run, experiment)
         groups.setdefault(key, []).append((run, experiment))
     named = _names(list(groups.values()))
     return [
@@ -244,10 +244,25 @@ def _options(experiment: Mapping[str, Any]) -> dict[str, Any]:
 SETTINGS = ("budget", "optimisation", "sampling", "validation", "weights")
 
 
-def _family(experiment: Mapping[str, Any]) -> str:
+def _family(run: Run, experiment: Mapping[str, Any]) -> str:
     """What runs of one contender share, and what those of fewer training subjects share with them."""
     parts = [experiment.get(name) for name in ("recipe", "networks", *SETTINGS)]
-    return json.dumps([_options(experiment), *parts], sort_keys=True, default=str)
+    return json.dumps([_options(experiment), *parts, _prepared(run)], sort_keys=True, default=str)
+
+
+def _prepared(run: Run) -> dict[str, Any]:
+    """How its plan prepares scans, without what is measured of training cases, which folds do not share."""
+    plan = run.read(run.plan) if run.plan.is_file() else {}
+    told = {name: plan[name] for name in ("orientation", "interpolation") if name in plan}
+    if plan.get("reasons", {}).get("spacing_mm") == "given":
+        told["spacing_mm"] = plan["spacing_mm"]
+    for modality, how in plan.get("normalisation", {}).items():
+        kind = str(how.get("kind"))
+        fixed = [how[end] for end in ("low", "high") if end in how and kind.startswith("range")]
+        told[f"normalisation of {modality}"] = ":".join(map(str, [kind, *fixed]))
+    for modality, windows in plan.get("tissue_windows", {}).items():
+        told[f"tissue windows of {modality}"] = ", ".join(f"{low:g}:{high:g}" for low, high in windows)
+    return told
 
 
 def _size(run: Run, experiment: Mapping[str, Any]) -> str:
@@ -272,7 +287,7 @@ def _names(groups: Sequence[Group]) -> list[tuple[str, str, int | None]]:
     """
     firsts: dict[str, tuple[Run, dict[str, Any]]] = {}
     for group in groups:
-        firsts.setdefault(_family(group[0][1]), group[0])
+        firsts.setdefault(_family(*group[0]), group[0])
     told = _told_apart(list(firsts.values()), _options_told)
     if len(set(told)) < len(told):
         told = _told_apart(list(firsts.values()), _description)
@@ -281,7 +296,7 @@ def _names(groups: Sequence[Group]) -> list[tuple[str, str, int | None]]:
         for name, (run, _) in zip(told, firsts.values(), strict=True)
     ]
     of_key = dict(zip(firsts, told, strict=True))
-    families = [of_key[_family(group[0][1])] for group in groups]
+    families = [of_key[_family(*group[0])] for group in groups]
     sizes = [round(fmean(_subjects(*one) for one in group)) or None for group in groups]
     names = families
     if len(set(sizes)) > 1:
@@ -338,7 +353,7 @@ def _description(run: Run, experiment: Mapping[str, Any]) -> dict[str, Any]:
     """Everything by which two runs of one recipe may be told apart."""
     settings = [experiment.get(name) for name in SETTINGS]
     told = {key: value for part in settings if isinstance(part, Mapping) for key, value in part.items()}
-    return {**_options_told(run, experiment), **told}
+    return {**_options_told(run, experiment), **told, **_prepared(run)}
 
 
 def training_cases(run: Run) -> set[str]:

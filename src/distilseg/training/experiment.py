@@ -71,8 +71,12 @@ class Study:
             raise UserError(
                 "the plan names no regions", 'add them, such as "regions": {"WT": [1, 2, 4], "TC": [1, 4]}'
             )
-        # Of a network for any scans each channel is one that may be missing.
-        windows = () if "drop_modalities" in known else plan.network_tissue_windows(sees)
+        windows = plan.network_tissue_windows(sees)
+        if windows and "drop_modalities" in known:
+            raise UserError(
+                f"{name} is shown any of the scans, and a tissue window is of one that may be missing",
+                "leave the tissue windows out of the plan, or take another network",
+            )
         channels = len(sees or plan.modalities)
         return NetworkSpec(name, channels, logits, plan.network_patch, given, windows)
 

@@ -92,6 +92,32 @@ def test_tissue_windows_are_told_as_networks_see_them() -> None:
     assert scaled.network_tissue_windows() == ((0, 0.25, 0.5),)
 
 
+@pytest.mark.parametrize(
+    ("normalisation", "windows", "message"),
+    [
+        (None, [(-1000, -400)], r"CT from -1000 to -400 .* cut off below -99 and above 127"),
+        ("range:-175:250", [(250, 400)], r"cut off below -175 and above 250 .*=range:LOW:HIGH"),
+        ("range:-175:250", [(-1e30, 1e38)], r"would be the same everywhere"),
+        (None, [(-1e308, 1e308)], r"cannot be computed in single precision"),
+        (None, [(0, 1e-320)], r"cannot be computed in single precision"),
+        ("none", [(0, 1e-42)], r"cannot be computed in single precision"),
+        (None, [(0, 40), (0, 40)], r"CT has one window twice"),
+    ],
+)
+def test_a_tissue_window_that_shows_nothing_is_refused(
+    normalisation: str | None, windows: list[tuple[float, float]], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        make_plan(
+            *measured([(64, 64, 64)], CT=CT), normalisation=normalisation, tissue_windows={"CT": windows}
+        )
+
+
+def test_a_tissue_window_may_reach_beyond_what_is_cut_off() -> None:
+    told = {"CT": [(-160.0, 60.0), (100.0, 1000.0)]}
+    assert make_plan(*measured([(64, 64, 64)], CT=CT), tissue_windows=told).tissue_windows["CT"]
+
+
 @pytest.mark.parametrize("name", ["CT", "ct", "CT_portal", "low-dose CT", "CTA"])
 def test_names_of_ct(name: str) -> None:
     assert is_ct(name)

@@ -57,6 +57,12 @@ class Normalisation(Record):
                 return (value - self.low) / (self.high - self.low)
         return value
 
+    def clipped(self, value: float) -> float:
+        """What is left of an intensity where images are cut off at both ends before they are scaled."""
+        if self.kind == "none" or self.low is None or self.high is None:
+            return value
+        return min(max(value, self.low), self.high)
+
     def check(self) -> None:
         """Raises ValueError where a kind lacks what it needs, or its range is none."""
         missing = [name for name in _NEEDS.get(self.kind, ()) if getattr(self, name) is None]

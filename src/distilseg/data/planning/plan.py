@@ -273,12 +273,35 @@ def _check_tissue_windows(plan: Plan) -> None:
                 f"tissue_windows: {name} is scaled by {kind}, differently in each image",
                 f"leave them out, or scale it by one of {', '.join(SCALES)}",
             )
+        if len(set(ranges)) < len(ranges):
+            raise UserError(f"tissue_windows: {name} has one window twice", "name each once")
         for low, high in ranges:
             if not low < high:
                 raise UserError(
                     f"tissue_windows: {name} from {low:g} to {high:g}",
                     "give the lower end first, such as [-160, 240]",
                 )
+            _check_shows(name, plan.normalisation[name], low, high)
+
+
+def _check_shows(name: str, scale: Normalisation, low: float, high: float) -> None:
+    """A window tells intensities apart, in the single precision that networks compute in."""
+    with np.errstate(all="ignore"):
+        bottom, top = np.array([scale.scaled(low), scale.scaled(high)], np.float32)
+        slope = 1 / (top - bottom)
+        ends = np.array([scale.scaled(scale.clipped(end)) for end in (low, high)], np.float32)
+        darkest, brightest = np.clip((ends - bottom) * slope, 0, 1)
+    if not np.isfinite([bottom, top, slope]).all():
+        raise UserError(
+            f"tissue_windows: {name} from {low:g} to {high:g} cannot be computed in single precision",
+            "give ends nearer to each other, or farther apart, such as [-160, 240]",
+        )
+    if not darkest < brightest:
+        raise UserError(
+            f"tissue_windows: {name} from {low:g} to {high:g} would be the same everywhere, as it is cut off"
+            f" below {scale.low:g} and above {scale.high:g} before",
+            f"leave it out, or scale by a range that holds it, such as --normalisation {name}=range:LOW:HIGH",
+        )
 
 
 def _check_regions(plan: Plan) -> None:
