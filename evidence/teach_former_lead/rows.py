@@ -34,7 +34,7 @@ QUESTIONS = {"control": list(TAUGHT.items())}
 def row_of(about: Mapping[str, Any]) -> str:
     if about["recipe"] == CONTROL and about["options"]["student"] != STUDENT["student"]:
         return f"teacher {about['options']['student']}"
-    way = {CONTROL: "control", "teach_former": "full"}.get(about["recipe"], "soft")
+    way = "control" if about["recipe"] == CONTROL else "full" if about["options"]["attention"] else "soft"
     labels = "few" if about["subjects"]["drawn"] else "many"
     published = " published" if about["options"].get("order") == "paper" else ""
     return f"{labels} {way}{published}{' unlabelled' if about.get('unlabelled') else ''}"
