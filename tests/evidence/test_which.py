@@ -61,8 +61,9 @@ def slabs() -> Found:
 
 
 def prototypes() -> Found:
-    told = of("hippocampus-prototypes").less("distilled", "dynunet 64 A")
+    told, of_ct = of("hippocampus-prototypes").less("distilled", "dynunet 64 A"), of("headneck-prototypes")
     assert told.outcome == "helped"
+    assert len(of_ct.which("distilled", "none")) == len(of_ct.questions["distilled"])
     return [told.gain]
 
 
