@@ -56,4 +56,4 @@ def names(found: Evidence) -> dict[str, Any]:
     """How far the best teacher is ahead of students that were not taught, and what the taught ones gained."""
     best = found.score("teacher student_base").mean
     lead = {row: best - found.score(row).mean for row in ("few control", "many control")}
-    return {"lead": lead, "gains": {row: found.less("control", row) for row in TAUGHT}}
+    return {"found": found, "lead": lead, "gains": {row: found.less("control", row) for row in TAUGHT}}
