@@ -47,9 +47,12 @@ def kd() -> Found:
 
 
 def teach() -> Found:
-    told = of("sarcoma-teach-former").less("control", "t123")
-    assert told.outcome == "none"
-    return [told.gain]
+    assert of("sarcoma-teach-former").less("control", "t123").outcome == "none"
+    led = of("headneck-teach-former")
+    few, many = led.less("control", "few full"), led.less("control", "many full")
+    assert few.outcome == many.outcome == "helped"
+    assert led.less("control", "few published").difference.mean < 0
+    return [few.gain, many.gain]
 
 
 def slabs() -> Found:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..distillation.method import Method
 
 TITLE = "Teach-Former (Hossain et al., 2025)"
-WHEN = "For a slim student of better teachers: here +0.009 Dice with all three, no difference shown."
+WHEN = "Pays where teachers lead and with --order hinton: here +0.017 Dice with few labels, +0.011 with all."
 
 Options = Mapping[str, Any] | None
 Matching = Literal["student_to_teacher", "teacher_to_student", "channel_collapse", "conv1x1"]
