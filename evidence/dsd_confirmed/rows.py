@@ -11,8 +11,8 @@ from ..rows import read as read_rows
 from .jobs import REGIMES, WAYS
 
 CALLED = {
-    "hippocampus-dynunet": "Hippocampus MR, DynUNet 8…128",
-    "headneck-dynunet": "Head and neck CT, DynUNet 8…128",
+    "hippocampus": "Hippocampus MR, DynUNet 8…128",
+    "headneck": "Head and neck CT, `student_small`",
 }
 LABELS = {
     "plain": "plain",
