@@ -29,7 +29,7 @@ class Regime:
 
 DYNUNET = {"filters": [8, 16, 32, 64, 128]}
 REGIMES = {
-    "hippocampus": Regime("Task04_Hippocampus", "dynunet", DYNUNET, 750, (0, 1)),
+    "hippocampus": Regime("Task04_Hippocampus", "dynunet", DYNUNET, 750, (0,)),
     "headneck": Regime("Dataset070_HeadNeckCT", "student_small", {}, 750, (0,)),
 }
 DSD = "dual_self_distillation"
