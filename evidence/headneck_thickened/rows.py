@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..jobs import ROOT
 from ..rows import Evidence
 from ..rows import read as read_rows
+from ..training_defaults import rows as training_defaults
+from ..training_defaults.changes import CHOSEN
 
 SSA = "axial"
 VIEW_ROWS = (SSA, "coronal", "sagittal")
@@ -44,5 +47,6 @@ def read(results: Path) -> Evidence:
 
 
 def names(found: Evidence) -> dict[str, Any]:
-    """The evidence itself, whose tables stand on the page."""
-    return {"found": found}
+    """The evidence itself, whose tables stand on the page, and a 3D student of the time of a view."""
+    confirmed = training_defaults.read(ROOT / "results" / "training-defaults").confirmed["headneck"]
+    return {"found": found, "student_small": confirmed.score(CHOSEN).mean}

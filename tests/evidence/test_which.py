@@ -60,7 +60,16 @@ def slabs() -> Found:
     found = of("hippocampus-thickened")
     multiplexed, attended = found.less("parts", "esm"), found.less("parts", "k12", "esm")
     assert (multiplexed.outcome, attended.outcome) == ("helped", "hurt")
-    return ["2", "3", multiplexed.gain, attended.gain.removeprefix("−")]
+    of_ct = of("headneck-thickened")
+    again, against = of_ct.less("slabs", "esm"), of_ct.less("slabs", "axial", "esm")
+    assert (again.outcome, against.outcome) == ("helped", "hurt")
+    return [
+        "2",
+        "3",
+        multiplexed.gain,
+        again.gain,
+        *(one.gain.removeprefix("−") for one in (attended, against)),
+    ]
 
 
 def prototypes() -> Found:
