@@ -35,6 +35,9 @@ def dual() -> Found:
     dsd = of("hippocampus-dsd")
     rows = [f"{network} dsd" for network in ("dynunet-8", "dynunet-16", "unetr", "vnet")]
     assert [dsd.less("control", row).outcome for row in rows] == ["none", "none", "none", "early"]
+    again = of("dsd-confirmed")
+    assert all(one.which("control", "helped") == [] for one in again.values())
+    assert again["headneck"].score("dsd", structure="spinal_cord").mean < 0.01
     return []
 
 
