@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 TINTS = {"helped": HELPED, "hurt": HURT, "small": PALETTE[1], "none": PALETTE[0], "early": FAINT}
 
 
-def gains(found: Evidence, question: str) -> str:
-    """Each pair of a question, its mean difference and interval; the colour is the verdict."""
+def gains(found: Evidence, question: str, than: str = "the control's") -> str:
+    """Each pair of a question, its mean difference and interval; the colour is the verdict.
+
+    than: whose Dice is taken away, in words.
+    """
     told = {found.labels[a]: found.less(question, a, b) for a, b in found.questions[question]}
 
     def draw(figure: Figure) -> None:
@@ -33,7 +36,7 @@ def gains(found: Evidence, question: str) -> str:
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.grid(False, axis="y")
         axes.invert_yaxis()
-        axes.set_xlabel("Dice less the control's, 95 % interval over cases")
+        axes.set_xlabel(f"Dice less {than}, 95 % interval over cases")
         for outcome in sorted({one.outcome for one in told.values()}, key=list(TINTS).index):
             axes.plot([], [], "o-", color=TINTS[outcome], label=VERDICTS[outcome])
         figure.legend(loc="outside upper left", ncols=3, fontsize=9)
@@ -43,7 +46,7 @@ def gains(found: Evidence, question: str) -> str:
         0.32 * len(told) + 1.1,
         draw,
         salt=f"gains {question}",
-        title="Dice less the control's, with its 95 % interval over cases",
+        title=f"Dice less {than}, with its 95 % interval over cases",
         told="; ".join(f"{name}: {one.gain}, {VERDICTS[one.outcome]}" for name, one in told.items()),
     )
 

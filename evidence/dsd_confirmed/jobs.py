@@ -18,19 +18,18 @@ DATA = ""  # two datasets
 
 @dataclass(frozen=True)
 class Regime:
-    """A network on a dataset, how long it trains, and how often."""
+    """A network on a dataset, and how long it trains."""
 
     folder: str
     network: str
     network_options: Mapping[str, Any]
     steps: int
-    seeds: Sequence[int]
 
 
 DYNUNET = {"filters": [8, 16, 32, 64, 128]}
 REGIMES = {
-    "hippocampus": Regime("Task04_Hippocampus", "dynunet", DYNUNET, 750, (0,)),
-    "headneck": Regime("Dataset070_HeadNeckCT", "student_small", {}, 750, (0,)),
+    "hippocampus": Regime("Task04_Hippocampus", "dynunet", DYNUNET, 750),
+    "headneck": Regime("Dataset070_HeadNeckCT", "student_small", {}, 750),
 }
 DSD = "dual_self_distillation"
 WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -41,9 +40,9 @@ WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 
-def jobs(only: Sequence[str] = tuple(REGIMES)) -> list[list[Job]]:
-    """Seed by seed, every way of every regime."""
-    each = [(name, seed) for seed in (0, 1, 2) for name in only if seed in REGIMES[name].seeds]
+def jobs(seeds: Sequence[int] = (0,), only: Sequence[str] = tuple(REGIMES)) -> list[list[Job]]:
+    """Seed by seed, every way of every regime, or of `only` some."""
+    each = [(name, seed) for seed in seeds for name in only]
     return [[_job(name, seed, *way) for name, seed in each for way in WAYS.values()]]
 
 

@@ -1,4 +1,4 @@
-"""What slabs, their parts and their vote gain over what they stand beside."""
+"""What slabs and their vote gain over 3D networks that train as long."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from ..rows import Evidence
 
 
 def draw(found: Evidence) -> dict[str, str]:
-    return {"-3d": gains(found, "3D")}
+    return {"-3d": gains(found, "3D", "that of 3D in equal time")}

@@ -160,7 +160,7 @@ def load_predictor(
 def _check_fits(
     path: Path, spec: NetworkSpec, extra: Mapping[str, Any], plan_path: Path, plan: Plan, answers: str
 ) -> None:
-    """Raises UserError where weights are of other modalities or classes than their plan names."""
+    """Raises UserError where weights are of other modalities, classes or windows than their plan names."""
     logits = len(plan.logits_of(answers))
     if (learned := tuple(extra.get("modalities", plan.modalities))) != plan.modalities:
         raise UserError(
