@@ -55,6 +55,13 @@ def test_a_field_that_is_not_there_is_named_when_it_is_asked_for(run: Run) -> No
         ("cost", {"parameters": float("nan")}, r"parameters is nan, a number or null was expected"),
         ("cost", {"seconds_per_case": float("inf")}, r"inf, .*; run `distilseg evaluate .*run --again`"),
         ("plan", {"spacing_mm": 1.0}, r"spacing_mm is 1\.0, a list was expected"),
+        ("plan", {"reasons": "given"}, r"reasons is 'given', an object was expected"),
+        ("plan", {"normalisation": {"CT": 3}}, r"normalisation\.CT is 3, an object was expected"),
+        (
+            "plan",
+            {"tissue_windows": {"CT": [[1, "a"]]}},
+            r"windows\.CT\[0\]\[1\] is 'a', a number was expected",
+        ),
     ],
 )
 def test_a_field_of_another_kind_is_named(run: Run, name: str, content: Any, message: str) -> None:

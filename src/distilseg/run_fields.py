@@ -70,7 +70,10 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         "modalities": [str],
         "spacing_mm": [float],
         "patch": [int],
-        **dict.fromkeys(("labels", "normalisation"), dict),
+        **dict.fromkeys(("orientation", "interpolation"), str),
+        **dict.fromkeys(("labels", "reasons"), dict),
+        "normalisation": Each({"kind": str}),
+        "tissue_windows": Each([[float]]),
     },
     "split.json": {name: [str] for name in ("train", "validation", "test")},
     "status.json": {

@@ -261,7 +261,9 @@ def _prepared(run: Run) -> dict[str, Any]:
         fixed = [how[end] for end in ("low", "high") if end in how and kind.startswith("range")]
         told[f"normalisation of {modality}"] = ":".join(map(str, [kind, *fixed]))
     for modality, windows in plan.get("tissue_windows", {}).items():
-        told[f"tissue windows of {modality}"] = ", ".join(f"{low:g}:{high:g}" for low, high in windows)
+        told[f"tissue windows of {modality}"] = ", ".join(
+            ":".join(f"{end:g}" for end in ends) for ends in windows
+        )
     return told
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from ...errors import UserError, unknown
 from ...files import write_text
 from ...json_files import object_in, read_object
-from ...names import check_distinct
+from ...names import check_distinct, pasted
 from ...records import Limits, Record, first_misfit
 from ..readable import readable_json
 from ..scans.dicom.codes import Coded
@@ -300,7 +300,8 @@ def _check_shows(name: str, scale: Normalisation, low: float, high: float) -> No
         raise UserError(
             f"tissue_windows: {name} from {low:g} to {high:g} would be the same everywhere, as it is cut off"
             f" below {scale.low:g} and above {scale.high:g} before",
-            f"leave it out, or scale by a range that holds it, such as --normalisation {name}=range:LOW:HIGH",
+            "leave it out, or scale by a range that holds it, such as"
+            f" {pasted('--normalisation', f'{name}=range:LOW:HIGH')}",
         )
 
 
