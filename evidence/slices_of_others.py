@@ -1,7 +1,8 @@
-"""Volumes of some subjects, single slices of the others: the data of studies of unpaired prototypes.
+"""Studies of unpaired prototypes: volumes of some subjects, single slices of the others.
 
-A 3D teacher learns from the volumes; students learn from one slice of each of the others, and other slices
-of further ones, several of each, judge them.
+A 3D teacher learns from the volumes. Students learn from one slice of each of 8, 16 or all of the others;
+further ones, of whom there are several slices each, judge them. Each student learns alone first; then it goes
+on from its best weights with the teacher's prototypes, and without (the control).
 """
 
 from __future__ import annotations
@@ -11,11 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .jobs import processor
+from . import collecting
+from .jobs import Job, processor
 
 if TYPE_CHECKING:
     from distilseg.data.case import Case, Dataset
     from distilseg.data.planning.splits import Split
+
+SUBJECTS = (8, 16, None)  # whose slices a student has; None: all
+SEEDS = (0, 1, 2)
+STUDENT = {"network": "dynunet"}
+BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -28,13 +35,12 @@ class Deal:
     draws: Mapping[str, int]  # slices of a subject, at most, by part of the split
     beside: tuple[float, float] = (0.1, 0.1)  # of the volumes: to validate, to judge
 
-    def volumes(self, dataset: Dataset, part: tuple[float, float] = (0.0, 1.0)) -> Split:
-        """Subjects of the volumes, or of a part of them, dealt for the teacher."""
+    def volumes(self, dataset: Dataset) -> Split:
+        """Subjects of the volumes, dealt for the teacher."""
         from distilseg.data.planning.splits import split_cases
 
-        cases = self._cases(dataset, volumes=True)
-        low, high = (round(share * len(cases)) for share in part)
-        return split_cases(cases[low:high], seed=0, fractions=(1 - sum(self.beside), *self.beside))
+        fractions = (1 - sum(self.beside), *self.beside)
+        return split_cases(self._cases(dataset, volumes=True), seed=0, fractions=fractions)
 
     def slices(self, dataset: Dataset) -> tuple[Dataset, Split]:
         """Slices of the other subjects as cases of their own, and which of them train, validate, judge."""
@@ -67,36 +73,54 @@ class Deal:
         return [dataset.case(id) for id in (dealt.train if volumes else dealt.test)]
 
 
-def fit_prototypes(
-    dataset: Dataset, deal: Deal, named: str, part: tuple[float, float], runs: str, **settings: Any
-) -> None:
-    """Trains and judges a teacher of volumes, and writes its prototypes: a file `named` in `runs`."""
-    from distilseg.commands import prototypes, train
+@dataclass(frozen=True)
+class PrototypeStudy:
+    """Who gives what, and how long teacher and students learn."""
 
-    told = {"split": deal.volumes(dataset, part), "runs": f"{runs}/volumes", "machine": processor()}
-    (run,) = train("supervised", dataset, control=False, **told, **settings)
-    prototypes(run.folder, out=_file(runs, named), view=deal.view, device="cpu")
+    deal: Deal
+    teacher: Mapping[str, Any]  # options of its recipe
+    teacher_steps: int
+    steps: int  # of a student alone; two thirds more with prototypes or without
 
+    def jobs(self, steps: int | None = None, seeds: Sequence[int] = SEEDS) -> list[list[Job]]:
+        """The teacher; then the students, seed by seed. steps: of a student alone."""
 
-def train_students(
-    dataset: Dataset,
-    deal: Deal,
-    options: Mapping[str, Any],
-    teachers: Sequence[str],
-    runs: str,
-    **settings: Any,
-) -> None:
-    """A student alone, its control, and what the prototypes of each of the `teachers` make of it; judged."""
-    from distilseg.commands import train
-    from distilseg.judge import judge
+        def student(subjects: int | None, seed: int) -> Job:
+            settings = {"steps": steps or self.steps, "batch_size": BATCH, "subjects": subjects, "seed": seed}
+            return Job("prototype_distillation", STUDENT, settings)
 
-    drawn, split = deal.slices(dataset)
-    told = {"split": split, "runs": f"{runs}/slices", "evaluate": False, "machine": processor(), **settings}
-    for n, teacher in enumerate(teachers):
-        own = {**options, "prototypes": str(_file(runs, teacher)), "view": deal.view}
-        for run in train("prototype_distillation", drawn, options=own, control=n == 0, **told):
+        teacher = Job("supervised", dict(self.teacher), {"steps": self.teacher_steps, "seed": 0})
+        return [[teacher], [student(subjects, seed) for seed in seeds for subjects in SUBJECTS]]
+
+    def train_one(self, job: Job, data: str, runs: str) -> None:
+        """The teacher and its prototypes; or a student alone, its control, and what prototypes make of it."""
+        from distilseg.data.formats import read_dataset
+
+        train = self._teacher if job.recipe == "supervised" else self._students
+        train(read_dataset(data), job, Path(runs))
+
+    def _teacher(self, dataset: Dataset, job: Job, runs: Path) -> None:
+        from distilseg.commands import prototypes, train
+
+        told = {"split": self.deal.volumes(dataset), "runs": runs / "volumes", "machine": processor()}
+        (run,) = train(job.recipe, dataset, options=job.options, control=False, **told, **job.settings)
+        prototypes(run.folder, out=_file(runs), view=self.deal.view, device="cpu")
+
+    def _students(self, dataset: Dataset, job: Job, runs: Path) -> None:
+        from distilseg.commands import train
+        from distilseg.judge import judge
+
+        drawn, split = self.deal.slices(dataset)
+        told = {"split": split, "runs": runs / "slices", "evaluate": False, "machine": processor()}
+        own = {**job.options, "prototypes": str(_file(runs)), "view": self.deal.view}
+        for run in train(job.recipe, drawn, options=own, control=True, **told, **job.settings):
             judge(run, drawn, empty="monai", device="cpu")
 
 
-def _file(runs: str, named: str) -> Path:
-    return Path(runs) / f"prototypes-{named}.json"
+def _file(runs: Path) -> Path:
+    return runs / "prototypes-teacher.json"
+
+
+def collect(runs: str, results: Path) -> None:
+    """Without the metrics of many slices that the pages do not show."""
+    collecting.collect(runs, results, metrics=("dice",))
