@@ -40,7 +40,7 @@ WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 
-def jobs(seeds: Sequence[int] = (0,), only: Sequence[str] = tuple(REGIMES)) -> list[list[Job]]:
+def jobs(seeds: Sequence[int] = (0, 1), only: Sequence[str] = tuple(REGIMES)) -> list[list[Job]]:
     """Seed by seed, every way of every regime, or of `only` some."""
     each = [(name, seed) for seed in seeds for name in only]
     return [[_job(name, seed, *way) for name, seed in each for way in WAYS.values()]]

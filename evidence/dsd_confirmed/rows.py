@@ -39,8 +39,21 @@ def read(results: Path) -> dict[str, Evidence]:
 def names(found: Mapping[str, Evidence]) -> dict[str, Any]:
     """What each way gained over plain training, by regime."""
     ways = [way for way, _ in QUESTIONS["control"]]
+    neck = found["headneck"]
     return {
+        "below": sum(
+            neck.by_seed(way)[seed] < plain - 0.1
+            for way in ways
+            for seed, plain in neck.by_seed("plain").items()
+        ),
+        "lacking": {way: _lacking(neck, way) for way in WAYS},
         "found": found,
         "gains": {name: {way: one.less("control", way) for way in ways} for name, one in found.items()},
         "tenths": {name: one.less("tenth", "tenth") for name, one in found.items()},
     }
+
+
+def _lacking(found: Evidence, way: str) -> list[str]:
+    """Structures that a run of it had not found, once for each."""
+    organs = found.comparison.structures[:-1]
+    return [organ for organ in organs for dice in found.by_seed(way, organ).values() if dice < 0.05]

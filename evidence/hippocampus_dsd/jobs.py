@@ -15,7 +15,7 @@ SMALL_UNETR = {"feature_size": 8, "hidden": 192, "mlp": 768, "heads": 6}
 # Key -> network, its options, steps, seeds.
 NETWORKS: dict[str, tuple[str, dict[str, Any], int, int]] = {
     "dynunet-16": ("dynunet", {"filters": [16, 32, 64, 128, 256]}, 750, 1),
-    "dynunet-8": ("dynunet", {"filters": [8, 16, 32, 64, 128]}, 1500, 2),
+    "dynunet-8": ("dynunet", {"filters": [8, 16, 32, 64, 128]}, 1500, 1),
     "unetr": ("unetr", SMALL_UNETR, 2000, 1),
     "vnet": ("vnet", {}, 400, 1),
 }
