@@ -11,6 +11,7 @@ from typing import Any
 from distilseg.runs import find_runs
 
 from . import collecting
+from .figures import gains
 from .jobs import Job, train_and_judge
 from .rows import Evidence
 from .rows import read as read_rows
@@ -105,3 +106,8 @@ class SlabStudy:
 
 
 train_one = partial(train_and_judge, timed=False)
+
+
+def draw(found: Evidence) -> dict[str, str]:
+    """What slabs and their vote gain over 3D networks that train as long."""
+    return {"-3d": gains(found, "3D", "that of 3D in equal time")}

@@ -1,8 +1,8 @@
 """KD-Net where most patients have the student's scan alone, and no labels: sarcomas in CT; an hour of a core.
 
-Of each fold ten patients are labelled and have CT, PET and MR. The teacher of all scans cannot see the others;
-what it has taught on the ten can, and so can the student that nobody taught. Both are asked about the CT of the
-others, and a new student learns from their answers: see `protocol.md`.
+Of each fold ten patients are labelled and have CT, PET and MR. The teacher of all scans cannot see the rest;
+what it has taught on the ten can, and so can the student that nobody taught. Both are asked about the CT of
+the rest, and a new student learns from their answers: see `protocol.md`.
 """
 
 from __future__ import annotations
