@@ -1,4 +1,4 @@
-"""Dual self-distillation with today's defaults, on test cases: two datasets, four ways.
+"""Dual self-distillation with today's defaults, on test cases: two datasets, five ways.
 
 What was found on validation cases (`dsd-regimes`) is asked of cases that chose nothing; see `protocol.md`.
 """
@@ -32,11 +32,13 @@ REGIMES = {
     "headneck": Regime("Dataset070_HeadNeckCT", "student_small", {}, 750),
 }
 DSD = "dual_self_distillation"
+TENTH = {"alpha": 0.1, "beta": 0.1}
 WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "plain": ("supervised", {}),
     "ds": ("dsd_ds", {}),
     "dsd": (DSD, {}),
-    "tenth": (DSD, {"alpha": 0.1, "beta": 0.1}),
+    "tenth": (DSD, TENTH),
+    "growing": (DSD, {**TENTH, "over_time": "growing", "deep_supervision_over_time": "growing"}),
 }
 
 

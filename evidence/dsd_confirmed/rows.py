@@ -19,16 +19,19 @@ LABELS = {
     "ds": "deep supervision",
     "dsd": "DSD as published",
     "tenth": "DSD, a tenth of the divergences",
+    "growing": "DSD, a tenth, all growing",
 }
 QUESTIONS = {
     "control": [(way, "plain") for way in WAYS if way != "plain"],
-    "tenth": [("tenth", "dsd")],
+    "published": [("tenth", "dsd"), ("growing", "dsd")],
 }
 
 
 def row_of(about: Mapping[str, Any]) -> str:
     way = {"supervised": "plain", "dsd_ds": "ds"}.get(about["recipe"], "dsd")
-    return "tenth" if way == "dsd" and about["options"]["alpha"] < 1 else way
+    if way != "dsd" or about["options"]["alpha"] == 1:
+        return way
+    return "growing" if "over_time" in about["options"] else "tenth"
 
 
 def read(results: Path) -> dict[str, Evidence]:

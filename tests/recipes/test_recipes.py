@@ -73,6 +73,14 @@ def test_terms_that_change_over_time(study: Study) -> None:
     constant = recipe(study, network_options=DEEPER, over_time="constant")
     assert constant.run_name() == recipe(study, network_options=DEEPER).run_name()
     assert fading.run_name() != recipe(study, network_options=DEEPER, beta=0.5).run_name()
+    weights = method_of(find("dsd_growing")(study, network_options=DEEPER)).weights
+    assert {name: str(weight) for name, weight in weights.items()} == {
+        "seg": "1.0",
+        "deep_supervision": "1 growing",
+        "encoder": "0.1 growing",
+        "decoder": "0.1 growing",
+        "feature_l2": "0.0",
+    }
 
 
 def test_basic_is_the_control_itself(study: Study) -> None:

@@ -124,3 +124,10 @@ dsd_own_resolution = _ablation(
     "Ours: side outputs are compared at their own resolution, for a fraction of the cost of a step.",
     head_upsample="nearest",
 )
+dsd_growing = _ablation(
+    "Ours, for short trainings: a tenth of the divergences; they and deep supervision grow to their weights.",
+    alpha=0.1,
+    beta=0.1,
+    over_time="growing",
+    deep_supervision_over_time="growing",
+)
