@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from ..jobs import ROOT
 from ..rows import Evidence, status_of
 from ..rows import read as read_rows
 from .jobs import WAYS
 
+BEFORE = ROOT / "results" / "before" / "hippocampus-dsd"
 NETWORKS = {
     "dynunet-8": "DynUNet 8…128",
     "dynunet-16": "DynUNet 16…256",
@@ -38,7 +42,7 @@ def row_of(about: Mapping[str, Any]) -> str:
         network += f"-{filters[0]}"
     if about["asked"].get("alpha"):
         return f"{network} tenth"
-    return f"{network} {next(way for way, recipe in WAYS.items() if recipe == about['recipe'])}"
+    return f"{network} {next((way for way, recipe in WAYS.items() if recipe == about['recipe']), 'other')}"
 
 
 def read(results: Path) -> Evidence:
@@ -46,10 +50,16 @@ def read(results: Path) -> Evidence:
 
 
 def names(found: Evidence) -> dict[str, Any]:
-    """How runs ended; and of the light DynUNet what each seed gained in mean Dice."""
-    plain, dsd = (found.by_seed(f"dynunet-8 {way}") for way in ("plain", "dsd"))
+    """How runs ended; and what plain networks came to with the plan of before, in mean Dice over seeds."""
+    plain = [row for row in LABELS if row.endswith(" plain")]
     return {
         "ends": {row: [status_of(run) for run in contender.runs] for row, contender in found.rows.items()},
-        "by_seed_less": [dsd[seed] - plain[seed] for seed in plain],
-        "spread": max(plain.values()) - min(plain.values()),
+        "before": {row: fmean(_before(row).by_seed(row).values()) for row in plain},
     }
+
+
+@cache
+def _before(row: str) -> Evidence:
+    """The row as it was, of a plan that mirrored along all axes."""
+    only = {row: LABELS[row]}
+    return read_rows(BEFORE, lambda about: row if row_of(about) == row else None, only, {})
