@@ -14,6 +14,6 @@ SLICES = PrototypeStudy(
     Deal("sagittal", 0.5, (0.64, 0.06, 0.3), {"train": 1, "validation": 3, "test": 5}),
     teacher={"network": "student_base"},
     teacher_steps=1500,
-    steps=1000,
+    steps=800,
 )
 jobs, train_one = SLICES.jobs, SLICES.train_one
