@@ -1,6 +1,7 @@
-"""Control, deep supervision and dual self-distillation for four networks: two hours of a core.
+"""Control, deep supervision and dual self-distillation for two networks, one in two widths: two hours of a core.
 
-The paper's three networks, in sizes and for steps with which they converge on a processor.
+In sizes and for steps with which they converge on a processor. The paper's third, V-Net, is left out: a step
+of it takes over two seconds here, and after 240 of 400 it had come to a validation Dice of 0.195.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], int, int]] = {
     "dynunet-16": ("dynunet", {"filters": [16, 32, 64, 128, 256]}, 750, 1),
     "dynunet-8": ("dynunet", {"filters": [8, 16, 32, 64, 128]}, 1500, 1),
     "unetr": ("unetr", SMALL_UNETR, 2000, 1),
-    "vnet": ("vnet", {}, 400, 1),
 }
 # Is it the weight of the divergences, where DSD did not help?
 TENTH = {"alpha": 0.1, "beta": 0.1}

@@ -18,7 +18,6 @@ NETWORKS = {
     "dynunet-8": "DynUNet 8…128",
     "dynunet-16": "DynUNet 16…256",
     "unetr": "small UNETR",
-    "vnet": "V-Net",
 }
 SAID = {
     "plain": "plain",
@@ -34,6 +33,7 @@ LABELS = {
 }
 QUESTIONS = {"control": [(row, f"{row.split()[0]} plain") for row in LABELS if not row.endswith(" plain")]}
 DSD = {f"{network} dsd": label for network, label in NETWORKS.items()}
+DEEP = {f"{network} ds": label for network, label in NETWORKS.items()}
 
 
 def row_of(about: Mapping[str, Any]) -> str:
