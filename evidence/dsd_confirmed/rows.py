@@ -52,7 +52,10 @@ def names(found: Mapping[str, Evidence]) -> dict[str, Any]:
         "lacking": {way: _lacking(neck, way) for way in WAYS},
         "found": found,
         "gains": {name: {way: one.less("control", way) for way in ways} for name, one in found.items()},
-        "tenths": {name: one.less("tenth", "tenth") for name, one in found.items()},
+        "published": {
+            name: {way: one.less("published", way) for way, _ in QUESTIONS["published"]}
+            for name, one in found.items()
+        },
     }
 
 

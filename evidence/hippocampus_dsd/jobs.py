@@ -1,4 +1,4 @@
-"""Control, deep supervision and dual self-distillation for two networks, one in two widths: two hours of a core.
+"""Control, deep supervision and dual self-distillation: two DynUNets and a UNETR; two hours of a core.
 
 In sizes and for steps with which they converge on a processor. The paper's third, V-Net, is left out: a step
 of it takes over two seconds here, and after 240 of 400 it had come to a validation Dice of 0.195.

@@ -5,14 +5,27 @@ They are chosen on validation cases, and what was chosen is judged on test cases
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..by_validation import collect, train_only
 from ..jobs import Job
-from .changes import AGAIN, BENCHES, CHOSEN, DEFAULT, LIGHT, NOW, OF_DYNUNET, PLAN, TRAINING
+from .changes import (
+    AGAIN,
+    BENCHES,
+    CHOSEN,
+    DEFAULT,
+    FOCAL,
+    LIGHT,
+    NOW,
+    OF_DYNUNET,
+    PLAN,
+    SPACINGS,
+    TRAINING,
+    Change,
+)
 
 if TYPE_CHECKING:
     from distilseg.training.experiment import Experiment
@@ -22,6 +35,7 @@ __all__ = ["DATA", "collect", "jobs", "train_one"]
 DATA = ""  # three datasets
 STUDENT = "student_small"
 CONFIRMING = (0, 1, 2)  # seeds
+IN_OWN_SPACE = (0, 1)
 
 
 def jobs(only: Sequence[str] = ()) -> list[list[Job]]:
@@ -43,13 +57,27 @@ def jobs(only: Sequence[str] = ()) -> list[list[Job]]:
         [job(*one, 0) for one in tried],
         [job(*one, 1) for one in again],
         [job(*one, seed, confirm=True) for seed in CONFIRMING for one in both],
+        [_in_own_space(change, seed) for seed in IN_OWN_SPACE for change in (*SPACINGS, FOCAL)],
     ]
     return [[one for one in stage if not only or row_of_job(one) in only] for stage in stages]
 
 
+def _in_own_space(change: str, seed: int) -> Job:
+    """A spacing, or the focal loss of Teach-Former's objective."""
+    recipe, option = ("teach_former_control", "student") if change == FOCAL else ("supervised", "network")
+    return Job(
+        recipe, {option: STUDENT}, {"bench": "headneck", "change": change, "seed": seed, "own_space": True}
+    )
+
+
 def row_of_job(job: Job) -> str:
     """A job's row."""
-    return row(job.settings["bench"], job.settings["change"], job.options["network"])
+    return row(job.settings["bench"], job.settings["change"], network_of(job.options))
+
+
+def network_of(options: Mapping[str, Any]) -> str:
+    """The network that is trained."""
+    return str(options.get("network") or options["student"])
 
 
 def row(bench: str, change: str, network: str) -> str:
@@ -61,10 +89,11 @@ def train_one(job: Job, data: str, runs: str) -> None:
     """Trains and validates, and judges what is to be confirmed; the run records its row."""
     experiment = experiment_of(job, data)
     run = train_only(experiment, runs)
-    if job.settings.get("confirm"):
+    if job.settings.get("confirm") or job.settings.get("own_space"):
         from distilseg.judge import judge
 
-        judge(run, experiment.study.dataset, device="cpu", timed=False)
+        cases = run.read(run.split)["validation"] if job.settings.get("own_space") else None
+        judge(run, experiment.study.dataset, cases=cases, device="cpu", timed=False)
 
 
 def experiment_of(job: Job, data: str) -> Experiment:
@@ -76,14 +105,21 @@ def experiment_of(job: Job, data: str) -> Experiment:
     from distilseg.training.studies import make_study
 
     bench, named = BENCHES[job.settings["bench"]], job.settings["change"]
-    change = NOW[job.settings["bench"]] if named == CHOSEN else bench.changes[named]
+    change = _change(job.settings["bench"], named)
     dataset, options = Path(data) / bench.folder, {**PLAN, **change.plan}
     study = make_study(dataset, seed=job.settings["seed"], **options)
     if change.patch != 1:
         options["patch_voxels"] = round(change.patch * prod(study.plan.patch))
         study = make_study(dataset, seed=job.settings["seed"], **options)
     steps = round(change.times * bench.voxels / (prod(study.plan.patch) * study.plan.batch_size))
-    made = find("supervised")(study, **job.options)
+    made = find(job.recipe)(study, **job.options)
     made = made.with_settings(Budget(steps=steps), **{**TRAINING, **change.training})
     told = {name: job.settings[name] for name in ("bench", "change")}
     return replace(made, asked={**made.asked, **told})
+
+
+def _change(bench: str, named: str) -> Change:
+    if named in BENCHES[bench].changes:
+        return BENCHES[bench].changes[named]
+    chosen = NOW[bench]
+    return replace(chosen, plan={**chosen.plan, **SPACINGS.get(named, {})})

@@ -14,8 +14,8 @@ from ..by_validation import Row
 from ..by_validation import read as read_rows
 from ..rows import VERDICTS, Evidence
 from ..rows import read as read_evidence
-from .changes import BENCHES, CHOSEN, DEFAULT, LONGER, LONGEST, SAME
-from .jobs import STUDENT, jobs, row, row_of_job
+from .changes import AS_PLANNED, BENCHES, CHOSEN, DEFAULT, FOCAL, LONGER, LONGEST, SAME, SPACINGS
+from .jobs import STUDENT, jobs, network_of, row, row_of_job
 
 CALLED = {
     "headneck": "Head and neck CT, `student_small`",
@@ -32,6 +32,7 @@ class Found:
 
     changes: Mapping[str, Row]
     confirmed: Mapping[str, Evidence]
+    own_space: Evidence  # spacings and a loss, on validation cases of head and neck
 
     @property
     def tests(self) -> Mapping[str, Difference]:
@@ -45,13 +46,14 @@ class Found:
 
 def row_of(about: Mapping[str, Any]) -> str:
     asked = about["asked"]
-    return row(asked["bench"], asked["change"], about["options"]["network"])
+    return row(asked["bench"], asked["change"], network_of(about["options"]))
 
 
 def read(results: Path) -> Found:
     keys = dict.fromkeys(row_of_job(job) for stage in jobs()[:2] for job in stage)
     changes = read_rows(results, row_of, list(keys))
-    return Found(changes, {bench: _confirmed(results, bench) for bench in BENCHES})
+    confirmed = {bench: _confirmed(results, bench) for bench in BENCHES}
+    return Found(changes, confirmed, _own_space(results))
 
 
 def _confirmed(results: Path, bench: str) -> Evidence:
@@ -63,6 +65,19 @@ def _confirmed(results: Path, bench: str) -> Evidence:
         lambda about: rows.get(row_of(about)),
         called,
         {"then": [(CHOSEN, DEFAULT)]},
+        metrics=("dice", "hd95"),
+    )
+
+
+def _own_space(results: Path) -> Evidence:
+    """Every spacing, and the focal loss, on validation cases."""
+    rows = {row("headneck", change, STUDENT): change for change in (*SPACINGS, FOCAL)}
+    others = [(change, AS_PLANNED) for change in rows.values() if change != AS_PLANNED]
+    return read_evidence(
+        results,
+        lambda about: rows.get(row_of(about)),
+        {change: change for change in rows.values()},
+        {"own space": others},
         metrics=("dice", "hd95"),
     )
 
@@ -84,6 +99,7 @@ def names(found: Found) -> dict[str, Any]:
         "short": SHORT,
         "beside": _beside,
         "confirmed": found.confirmed,
+        "own_space": found.own_space,
         "tests": found.tests,
         "verdicts": VERDICTS,
         "now": CHOSEN,
