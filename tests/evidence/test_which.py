@@ -78,10 +78,10 @@ def slabs() -> Found:
 
 
 def prototypes() -> Found:
-    told, of_ct = of("hippocampus-prototypes").less("distilled", "dynunet 64 A"), of("headneck-prototypes")
-    assert told.outcome == "helped"
+    told, of_ct = of("hippocampus-prototypes"), of("headneck-prototypes")
+    assert told.which("distilled", "helped") == ["8 taught"]
     assert len(of_ct.which("distilled", "none")) == len(of_ct.questions["distilled"])
-    return [told.gain]
+    return [told.less("distilled", "8 taught").gain, "8"]
 
 
 def nothing() -> Found:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ..distillation.method import Method
 
 TITLE = "Unpaired prototype distillation (Yu et al., 2024)"
-WHEN = "For single slices where others have volumes: on MR +0.012 Dice for a light U-Net, on CT nothing."
+WHEN = "For a few single slices where others have volumes: on MR +0.015 Dice with 8 people, on CT nothing."
 
 View = Literal["axial", "coronal", "sagittal"]
 Segmentation = Literal["squared_dice_ce", "dice_ce"]
