@@ -100,6 +100,10 @@ def names(found: Found) -> dict[str, Any]:
         "beside": _beside,
         "confirmed": found.confirmed,
         "own_space": found.own_space,
+        "own_gains": [
+            found.own_space.less("own space", *pair).difference.mean
+            for pair in found.own_space.questions["own space"]
+        ],
         "tests": found.tests,
         "verdicts": VERDICTS,
         "now": CHOSEN,

@@ -206,7 +206,7 @@ def test_prose_that_no_longer_holds_is_refused(tmp_path: Path) -> None:
 
 
 def test_slices_alone_do_not_make_a_verdict() -> None:
-    """Shown is what both tests and the seeds say: over slices alone 16 subjects' control would have gained."""
+    """Shown is what both tests and the seeds say: over slices alone a control would have gained."""
     longer = found("hippocampus-prototypes").less("longer", "16 control", "16 alone")
     assert longer.difference.p_holm < 0.001 < 0.05 < longer.subjects.p_holm
     assert longer.outcome == "none"
