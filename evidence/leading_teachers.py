@@ -62,8 +62,9 @@ class LedStudy:
     @property
     def labels(self) -> dict[str, str]:
         """What tables call the rows."""
-        rows = LEARNED if self.unlabelled else {row: LEARNED[row] for row in LEARNED if "unl" not in row}
-        return {f"teacher {teacher.network}": teacher.called for teacher in self.teachers} | rows
+        teachers = {f"teacher {teacher.network}": teacher.called for teacher in self.teachers}
+        left_out = () if self.unlabelled else ("few soft unlabelled",)
+        return teachers | {row: said for row, said in LEARNED.items() if row not in left_out}
 
     @property
     def questions(self) -> dict[str, list[tuple[str, str]]]:
