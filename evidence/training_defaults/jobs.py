@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..by_validation import collect, train_only
+from ..by_validation import collect as collect_runs
+from ..by_validation import train_only
 from ..jobs import Job
 from .changes import (
     AGAIN,
@@ -36,6 +37,9 @@ DATA = ""  # three datasets
 STUDENT = "student_small"
 CONFIRMING = (0, 1, 2)  # seeds
 IN_OWN_SPACE = (0,)
+OWN_SPACE = (
+    "own-space"  # a folder, as runs judged on validation cases are the same runs as some judged on test cases
+)
 
 
 def jobs(only: Sequence[str] = ()) -> list[list[Job]]:
@@ -87,13 +91,20 @@ def row(bench: str, change: str, network: str) -> str:
 
 def train_one(job: Job, data: str, runs: str) -> None:
     """Trains and validates, and judges what is to be confirmed; the run records its row."""
+    own_space = job.settings.get("own_space")
     experiment = experiment_of(job, data)
-    run = train_only(experiment, runs)
-    if job.settings.get("confirm") or job.settings.get("own_space"):
+    run = train_only(experiment, f"{runs}-{OWN_SPACE}" if own_space else runs)
+    if job.settings.get("confirm") or own_space:
         from distilseg.judge import judge
 
-        cases = run.read(run.split)["validation"] if job.settings.get("own_space") else None
+        cases = run.read(run.split)["validation"] if own_space else None
         judge(run, experiment.study.dataset, cases=cases, device="cpu", timed=False)
+
+
+def collect(runs: str, results: Path) -> None:
+    """Those that are judged on validation cases lie apart."""
+    collect_runs(runs, results)
+    collect_runs(f"{runs}-{OWN_SPACE}", results / OWN_SPACE)
 
 
 def experiment_of(job: Job, data: str) -> Experiment:
