@@ -210,7 +210,11 @@ def test_slices_alone_do_not_make_a_verdict() -> None:
     longer = found("hippocampus-prototypes").less("longer", "16 control", "16 alone")
     assert longer.difference.p_holm < 0.001 < 0.05 < longer.subjects.p_holm
     assert longer.outcome == "none"
-    assert "corrected p over subjects is not below 0.05" in longer.doubts
+    assert longer.doubts == [
+        "the interval over slices and over subjects includes 0",
+        "corrected p over subjects is not below 0.05",
+        "it is no more than the spread over seeds (0.013)",
+    ]
 
 
 def test_a_row_without_runs_is_named(tmp_path: Path) -> None:
