@@ -63,8 +63,8 @@ class LedStudy:
     def labels(self) -> dict[str, str]:
         """What tables call the rows."""
         teachers = {f"teacher {teacher.network}": teacher.called for teacher in self.teachers}
-        left_out = () if self.unlabelled else ("few soft unlabelled",)
-        return teachers | {row: said for row, said in LEARNED.items() if row not in left_out}
+        asked = {"few soft unlabelled": self.unlabelled, "many full": self._teaches_many}
+        return teachers | {row: said for row, said in LEARNED.items() if asked.get(row, True)}
 
     @property
     def questions(self) -> dict[str, list[tuple[str, str]]]:
@@ -106,7 +106,8 @@ class LedStudy:
         if self.unlabelled:
             recorded = {**SOFT_LABELS, "teacher_outputs": "recorded"}  # once, for all seeds
             yield student(TAUGHT, draw, recorded, **few, unlabelled=UNLABELLED)
-        yield student(TAUGHT, draw, FROM_TEACHER)
+        if self._teaches_many:
+            yield student(TAUGHT, draw, FROM_TEACHER)
 
     def train_one(self, job: Job, data: str, runs: str) -> None:
         """Trains and judges; teachers are the finished runs of the same fold."""
@@ -115,6 +116,10 @@ class LedStudy:
             who = self._who_teaches(few="subjects" in job.settings)
             job = replace(job, options={**job.options, "teachers": [str(_run_of(own, one)) for one in who]})
         train_and_judge(job, data, own, timed=False)
+
+    @property
+    def _teaches_many(self) -> bool:
+        return bool(self._who_teaches(few=False))
 
     def _who_teaches(self, *, few: bool) -> list[str]:
         return [teacher.network for teacher in self.teachers if (FEW if few else MANY) in teacher.teaches]

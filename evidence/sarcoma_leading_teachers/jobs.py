@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..jobs import Job
-from ..leading_teachers import FAST, FEW, MANY, LedStudy, Teacher
+from ..leading_teachers import FAST, FEW, LedStudy, Teacher
 from ..sarcoma_teach_former.jobs import DATA, MODALITIES, prepare
 
 __all__ = ["DATA", "LED", "collect", "jobs", "prepare", "train_one"]
 
 LED = LedStudy(
     (
-        Teacher("student_base", "teacher `student_base`", 1000, {}, FAST, (FEW, MANY)),
+        Teacher("student_base", "teacher `student_base`", 1000, {}, FAST, (FEW,)),
         Teacher("dynunet", "teacher DynUNet 8…128", 600, {"filters": [8, 16, 32, 64, 128]}, FAST, (FEW,)),
     ),
     steps=500,
