@@ -16,7 +16,6 @@ from .jobs import Job, train_and_judge
 from .rows import Evidence
 from .rows import read as read_rows
 
-SEEDS = (0, 1)
 THICKNESS = 12  # as in the paper's ablations
 FUSED_BY = "vote"
 DYNUNET = {"network": "dynunet", "network_options": {"filters": [8, 16, 32, 64, 128]}}
@@ -47,8 +46,9 @@ class SlabStudy:
     learning_rate: float  # of slabs
     time_of_a_view: float  # steps of the 3D network for one of the slabs, by seconds of a step
     time_of_three: float
+    seeds: Sequence[int]
 
-    def jobs(self, steps: int | None = None, seeds: Sequence[int] = SEEDS) -> list[list[Job]]:
+    def jobs(self, steps: int | None = None, seeds: Sequence[int] | None = None) -> list[list[Job]]:
         """Seed by seed; within one the longest first."""
         budget = steps or self.steps
 
@@ -62,7 +62,7 @@ class SlabStudy:
         return [
             [
                 one
-                for seed in seeds
+                for seed in (self.seeds if seeds is None else seeds)
                 for one in (
                     volume(self.time_of_three, seed),
                     volume(self.time_of_a_view, seed),

@@ -16,5 +16,6 @@ SLABS = SlabStudy(
     # by seconds of a step that were taken beforehand (0.23 and 0.21); in the runs 3D took longer than that
     time_of_a_view=1.07,
     time_of_three=3.2,
+    seeds=(0, 1),
 )
 jobs, collect = SLABS.jobs, SLABS.collect

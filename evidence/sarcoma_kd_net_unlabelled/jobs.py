@@ -26,7 +26,7 @@ TEACHER, CONTROL, TAUGHT = "kd_net_teacher", "kd_net_control", "kd_net_gt_kd"
 ANSWERS = {"self": CONTROL, "handed on": TAUGHT}  # row -> whose answers it learns from
 
 
-def jobs(steps: int = 500) -> list[list[Job]]:
+def jobs(steps: int = 400) -> list[list[Job]]:
     """Teachers and controls; what the teachers taught; the students of both kinds of answers."""
 
     def job(recipe: str, fold: int, options: Mapping[str, Any], **more: Any) -> Job:
