@@ -9,7 +9,7 @@ from ..rows import Evidence
 from .rows import FLOAT, NETWORKS, WAYS
 
 MARKERS = dict(zip(NETWORKS, "Dso^", strict=True))
-COLOURS = dict(zip(WAYS, (PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[4]), strict=True))
+COLOURS = dict(zip(WAYS, (PALETTE[0], PALETTE[1], PALETTE[4]), strict=True))
 ACROSS = {
     "seconds for 40 scans, process start included": ("end_to_end_s", 1),
     "size of the artefact [MiB]": ("bytes_on_disk", 2**20),

@@ -1,4 +1,4 @@
-"""A network, how it was trained, and the numbers it is shipped in: `student_base dsd_ds openvino-int8`."""
+"""A network, how it was trained, and the numbers it is shipped in: `student_base supervised openvino-int8`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ NETWORKS = {
 STUDENTS = tuple(network for network in NETWORKS if network != "dynunet")
 WAYS = {
     "supervised": "plain",
-    "dsd_ds": "deep supervision",
     "teach_former_control": "focal, plain",
     "teach_former_pwd": "focal, soft labels of the DynUNet",
 }
-CONTROLS = {"dsd_ds": "supervised", "teach_former_pwd": "teach_former_control"}
+TAUGHT, CONTROL = "teach_former_pwd", "teach_former_control"
 FLOAT, INT8 = "openvino", "openvino-int8"
 NUMBERS = {FLOAT: "float", INT8: "int8"}
 LARGE = f"dynunet supervised {FLOAT}"
@@ -35,9 +34,8 @@ LABELS = {
     for way in (WAYS if network in STUDENTS else ("supervised",))
     for numbers in NUMBERS
 }
-PLAIN, DEEP, SOFT = (
-    {f"{student} {way} {FLOAT}": NETWORKS[student] for student in STUDENTS}
-    for way in ("supervised", *CONTROLS)
+PLAIN, SOFT = (
+    {f"{student} {way} {FLOAT}": NETWORKS[student] for student in STUDENTS} for way in ("supervised", TAUGHT)
 )
 COSTS = (  # name, unit, decimals
     ("bytes_on_disk", 2**20, 1),
@@ -46,8 +44,8 @@ COSTS = (  # name, unit, decimals
     ("peak_memory_bytes", 2**20, 0),
 )
 QUESTIONS = {  # int8 is only compared with float, everything else in float
-    "taught": [(f"{s} {w} {FLOAT}", f"{s} {c} {FLOAT}") for s in STUDENTS for w, c in CONTROLS.items()],
-    "large": [(f"{s} {w} {FLOAT}", LARGE) for s in STUDENTS for w in ("supervised", *CONTROLS)],
+    "taught": [(f"{student} {TAUGHT} {FLOAT}", f"{student} {CONTROL} {FLOAT}") for student in STUDENTS],
+    "large": [(row, LARGE) for row in (*PLAIN, *SOFT)],
     "int8": [(row, row.removesuffix("-int8")) for row in LABELS if row.endswith(INT8)],
 }
 
@@ -63,7 +61,7 @@ def read(results: Path) -> Evidence:
 
 
 def names(found: Evidence) -> dict[str, Any]:
-    """Parts of a row's name, what artefacts cost, parity and int8 over all seeds, and what was trained."""
+    """Parts of a row's name, what artefacts cost, parity and int8, and what was trained."""
     costs = {row: [run.read(run.cost) for run in c.runs] for row, c in found.rows.items()}
     every = find_runs(found.rows[LARGE].runs[0].folder.parent)
     pairs = QUESTIONS["int8"]
