@@ -120,6 +120,11 @@ class Evidence:
             means[seed] = statistics.fmean(statistics.fmean(own) for own in of_case.values() if own)
         return means
 
+    def by_shared_seed(self, first: str, second: str) -> list[float]:
+        """One row less another: mean Dice of each seed that both have."""
+        one, other = self.by_seed(first), self.by_seed(second)
+        return [mean - other[seed] for seed, mean in one.items() if seed in other]
+
     def noise(self) -> str:
         """Standard deviation of a row's mean Dice over seeds, pooled over rows."""
         seeds = [list(self.by_seed(row).values()) for row in self.rows]

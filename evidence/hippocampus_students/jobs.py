@@ -7,6 +7,7 @@ Every seed has a large network of its own. What is shipped is judged.
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import subprocess
 import sys
@@ -83,7 +84,9 @@ def _shipped(run: Run, target: str) -> None:
         with tempfile.TemporaryDirectory() as aside:
             scans, references = _test_cases(run, Path(aside))
             predict(artefact, scans, Path(aside) / "out")
-            evaluate(references, Path(aside) / "out", labels=labels, out=made.metrics)
+            scored = Path(aside) / "scores.csv"
+            evaluate(references, Path(aside) / "out", labels=labels, out=scored)
+            shutil.copyfile(scored, made.metrics)
 
     def change(about: collecting.Experiment) -> None:
         about["options"]["shipped"] = target

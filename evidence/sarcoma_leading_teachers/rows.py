@@ -1,4 +1,4 @@
-"""Teachers, and students of ten labels and of all, alone and taught."""
+"""Teachers, students of ten labels alone and taught, and one of all labels."""
 
 from ..leading_teachers import names
 from .jobs import LED
