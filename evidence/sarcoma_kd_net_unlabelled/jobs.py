@@ -1,4 +1,4 @@
-"""KD-Net where most patients have the student's scan alone, and no labels: sarcomas in CT; an hour of a core.
+"""KD-Net where most patients have the student's scan alone, and no labels: sarcomas in CT; half an hour of a core.
 
 Of each fold ten patients are labelled and have CT, PET and MR. The teacher of all scans cannot see the rest;
 what it has taught on the ten can, and so can the student that nobody taught. Both are asked about the CT of
@@ -21,7 +21,8 @@ DATA = "Dataset090_SoftTissueSarcoma"
 FOLDS = 3
 LABELLED = 10
 SEES = {"student_sees": ["CT"]}
-NETWORK = {"network": "student_small"}
+NETWORK = {"network": "student_tiny"}
+PATCH = [48, 48, 48]  # as in the study of Teach-Former on these scans
 TEACHER, CONTROL, TAUGHT = "kd_net_teacher", "kd_net_control", "kd_net_gt_kd"
 ANSWERS = {"self": CONTROL, "handed on": TAUGHT}  # row -> whose answers it learns from
 
@@ -39,9 +40,17 @@ def jobs(steps: int = 400) -> list[list[Job]]:
     return [alone, [job(TAUGHT, fold, SEES) for fold in folds], answered]
 
 
+def prepare(data: str, runs: str) -> None:
+    """One plan for all runs, of small patches."""
+    from distilseg.commands import plan
+
+    Path(runs).mkdir(parents=True, exist_ok=True)
+    plan(data, out=f"{runs}/plan.json", patch=PATCH)
+
+
 def train_one(job: Job, data: str, runs: str) -> None:
     """Trains and judges, in a folder of the fold's; who answers is one of its finished runs."""
-    settings = dict(job.settings)
+    settings = {**job.settings, "plan": Path(runs) / "plan.json"}
     own = f"{runs}/fold-{settings['fold']}"
     if of := settings.pop("of", None):
         answers = finished(own, lambda about: about["recipe"] == of, of)
