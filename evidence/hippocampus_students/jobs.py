@@ -1,7 +1,7 @@
 """Students made for CPUs: plain and distilled, float and int8, beside a large DynUNet; an hour of a core.
 
-Each student is trained on the labels alone, and by the large network's soft labels (teach_former_pwd, its
-divergence in the order that helped on head and neck CT) beside the control of that recipe's own objective.
+Each student is trained on the labels alone, and by the large network's soft labels (teach_former without
+attention maps, its divergence in the order that helped on head and neck CT) beside the control of that recipe's own objective.
 Every seed has a large network of its own. What is shipped is judged.
 """
 
@@ -28,7 +28,7 @@ STUDENTS = ("student_base", "student_small", "student_tiny")  # the longest firs
 LARGE = {"network": "dynunet", "network_options": {"filters": [32, 64, 128, 256, 320]}}
 LEARNING_RATE = 1e-2  # the plain recipe's, for the students of the other objective too
 TEACHER = "the large network of the same seed"
-SOFT = {"teachers": TEACHER, "order": "hinton"}  # KL(teacher, student)
+SOFT = {"teachers": TEACHER, "order": "hinton", "attention": 0.0}  # KL(teacher, student) alone
 TARGETS = ("openvino", "openvino-int8")
 ARTEFACT = "artefact"  # the folder of what is shipped
 TIMES = 3  # that a process is timed
@@ -45,7 +45,7 @@ def jobs(steps: int = 800) -> list[list[Job]]:
     focal = [
         job(recipe, {"student": student, **teacher}, seed, learning_rate=LEARNING_RATE)
         for seed, student in each
-        for recipe, teacher in (("teach_former_pwd", SOFT), ("teach_former_control", {}))
+        for recipe, teacher in (("teach_former", SOFT), ("teach_former_control", {}))
     ]
     return [[job("supervised", LARGE, seed) for seed in SEEDS], [*plain, *focal]]
 

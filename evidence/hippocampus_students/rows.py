@@ -22,9 +22,9 @@ STUDENTS = tuple(network for network in NETWORKS if network != "dynunet")
 WAYS = {
     "supervised": "plain",
     "teach_former_control": "focal, plain",
-    "teach_former_pwd": "focal, soft labels of the DynUNet",
+    "teach_former": "focal, soft labels of the DynUNet",
 }
-TAUGHT, CONTROL = "teach_former_pwd", "teach_former_control"
+TAUGHT, CONTROL = "teach_former", "teach_former_control"
 FLOAT, INT8 = "openvino", "openvino-int8"
 NUMBERS = {FLOAT: "float", INT8: "int8"}
 LARGE = f"dynunet supervised {FLOAT}"
