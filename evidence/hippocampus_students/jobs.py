@@ -1,8 +1,8 @@
 """Students made for CPUs: plain and distilled, float and int8, beside a large DynUNet; an hour of a core.
 
 Each student is trained on the labels alone, and by the large network's soft labels (teach_former without
-attention maps, its divergence in the order that helped on head and neck CT) beside the control of that recipe's own objective.
-Every seed has a large network of its own. What is shipped is judged.
+attention maps, its divergence in the order that helped on head and neck CT) beside the control of that
+recipe's own objective. Every seed has a large network of its own. What is shipped is judged.
 """
 
 from __future__ import annotations

@@ -61,20 +61,13 @@ def teach() -> Found:
 
 
 def slabs() -> Found:
-    """A loss stands without its sign."""
-    found = of("hippocampus-thickened")
-    multiplexed, attended = found.less("parts", "esm"), found.less("parts", "k12", "esm")
-    assert (multiplexed.outcome, attended.outcome) == ("helped", "hurt")
-    of_ct = of("headneck-thickened")
-    again, against = of_ct.less("slabs", "esm"), of_ct.less("slabs", "axial", "esm")
-    assert (again.outcome, against.outcome) == ("helped", "hurt")
-    return [
-        "2",
-        "3",
-        multiplexed.gain,
-        again.gain,
-        *(one.gain.removeprefix("−") for one in (attended, against)),
-    ]
+    """In words: attention gained on one dataset and lost on the other."""
+    found, of_ct = of("hippocampus-thickened"), of("headneck-thickened")
+    slices = found.less("slabs", "axial", "single")
+    attended = [one.less("slabs", "axial", "esm").outcome for one in (found, of_ct)]
+    assert slices.outcome == "helped"
+    assert attended == ["helped", "hurt"]
+    return ["2", "3", slices.gain]
 
 
 def prototypes() -> Found:
