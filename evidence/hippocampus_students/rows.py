@@ -1,4 +1,4 @@
-"""A network, how it was trained, and the numbers it is shipped in: `student_base supervised openvino-int8`."""
+"""A network, how it was trained, the numbers it is shipped in: `student_base supervised openvino-int8`."""
 
 from __future__ import annotations
 

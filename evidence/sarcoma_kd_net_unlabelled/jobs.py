@@ -1,4 +1,4 @@
-"""KD-Net where most patients have the student's scan alone, and no labels: sarcomas in CT; half an hour of a core.
+"""KD-Net where most patients have the student's scan alone, and no labels: sarcomas in CT; half a core-hour.
 
 Of each fold ten patients are labelled and have CT, PET and MR. The teacher of all scans cannot see the rest;
 what it has taught on the ten can, and so can the student that nobody taught. Both are asked about the CT of
