@@ -48,6 +48,7 @@ def kd() -> Found:
     control = of("sarcoma-kd-net").questions["control"]
     assert of("sarcoma-kd-net").which("control", "none") == [row for row, _ in control]
     assert len(control) == 7
+    assert of("sarcoma-kd-net-unlabelled").which("control", "helped") == []
     return []
 
 
