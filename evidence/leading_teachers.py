@@ -13,6 +13,7 @@ from typing import Any
 from .answers import finished
 from .collecting import Experiment
 from .collecting import collect as collect_runs
+from .figures import gains
 from .jobs import Job, train_and_judge
 from .rows import Evidence
 from .rows import read as read_rows
@@ -160,5 +161,10 @@ def names(found: Evidence) -> dict[str, Any]:
     """How far the best teacher is ahead of students that were not taught, and what the taught ones gained."""
     best = found.score("teacher student_base").mean
     lead = {row: best - found.score(row).mean for row in ("few control", "many control")}
-    gains = {row: found.less("control", row) for row, _ in found.questions["control"]}
-    return {"found": found, "lead": lead, "gains": gains}
+    told = {row: found.less("control", row) for row, _ in found.questions["control"]}
+    return {"found": found, "lead": lead, "gains": told}
+
+
+def draw(found: Evidence) -> dict[str, str]:
+    """What each taught student gained over its control."""
+    return {"": gains(found, "control")}

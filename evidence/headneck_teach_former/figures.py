@@ -1,10 +1,5 @@
 """What each taught student gained over its control."""
 
-from __future__ import annotations
+from ..leading_teachers import draw
 
-from ..figures import gains
-from ..rows import Evidence
-
-
-def draw(found: Evidence) -> dict[str, str]:
-    return {"": gains(found, "control")}
+__all__ = ["draw"]
