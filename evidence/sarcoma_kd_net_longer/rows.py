@@ -1,0 +1,37 @@
+"""The teacher, and students of CT: untaught, of its soft labels, of its bottleneck as well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..rows import Evidence
+from ..rows import read as read_rows
+from .jobs import CONTROL, FULL, TAUGHT, TEACHER
+
+LABELS = {
+    "teacher": "teacher, all three scans",
+    "control": "CT, labels alone",
+    "taught": "CT, the teacher's soft labels",
+    "full": "CT, its bottleneck as well",
+}
+ROWS = {TEACHER: "teacher", CONTROL: "control", TAUGHT: "taught", FULL: "full"}
+QUESTIONS = {
+    "control": [("taught", "control"), ("full", "control")],
+    "teacher": [(row, "teacher") for row in ("control", "taught", "full")],
+}
+
+
+def read(results: Path) -> Evidence:
+    return read_rows(results, lambda about: ROWS[about["recipe"]], LABELS, QUESTIONS)
+
+
+def names(found: Evidence) -> dict[str, Any]:
+    """The evidence itself, what each student gained, fold by fold too, and the teacher's lead."""
+    told = QUESTIONS["control"]
+    return {
+        "found": found,
+        "gains": {row: found.less("control", row) for row, _ in told},
+        "by_fold": {row: found.by_fold(row, control) for row, control in told},
+        "lead": found.by_fold("teacher", "control"),
+    }
