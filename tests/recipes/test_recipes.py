@@ -83,6 +83,19 @@ def test_terms_that_change_over_time(study: Study) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("option", "weights"),
+    [("over_time", {"alpha": 0.0, "beta": 0.0}), ("deep_supervision_over_time", {"deep_supervision": 0.0})],
+)
+def test_what_has_no_weight_cannot_change_over_time(
+    study: Study, option: str, weights: dict[str, float]
+) -> None:
+    """One of the divergences is enough."""
+    with pytest.raises(UserError, match=f"^{option} is growing, and what it changes has a weight of 0"):
+        find("dual_self_distillation")(study, **{option: "growing"}, **weights)
+    find("dual_self_distillation")(study, over_time="growing", alpha=0.0)
+
+
 def test_basic_is_the_control_itself(study: Study) -> None:
     control = find("dual_self_distillation")(study, network_options=NETWORK).control
     assert control is not None

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..errors import UserError
 from ..training.experiment import Experiment, FeatureShapes, Study
 from .supervised import supervised
 from .variant import variant
@@ -65,7 +66,13 @@ def dual_self_distillation(
     """
     options = {name: value for name, value in locals().items() if name != "study"}
     options["network_options"] = dict(network_options or {})
-    for name in ("over_time", "deep_supervision_over_time"):
+    given = {"over_time": (alpha, beta), "deep_supervision_over_time": (deep_supervision,)}
+    for name, changed in given.items():
+        if options[name] != "constant" and not any(changed):
+            raise UserError(
+                f"{name} is {options[name]}, and what it changes has a weight of 0",
+                f"give it one, or leave {name} out",
+            )
         if options[name] == "constant":  # as before there was a choice: such runs keep their names
             del options[name]
     control = supervised(study, network=network, network_options=network_options)
