@@ -116,6 +116,14 @@ def test_echoes_of_one_series_are_told_apart_by_the_rule_that_is_named(tmp_path:
     assert not summary.refused
 
 
+def test_one_file_of_a_series_is_refused_with_what_to_give(tmp_path: Path) -> None:
+    save(as_series(rounded(scan())), tmp_path / "study", "{:d}.dcm")
+    one = tmp_path / "study" / "4.dcm"
+    (why,) = predict_files(predictor(), one, tmp_path / "out").refused.values()
+    assert "it is a single image, no volume" in why
+    assert why.endswith("; give the folder with all files of a series")
+
+
 @pytest.mark.parametrize(
     ("rule", "told"),
     [

@@ -74,10 +74,11 @@ def chosen(held: Sequence[Held], modality: str, rule: Rule, fix: str = "") -> Vo
     wanted = ", ".join(f"{key}={value}" for key, value in rule.items())
     told = f"{modality} ({wanted})" if wanted else modality
     if not left:
-        here = fitting(held, {}) or held
+        here = fitting(held, {})
+        choose = "choose one by --series number=..., or give another folder"
         raise UserError(
-            f"no series fits {told}; here are {listed(here)}",
-            fix or "choose one by --series number=..., or give another folder",
+            f"no series fits {told}; here are {listed(here or held)}",
+            fix or (choose if here else "give the folder with all files of a series"),
         )
     raise UserError(
         f"{len(left)} series fit {told}: {listed(left)}",
