@@ -45,6 +45,27 @@ def test_an_artefact_that_is_gone_is_told(tmp_path: Path) -> None:
         Predictions(tmp_path / "student.zip").check()
 
 
+@pytest.mark.parametrize(
+    ("refused", "told"),
+    [
+        ("case 1.2: {images}: number=3 leans; resample it", "number=3 leans; resample it"),
+        ("case 1.2: {images}/7.dcm cannot be read", "the study/7.dcm cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_reason_does_not_say_where_the_service_kept_the_study(
+    refused: str, told: str, raises: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = str(tmp_path / "images")
+
+    def predict_files(*given: Any, **named: Any) -> Any:
+        if raises:
+            raise UserError(refused.format(images=place))
+        return SimpleNamespace(written={}, refused={"images": refused.format(images=place)})
+
+    assert answered(place, predict_files, monkeypatch) == {"refused": told}
+
+
 class Full(SimpleNamespace):
     """A pipeline that meets a full disk, in one of the two ways in which it tells that."""
 
@@ -62,9 +83,13 @@ class Full(SimpleNamespace):
 def test_a_full_disk_is_no_fault_of_the_study(
     raises: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told = answered(str(tmp_path), Full(raises=raises).predict_files, monkeypatch)
+    assert list(told) == ["waits"]
+
+
+def answered(place: str, predict_files: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What becomes of the images in `place` where files are predicted so, by no network."""
     for name in ("open_artefact", "load_shipped", "seg_writer"):
         monkeypatch.setattr(predict_process, name, lambda *given, **named: SimpleNamespace(plan=None))
-    monkeypatch.setattr(predict_process, "predict_files", Full(raises=raises).predict_files)
-    place = str(tmp_path)
-    told = predict_process.answer(place, place, place, "binary", None, [], "refuse", 0, "auto")
-    assert list(told) == ["waits"]
+    monkeypatch.setattr(predict_process, "predict_files", predict_files)
+    return predict_process.answer(place, place, place, "binary", None, [], "refuse", 0, "auto")
