@@ -6,7 +6,8 @@ line and exits with code 2. Anything else that escapes is a bug of ours and keep
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(ValueError):
@@ -15,6 +16,15 @@ class UserError(ValueError):
     def __init__(self, cause: str, fix: str = "") -> None:
         super().__init__(f"{cause}; {fix}" if fix else cause)
         self.cause, self.fix = cause, fix
+
+
+@contextmanager
+def told_of(what: object) -> Iterator[None]:
+    """A `UserError` raised within names `what` it is about, such as a file or a case, before its cause."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{what}: {error.cause}", error.fix) from None
 
 
 NEAREST = 3

@@ -22,7 +22,7 @@ from .data.planning.plan import Plan, load_plan
 from .data.preparing.grid import Grid
 from .data.preparing.preprocess import Preprocessed, preprocess
 from .data.scans.scan import Scan
-from .errors import UserError, unknown
+from .errors import UserError, told_of, unknown
 from .functional.empty_windows import empty_once
 from .functional.window_options import check_volumes
 from .inference.build import make_inferer
@@ -147,11 +147,9 @@ def load_predictor(
     answers = about.get("answers", "classes")
     if answers not in get_args(Answers):
         raise unknown(f"kind of answers in {run.experiment}", answers, get_args(Answers))
-    try:
+    with told_of(run.experiment):
         check_volumes(about.get("inferer"))
-    except UserError as error:
-        raise UserError(f"{run.experiment}: {error.cause}", error.fix) from None
-    inferer = make_inferer(about["inferer"])
+        inferer = make_inferer(about["inferer"])
     network, spec, extra = load_network(path, trust=trust)
     _check_fits(path, spec, extra, run.plan, plan, answers)
     return Predictor(network.to(where), plan, inferer, where, answers, skip_empty)
@@ -193,8 +191,9 @@ def load_torch_artefact(
         network, spec, extra = load_network(weights, trust=trust)
     named = artefact.path / about.network
     _check_fits(named, spec, extra, artefact.path / PLAN, artefact.plan, about.answers)
-    check_volumes(about.inferer)
-    inferer = make_inferer(about.inferer)
+    with told_of(artefact.path):
+        check_volumes(about.inferer)
+        inferer = make_inferer(about.inferer)
     return Predictor(network.to(where), artefact.plan, inferer, where, about.answers, skip_empty)
 
 

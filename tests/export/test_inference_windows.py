@@ -205,15 +205,16 @@ def test_a_damaged_field_is_refused(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shutil.copytree(shipped, tmp_path / "damaged")
-    about = json.loads((tmp_path / "damaged" / "artefact.json").read_text())
+    damaged = tmp_path / "damaged"
+    shutil.copytree(shipped, damaged)
+    about = json.loads((damaged / "artefact.json").read_text())
     about["inferer"] |= change
-    (tmp_path / "damaged" / "artefact.json").write_text(json.dumps(about))
-    with pytest.raises(UserError):
-        load_artefact(tmp_path / "damaged")
-    words = ["predict", str(tmp_path / "damaged"), str(folder / "scans"), str(tmp_path / "out")]
-    assert main(words) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    (damaged / "artefact.json").write_text(json.dumps(about))
+    with pytest.raises(UserError, match=rf"^{damaged}: "):
+        load_artefact(damaged)
+    assert main(["predict", str(damaged), str(folder / "scans"), str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(damaged) in line
 
 
 @pytest.mark.parametrize("kind", ["slices", "slabs"])

@@ -14,7 +14,7 @@ from ..data.planning.plan import Plan
 from ..data.preparing.grid import Grid
 from ..data.preparing.preprocess import Preprocessed, preprocess
 from ..data.scans.scan import Scan
-from ..errors import UserError
+from ..errors import UserError, told_of
 from ..functional.empty_windows import empty_once
 from ..functional.window_options import check_volumes
 from .artefact import Artefact, View, open_artefact
@@ -128,10 +128,11 @@ def load_view(
     engine = artefact.about.engine
     if engine == "torch":
         raise UserError(f"{artefact.path} was exported for torch", "export it --to onnx or openvino")
-    check_volumes(view.inferer)
     plan = artefact.plan_of(view)
     classes = len(plan.logits_of(view.answers))
-    inferer = make_inferer(view.inferer, threads=threads, classes=classes)
+    with told_of(artefact.path):
+        check_volumes(view.inferer)
+        inferer = make_inferer(view.inferer, threads=threads, classes=classes)
     network = load_engine(engine, artefact.read, view.network, threads=threads, device=device, lend=True)
     held = _held_to(network, classes, view, artefact)
     return ArtefactPredictor(held, plan, inferer, view.answers, threads, skip_empty)

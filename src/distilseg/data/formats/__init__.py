@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ...errors import UserError, unknown
+from ...errors import UserError, told_of, unknown
 from ...names import check_distinct, component, quoted
 from ..case import Case, Dataset
 from ..scans.dicom.codes import read_codes
@@ -73,10 +73,8 @@ def read_dataset(folder: Path | str, layout: str | None = None) -> Dataset:
             f"the dataset at {folder} has no labelled case (read as {dataset.layout})",
             "training and evaluation need images with label maps; add them",
         )
-    try:
+    with told_of(f"the dataset at {folder}"):
         _check_names(dataset)
-    except UserError as error:
-        raise UserError(f"the dataset at {folder}: {error.cause}", error.fix) from None
     return dataset
 
 

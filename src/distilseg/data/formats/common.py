@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import UserError
+from ...errors import UserError, told_of
 from ...hardware import usable_cores
 from ...json_files import read_object
 from ...names import check_distinct, quoted
@@ -116,10 +116,8 @@ def value_to_name(labels: Any, path: Path) -> dict[int, str]:
         raise UserError(
             f"{path} gives one label value to two names: {labels}", "give each class its own value"
         )
-    try:
+    with told_of(path):
         check_distinct(((name, f"the value {value}") for value, name in named.items()), kind="class")
-    except UserError as error:
-        raise UserError(f"{path}: {error.cause}", error.fix) from None
     if min(named) < 0:
         raise UserError(f"{path} names the negative label value {min(named)}", "label values start at 0")
     return named

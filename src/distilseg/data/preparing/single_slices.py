@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import UserError, unknown
+from ...errors import UserError, told_of, unknown
 from ...hardware import usable_cores
 from ..case import Case, Dataset, SliceDraw
 from ..formats import read_dataset
@@ -77,10 +77,8 @@ def recorded_dataset(told: Mapping[str, Any], dataset: Dataset | None = None) ->
 def _one_slice(cases: Sequence[Case], view: str, seed: int, unknown: int | None) -> Case | None:
     """One slice of one case of a patient; None if none holds foreground."""
     for case in sorted(cases, key=lambda case: _draw(case.id, seed)):
-        try:
+        with told_of(f"case {case.id}"):
             label = read_label(case)
-        except UserError as error:
-            raise UserError(f"case {case.id}: {error.cause}", error.fix) from error
         if 1 in label.array.shape:
             raise UserError(
                 f"case {case.id}: {label.path} is a single slice {list(label.array.shape)}, slices are drawn"
