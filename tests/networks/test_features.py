@@ -18,6 +18,7 @@ from distilseg.networks.features import (
     meta_twin,
     select,
 )
+from distilseg.networks.narrow_vnet import NarrowVNet
 
 
 def small(name: str = "dynunet", patch: tuple[int, ...] = (16, 16), **options: object) -> nn.Module:
@@ -170,6 +171,19 @@ LEVELS = {  # name: (coarsest stride, channels of encoder, bottleneck, decoder b
     "unetr": (16, {0: 16, 1: 32, 2: 64, 3: 128}, 768, {3: 128, 2: 64, 1: 32, 0: 16}),
     "swin_unetr": (32, {0: 12, 1: 12, 2: 24, 3: 48}, 192, {4: 96, 3: 48, 2: 24, 1: 12, 0: 12}),
 }
+
+
+def test_a_narrow_vnet_is_monais_of_other_channels() -> None:
+    """Of the same width it has the same stages and answers; of half of it half as many channels at each."""
+    patch = (32, 48, 32)
+    theirs = build(NetworkSpec("vnet", 2, 3, patch)).eval()
+    ours = NarrowVNet(3, 2, 3, width=16, dropout=0.5).eval()
+    ours.load_state_dict(theirs.state_dict())
+    image = torch.randn(1, 2, *patch)
+    torch.testing.assert_close(ours(image), theirs(image))
+    half = feature_shapes(build(NetworkSpec("vnet", 2, 3, patch, {"width": 8})), (1, 2, *patch))
+    whole = feature_shapes(theirs, (1, 2, *patch))
+    assert {name: (n, 2 * channels, *size) for name, (n, channels, *size) in half.items()} == whole
 
 
 @pytest.mark.parametrize("name", LEVELS)
