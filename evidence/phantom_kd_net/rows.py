@@ -57,6 +57,8 @@ def names(found: Mapping[int, Evidence]) -> dict[str, Any]:
         "dice": dice,
         "gap": [own["ceiling"] - own["control"] for own in dice.values()],
         "tests": tests,
+        "hurt": sum(test.outcome == "hurt" for test in tests.values()),
+        "most_lost": min(TAUGHT, key=lambda way: sum(tests[hu, way].mean for hu in found)),
         "verdict_set": sorted({test.outcome for test in tests.values()}),
         "verdicts": VERDICTS,
     }
