@@ -24,12 +24,14 @@ class Regime:
     network: str
     network_options: Mapping[str, Any]
     steps: int
+    seeds: Sequence[int] = (0, 1)
 
 
 DYNUNET = {"filters": [8, 16, 32, 64, 128]}
 REGIMES = {
     "hippocampus": Regime("Task04_Hippocampus", "dynunet", DYNUNET, 750),
     "headneck": Regime("Dataset070_HeadNeckCT", "student_small", {}, 750),
+    "headneck-longer": Regime("Dataset070_HeadNeckCT", "student_small", {}, 2250, seeds=(0,)),
 }
 DSD = "dual_self_distillation"
 TENTH = {"alpha": 0.1, "beta": 0.1}
@@ -42,9 +44,9 @@ WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 
-def jobs(seeds: Sequence[int] = (0, 1), only: Sequence[str] = tuple(REGIMES)) -> list[list[Job]]:
-    """Seed by seed, every way of every regime, or of `only` some."""
-    each = [(name, seed) for seed in seeds for name in only]
+def jobs(seeds: Sequence[int] = (), only: Sequence[str] = tuple(REGIMES)) -> list[list[Job]]:
+    """Every way of every regime, or of `only` some; from a regime's own seeds unless others are given."""
+    each = [(name, seed) for name in only for seed in seeds or REGIMES[name].seeds]
     return [[_job(name, seed, *way) for name, seed in each for way in WAYS.values()]]
 
 

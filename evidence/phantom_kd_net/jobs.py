@@ -1,4 +1,4 @@
-"""KD-Net where it is known what is shared: phantoms whose CT shows a lesion by so many HU; 75 core-minutes."""
+"""KD-Net where it is known what is shared, phantoms whose CT shows lesions by given HU, 75 core-minutes."""
 
 from __future__ import annotations
 
