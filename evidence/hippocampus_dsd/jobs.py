@@ -43,7 +43,7 @@ def jobs() -> list[list[Job]]:
 
 
 def _job(one: Trained, recipe: str, **options: Any) -> Job:
-    settings = {"steps": one.steps, "seed": 0}
+    settings: dict[str, Any] = {"steps": one.steps, "seed": 0}
     if one.learning_rate is not None:
         settings["learning_rate"] = one.learning_rate
     return Job(recipe, {"network": one.network, "network_options": dict(one.options), **options}, settings)
