@@ -106,18 +106,18 @@ function several(scans: readonly Found[], modalities: readonly string[], refused
       files: {},
       missing: [],
     }));
-    const other = made.files[modality];
-    if (other)
+    if (Object.hasOwn(made.files, modality)) {
+      const other = made.files[modality];
       refused.push({ file: one.file, why: `${other.name} is ${modality} of ${name} too: keep one of them` });
-    else made.files[modality] = one.file;
+    } else made.files[modality] = one.file;
   }
   return [...cases.values()].map((one) => ordered(one, modalities));
 }
 
 /** The case with its files in the order of the modalities, and those that it lacks. */
 export function ordered({ name, folder, files }: Case, modalities: readonly string[]): Case {
-  const here = modalities.filter((modality) => modality in files);
-  const missing = modalities.filter((modality) => !(modality in files));
+  const here = modalities.filter((modality) => Object.hasOwn(files, modality));
+  const missing = modalities.filter((modality) => !Object.hasOwn(files, modality));
   return {
     name,
     folder,

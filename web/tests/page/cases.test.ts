@@ -62,6 +62,13 @@ test("several modalities: by number in their order, or by name in any writing", 
   );
 });
 
+test("a modality may be called as objects call what all of them have", () => {
+  assert.deepEqual(cases(["constructor", "valueOf"], "a_0000.nii", "a_0001.nii"), {
+    a: { constructor: "a_0000.nii", valueOf: "a_0001.nii" },
+  });
+  assert.deepEqual(refusals(["constructor", "valueOf"], "a_0000.nii", "a_0001.nii"), {});
+});
+
 test("several modalities: what a case lacks is told, what says nothing is asked for", () => {
   const told = grouped(given("a_0000.nii", "plain.nii", "c_0007.nii"), ["FLAIR", "T1"]);
   assert.deepEqual(
