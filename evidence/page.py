@@ -156,7 +156,7 @@ def overview_with(study: str, found: Any, overview: str) -> str:
     if not (folder(study) / "summary.md").is_file():
         return overview
     between = re.compile(rf"(<!-- {study}:begin -->\n).*?(<!-- {study}:end -->)", re.DOTALL)
-    told = render(study, found, "summary.md")
+    told = render(study, found, "summary.md").rstrip("\n") + "\n"
     return between.sub(lambda match: match[1] + told + match[2], overview)
 
 

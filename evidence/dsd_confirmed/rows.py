@@ -35,8 +35,9 @@ def row_of(about: Mapping[str, Any]) -> str:
 
 
 def read(results: Path) -> dict[str, Evidence]:
-    """By regime."""
-    return {name: read_rows(results / name, row_of, LABELS, QUESTIONS) for name in REGIMES}
+    """By regime; of those that were trained."""
+    there = [name for name in REGIMES if (results / name).is_dir()]
+    return {name: read_rows(results / name, row_of, LABELS, QUESTIONS) for name in there}
 
 
 def names(found: Mapping[str, Evidence]) -> dict[str, Any]:
