@@ -31,7 +31,7 @@ DYNUNET = {"filters": [8, 16, 32, 64, 128]}
 REGIMES = {
     "hippocampus": Regime("Task04_Hippocampus", "dynunet", DYNUNET, 750),
     "headneck": Regime("Dataset070_HeadNeckCT", "student_small", {}, 750),
-    "headneck-longer": Regime("Dataset070_HeadNeckCT", "student_small", {}, 2250, seeds=(0,)),
+    "headneck-longer": Regime("Dataset070_HeadNeckCT", "student_small", {}, 1500, seeds=(0,)),
 }
 DSD = "dual_self_distillation"
 TENTH = {"alpha": 0.1, "beta": 0.1}
