@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..rows import Evidence
+from ..rows import Evidence, status_of
 from ..rows import read as read_rows
 from .jobs import CONTROL, FULL, TAUGHT, TEACHER
 
@@ -27,11 +27,13 @@ def read(results: Path) -> Evidence:
 
 
 def names(found: Evidence) -> dict[str, Any]:
-    """The evidence itself, what each student gained, fold by fold too, and the teacher's lead."""
+    """The evidence, what each student gained, also by fold, the teacher's lead, and when runs were best."""
     told = QUESTIONS["control"]
     return {
         "found": found,
         "gains": {row: found.less("control", row) for row, _ in told},
         "by_fold": {row: found.by_fold(row, control) for row, control in told},
+        "gap": found.less("teacher", "control"),
+        "best_steps": [status_of(run)["best_step"] for one in found.rows.values() for run in one.runs],
         "lead": found.by_fold("teacher", "control"),
     }
