@@ -44,7 +44,7 @@ def dual() -> Found:
 
 
 def kd() -> Found:
-    """In words: seven students."""
+    """In words: none, of seven students and then more."""
     control = of("sarcoma-kd-net").questions["control"]
     assert of("sarcoma-kd-net").which("control", "none") == [row for row, _ in control]
     assert len(control) == 7

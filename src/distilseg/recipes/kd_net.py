@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..distillation.method import Method
 
 TITLE = "KD-Net (Hu et al., 2020)"
-WHEN = "For one scan at use where training had more: here none of seven students was shown to gain."
+WHEN = "For one scan at use where training had more: here no student was shown to gain."
 
 Options = Mapping[str, Any] | None
 ALL_SKIPS = 4
