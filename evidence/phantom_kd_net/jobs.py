@@ -1,4 +1,4 @@
-"""KD-Net where it is known what is shared, phantoms whose CT shows lesions by given HU, 75 core-minutes."""
+"""KD-Net on phantoms whose CT shows the lesion by a known contrast; an hour and a half of a core."""
 
 from __future__ import annotations
 

@@ -58,6 +58,8 @@ def names(found: Mapping[int, Evidence]) -> dict[str, Any]:
         "gap": [own["ceiling"] - own["control"] for own in dice.values()],
         "tests": tests,
         "hurt": sum(test.outcome == "hurt" for test in tests.values()),
+        "answers_worst": all(own["answers"] == min(own[way] for way in TAUGHT) for own in dice.values()),
+        "at_5_hu": {way: found[5].by_seed(way, OF) for way in ("full", "control")},
         "most_lost": min(TAUGHT, key=lambda way: sum(tests[hu, way].mean for hu in found)),
         "verdict_set": sorted({test.outcome for test in tests.values()}),
         "verdicts": VERDICTS,

@@ -1,4 +1,4 @@
-"""KD-Net on sarcomas in CT, trained four times as long: see `protocol.md`; an hour and a half of a core."""
+"""KD-Net on sarcomas in CT, four times as many steps: see `protocol.md`; an hour and a half of a core."""
 
 from __future__ import annotations
 

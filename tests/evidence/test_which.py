@@ -50,6 +50,8 @@ def kd() -> Found:
     assert len(control) == 7
     for others in ("sarcoma-kd-net-unlabelled", "sarcoma-kd-net-longer"):
         assert of(others).which("control", "helped") == []
+    phantoms = page.part("phantom-kd-net", "rows").names(of("phantom-kd-net"))
+    assert "helped" not in phantoms["verdict_set"]
     return []
 
 

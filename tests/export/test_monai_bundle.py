@@ -173,7 +173,8 @@ def test_names_of_others_are_no_expressions(tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str, dict[str, Any], str]] = {
-    "network": ({}, "plain_conv_unet", {"features": [4, 6, 8]}, "plain_conv_unet is none of them"),
+    "network": ({}, "plain_conv_unet", {"features": [4, 6, 8]}, "plain_conv_unet with these options is none"),
+    "width": ({"patch": (32, 32, 32)}, "vnet", {"width": 8}, "vnet with these options is none of them"),
     "layer": (
         {"patch": (64, 32, 32)},
         "swin_unetr",

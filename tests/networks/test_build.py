@@ -121,7 +121,7 @@ def test_filters_are_cut_to_the_levels() -> None:
         (NetworkSpec("unetr", 1, 2, (64, 64), {"projection": "mlp"}), "unknown projection of unetr 'mlp'"),
         (NetworkSpec("vnet", 3, 2, (32, 32)), "vnet cannot take 3 modalities"),
         (NetworkSpec("vnet", 2, 2, (32, 32), {"width": 5}), "to 5 channels"),
-        (NetworkSpec("vnet", 2, 2, (32, 32), {"width": 0}), "to 0 channels"),
+        (NetworkSpec("vnet", 2, 2, (32, 32), {"width": 0}), "vnet cannot have a width of 0"),
         (NetworkSpec("basic_unet", 1, 2, (32, 32), {"filters": [4, 4]}), "give six"),
         (NetworkSpec("segresnet", 1, 2, (32, 32), {"filters": 12}), "multiple of 8"),
         (NetworkSpec("segresnet", 1, 2, (32, 32), {"blocks_up": [1]}), "one entry fewer"),

@@ -18,7 +18,7 @@ from distilseg.networks.features import (
     meta_twin,
     select,
 )
-from distilseg.networks.narrow_vnet import NarrowVNet
+from distilseg.networks.scaled_vnet import ScaledVNet
 
 
 def small(name: str = "dynunet", patch: tuple[int, ...] = (16, 16), **options: object) -> nn.Module:
@@ -173,14 +173,17 @@ LEVELS = {  # name: (coarsest stride, channels of encoder, bottleneck, decoder b
 }
 
 
-def test_a_narrow_vnet_is_monais_of_other_channels() -> None:
+def test_a_scaled_vnet_is_monais_of_other_channels() -> None:
     """Of the same width it has the same stages and answers; of half of it half as many channels at each."""
     patch = (32, 48, 32)
     theirs = build(NetworkSpec("vnet", 2, 3, patch)).eval()
-    ours = NarrowVNet(3, 2, 3, width=16, dropout=0.5).eval()
+    ours = ScaledVNet(3, 2, 3, width=16, dropout=0.5).eval()
     ours.load_state_dict(theirs.state_dict())
     image = torch.randn(1, 2, *patch)
     torch.testing.assert_close(ours(image), theirs(image))
+    assert str(ours) == str(theirs).replace("VNet(", "ScaledVNet(", 1)  # dropout too
+    flat = ScaledVNet(2, 2, 3, width=8, dropout=0.5)
+    assert {type(one) for one in flat.modules() if "Dropout" in type(one).__name__} == {nn.Dropout2d}
     half = feature_shapes(build(NetworkSpec("vnet", 2, 3, patch, {"width": 8})), (1, 2, *patch))
     whole = feature_shapes(theirs, (1, 2, *patch))
     assert {name: (n, 2 * channels, *size) for name, (n, channels, *size) in half.items()} == whole

@@ -116,12 +116,17 @@ def test_echoes_of_one_series_are_told_apart_by_the_rule_that_is_named(tmp_path:
     assert not summary.refused
 
 
-def test_one_file_of_a_series_is_refused_with_what_to_give(tmp_path: Path) -> None:
+def test_what_is_no_volume_is_refused_with_what_to_give(tmp_path: Path) -> None:
     save(as_series(rounded(scan())), tmp_path / "study", "{:d}.dcm")
     one = tmp_path / "study" / "4.dcm"
     (why,) = predict_files(predictor(), one, tmp_path / "out").refused.values()
     assert "it is a single image, no volume" in why
     assert why.endswith("; give the folder with all files of a series")
+    scouts = as_series(rounded(scan()), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    save(scouts, tmp_path / "scouts")
+    (why,) = predict_files(predictor(), tmp_path / "scouts", tmp_path / "out").refused.values()
+    assert "it is made of localizers, no volume" in why
+    assert why.endswith("; give the series that was planned on them")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from distilseg.serving import predict_process, predicting
 from distilseg.serving.predicting import Outcome, Predictions
 
 ROOT = Path(__file__).parents[2]
+OUT = "/spool/1.2/answer.dcm"
 
 
 @pytest.fixture
@@ -49,7 +50,8 @@ def test_an_artefact_that_is_gone_is_told(tmp_path: Path) -> None:
     ("refused", "told"),
     [
         ("case 1.2: {images}: number=3 leans; resample it", "number=3 leans; resample it"),
-        ("case 1.2: {images}/7.dcm cannot be read", "the study/7.dcm cannot be read"),
+        ("case 1.2: {out} cannot be written (full)", "the answer cannot be written (full)"),
+        ("case 1.2: {images}/7.dcm cannot be read", "7.dcm cannot be read"),
     ],
 )
 @pytest.mark.parametrize("raises", [True, False])
@@ -60,8 +62,8 @@ def test_a_reason_does_not_say_where_the_service_kept_the_study(
 
     def predict_files(*given: Any, **named: Any) -> Any:
         if raises:
-            raise UserError(refused.format(images=place))
-        return SimpleNamespace(written={}, refused={"images": refused.format(images=place)})
+            raise UserError(refused.format(images=place, out=OUT))
+        return SimpleNamespace(written={}, refused={"images": refused.format(images=place, out=OUT)})
 
     assert answered(place, predict_files, monkeypatch) == {"refused": told}
 
@@ -92,4 +94,4 @@ def answered(place: str, predict_files: Any, monkeypatch: pytest.MonkeyPatch) ->
     for name in ("open_artefact", "load_shipped", "seg_writer"):
         monkeypatch.setattr(predict_process, name, lambda *given, **named: SimpleNamespace(plan=None))
     monkeypatch.setattr(predict_process, "predict_files", predict_files)
-    return predict_process.answer(place, place, place, "binary", None, [], "refuse", 0, "auto")
+    return predict_process.answer(place, place, OUT, "binary", None, [], "refuse", 0, "auto")

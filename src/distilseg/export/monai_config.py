@@ -83,7 +83,7 @@ def network_of(network: nn.Module, name: str) -> Plain:
     made_of: Any = getattr(network, "made_of", None)
     if made_of is None:
         raise UserError(
-            f"MONAI makes networks of its own, and {name} is none of them",
+            f"MONAI makes networks of its own, and {name} with these options is none of them",
             "train one of MONAI's, such as dynunet, unet or swin_unetr (--network), or export it --to onnx",
         )
     return {argument: _plain(value, argument, name) for argument, value in made_of.items()}

@@ -187,20 +187,20 @@ def segresnet_divisor(
     return (2 ** (len(blocks_down) - 1),) * len(patch)
 
 
-def vnet(
-    in_channels: int, classes: int, patch: Patch, *, width: int = 16, dropout: float = 0.5
-) -> nn.Module:
+def vnet(in_channels: int, classes: int, patch: Patch, *, width: int = 16, dropout: float = 0.5) -> nn.Module:
     """V-Net (Milletari et al. 2016): 5-voxel kernels, batch norm, dropout in the deep stages."""
-    if width < 1 or width % in_channels:
+    if width < 1:
+        raise UserError(f"vnet cannot have a width of {width}", "give 1 or more; MONAI's has 16")
+    if width % in_channels:
         raise UserError(
             f"vnet cannot take {in_channels} modalities: its first block repeats them to {width} channels",
             f"use a number of modalities that divides {width}, another width, or another network",
         )
     check_patch("vnet", patch, vnet_divisor(patch))
     if width != 16:  # MONAI's own
-        from .narrow_vnet import NarrowVNet
+        from .scaled_vnet import ScaledVNet
 
-        return NarrowVNet(len(patch), in_channels, classes, width=width, dropout=dropout)
+        return ScaledVNet(len(patch), in_channels, classes, width=width, dropout=dropout)
     from monai.networks.nets import VNet
 
     return _made(

@@ -63,16 +63,17 @@ def answer(
         dicom = DicomOptions(tuple(series), tilt)
         summary = predict_files(predictor, Path(images), Path(out), dicom=dicom, seg=writer)
     except UserError as error:
-        return {"waits" if reason(error) in _FULL else "refused": _of_study(str(error), images)}
+        return {"waits" if reason(error) in _FULL else "refused": _of_study(str(error), images, out)}
     if summary.written:
         return {"answered": True}
     refused = "; ".join(summary.refused.values()) or "it holds no volume"
-    return {"waits" if os.strerror(errno.ENOSPC) in refused else "refused": _of_study(refused, images)}
+    return {"waits" if os.strerror(errno.ENOSPC) in refused else "refused": _of_study(refused, images, out)}
 
 
-def _of_study(refused: str, images: str) -> str:
-    """The reason without the folder that its files lay in, which is gone when it is read."""
-    return _CASE.sub("", refused).replace(f"{images}: ", "").replace(images, "the study")
+def _of_study(refused: str, images: str, out: str) -> str:
+    """The reason without the folders of the service, which are gone when it is read."""
+    told = _CASE.sub("", refused).replace(f"{images}: ", "").replace(f"{images}{os.sep}", "")
+    return told.replace(images, "the study").replace(out, "the answer")
 
 
 def main() -> None:

@@ -103,7 +103,7 @@ function several(scans: readonly Found[], modalities: readonly string[], refused
     const made = entry(cases, `${one.folder}\n${name}`, () => ({
       name,
       folder: one.folder,
-      files: {},
+      files: Object.create(null) as Record<string, File>,
       missing: [],
     }));
     if (Object.hasOwn(made.files, modality)) {

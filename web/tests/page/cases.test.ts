@@ -67,6 +67,7 @@ test("a modality may be called as objects call what all of them have", () => {
     a: { constructor: "a_0000.nii", valueOf: "a_0001.nii" },
   });
   assert.deepEqual(refusals(["constructor", "valueOf"], "a_0000.nii", "a_0001.nii"), {});
+  assert.deepEqual(grouped(given("a_0000.nii", "a_0001.nii"), ["__proto__", "CT"]).cases[0].missing, []);
 });
 
 test("several modalities: what a case lacks is told, what says nothing is asked for", () => {

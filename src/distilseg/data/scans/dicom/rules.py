@@ -75,10 +75,11 @@ def chosen(held: Sequence[Held], modality: str, rule: Rule, fix: str = "") -> Vo
     told = f"{modality} ({wanted})" if wanted else modality
     if not left:
         here = fitting(held, {})
+        few = [one.fix for one in held if isinstance(one, Refusal)]
         choose = "choose one by --series number=..., or give another folder"
         raise UserError(
             f"no series fits {told}; here are {listed(here or held)}",
-            fix or (choose if here else "give the folder with all files of a series"),
+            fix or (choose if here or not few else few[0]),
         )
     raise UserError(
         f"{len(left)} series fit {told}: {listed(left)}",

@@ -110,7 +110,7 @@ def stacked(planes: Sequence[Plane], part: str = "", notes: Sequence[str] = ()) 
     if min(first.spacing_mm) <= 0 or min(first.rows, first.columns) < 1:
         raise NoStack(f"it has pixels of {first.spacing_mm[0]:g} x {first.spacing_mm[1]:g} mm")
     if len(ordered) < 2:
-        raise NoStack("it is a single image, no volume", "give the whole series")
+        raise NoStack("it is a single image, no volume", "give the folder with all files of a series")
     _check_even(heights)
     positions = np.array([plane.position_mm for plane in ordered])
     step = (positions[-1] - positions[0]) / (len(ordered) - 1)
