@@ -18,6 +18,7 @@ NETWORKS = {
     "dynunet-8": "DynUNet 8…128",
     "dynunet-16": "DynUNet 16…256",
     "unetr": "small UNETR",
+    "vnet": "V-Net of half the width",
 }
 SAID = {
     "plain": "plain",
