@@ -13,6 +13,7 @@ from .jobs import REGIMES, WAYS
 CALLED = {
     "hippocampus": "Hippocampus MR, DynUNet 8…128",
     "headneck": "Head and neck CT, `student_small`",
+    "headneck-longer": "The same, twice as many steps",
 }
 LABELS = {
     "plain": "plain",
@@ -35,9 +36,8 @@ def row_of(about: Mapping[str, Any]) -> str:
 
 
 def read(results: Path) -> dict[str, Evidence]:
-    """By regime; of those that were trained."""
-    there = [name for name in REGIMES if (results / name).is_dir()]
-    return {name: read_rows(results / name, row_of, LABELS, QUESTIONS) for name in there}
+    """By regime."""
+    return {name: read_rows(results / name, row_of, LABELS, QUESTIONS) for name in REGIMES}
 
 
 def names(found: Mapping[str, Evidence]) -> dict[str, Any]:
@@ -50,6 +50,7 @@ def names(found: Mapping[str, Evidence]) -> dict[str, Any]:
             for way in ways
             for seed, plain in neck.by_seed("plain").items()
         ),
+        "still_lacking": {way: _lacking(found["headneck-longer"], way) for way in WAYS},
         "lacking": {way: _lacking(neck, way) for way in WAYS},
         "found": found,
         "gains": {name: {way: one.less("control", way) for way in ways} for name, one in found.items()},
