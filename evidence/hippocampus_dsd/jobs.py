@@ -1,6 +1,6 @@
 """Control, deep supervision and dual self-distillation: DynUNets, a UNETR, a V-Net; three hours of a core.
 
-In sizes and for steps with which they converge on a processor: see `protocol.md` for the V-Net.
+In sizes and for steps that suit a processor: see `protocol.md` for the V-Net.
 """
 
 from __future__ import annotations

@@ -187,10 +187,11 @@ def changed(study: str, tmp_path: Path, gains: dict[str, float]) -> Any:
 
 def test_a_verdict_follows_the_data(tmp_path: Path) -> None:
     told = " ".join(rendered("hippocampus-dsd").split())
-    assert "to rise for none and to fall for DynUNet 8…128, and for DynUNet 16…256 and small UNETR no" in told
+    assert "to rise for none and to fall for DynUNet 8…128 and V-Net of half the width, and for" in told
+    assert "and for DynUNet 16…256 and small UNETR no" in told
     other = changed("hippocampus-dsd", tmp_path, {"dynunet-8 ds": 0.05, "dynunet-8 dsd": -0.05})
     told = " ".join(page.render("hippocampus-dsd", other).split())
-    assert "was shown to help DynUNet 8…128 and to hurt none" in told
+    assert "was shown to help DynUNet 8…128 and to hurt V-Net of half the width" in told
     assert [other.less("control", f"dynunet-8 {way}").verdict for way in ("ds", "dsd", "tenth")] == [
         "helped",
         "hurt",
