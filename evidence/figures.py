@@ -51,6 +51,11 @@ def gains(found: Evidence, question: str, than: str = "the control's") -> str:
     )
 
 
+def draw_gains(found: Evidence) -> dict[str, str]:
+    """The one figure of a study that asks what rows gained over their controls."""
+    return {"": gains(found, "control")}
+
+
 @dataclass(frozen=True)
 class Point:
     """A row at its cost, and what stands beside it, right of it unless `aside` (in points) says otherwise."""

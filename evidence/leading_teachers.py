@@ -13,7 +13,6 @@ from typing import Any
 from .answers import finished
 from .collecting import Experiment
 from .collecting import collect as collect_runs
-from .figures import gains
 from .jobs import Job, train_and_judge
 from .rows import Evidence
 from .rows import read as read_rows
@@ -161,10 +160,4 @@ def names(found: Evidence) -> dict[str, Any]:
     """How far the best teacher is ahead of students that were not taught, and what the taught ones gained."""
     best = found.score("teacher student_base").mean
     lead = {row: best - found.score(row).mean for row in ("few control", "many control")}
-    told = {row: found.less("control", row) for row, _ in found.questions["control"]}
-    return {"found": found, "lead": lead, "gains": told}
-
-
-def draw(found: Evidence) -> dict[str, str]:
-    """What each taught student gained over its control."""
-    return {"": gains(found, "control")}
+    return {"found": found, "lead": lead, "gains": found.all_less("control")}

@@ -204,6 +204,14 @@ class Evidence:
         """where: question, pair and structure, for studies that ask more of a difference than its test."""
         return Told(difference, metric)
 
+    def all_less(self, question: str) -> dict[str, Told]:
+        """Every pair of a question, by its first row."""
+        return {a: self.less(question, a, b) for a, b in self.questions[question]}
+
+    def all_by_fold(self, question: str) -> dict[str, list[float]]:
+        """The same fold by fold."""
+        return {a: self.by_fold(a, b) for a, b in self.questions[question]}
+
     def which(self, question: str, outcome: str, among: Iterable[str] = ()) -> list[str]:
         """First rows of the pairs of a question with this outcome; of those `among`, where it is given."""
         pairs = [pair for pair in self.questions[question] if not among or pair[0] in among]

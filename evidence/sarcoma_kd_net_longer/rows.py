@@ -28,11 +28,10 @@ def read(results: Path) -> Evidence:
 
 def names(found: Evidence) -> dict[str, Any]:
     """The evidence, what each student gained, also by fold, the teacher's lead, and when runs were best."""
-    told = QUESTIONS["control"]
     return {
         "found": found,
-        "gains": {row: found.less("control", row) for row, _ in told},
-        "by_fold": {row: found.by_fold(row, control) for row, control in told},
+        "gains": found.all_less("control"),
+        "by_fold": found.all_by_fold("control"),
         "gap": found.less("teacher", "control"),
         "best_steps": [status_of(run)["best_step"] for one in found.rows.values() for run in one.runs],
         "lead": found.by_fold("teacher", "control"),

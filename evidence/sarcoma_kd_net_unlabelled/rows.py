@@ -38,11 +38,10 @@ def read(results: Path) -> Evidence:
 
 def names(found: Evidence) -> dict[str, Any]:
     """The evidence itself, what each student gained, fold by fold too, and how many were answered."""
-    told = QUESTIONS["control"]
     return {
         "found": found,
-        "gains": {row: found.less("control", row) for row, _ in told},
-        "by_fold": {row: found.by_fold(row, control) for row, control in told},
+        "gains": found.all_less("control"),
+        "by_fold": found.all_by_fold("control"),
         "handed_on": found.less("answers", "handed on"),
         "gap": found.less("teacher", "control"),
         "others": len(found.about("self")["unlabelled"]),

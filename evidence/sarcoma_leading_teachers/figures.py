@@ -1,5 +1,5 @@
 """What each taught student gained over its control."""
 
-from ..leading_teachers import draw
+from ..figures import draw_gains as draw
 
 __all__ = ["draw"]

@@ -197,7 +197,7 @@ def vnet(in_channels: int, classes: int, patch: Patch, *, width: int = 16, dropo
             f"use a number of modalities that divides {width}, another width, or another network",
         )
     check_patch("vnet", patch, vnet_divisor(patch))
-    if width != 16:  # MONAI's own
+    if width != 16:  # the only one of MONAI's
         from .scaled_vnet import ScaledVNet
 
         return ScaledVNet(len(patch), in_channels, classes, width=width, dropout=dropout)

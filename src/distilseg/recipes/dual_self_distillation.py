@@ -66,15 +66,15 @@ def dual_self_distillation(
     """
     options = {name: value for name, value in locals().items() if name != "study"}
     options["network_options"] = dict(network_options or {})
-    given = {"over_time": (alpha, beta), "deep_supervision_over_time": (deep_supervision,)}
-    for name, changed in given.items():
-        if options[name] != "constant" and not any(changed):
+    changed = {"over_time": (alpha, beta), "deep_supervision_over_time": (deep_supervision,)}
+    for name, weights in changed.items():
+        if options[name] == "constant":  # as before there was a choice: such runs keep their names
+            del options[name]
+        elif not any(weights):
             raise UserError(
                 f"{name} is {options[name]}, and what it changes has a weight of 0",
                 f"give it one, or leave {name} out",
             )
-        if options[name] == "constant":  # as before there was a choice: such runs keep their names
-            del options[name]
     control = supervised(study, network=network, network_options=network_options)
     shared = network in SHARED_IN_THE_CODE if shared_heads is None else shared_heads
 

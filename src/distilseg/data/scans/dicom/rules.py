@@ -75,11 +75,11 @@ def chosen(held: Sequence[Held], modality: str, rule: Rule, fix: str = "") -> Vo
     told = f"{modality} ({wanted})" if wanted else modality
     if not left:
         here = fitting(held, {})
-        few = [one.fix for one in held if isinstance(one, Refusal)]
         choose = "choose one by --series number=..., or give another folder"
+        instead = [] if here else [one.fix for one in held if isinstance(one, Refusal)]
         raise UserError(
             f"no series fits {told}; here are {listed(here or held)}",
-            fix or (choose if here or not few else few[0]),
+            fix or next(iter(instead), choose),
         )
     raise UserError(
         f"{len(left)} series fit {told}: {listed(left)}",
